@@ -1,0 +1,96 @@
+/**
+ * What the daemons need of the world, as types only. `io/` implements these on Linux, `sim/` in memory.
+ *
+ * Everything here is driven by one thread that runs to completion: wait, take a batch, step, flush a batch.
+ */
+import type { Outbox } from './core/outbox.ts'
+
+/** An instant on the monotonic clock, in milliseconds with fractions. */
+export type Millis = number
+
+export interface Clock {
+  now(): Millis
+}
+
+/** What the capture knows about a segment's checksum, beyond the bytes. */
+export const ChecksumState = {
+  /** Nothing: it has to be verified. */
+  Unknown: 0,
+  /** Somebody verified it already (TP_STATUS_CSUM_VALID). */
+  Valid: 1,
+  /** It was never filled in, because the packet did not leave the host (TP_STATUS_CSUMNOTREADY): trust the bytes. */
+  Partial: 2
+} as const
+export type ChecksumState = (typeof ChecksumState)[keyof typeof ChecksumState]
+
+/**
+ * Takes one IP packet. The bytes belong to the capture and are valid only during the call.
+ * @param at where the IP header begins
+ * @param capturedLength octets present from `at`
+ * @param wireLength octets the packet had, from `at`; larger than `capturedLength` if it was cut
+ */
+export type PacketSink = (
+  bytes: Uint8Array,
+  at: number,
+  capturedLength: number,
+  wireLength: number,
+  checksum: ChecksumState
+) => void
+
+export interface Capture {
+  /** Gives at most `packetsMax` waiting packets to `sink`, without blocking. @returns how many it gave */
+  receive(sink: PacketSink, packetsMax: number): number
+  /** Packets lost since the start, because there was no room for them. */
+  dropped(): number
+  close(): void
+}
+
+export interface Sender {
+  /** Sends all frames of `outbox` and empties it. Refused frames are counted by errno, never thrown. */
+  flush(outbox: Outbox): void
+  /** Frames that the kernel took. */
+  readonly sentCount: number
+  /** Frames refused, by errno. */
+  readonly refused: ReadonlyMap<number, number>
+  close(): void
+}
+
+/** A connected, or connecting, TCP connection that never blocks. */
+export interface Stream {
+  /** The other side, for messages: `10.77.0.3:36524`. */
+  readonly peer: string
+  /** True once the connection is established. */
+  readonly open: boolean
+  /** Octets 0…inputLength of `input` are received and not yet taken; the owner moves what it leaves. */
+  readonly input: Uint8Array
+  inputLength: number
+  /**
+   * Takes what has arrived, as much as fits behind `inputLength`. Also finishes a connect that is under way.
+   * @returns octets added; 0: nothing now; −1: the connection has ended or failed (see `failure`), close it
+   */
+  read(): number
+  /** @returns octets taken, 0 when the peer does not read or the connection is not open yet; −1: it has ended */
+  write(bytes: Uint8Array, at: number, length: number): number
+  /** Asks to be woken when `write` can take more. */
+  awaitWritable(wanted: boolean): void
+  /** Why it ended, in words of the operating system; empty if the peer closed. */
+  readonly failure: string
+  close(): void
+}
+
+export interface Listener {
+  /** @returns a new connection, or undefined when none waits */
+  accept(): Stream | undefined
+  close(): void
+}
+
+export interface Network {
+  /** Begins to connect; the outcome shows in `read`. @param address IPv4, host byte order, int32 */
+  connect(address: number, port: number): Stream
+}
+
+/** Blocks until something of what was opened through it can go on. */
+export interface Waiter {
+  /** @param timeoutMs at most this long, fractions are rounded up; 0: not at all; Infinity: until something happens */
+  wait(timeoutMs: number): void
+}
