@@ -1,0 +1,94 @@
+/**
+ * The channel's protocol, version 1: byte for byte that of tcpcopy 1.x. All integers are big-endian.
+ *
+ * To intercept go messages of 14 octets: `u32 clientAddress, u16 clientPort, u16 type, u32 targetAddress,
+ * u16 targetPort`. From intercept come records of 64 octets: the first 20 of the IP header, 20 of the TCP header and
+ * the first 24 of the TCP options, zero-padded, no payload; *combined*, up to 16 of them follow a `u16 count`.
+ */
+import { copyBytes, i32, put16, put32, u8, u16 } from './bytes.ts'
+import { Flaw } from './flaw.ts'
+import { fillIp, fillTcp, IPV4_HEADER, readOptions, type Segment, TCP_HEADER } from './segment.ts'
+
+/** Octets of a message to intercept. */
+export const MESSAGE_LENGTH = 14
+/** Octets of a record from intercept. */
+export const RECORD_LENGTH = 64
+/** Most records in one combined message. */
+export const RECORDS_MAX = 16
+/** Octets of TCP options in a record. */
+export const RECORD_OPTIONS = 24
+
+export const MessageType = { AddRoute: 1, RemoveRoute: 2, Version: 6 } as const
+
+/** The first message on each connection: all zero but the type. There is no reply. */
+export function putHello(bytes: Uint8Array, at: number): void {
+  putMessage(bytes, at, 0, 0, MessageType.Version, 0, 0)
+}
+
+export function putMessage(
+  bytes: Uint8Array,
+  at: number,
+  clientAddress: number,
+  clientPort: number,
+  type: number,
+  targetAddress: number,
+  targetPort: number
+): void {
+  put32(bytes, at, clientAddress)
+  put16(bytes, at + 4, clientPort)
+  put16(bytes, at + 6, type)
+  put32(bytes, at + 8, targetAddress)
+  put16(bytes, at + 12, targetPort)
+}
+
+export function messageClientAddress(bytes: Uint8Array, at: number): number {
+  return i32(bytes, at)
+}
+export function messageClientPort(bytes: Uint8Array, at: number): number {
+  return u16(bytes, at + 4)
+}
+export function messageType(bytes: Uint8Array, at: number): number {
+  return u16(bytes, at + 6)
+}
+export function messageTargetAddress(bytes: Uint8Array, at: number): number {
+  return i32(bytes, at + 8)
+}
+export function messageTargetPort(bytes: Uint8Array, at: number): number {
+  return u16(bytes, at + 12)
+}
+
+/**
+ * Writes the record of a captured packet.
+ * @param at where the packet's IPv4 header begins; IP and TCP headers are known to be whole
+ */
+export function putRecord(bytes: Uint8Array, at: number, record: Uint8Array, recordAt: number): void {
+  const tcpAt = at + (u8(bytes, at) & 0x0f) * 4
+  const options = Math.min((u8(bytes, tcpAt + 12) >>> 4) * 4 - TCP_HEADER, RECORD_OPTIONS)
+  copyBytes(bytes, at, record, recordAt, IPV4_HEADER)
+  copyBytes(bytes, tcpAt, record, recordAt + IPV4_HEADER, TCP_HEADER + options)
+  record.fill(0, recordAt + IPV4_HEADER + TCP_HEADER + options, recordAt + RECORD_LENGTH)
+}
+
+/**
+ * Reads a record into a segment without payload bytes; `payloadLength` says how long the payload was. IP options are
+ * counted in the lengths but are not in the record; TCP options beyond 24 octets are not either.
+ */
+export function parseRecord(bytes: Uint8Array, at: number, segment: Segment): Flaw {
+  const version = u8(bytes, at)
+  if (version >>> 4 !== 4) return Flaw.NotIpv4
+  const tcpAt = at + IPV4_HEADER
+  const ipHeader = (version & 0x0f) * 4
+  const tcpHeader = (u8(bytes, tcpAt + 12) >>> 4) * 4
+  const totalLength = u16(bytes, at + 2)
+  if (ipHeader < IPV4_HEADER || tcpHeader < TCP_HEADER || totalLength < ipHeader + tcpHeader) return Flaw.BadHeader
+  fillIp(bytes, at, segment)
+  fillTcp(bytes, tcpAt, segment)
+  const optionsAt = tcpAt + TCP_HEADER
+  readOptions(bytes, optionsAt, optionsAt + Math.min(tcpHeader - TCP_HEADER, RECORD_OPTIONS), segment)
+  segment.dontFragment = (u8(bytes, at + 6) & 0x40) !== 0
+  segment.tcpAt = tcpAt
+  segment.tcpLength = totalLength - ipHeader
+  segment.payloadAt = at + RECORD_LENGTH
+  segment.payloadLength = totalLength - ipHeader - tcpHeader
+  return Flaw.None
+}

@@ -1,0 +1,11 @@
+/** Why bytes are not a TCP segment that can be used. 0 is none. The core's drop reasons begin with these. */
+export const Flaw = {
+  None: 0,
+  NotIpv4: 1,
+  Truncated: 2,
+  Fragment: 3,
+  NotTcp: 4,
+  BadHeader: 5,
+  BadChecksum: 6
+} as const
+export type Flaw = (typeof Flaw)[keyof typeof Flaw]

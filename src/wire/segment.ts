@@ -1,0 +1,165 @@
+/** One parsed TCP segment over IPv4, in an object that is reused for every packet. */
+import { i32, u8, u16 } from './bytes.ts'
+import { fold, pseudoHeaderSum, sum } from './checksum.ts'
+import { Flaw } from './flaw.ts'
+import { type Seq, seq } from './seq.ts'
+
+/** TCP control bits (RFC 9293 §3.1). */
+export const FIN = 0x01
+export const SYN = 0x02
+export const RST = 0x04
+export const PSH = 0x08
+export const ACK = 0x10
+export const URG = 0x20
+
+export const TCP = 6
+/** Octets of an IPv4 header without options. */
+export const IPV4_HEADER = 20
+/** Octets of a TCP header without options. */
+export const TCP_HEADER = 20
+
+/** Option kinds (IANA TCP parameters). */
+export const OptionKind = { End: 0, Nop: 1, Mss: 2, WindowScale: 3, SackPermitted: 4, Sack: 5, Timestamps: 8 } as const
+
+export class Segment {
+  /** The packet; valid only as long as its capture says. */
+  bytes: Uint8Array = new Uint8Array(0)
+  fromAddress = 0
+  toAddress = 0
+  fromPort = 0
+  toPort = 0
+  ttl = 0
+  /** The DSCP and ECN octet. */
+  trafficClass = 0
+  ipId = 0
+  dontFragment = false
+  seq: Seq = seq(0)
+  ack: Seq = seq(0)
+  flags = 0
+  /** As on the wire, not scaled. */
+  window = 0
+  tcpAt = 0
+  /** TCP header and payload. */
+  tcpLength = 0
+  payloadAt = 0
+  payloadLength = 0
+  /** 0: option absent. */
+  mss = 0
+  /** −1: option absent. */
+  windowScale = -1
+  sackPermitted = false
+  hasTimestamps = false
+  tsVal: Seq = seq(0)
+  tsEcr: Seq = seq(0)
+  /** Up to four pairs of left and right edge (RFC 2018). */
+  readonly sackEdges = new Int32Array(8)
+  sackCount = 0
+}
+
+/**
+ * Reads an IPv4 packet that carries a TCP segment.
+ * @param capturedLength octets present; @param wireLength octets the packet had (for BIG TCP, whose length field is 0)
+ * @param headersOnly a payload that is not there is no flaw
+ * @returns what is wrong; on BadChecksum, which only `verifyChecksum` finds, and None the segment is filled
+ */
+export function parseIpv4(
+  bytes: Uint8Array,
+  at: number,
+  capturedLength: number,
+  wireLength: number,
+  headersOnly: boolean,
+  segment: Segment
+): Flaw {
+  if (capturedLength < IPV4_HEADER) return Flaw.Truncated
+  const version = u8(bytes, at)
+  if (version >>> 4 !== 4) return Flaw.NotIpv4
+  const ipHeader = (version & 0x0f) * 4
+  const totalLength = u16(bytes, at + 2) || wireLength
+  if (ipHeader < IPV4_HEADER || totalLength < ipHeader) return Flaw.BadHeader
+  if (u8(bytes, at + 9) !== TCP) return Flaw.NotTcp
+  const fragment = u16(bytes, at + 6)
+  if (fragment & 0x3fff) return Flaw.Fragment
+  fillIp(bytes, at, segment)
+  segment.dontFragment = (fragment & 0x4000) !== 0
+  if (totalLength - ipHeader < TCP_HEADER) return Flaw.BadHeader
+  if (capturedLength < ipHeader + TCP_HEADER) return Flaw.Truncated
+  const tcpAt = at + ipHeader
+  const tcpHeader = (u8(bytes, tcpAt + 12) >>> 4) * 4
+  if (tcpHeader < TCP_HEADER || ipHeader + tcpHeader > totalLength) return Flaw.BadHeader
+  if (capturedLength < ipHeader + tcpHeader) return Flaw.Truncated
+  fillTcp(bytes, tcpAt, segment)
+  readOptions(bytes, tcpAt + TCP_HEADER, tcpAt + tcpHeader, segment)
+  segment.tcpAt = tcpAt
+  segment.tcpLength = totalLength - ipHeader
+  segment.payloadAt = tcpAt + tcpHeader
+  segment.payloadLength = totalLength - ipHeader - tcpHeader
+  return !headersOnly && capturedLength < totalLength ? Flaw.Truncated : Flaw.None
+}
+
+/** RFC 9293 §3.1. Only for a segment whose payload is present. */
+export function verifyChecksum(segment: Segment): Flaw {
+  const total =
+    pseudoHeaderSum(segment.fromAddress, segment.toAddress, TCP, segment.tcpLength) +
+    sum(segment.bytes, segment.tcpAt, segment.tcpLength)
+  return fold(total) === 0xffff ? Flaw.None : Flaw.BadChecksum
+}
+
+export function fillIp(bytes: Uint8Array, at: number, segment: Segment): void {
+  segment.bytes = bytes
+  segment.trafficClass = u8(bytes, at + 1)
+  segment.ipId = u16(bytes, at + 4)
+  segment.ttl = u8(bytes, at + 8)
+  segment.fromAddress = i32(bytes, at + 12)
+  segment.toAddress = i32(bytes, at + 16)
+}
+
+export function fillTcp(bytes: Uint8Array, at: number, segment: Segment): void {
+  segment.fromPort = u16(bytes, at)
+  segment.toPort = u16(bytes, at + 2)
+  segment.seq = seq(i32(bytes, at + 4))
+  segment.ack = seq(i32(bytes, at + 8))
+  segment.flags = u8(bytes, at + 13)
+  segment.window = u16(bytes, at + 14)
+}
+
+/** Reads options up to the first that is malformed; what was read before it counts (RFC 9293 §3.1 allows no less). */
+export function readOptions(bytes: Uint8Array, from: number, end: number, segment: Segment): void {
+  segment.mss = 0
+  segment.windowScale = -1
+  segment.sackPermitted = false
+  segment.hasTimestamps = false
+  segment.sackCount = 0
+  let at = from
+  while (at < end) {
+    const kind = u8(bytes, at)
+    if (kind === OptionKind.End) return
+    if (kind === OptionKind.Nop) {
+      at += 1
+      continue
+    }
+    if (at + 1 >= end) return
+    const length = u8(bytes, at + 1)
+    if (length < 2 || at + length > end) return
+    readOption(bytes, at, kind, length, segment)
+    at += length
+  }
+}
+
+function readOption(bytes: Uint8Array, at: number, kind: number, length: number, segment: Segment): void {
+  if (kind === OptionKind.Timestamps && length === 10) {
+    segment.hasTimestamps = true
+    segment.tsVal = seq(i32(bytes, at + 2))
+    segment.tsEcr = seq(i32(bytes, at + 6))
+  } else if (kind === OptionKind.Mss && length === 4) {
+    segment.mss = u16(bytes, at + 2)
+  } else if (kind === OptionKind.WindowScale && length === 3) {
+    segment.windowScale = Math.min(u8(bytes, at + 2), 14) // RFC 7323 §2.3
+  } else if (kind === OptionKind.SackPermitted && length === 2) {
+    segment.sackPermitted = true
+  } else if (kind === OptionKind.Sack && length >= 10 && (length - 2) % 8 === 0) {
+    segment.sackCount = Math.min((length - 2) / 8, 4)
+    for (let edge = 0; edge < segment.sackCount * 2; edge++) {
+      segment.sackEdges[edge] = i32(bytes, at + 2 + edge * 4)
+    }
+  }
+}
