@@ -1,0 +1,154 @@
+/**
+ * The client's byte stream, put together from captured segments: retransmissions, overlaps, disorder and
+ * super-packets vanish here. Pieces are kept in order of their sequence numbers, from the first octet that the target
+ * has not acknowledged; of octets that came twice the first stay.
+ */
+import { PSH, type Segment } from '../wire/segment.ts'
+import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../wire/seq.ts'
+import type { Counters } from './counters.ts'
+import { Counter } from './counters.ts'
+import { Drop } from './drop.ts'
+import { NONE, type SendPool } from './send-pool.ts'
+
+/** How far beyond the contiguous part octets are held: as far as a window can reach (RFC 7323 §2.3), halved. */
+const AHEAD_MAX = 1 << 29
+
+export class ClientStream {
+  /** The first piece that is not wholly acknowledged, or NONE. */
+  head = NONE
+  /** The last piece of the contiguous part, or NONE: then pieces behind `#ahead` wait for what comes before them. */
+  tail = NONE
+  /** The first piece beyond a hole; the pieces behind `tail` go on there. */
+  #ahead = NONE
+  /** One beyond the last contiguous octet captured. */
+  end: Seq
+  /** Where the client's FIN stands, if `hasFin`. */
+  hasFin = false
+  finSeq: Seq = seq(0)
+  readonly #pool: SendPool
+  readonly #counters: Counters
+
+  constructor(start: Seq, pool: SendPool, counters: Counters) {
+    this.end = start
+    this.#pool = pool
+    this.#counters = counters
+  }
+
+  /** True while octets are missing between the contiguous part and what was captured beyond it. */
+  get hasHole(): boolean {
+    return this.#ahead !== NONE || (this.hasFin && isBefore(this.end, this.finSeq))
+  }
+
+  get isComplete(): boolean {
+    return this.hasFin && this.end === this.finSeq
+  }
+
+  /**
+   * Takes a captured segment's payload, and counts each of its octets as pending, as duplicate, or dropped.
+   * @param cut most octets of a piece
+   * @returns None if anything new was kept
+   */
+  insert(segment: Segment, cut: number): Drop {
+    const end = add(segment.seq, segment.payloadLength)
+    let from = later(segment.seq, this.end)
+    this.#countDuplicate(distance(isBefore(end, from) ? end : from, segment.seq))
+    if (!isAfter(end, from)) return Drop.Duplicate
+    if (this.hasFin && isAfter(end, this.finSeq)) return this.#refuse(Drop.BeyondEnd, distance(end, from))
+    if (distance(end, this.end) > AHEAD_MAX) return this.#refuse(Drop.TooFarAhead, distance(end, from))
+    let before = this.tail
+    let next = this.#ahead
+    let result: Drop = Drop.Duplicate
+    while (isBefore(from, end)) {
+      // Skip pieces that lie before, then take what fits in front of the next.
+      while (next !== NONE && !isAfter(this.#pool.seq(next), from)) {
+        const covered = this.#pool.end(next)
+        if (isAfter(covered, from)) {
+          const stop = isBefore(covered, end) ? covered : end
+          this.#countDuplicate(distance(stop, from))
+          from = stop
+        }
+        before = next
+        next = this.#pool.next(next)
+      }
+      if (!isBefore(from, end)) break
+      const stop = next !== NONE && isBefore(this.#pool.seq(next), end) ? this.#pool.seq(next) : end
+      const last = this.#keep(segment, from, stop, cut, before, next)
+      if (last === NONE) return result === Drop.None ? result : Drop.PoolFull
+      result = Drop.None
+      before = last
+      from = stop
+    }
+    this.#extend()
+    return result
+  }
+
+  /** Frees the pieces that lie wholly before `una`, which is not beyond `end`. */
+  release(una: Seq): void {
+    while (this.head !== NONE && !isAfter(this.#pool.end(this.head), una)) {
+      const piece = this.head
+      this.head = this.#pool.next(piece)
+      if (piece === this.tail) this.tail = NONE
+      this.#pool.free(piece)
+    }
+  }
+
+  /** Frees everything, counting what lies beyond `una` as dropped for `reason`. */
+  clear(una: Seq, reason: Drop): void {
+    let lost = 0
+    while (this.head !== NONE) {
+      const piece = this.head
+      const from = later(this.#pool.seq(piece), una)
+      lost += Math.max(0, distance(this.#pool.end(piece), from))
+      this.head = this.#pool.next(piece)
+      this.#pool.free(piece)
+    }
+    this.tail = NONE
+    this.#ahead = NONE
+    this.#counters.add(Counter.pendingBytes, -lost)
+    if (lost > 0) this.#counters.drop(reason, 0, lost)
+  }
+
+  /** Keeps octets [from, stop) between two pieces. @returns the last piece made; NONE: the pool is full */
+  #keep(segment: Segment, from: Seq, stop: Seq, cut: number, before: number, next: number): number {
+    let last = before
+    let at = from
+    while (isBefore(at, stop)) {
+      const offset = distance(at, segment.seq)
+      const length = Math.min(cut, distance(stop, at))
+      const isPushed = (segment.flags & PSH) !== 0 && offset + length === segment.payloadLength
+      const piece = this.#pool.add(segment, offset, length, Math.floor(offset / cut), isPushed)
+      if (piece === NONE) {
+        this.#extend()
+        this.#refuse(Drop.PoolFull, distance(add(segment.seq, segment.payloadLength), at))
+        return NONE
+      }
+      this.#pool.setNext(piece, next)
+      if (last !== NONE) this.#pool.setNext(last, piece)
+      else this.head = piece
+      if (last === this.tail) this.#ahead = piece
+      this.#counters.add(Counter.pendingBytes, length)
+      last = piece
+      at = add(at, length)
+      if (this.#ahead === piece) this.#extend()
+    }
+    return last
+  }
+
+  /** Moves the end of the contiguous part over the pieces that touch it. */
+  #extend(): void {
+    while (this.#ahead !== NONE && this.#pool.seq(this.#ahead) === this.end) {
+      this.tail = this.#ahead
+      this.end = this.#pool.end(this.tail)
+      this.#ahead = this.#pool.next(this.tail)
+    }
+  }
+
+  #countDuplicate(octets: number): void {
+    if (octets > 0) this.#counters.add(Counter.duplicateBytes, octets)
+  }
+
+  #refuse(reason: Drop, octets: number): Drop {
+    this.#counters.drop(reason, 0, octets)
+    return reason
+  }
+}

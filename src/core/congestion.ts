@@ -1,0 +1,33 @@
+/** The congestion window of one connection (RFC 5681), in octets. */
+
+/** Segments that may be sent before the first acknowledgment (RFC 6928). */
+const INITIAL_SEGMENTS = 10
+
+export class Congestion {
+  windowBytes: number
+  #threshold = Number.MAX_SAFE_INTEGER
+  readonly #mss: number
+
+  constructor(mss: number) {
+    this.#mss = mss
+    this.windowBytes = INITIAL_SEGMENTS * mss
+  }
+
+  /** §3.1: slow start below the threshold, then one segment a round trip. */
+  acknowledged(octets: number): void {
+    if (this.windowBytes < this.#threshold) this.windowBytes += Math.min(octets, 2 * this.#mss)
+    else this.windowBytes += Math.max(1, (this.#mss * Math.min(octets, this.#mss)) / this.windowBytes)
+  }
+
+  /** §3.2, steps 2 and 6, without inflation: a segment was lost, others arrived. */
+  lost(flightBytes: number): void {
+    this.#threshold = Math.max(flightBytes / 2, 2 * this.#mss)
+    this.windowBytes = this.#threshold
+  }
+
+  /** §3.1, equation 4. */
+  timedOut(flightBytes: number): void {
+    this.#threshold = Math.max(flightBytes / 2, 2 * this.#mss)
+    this.windowBytes = this.#mss
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What tcpcopy counts. Counters are slots of one Float64Array, which another thread may read while they move: a
+ * count is exact up to 2⁵³, and an increment is one load and one store. docs/counters.md explains each by its name.
+ *
+ * The books close: capturedPayloadBytes = deliveredBytes + duplicateBytes + pendingBytes + every drop's bytes.
+ */
+import { float64At } from '../wire/bytes.ts'
+import { DROPS_END, Drop, dropNames } from './drop.ts'
+
+export const Counter = {
+  /** Packets that the capture gave us. */
+  capturedPackets: 0,
+  /** Octets of TCP payload in them. */
+  capturedPayloadBytes: 1,
+  /** Octets of client payload that the target acknowledged. */
+  deliveredBytes: 2,
+  /** Octets captured that the client had sent before. */
+  duplicateBytes: 3,
+  /** Octets held for a session: not sent, or sent and not yet acknowledged. */
+  pendingBytes: 4,
+  /** Packets the kernel dropped because the ring was full. */
+  captureDropped: 5,
+  /** Sessions begun, by a captured SYN or in mid-stream. */
+  sessionsStarted: 6,
+  /** Sessions of these begun at a payload, without a captured SYN. */
+  sessionsJoined: 7,
+  /** Sessions that ended, for whatever reason. */
+  sessionsEnded: 8,
+  /** Sessions that ended because both sides had closed. */
+  sessionsClosed: 9,
+  /** Sessions ended by a reset or refusal of the target. */
+  sessionsReset: 10,
+  /** Sessions ended by a time limit. */
+  sessionsTimedOut: 11,
+  /** New connections that waited for the previous copy with the same client address and port. */
+  sessionsWaited: 12,
+  /** Packets handed to the kernel. */
+  sentPackets: 13,
+  /** Packets the kernel refused to send. */
+  sendRefused: 14,
+  /** Segments with payload sent again. */
+  retransmissions: 15,
+  /** SYNs sent, repeated ones too. */
+  synsSent: 16,
+  /** SYN-ACKs that opened a session. */
+  synAcks: 17,
+  /** Header records that came over the channel. */
+  answers: 18,
+  /** Epochs (requests) sent for the first time. */
+  epochs: 19,
+  /** Epochs sent after `--epoch-timeout` without the answer they waited for. */
+  epochTimeouts: 20,
+  /** Epochs released because the target fell silent before it had answered as much as the source. */
+  epochsQuiet: 21,
+  /** Connections to intercept that are open now. */
+  channelsOpen: 22,
+  /** Connections to intercept that broke, or that could not be made. */
+  channelFailures: 23,
+  /** Octets of send buffers in use. */
+  poolUsedBytes: 24
+} as const
+export type Counter = (typeof Counter)[keyof typeof Counter]
+
+const COUNTERS_END = 25
+const DROPPED_PACKETS_AT = COUNTERS_END
+const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
+
+export class Counters {
+  readonly slots: Float64Array
+
+  /** @param buffer shared between threads, of `Counters.byteLength` */
+  constructor(buffer: ArrayBufferLike = new ArrayBuffer(Counters.byteLength)) {
+    this.slots = new Float64Array(buffer)
+  }
+
+  static readonly byteLength = (DROPPED_BYTES_AT + DROPS_END) * 8
+
+  get(counter: Counter): number {
+    return float64At(this.slots, counter)
+  }
+  set(counter: Counter, value: number): void {
+    this.slots[counter] = value
+  }
+  add(counter: Counter, amount: number): void {
+    this.slots[counter] = float64At(this.slots, counter) + amount
+  }
+
+  drop(reason: Drop, packets: number, bytes: number): void {
+    this.slots[DROPPED_PACKETS_AT + reason] = float64At(this.slots, DROPPED_PACKETS_AT + reason) + packets
+    this.slots[DROPPED_BYTES_AT + reason] = float64At(this.slots, DROPPED_BYTES_AT + reason) + bytes
+  }
+  droppedPackets(reason: Drop): number {
+    return float64At(this.slots, DROPPED_PACKETS_AT + reason)
+  }
+  droppedBytes(reason: Drop): number {
+    return float64At(this.slots, DROPPED_BYTES_AT + reason)
+  }
+
+  /** Payload octets dropped for any reason. */
+  allDroppedBytes(): number {
+    let total = 0
+    for (let reason = 0; reason < DROPS_END; reason++) total += float64At(this.slots, DROPPED_BYTES_AT + reason)
+    return total
+  }
+
+  /** Captured payload octets that are in no place of the books; 0 unless there is a bug. */
+  unaccountedBytes(): number {
+    return (
+      this.get(Counter.capturedPayloadBytes) -
+      this.get(Counter.deliveredBytes) -
+      this.get(Counter.duplicateBytes) -
+      this.get(Counter.pendingBytes) -
+      this.allDroppedBytes()
+    )
+  }
+
+  /** Every counter by its name, and the drops that happened as `dropped.<reason>` (packets) and `….bytes`. */
+  report(): Record<string, number> {
+    const fields: Record<string, number> = {}
+    for (const [name, counter] of Object.entries(Counter)) fields[name] = this.get(counter)
+    for (const reason of Object.values(Drop)) {
+      const packets = this.droppedPackets(reason)
+      const bytes = this.droppedBytes(reason)
+      if (packets > 0) fields[`dropped.${dropNames[reason]}`] = packets
+      if (bytes > 0) fields[`dropped.${dropNames[reason]}.bytes`] = bytes
+    }
+    fields.droppedBytes = this.allDroppedBytes()
+    return fields
+  }
+}

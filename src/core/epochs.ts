@@ -1,0 +1,141 @@
+/**
+ * When the client's next request may be sent. A connection is a list of epochs (requests, each with the answer that
+ * the client had read before it spoke again); an epoch is released when the target has answered as much as the source
+ * had, or when it plainly will not.
+ */
+import { add, distance, isAfter, type Seq, seq } from '../wire/seq.ts'
+
+/** Why an epoch may be sent, or that it may not. */
+export const Gate = {
+  /** Not yet: look again at `lookAgainAt`. */
+  Closed: 0,
+  /** These octets belong to an epoch that was released before. */
+  SameEpoch: 1,
+  /** The target's answer is as long as the source's. */
+  Answered: 2,
+  /** The target has answered, shorter than the source, and fell silent. */
+  Quiet: 3,
+  /** The target has closed: there is nothing to wait for. */
+  TargetClosed: 4,
+  /** The time limit for an answer has passed. */
+  TimedOut: 5
+} as const
+export type Gate = (typeof Gate)[keyof typeof Gate]
+
+export interface EpochOptions {
+  /** False: epochs wait for nothing (`-W`). */
+  readonly isWaiting: boolean
+  readonly timeoutMs: number
+}
+
+/** What the response side of a session tells the gate. */
+export interface ResponseState {
+  /** Octets received in order since the handshake, a FIN counted as one. */
+  readonly receivedBytes: number
+  /** The last segment with payload had PSH. */
+  readonly isPushed: boolean
+  /** When payload last came. */
+  readonly lastAt: number
+  readonly isClosed: boolean
+}
+
+export class Epochs {
+  /** No instant has to be waited for. */
+  lookAgainAt = Number.POSITIVE_INFINITY
+  /** The acknowledgment number that the client had sent with the octets released last. */
+  #ack: Seq = seq(0)
+  /** The source's answer octets are counted from here: its initial sequence number + 1. */
+  #base: Seq = seq(0)
+  #hasBase = false
+  /** Octets by which the target's answers have been longer than the source's so far. */
+  #surplus = 0
+  /** Answer octets there were when the current epoch was released. */
+  #receivedBefore = 0
+  /** Since when the next epoch waits; NaN: it does not. */
+  #waitingSince = Number.NaN
+
+  /** Of a captured acknowledgment before any payload: it tells where the source's answers begin. */
+  begin(ack: Seq): void {
+    if (this.#hasBase) return
+    this.#hasBase = true
+    this.#base = ack
+    this.#ack = ack
+  }
+
+  /** True if octets that came with this acknowledgment belong to a later epoch than those released last. */
+  isNew(ack: Seq): boolean {
+    return isAfter(ack, this.#ack)
+  }
+
+  /**
+   * Asks whether octets may be sent that the client sent with `ack`.
+   * @param isAllAcknowledged the target has acknowledged everything sent
+   * @param roundTripMs of the copied connection
+   */
+  ask(
+    ack: Seq,
+    response: ResponseState,
+    isAllAcknowledged: boolean,
+    roundTripMs: number,
+    options: EpochOptions,
+    now: number
+  ): Gate {
+    this.begin(ack)
+    this.lookAgainAt = Number.POSITIVE_INFINITY
+    if (!isAfter(ack, this.#ack)) return Gate.SameEpoch
+    const gate = this.#judge(ack, response, isAllAcknowledged, roundTripMs, options, now)
+    if (gate === Gate.Closed) return gate
+    this.#adjust(gate, ack, response, isAllAcknowledged)
+    this.#ack = ack
+    this.#receivedBefore = response.receivedBytes
+    this.#waitingSince = Number.NaN
+    return gate
+  }
+
+  #judge(
+    ack: Seq,
+    response: ResponseState,
+    isAllAcknowledged: boolean,
+    roundTripMs: number,
+    options: EpochOptions,
+    now: number
+  ): Gate {
+    if (response.receivedBytes >= this.#expected(ack) || !options.isWaiting) return Gate.Answered
+    if (response.isClosed) return Gate.TargetClosed
+    if (Number.isNaN(this.#waitingSince)) this.#waitingSince = now
+    const timeoutAt = this.#waitingSince + options.timeoutMs
+    if (now >= timeoutAt) return Gate.TimedOut
+    this.lookAgainAt = timeoutAt
+    const hasAnswered = response.receivedBytes > this.#receivedBefore && response.isPushed && isAllAcknowledged
+    if (hasAnswered) {
+      const quietAt = response.lastAt + Math.max(2 * roundTripMs, 1)
+      if (now >= quietAt) return Gate.Quiet
+      this.lookAgainAt = Math.min(timeoutAt, quietAt)
+    }
+    return Gate.Closed
+  }
+
+  /** Answer octets of the target that make the epoch with this acknowledgment due. */
+  #expected(ack: Seq): number {
+    return distance(ack, this.#base) + this.#surplus
+  }
+
+  /**
+   * Keeps the two counts of answer octets in step. A shorter answer, taken for whole, leaves a lack; a longer one a
+   * surplus, if it is whole and is not the answer to a further request (then it exceeds by more than half).
+   */
+  #adjust(gate: Gate, ack: Seq, response: ResponseState, isAllAcknowledged: boolean): void {
+    const surplus = response.receivedBytes - this.#expected(ack)
+    const answerLength = distance(ack, this.#ack)
+    const isLonger = surplus > 0 && surplus * 2 < answerLength && response.isPushed && isAllAcknowledged
+    if (gate === Gate.Quiet || (gate === Gate.Answered && isLonger)) this.#surplus += surplus
+    // Distances are of 31 bits: over a long connection the base moves along.
+    if (distance(ack, this.#base) > 1 << 29) this.#rebase(ack)
+  }
+
+  #rebase(ack: Seq): void {
+    const step = distance(ack, this.#base)
+    this.#base = add(this.#base, step)
+    this.#surplus += step
+  }
+}

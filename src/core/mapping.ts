@@ -1,0 +1,71 @@
+/** Which connections are copied, where to, and as whom (`-x`, `-c`, `-H`). */
+
+/** One `-x`: what arrives for `sourceAddress:sourcePort` is copied to `targetAddress:targetPort`. */
+export interface CopyMap {
+  /** 0: any address of this host. */
+  readonly sourceAddress: number
+  readonly sourcePort: number
+  readonly targetAddress: number
+  readonly targetPort: number
+}
+
+/** A range of addresses to use for clients at the target: `count` addresses from `first` on. */
+export interface AddressRange {
+  readonly first: number
+  readonly count: number
+}
+
+const LOOPBACK = 0x7f000001
+
+export class Mapping {
+  readonly maps: readonly CopyMap[]
+  readonly #ranges: readonly AddressRange[]
+  readonly #rangesTotal: number
+  readonly #loopbackAddress: number
+  /** By port: 1 + the first map for it; 0: none. */
+  readonly #byPort = new Uint8Array(65536)
+
+  /** @param loopbackAddress stands in for 127.0.0.1 (`-H`); 0: nothing does */
+  constructor(maps: readonly CopyMap[], ranges: readonly AddressRange[] = [], loopbackAddress = 0) {
+    this.maps = maps
+    this.#ranges = ranges
+    this.#rangesTotal = ranges.reduce((total, range) => total + range.count, 0)
+    this.#loopbackAddress = loopbackAddress
+    for (let index = maps.length - 1; index >= 0; index--) {
+      const map = maps[index]
+      if (map !== undefined) this.#byPort[map.sourcePort] = index + 1
+    }
+  }
+
+  /** @returns the index of the map for packets to this address and port, or −1 */
+  find(address: number, port: number): number {
+    const first = this.#byPort[port] ?? 0
+    if (first === 0) return -1
+    for (let index = first - 1; index < this.maps.length; index++) {
+      const map = this.maps[index]
+      if (map === undefined || map.sourcePort !== port) continue
+      if (map.sourceAddress === 0 || map.sourceAddress === address) return index
+    }
+    return -1
+  }
+
+  /**
+   * As whom a client appears at a target. The choice depends on the client's address alone, so that one client keeps
+   * the address it got; a target's own address is skipped, since it would answer itself.
+   */
+  clientAddress(address: number, targetAddress: number): number {
+    if (this.#rangesTotal === 0) return address === LOOPBACK && this.#loopbackAddress ? this.#loopbackAddress : address
+    const choice = (Math.imul(address, 0x9e3779b1) >>> 0) % this.#rangesTotal
+    const chosen = this.#address(choice)
+    return chosen === targetAddress ? this.#address((choice + 1) % this.#rangesTotal) : chosen
+  }
+
+  #address(choice: number): number {
+    let rest = choice
+    for (const range of this.#ranges) {
+      if (rest < range.count) return (range.first + rest) | 0
+      rest -= range.count
+    }
+    return 0
+  }
+}

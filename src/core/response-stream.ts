@@ -1,0 +1,91 @@
+/**
+ * The target's half of a copied connection: what came in order, what it has to be told, and the window we advertise.
+ * Its payload is never held; only that it came matters.
+ */
+import { ACK, FIN, PSH, type Segment } from '../wire/segment.ts'
+import { add, distance, isAfter, type Seq, seq } from '../wire/seq.ts'
+import type { ResponseState } from './epochs.ts'
+
+/** How long an acknowledgment waits for a request to ride on (RFC 9293 §3.8.6.3 allows 500 ms). */
+const ACK_DELAY_MS = 40
+/** Below this the captured window is not worth repeating: an answer may be larger. */
+const WINDOW_ENOUGH = 32 * 1024
+const WINDOW_OWN = 65535
+
+export class ResponseStream implements ResponseState {
+  /** The next octet expected. */
+  rcvNxt: Seq = seq(0)
+  receivedBytes = 0
+  isPushed = false
+  lastAt = 0
+  isClosed = false
+  /** When an acknowledgment has to go out; Infinity: nothing to acknowledge. */
+  ackAt = Number.POSITIVE_INFINITY
+  /** TS.Recent of RFC 7323 §4.3, echoed in every packet. */
+  tsRecent: Seq = seq(0)
+  /** Largest window captured from the client, in octets. */
+  #largestWindow = 0
+  /** Right edge of the window advertised so far. */
+  #rightEdge: Seq = seq(0)
+  #unacknowledgedBytes = 0
+
+  /** @param next the octet after the target's SYN */
+  open(next: Seq): void {
+    this.rcvNxt = next
+    this.#rightEdge = next
+  }
+
+  /** @param windowBytes what the client advertised to the source */
+  sawWindow(windowBytes: number): void {
+    if (windowBytes > this.#largestWindow) this.#largestWindow = windowBytes
+  }
+
+  /**
+   * Takes an acceptable segment that begins at or before `rcvNxt`.
+   * @param mss octets after which two segments' worth are acknowledged at once (RFC 5681 §4.2)
+   * @returns false if it brought nothing new
+   */
+  take(segment: Segment, mss: number, now: number): boolean {
+    const length = segment.payloadLength + (segment.flags & FIN ? 1 : 0)
+    const fresh = distance(add(segment.seq, length), this.rcvNxt)
+    if (segment.hasTimestamps && !isAfter(segment.seq, this.rcvNxt) && !isAfter(this.tsRecent, segment.tsVal)) {
+      this.tsRecent = segment.tsVal
+    }
+    if (fresh <= 0 || this.isClosed) return false
+    this.rcvNxt = add(this.rcvNxt, fresh)
+    this.receivedBytes += fresh
+    this.#unacknowledgedBytes += fresh
+    if (segment.payloadLength > 0) {
+      this.isPushed = (segment.flags & PSH) !== 0
+      this.lastAt = now
+    }
+    if (segment.flags & FIN) this.isClosed = true
+    if (this.isClosed || this.#unacknowledgedBytes >= 2 * mss) this.ackAt = now
+    else this.ackAt = Math.min(this.ackAt, now + ACK_DELAY_MS)
+    return true
+  }
+
+  /** Every packet with ACK acknowledges all. */
+  acknowledged(): void {
+    this.ackAt = Number.POSITIVE_INFINITY
+    this.#unacknowledgedBytes = 0
+  }
+
+  /**
+   * The window field of a packet. It never moves the right edge of the window back (RFC 9293 §3.8.6).
+   * @param capturedBytes what the client advertised with these octets; 0 for a packet of our own
+   * @param shift the scale in force towards the target (RFC 7323 §2.2), 0 in a SYN
+   */
+  windowField(flags: number, capturedBytes: number, shift: number): number {
+    const wanted = capturedBytes > 0 ? capturedBytes : this.#ownWindow()
+    const held = flags & ACK ? distance(this.#rightEdge, this.rcvNxt) : 0
+    const field = Math.min(0xffff, Math.max(wanted >>> shift, (held + (1 << shift) - 1) >>> shift))
+    const edge = add(this.rcvNxt, field << shift)
+    if (flags & ACK && isAfter(edge, this.#rightEdge)) this.#rightEdge = edge
+    return field
+  }
+
+  #ownWindow(): number {
+    return this.#largestWindow >= WINDOW_ENOUGH ? this.#largestWindow : WINDOW_OWN
+  }
+}

@@ -1,0 +1,59 @@
+/** The retransmission time-out (RFC 6298) of one connection, from segments timed one at a time. */
+import { isBefore, type Seq, seq } from '../wire/seq.ts'
+
+const RTO_INITIAL_MS = 1000
+const RTO_MIN_MS = 200
+const RTO_MAX_MS = 60_000
+/** G of RFC 6298: timers fire on whole milliseconds. */
+const GRANULARITY_MS = 1
+
+export class RoundTrip {
+  /** Smoothed; 0 before the first measurement. */
+  smoothedMs = 0
+  #variationMs = 0
+  #rtoMs = RTO_INITIAL_MS
+  #backoff = 0
+  #timedEnd: Seq = seq(0)
+  #timedSince = Number.NaN
+
+  /** With the back-off of repeated time-outs (§5.5). */
+  get rtoMs(): number {
+    return Math.min(this.#rtoMs * 2 ** this.#backoff, RTO_MAX_MS)
+  }
+
+  /** Times the segment that ends at `end`, unless one is being timed. */
+  start(end: Seq, now: number): void {
+    if (!Number.isNaN(this.#timedSince)) return
+    this.#timedEnd = end
+    this.#timedSince = now
+  }
+
+  /** Karn's rule (§3): what was sent twice is not measured. */
+  cancel(): void {
+    this.#timedSince = Number.NaN
+  }
+
+  /** An acknowledgment of new octets up to `una`. */
+  acknowledged(una: Seq, now: number): void {
+    this.#backoff = 0
+    if (Number.isNaN(this.#timedSince) || isBefore(una, this.#timedEnd)) return
+    this.#measure(now - this.#timedSince)
+    this.#timedSince = Number.NaN
+  }
+
+  timedOut(): void {
+    this.#backoff += 1
+    this.cancel()
+  }
+
+  #measure(sampleMs: number): void {
+    if (this.smoothedMs === 0) {
+      this.smoothedMs = sampleMs
+      this.#variationMs = sampleMs / 2
+    } else {
+      this.#variationMs += (Math.abs(this.smoothedMs - sampleMs) - this.#variationMs) / 4
+      this.smoothedMs += (sampleMs - this.smoothedMs) / 8
+    }
+    this.#rtoMs = Math.max(RTO_MIN_MS, this.smoothedMs + Math.max(GRANULARITY_MS, 4 * this.#variationMs))
+  }
+}

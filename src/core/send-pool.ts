@@ -1,0 +1,144 @@
+/**
+ * The one bounded store of captured client payload. A *piece* is a part of one captured segment, at most
+ * `PIECE_MAX` octets, with what its headers said; it lives from its capture until the target has acknowledged it.
+ *
+ * Pieces are small integers; what belongs to them lies in typed arrays, and their octets in a memory that the sender
+ * can reach. Blocks are touched only when used, so an idle pool costs nothing.
+ */
+import { int32At } from '../wire/bytes.ts'
+import { copyAndSum, fold } from '../wire/checksum.ts'
+import type { Segment } from '../wire/segment.ts'
+import { type Seq, seq } from '../wire/seq.ts'
+
+/** Most octets of one piece, and the size of a block. */
+export const PIECE_MAX = 2048
+/** No piece. */
+export const NONE = -1
+
+/** What a captured segment's headers said, beside its payload. */
+const IS_PUSHED = 1
+const HAS_TIMESTAMPS = 2
+const DONT_FRAGMENT = 4
+
+export class SendPool {
+  readonly memory: Uint8Array
+  readonly piecesMax: number
+  usedCount = 0
+  readonly #blocksAt: number
+  #free = NONE
+  /** Pieces never used yet begin here: a fresh pool needs no list of all its pieces. */
+  #untouched = 0
+  readonly #next: Int32Array
+  readonly #seq: Int32Array
+  readonly #length: Int32Array
+  readonly #ack: Int32Array
+  readonly #tsVal: Int32Array
+  /** Checksum of the payload, folded, and the window: both 16 bits. */
+  readonly #sumAndWindow: Int32Array
+  /** IP id, traffic class and flags. */
+  readonly #header: Int32Array
+
+  /** @param blocksAt where in `memory` the blocks of `piecesMax × PIECE_MAX` octets begin */
+  constructor(memory: Uint8Array, blocksAt: number, piecesMax: number) {
+    this.memory = memory
+    this.#blocksAt = blocksAt
+    this.piecesMax = piecesMax
+    this.#next = new Int32Array(piecesMax)
+    this.#seq = new Int32Array(piecesMax)
+    this.#length = new Int32Array(piecesMax)
+    this.#ack = new Int32Array(piecesMax)
+    this.#tsVal = new Int32Array(piecesMax)
+    this.#sumAndWindow = new Int32Array(piecesMax)
+    this.#header = new Int32Array(piecesMax)
+  }
+
+  /**
+   * Copies a part of a captured payload into a new piece.
+   * @param from offset in the payload; @param length at most PIECE_MAX
+   * @param number which piece of the captured segment this is: its packet's IP id is that much later
+   * @returns the piece, with no next; NONE when the pool is full
+   */
+  add(segment: Segment, from: number, length: number, number: number, isPushed: boolean): number {
+    const piece = this.#take()
+    if (piece === NONE) return NONE
+    const at = this.#blocksAt + piece * PIECE_MAX
+    const sum = fold(copyAndSum(segment.bytes, segment.payloadAt + from, this.memory, at, length))
+    this.#next[piece] = NONE
+    this.#seq[piece] = segment.seq + from
+    this.#length[piece] = length
+    this.#ack[piece] = segment.ack
+    this.#tsVal[piece] = segment.tsVal
+    this.#sumAndWindow[piece] = (sum << 16) | segment.window
+    const flags =
+      (isPushed ? IS_PUSHED : 0) |
+      (segment.hasTimestamps ? HAS_TIMESTAMPS : 0) |
+      (segment.dontFragment ? DONT_FRAGMENT : 0)
+    const ipId = segment.ipId === 0 ? 0 : (segment.ipId + number) & 0xffff
+    this.#header[piece] = (ipId << 16) | (segment.trafficClass << 8) | flags
+    return piece
+  }
+
+  free(piece: number): void {
+    this.usedCount -= 1
+    this.#next[piece] = this.#free
+    this.#free = piece
+  }
+
+  #take(): number {
+    const piece = this.#free
+    if (piece !== NONE) this.#free = int32At(this.#next, piece)
+    else if (this.#untouched === this.piecesMax) return NONE
+    this.usedCount += 1
+    return piece !== NONE ? piece : this.#untouched++
+  }
+
+  next(piece: number): number {
+    return int32At(this.#next, piece)
+  }
+  setNext(piece: number, next: number): void {
+    this.#next[piece] = next
+  }
+  seq(piece: number): Seq {
+    return seq(int32At(this.#seq, piece))
+  }
+  length(piece: number): number {
+    return int32At(this.#length, piece)
+  }
+  end(piece: number): Seq {
+    return seq(int32At(this.#seq, piece) + int32At(this.#length, piece))
+  }
+  /** The acknowledgment number that the client sent with these octets. */
+  ack(piece: number): Seq {
+    return seq(int32At(this.#ack, piece))
+  }
+  tsVal(piece: number): Seq {
+    return seq(int32At(this.#tsVal, piece))
+  }
+  /** Folded one's complement sum of the octets. */
+  sum(piece: number): number {
+    return int32At(this.#sumAndWindow, piece) >>> 16
+  }
+  /** The window field, as captured. */
+  window(piece: number): number {
+    return int32At(this.#sumAndWindow, piece) & 0xffff
+  }
+  ipId(piece: number): number {
+    return int32At(this.#header, piece) >>> 16
+  }
+  trafficClass(piece: number): number {
+    return (int32At(this.#header, piece) >>> 8) & 0xff
+  }
+  isPushed(piece: number): boolean {
+    return (int32At(this.#header, piece) & IS_PUSHED) !== 0
+  }
+  hasTimestamps(piece: number): boolean {
+    return (int32At(this.#header, piece) & HAS_TIMESTAMPS) !== 0
+  }
+  dontFragment(piece: number): boolean {
+    return (int32At(this.#header, piece) & DONT_FRAGMENT) !== 0
+  }
+  /** Where in `memory` the octets begin. */
+  at(piece: number): number {
+    return this.#blocksAt + piece * PIECE_MAX
+  }
+}

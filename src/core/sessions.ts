@@ -1,0 +1,283 @@
+/**
+ * All sessions of one worker: finds the session that a packet belongs to, begins and buries them, and steps those
+ * whose time has come. Every captured packet ends here in a session or in a named drop.
+ */
+import { RST, type Segment, SYN } from '../wire/segment.ts'
+import { Counter } from './counters.ts'
+import { Drop } from './drop.ts'
+import { FlowTable } from './flow-table.ts'
+import type { Mapping } from './mapping.ts'
+import { PIECE_MAX } from './send-pool.ts'
+import { Session } from './session.ts'
+import { type Origin, type SessionContext, State } from './session-context.ts'
+import { TimerWheel } from './timer-wheel.ts'
+import { Tombstones } from './tombstones.ts'
+
+/** Late packets of a connection that both sides have closed come within this time. */
+const CLOSED_LINGER_MS = 60_000
+/** Tombstones buried at most in one turn, so that a turn stays short. */
+const BURIALS_MAX = 256
+const PORT_MIN = 1024
+const PORT_MAX = 65535
+/** What a made-up SYN says. */
+const MADE_UP_MSS = 1460
+const MADE_UP_SCALE = 7
+
+export interface SessionsOptions {
+  readonly sessionsMax: number
+  readonly mapping: Mapping
+}
+
+/** Sees what is captured and answered, for `--trace`. */
+export interface PacketTrace {
+  captured(segment: Segment, session: Session | undefined, drop: Drop): void
+  answered(segment: Segment, session: Session | undefined, drop: Drop): void
+}
+
+export class Sessions {
+  readonly #context: SessionContext
+  readonly #options: SessionsOptions
+  readonly #trace: PacketTrace | undefined
+  /** By slot; a slot of an ended session is used again. */
+  readonly #slots: (Session | undefined)[] = []
+  readonly #freeSlots: number[] = []
+  /** Captured flow → 2 × slot of its newest session, or an odd marker of a tombstone. */
+  readonly #bySource = new FlowTable()
+  /** Copied flow → slot of the session that speaks now. */
+  readonly #byTarget = new FlowTable()
+  readonly #closed = new Tombstones(CLOSED_LINGER_MS)
+  readonly #broken: Tombstones
+  #tombstoneSerial = 0
+  readonly #wheel: TimerWheel
+  #now = 0
+  readonly #fire: (entry: number) => void
+  readonly #bury: (a: number, b: number, ports: number, marker: number) => void
+  /** SYNs sent and SYN-ACKs received by `-x`, to tell when nothing comes back. */
+  readonly synsByMap: Float64Array
+  readonly synAcksByMap: Float64Array
+
+  /** @param context its `onEnd` is to call `ended` */
+  constructor(context: SessionContext, options: SessionsOptions, now: number, trace?: PacketTrace) {
+    this.#context = context
+    this.#options = options
+    this.#trace = trace
+    this.#wheel = new TimerWheel(now)
+    this.#broken = new Tombstones(context.timeoutMs)
+    this.synsByMap = new Float64Array(options.mapping.maps.length)
+    this.synAcksByMap = new Float64Array(options.mapping.maps.length)
+    this.#fire = (entry) => this.#onDue(entry)
+    this.#bury = (a, b, ports, marker) => {
+      if (this.#bySource.get(a, ports >>> 16, b, ports & 0xffff) === marker) {
+        this.#bySource.delete(a, ports >>> 16, b, ports & 0xffff)
+      }
+    }
+  }
+
+  /** Sessions that have not ended. */
+  get count(): number {
+    return this.#slots.length - this.#freeSlots.length
+  }
+
+  /** The instant by which `onTimer` has to be called. */
+  get deadline(): number {
+    return this.#wheel.next()
+  }
+
+  /** A checked segment that a client sent to a source. */
+  onSource(segment: Segment, now: number): Drop {
+    const { counters } = this.#context
+    counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+    const found = this.#bySource.get(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort)
+    const session = found >= 0 && found % 2 === 0 ? this.#slots[found / 2] : undefined
+    let drop: Drop
+    if (session !== undefined && !isNewConnection(session, segment)) {
+      drop = session.onSource(segment, now)
+      this.#schedule(session)
+      if (drop !== Drop.None) counters.drop(drop, 1, 0)
+    } else {
+      drop = this.#begin(segment, session, found >= 0, now)
+      if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
+    }
+    if (this.#trace !== undefined) this.#trace.captured(segment, session, drop)
+    return drop
+  }
+
+  /** A header that the target sent to a copied client. */
+  onTarget(segment: Segment, now: number): Drop {
+    const slot = this.#byTarget.get(segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
+    const session = slot >= 0 ? this.#slots[slot] : undefined
+    let drop: Drop = Drop.AnswerNoSession
+    if (session !== undefined) {
+      const wasOpening = session.state === State.SynSent
+      drop = session.onTarget(segment, now)
+      const map = session.origin.mapIndex
+      if (wasOpening && drop === Drop.None) this.synAcksByMap[map] = (this.synAcksByMap[map] ?? 0) + 1
+      this.#schedule(session)
+    }
+    if (drop !== Drop.None) this.#context.counters.drop(drop, 1, 0)
+    if (this.#trace !== undefined) this.#trace.answered(segment, session, drop)
+    return drop
+  }
+
+  onTimer(now: number): void {
+    this.#now = now
+    this.#wheel.advance(now, this.#fire)
+    this.#closed.expire(now, BURIALS_MAX, this.#bury)
+    this.#broken.expire(now, BURIALS_MAX, this.#bury)
+    const usedBytes = this.#context.pool.usedCount * PIECE_MAX
+    this.#context.counters.set(Counter.poolUsedBytes, usedBytes)
+  }
+
+  /** Resets every copied connection at its target. */
+  shutdown(now: number): void {
+    for (const session of this.#slots) {
+      if (session === undefined) continue
+      session.successor?.abort(Drop.Shutdown, now)
+      if (session.state !== State.Closed) session.abort(Drop.Shutdown, now)
+    }
+  }
+
+  /** Every session whose answers intercept has to know a route for. */
+  forEachStarted(visit: (session: Session) => void): void {
+    for (const session of this.#slots) {
+      if (session !== undefined && session.state !== State.Waiting) visit(session)
+    }
+  }
+
+  /** For `SessionContext.onEnd`: buries the session, and starts the one that waited for it. */
+  ended(session: Session, now: number): void {
+    const { origin, successor } = session
+    this.#wheel.disarm(session.id)
+    this.#slots[session.id] = undefined
+    this.#freeSlots.push(session.id)
+    const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = origin
+    if (this.#bySource.get(a, capturedPort, b, sourcePort) === session.id * 2) {
+      this.#bySource.delete(a, capturedPort, b, sourcePort)
+      this.#remember(session, now)
+    }
+    const { clientAddress, clientPort, targetAddress, targetPort } = session
+    if (this.#byTarget.get(clientAddress, clientPort, targetAddress, targetPort) === session.id) {
+      this.#byTarget.delete(clientAddress, clientPort, targetAddress, targetPort)
+    }
+    if (successor === undefined || successor.state !== State.Waiting) return
+    this.#byTarget.set(clientAddress, clientPort, targetAddress, targetPort, successor.id)
+    this.#start(successor, now)
+  }
+
+  /** A session that ended with nothing missing may be joined again; others leave a tombstone. */
+  #remember(session: Session, now: number): void {
+    const isIdleEnd = session.endReason === Drop.TimedOut && !session.isClientDone
+    if (isIdleEnd || session.endReason === Drop.Hole || session.endReason === Drop.Shutdown) return
+    const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = session.origin
+    this.#tombstoneSerial = (this.#tombstoneSerial + 1) & 0x3fffffff
+    const marker = this.#tombstoneSerial * 2 + 1
+    this.#bySource.set(a, capturedPort, b, sourcePort, marker)
+    const tombstones = session.isClientDone ? this.#closed : this.#broken
+    tombstones.add(a, b, (capturedPort << 16) | sourcePort, marker, now)
+  }
+
+  /** Begins a session with a segment that belongs to none. */
+  #begin(segment: Segment, previous: Session | undefined, isKnown: boolean, now: number): Drop {
+    const isSyn = (segment.flags & SYN) !== 0
+    if (!isSyn && isKnown) return Drop.AfterEnd
+    if (!isSyn && (segment.payloadLength === 0 || segment.flags & RST)) return Drop.NoSession
+    const { mapping, sessionsMax } = this.#options
+    const mapIndex = mapping.find(segment.toAddress, segment.toPort)
+    const map = mapping.maps[mapIndex]
+    if (map === undefined) return Drop.NotMapped
+    if (this.count >= sessionsMax) return Drop.TableFull
+    const clientAddress = mapping.clientAddress(segment.fromAddress, map.targetAddress)
+    const clientPort = previous?.clientPort ?? this.#freePort(clientAddress, segment.fromPort, map)
+    if (clientPort === 0) return Drop.NoFreePort
+    const origin = originOf(segment, mapIndex, clientAddress, clientPort, map.targetAddress, map.targetPort)
+    const slot = this.#freeSlots.pop() ?? this.#slots.length
+    const session = new Session(slot, origin, segment, this.#context, now)
+    this.#slots[slot] = session
+    this.#bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
+    this.#context.counters.add(Counter.sessionsStarted, 1)
+    if (previous === undefined) {
+      this.#byTarget.set(clientAddress, clientPort, map.targetAddress, map.targetPort, slot)
+      this.#start(session, now)
+    } else {
+      this.#context.counters.add(Counter.sessionsWaited, 1)
+      previous.supersede(session, now)
+      this.#schedule(previous)
+    }
+    if (!isSyn) {
+      this.#context.counters.add(Counter.sessionsJoined, 1)
+      session.onSource(segment, now)
+    }
+    this.#schedule(session)
+    return Drop.None
+  }
+
+  #start(session: Session, now: number): void {
+    const map = session.origin.mapIndex
+    this.synsByMap[map] = (this.synsByMap[map] ?? 0) + 1
+    session.start(now)
+    this.#schedule(session)
+  }
+
+  /** The client's own port, or the next that no other copied connection uses. @returns 0 if none is left */
+  #freePort(
+    clientAddress: number,
+    port: number,
+    map: { readonly targetAddress: number; readonly targetPort: number }
+  ): number {
+    let candidate = port
+    do {
+      if (this.#byTarget.get(clientAddress, candidate, map.targetAddress, map.targetPort) < 0) return candidate
+      candidate = candidate >= PORT_MAX ? PORT_MIN : candidate + 1
+    } while (candidate !== port)
+    return 0
+  }
+
+  #onDue(slot: number): void {
+    const session = this.#slots[slot]
+    if (session === undefined) return
+    session.armedAt = Number.POSITIVE_INFINITY
+    if (session.deadline <= this.#now) session.onTimer(this.#now)
+    this.#schedule(session)
+  }
+
+  /** A deadline that moved later is found out when the wheel fires; one that moved earlier is armed anew. */
+  #schedule(session: Session): void {
+    if (session.state === State.Closed || session.deadline >= session.armedAt) return
+    session.armedAt = session.deadline
+    this.#wheel.arm(session.id, session.deadline)
+  }
+}
+
+/** A SYN with another initial sequence number is another connection. */
+function isNewConnection(session: Session, segment: Segment): boolean {
+  return (segment.flags & SYN) !== 0 && segment.seq !== session.iss
+}
+
+function originOf(
+  segment: Segment,
+  mapIndex: number,
+  clientAddress: number,
+  clientPort: number,
+  targetAddress: number,
+  targetPort: number
+): Origin {
+  const isJoined = (segment.flags & SYN) === 0
+  return {
+    capturedAddress: segment.fromAddress,
+    capturedPort: segment.fromPort,
+    sourceAddress: segment.toAddress,
+    sourcePort: segment.toPort,
+    clientAddress,
+    clientPort,
+    targetAddress,
+    targetPort,
+    mapIndex,
+    isJoined,
+    ttl: segment.ttl,
+    trafficClass: segment.trafficClass,
+    mss: isJoined ? MADE_UP_MSS : segment.mss,
+    windowScale: isJoined ? MADE_UP_SCALE : segment.windowScale,
+    isSackPermitted: isJoined ? true : segment.sackPermitted,
+    hasTimestamps: segment.hasTimestamps
+  }
+}
