@@ -44,7 +44,10 @@ export function mapDescriptor(fd: number, length: number): Mapping {
   return map(length, MAP_SHARED, fd)
 }
 
-/** Memory of JavaScript that C may use as long as the block is referenced. Nothing has to be closed. */
+/**
+ * Memory of JavaScript that C may use as long as the block is referenced. Nothing has to be closed. Who keeps only
+ * `address` has lost the memory at the next collection: keep the block.
+ */
 export interface Block {
   readonly bytes: Uint8Array
   /** The same octets as int32 in the machine's byte order. */

@@ -59,18 +59,18 @@ function check(result: number, step: string): void {
   if (result < 0) throw refusal(step, errno())
 }
 
-/** setsockopt(2) SO_ATTACH_FILTER: a sock_fprog of sock_filters. */
+/** setsockopt(2) SO_ATTACH_FILTER: a sock_fprog, and behind it its sock_filters. */
 function attachFilter(fd: number, program: FilterProgram): void {
-  const instructions = allocate(8 * program.length)
+  const block = allocate(16 + 8 * program.length)
+  const instructionsAddress = block.address + 16
+  block.words[0] = program.length
+  block.words[2] = instructionsAddress
+  block.words[3] = Math.floor(instructionsAddress / 0x100000000)
   program.forEach(({ code, jt, jf, k }, index) => {
-    instructions.words[2 * index] = code | (jt << 16) | (jf << 24)
-    instructions.words[2 * index + 1] = k
+    block.words[4 + 2 * index] = code | (jt << 16) | (jf << 24)
+    block.words[5 + 2 * index] = k
   })
-  const header = allocate(16)
-  header.words[0] = program.length
-  header.words[2] = instructions.address
-  header.words[3] = Math.floor(instructions.address / 0x100000000)
-  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, header.address, 16) === 0) return
+  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, block.address, 16) === 0) return
   throw new OperatorError(
     'bad-filter',
     `the kernel refused the capture filter of ${program.length} instructions: ${errnoMessage(errno())}`,
