@@ -1,0 +1,329 @@
+/**
+ * Captures, senders and streams on a real kernel, in a network namespace of their own. Needs unshare and ip; root, or
+ * a kernel that gives an ordinary user namespaces.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { Outbox } from '../../src/core/outbox.ts'
+import { copyFilter, type FilterProgram } from '../../src/io/linux/filter.ts'
+import { Errno, errnoName } from '../../src/io/linux/libc.ts'
+import { compileFilter } from '../../src/io/linux/libpcap.ts'
+import { mapMemory } from '../../src/io/linux/memory.ts'
+import { POLLIN, Poller } from '../../src/io/linux/poller.ts'
+import { RawIpSender } from '../../src/io/linux/raw-ip-sender.ts'
+import { PacketRing, type PacketRingOptions } from '../../src/io/linux/ring.ts'
+import { put16, put32, u8, u16 } from '../../src/wire/bytes.ts'
+
+const INSIDE = 'TCPCOPY_TEST_NAMESPACE'
+
+if (process.env[INSIDE] === undefined) {
+  test('in a network namespace of its own', () => {
+    const isRoot = process.getuid?.() === 0
+    const { NODE_TEST_CONTEXT: _, ...environment } = process.env
+    const child = spawnSync(
+      'unshare',
+      [isRoot ? '-nm' : '-Urnm', process.execPath, '--test-reporter=spec', fileURLToPath(import.meta.url)],
+      { env: { ...environment, [INSIDE]: '1' }, encoding: 'utf8' }
+    )
+    process.stdout.write(child.stdout)
+    assert.equal(child.status, 0, child.stderr + child.stdout)
+  })
+} else {
+  // va and vb are two ends of one wire in the same namespace: what is sent to 10.9.0.0/24 leaves va and enters vb.
+  for (const command of [
+    'link set lo up',
+    'link add va type veth peer name vb',
+    'addr add 10.9.0.1/24 dev va',
+    'link set va up',
+    'link set vb address 02:00:00:00:00:0b',
+    'link set vb up',
+    'neigh add 10.9.0.2 lladdr 02:00:00:00:00:0b dev va'
+  ])
+    execFileSync('ip', command.split(' '))
+  ringTests()
+  senderTests()
+}
+
+const WIRE = 0x0a090002
+const LOOPBACK = 0x7f000001
+const NOWHERE = 0x08080808
+const PAYLOAD_AT = 0x10000
+
+/** Memory, an outbox in it, and a sender. */
+class Source {
+  readonly mapping = mapMemory(1 << 20)
+  readonly outbox = new Outbox(this.mapping.bytes, 0, 256)
+  readonly sender = new RawIpSender(this.mapping.address)
+
+  /** Adds a TCP packet of 40 + `payloadLength` octets, whose id is `id`. */
+  add(target: number, port: number, payloadLength: number, id = 0, fragment = 0): void {
+    const bytes = this.mapping.bytes
+    const at = this.outbox.nextHeaderAt()
+    bytes.fill(0, at, at + 40)
+    bytes[at] = 0x45
+    put16(bytes, at + 4, id)
+    put16(bytes, at + 6, fragment)
+    bytes[at + 8] = 64
+    bytes[at + 9] = 6
+    put32(bytes, at + 12, 0x0a090001)
+    put32(bytes, at + 16, target)
+    put16(bytes, at + 20, 1234)
+    put16(bytes, at + 22, port)
+    bytes[at + 32] = 0x50
+    bytes.fill(0xab, PAYLOAD_AT, PAYLOAD_AT + payloadLength)
+    this.outbox.add(40, PAYLOAD_AT, payloadLength, target)
+  }
+
+  flush(): void {
+    this.sender.flush(this.outbox)
+  }
+
+  [Symbol.dispose](): void {
+    this.sender.close()
+    this.mapping.close()
+  }
+}
+
+interface Seen {
+  readonly id: number
+  readonly captured: number
+  readonly wire: number
+  readonly total: number
+  readonly last: number
+}
+
+function drain(ring: PacketRing): Seen[] {
+  const seen: Seen[] = []
+  let count = 0
+  do {
+    count = ring.receive((bytes, at, captured, wire) => {
+      assert.equal(u8(bytes, at) >>> 4, 4)
+      const last = u8(bytes, at + captured - 1)
+      seen.push({ id: u16(bytes, at + 4), captured, wire, total: u16(bytes, at + 2), last })
+    }, 16)
+    assert.ok(count <= 16)
+  } while (count > 0)
+  return seen
+}
+
+const PORT_80 = copyFilter([{ address: 0, port: 80 }])
+
+function withRing(options: Partial<PacketRingOptions>, step: (ring: PacketRing, source: Source) => void): void {
+  const ring = new PacketRing({ device: 'vb', link: 'cooked', filter: PORT_80, ringMegabytes: 1, ...options })
+  using source = new Source()
+  try {
+    step(ring, source)
+  } finally {
+    ring.close()
+  }
+}
+
+function ids(seen: readonly Seen[]): number[] {
+  return seen.map(({ id }) => id)
+}
+
+function ringTests(): void {
+  for (const link of ['cooked', 'ethernet'] as const) {
+    for (const device of ['vb', undefined]) {
+      test(`the ${link} ring on ${device ?? 'all devices'} sees each received packet once, in order`, () => {
+        const filter: FilterProgram = link === 'cooked' ? PORT_80 : [{ code: 6, jt: 0, jf: 0, k: 0x40000 }]
+        withRing({ link, device, filter }, (ring, source) => {
+          for (let round = 0; round < 30; round++) {
+            for (let id = 1; id <= 100; id++) source.add(WIRE, 80, id * 10, id)
+            source.flush()
+            const seen = drain(ring)
+            assert.deepEqual(
+              ids(seen),
+              Array.from({ length: 100 }, (_, index) => index + 1)
+            )
+            for (const one of seen) {
+              assert.equal(one.captured, 40 + one.id * 10)
+              assert.deepEqual([one.wire, one.total, one.last], [one.captured, one.captured, 0xab])
+            }
+          }
+          assert.equal(ring.dropped(), 0)
+        })
+      })
+    }
+  }
+
+  test('the filter passes only its port, and what was sent before the socket was bound is not there', () => {
+    using early = new Source()
+    early.add(WIRE, 80, 10, 99)
+    early.flush()
+    withRing({}, (ring, source) => {
+      source.add(WIRE, 81, 10, 1)
+      source.add(WIRE, 80, 10, 2)
+      source.add(WIRE, 8080, 10, 3)
+      source.flush()
+      assert.deepEqual(ids(drain(ring)), [2])
+    })
+  })
+
+  for (const link of ['cooked', 'ethernet'] as const) {
+    test(`a packet larger than a slot comes whole and in its place (${link})`, () => {
+      const filter = [{ code: 6, jt: 0, jf: 0, k: 0x40000 }]
+      withRing({ device: 'lo', link, filter }, (ring, source) => {
+        source.add(LOOPBACK, 80, 100, 1)
+        source.add(LOOPBACK, 80, 60000, 2)
+        source.add(LOOPBACK, 80, 200, 3)
+        source.add(LOOPBACK, 80, 65495, 4)
+        source.flush()
+        const seen = drain(ring)
+        assert.deepEqual(ids(seen.filter(({ total }) => total > 40)), [1, 2, 3, 4])
+        assert.deepEqual(
+          seen.filter(({ total }) => total > 40).map(({ captured }) => captured),
+          [140, 60040, 240, 65535]
+        )
+        assert.ok(seen.every(({ wire, captured, total }) => wire === captured && wire === total))
+        assert.equal(ring.dropped(), 0)
+      })
+    })
+  }
+
+  test('with headers only, a packet larger than a slot is cut and no loss', () => {
+    withRing({ device: 'lo', headersOnly: true, slotLength: 256 }, (ring, source) => {
+      source.add(LOOPBACK, 80, 60000, 2)
+      source.flush()
+      const [one] = drain(ring)
+      assert.ok(one !== undefined && one.captured >= 128 && one.captured < 256)
+      assert.equal(one.wire, 60040)
+      assert.equal(ring.dropped(), 0)
+    })
+  })
+
+  test('what finds no slot, or no room for what its slot cannot hold, is counted as dropped', () => {
+    withRing({}, (ring, source) => {
+      const sentCount = 900
+      for (let id = 1; id <= sentCount; id++) {
+        source.add(WIRE, 80, 0, id)
+        if (id % 100 === 0) source.flush()
+      }
+      const seen = drain(ring)
+      assert.equal(seen.length, 512)
+      assert.equal(ring.dropped(), sentCount - 512)
+      assert.equal(ring.dropped(), sentCount - 512)
+    })
+    withRing({ device: 'lo' }, (ring, source) => {
+      for (let id = 1; id <= 200; id++) source.add(LOOPBACK, 80, 60000, id)
+      source.flush()
+      const seen = drain(ring)
+      assert.ok(seen.length > 0 && seen.length < 200)
+      assert.equal(seen.length + ring.dropped(), source.sender.sentCount)
+    })
+  })
+
+  for (const defragment of [true, false]) {
+    test(`fragments arrive ${defragment ? 'as one packet' : 'as they are'} with defragment ${defragment}`, () => {
+      const filter = [{ code: 6, jt: 0, jf: 0, k: 0x40000 }]
+      withRing({ filter, defragment }, (ring, source) => {
+        source.add(WIRE, 80, 1004, 7, 0x2000)
+        source.add(WIRE, 80, 404, 7, 1024 / 8)
+        source.flush()
+        assert.deepEqual(
+          drain(ring).map(({ captured }) => captured),
+          defragment ? [20 + 1024 + 424] : [1044, 444]
+        )
+      })
+    })
+  }
+
+  test('rings of a fanout group share the flows: each packet is seen by one of them', () => {
+    withRing({}, (ring, source) => {
+      withRing({ fanoutGroup: ring.fanoutGroup }, (other) => {
+        assert.equal(other.fanoutGroup, ring.fanoutGroup)
+        for (let id = 1; id <= 100; id++) {
+          source.add(WIRE, 80, 0, id)
+          put16(source.mapping.bytes, Outbox.headerStride * (id - 1) + 20, 1000 + id)
+        }
+        source.flush()
+        const mine = drain(ring)
+        const others = drain(other)
+        assert.equal(mine.length + others.length, 100)
+        assert.ok(mine.length > 20 && others.length > 20, `${mine.length} and ${others.length}`)
+      })
+    })
+  })
+
+  test('a poller wakes for a packet, and a device that goes down and up again ends neither wait nor capture', () => {
+    withRing({}, (ring, source) => {
+      const poller = new Poller()
+      poller.add(ring.fd, POLLIN)
+      source.add(WIRE, 80, 0, 1)
+      source.flush()
+      poller.wait(1000)
+      assert.ok(poller.wasReady(ring.fd))
+      assert.deepEqual(ids(drain(ring)), [1])
+      execFileSync('ip', ['link', 'set', 'vb', 'down'])
+      poller.wait(1000)
+      assert.ok(poller.wasReady(ring.fd))
+      assert.deepEqual(drain(ring), [])
+      assert.match(ring.failure, /ENETDOWN/)
+      poller.wait(20)
+      assert.ok(!poller.wasReady(ring.fd))
+      execFileSync('ip', ['link', 'set', 'vb', 'up'])
+      execFileSync('ip', 'neigh replace 10.9.0.2 lladdr 02:00:00:00:00:0b dev va'.split(' '))
+      for (let tries = 0; tries < 100 && ring.failure !== ''; tries++) {
+        source.add(WIRE, 80, 0, 2)
+        source.flush()
+        poller.wait(20)
+        drain(ring)
+      }
+      assert.equal(ring.failure, '')
+      poller.close()
+    })
+  })
+
+  test('what an operator can get wrong is an operator error', () => {
+    assert.throws(() => withRing({ device: 'nope0' }, () => {}), { code: 'no-device', hint: /va, |vb, / })
+    assert.throws(() => withRing({ filter: [] }, () => {}), { code: 'bad-filter' })
+  })
+
+  for (const [expression, expected] of [
+    ['tcp dst port 80', [1]],
+    ['ip src 10.9.0.1 and tcp[2:2] = 81', [2]]
+  ] as const) {
+    for (const link of ['cooked', 'ethernet'] as const) {
+      test(`a program of libpcap filters the ${link} ring: ${expression}`, () => {
+        const filter = compileFilter(expression, { device: 'vb', link, snapLength: 0x40000 })
+        withRing({ link, filter }, (ring, source) => {
+          source.add(WIRE, 80, 0, 1)
+          source.add(WIRE, 81, 0, 2)
+          source.flush()
+          assert.deepEqual(ids(drain(ring)), expected)
+        })
+      })
+    }
+  }
+}
+
+function senderTests(): void {
+  test('frames that the kernel refuses are counted by errno, and the others are sent', () => {
+    withRing({}, (ring, source) => {
+      const targets: [number, number][] = [
+        [NOWHERE, 0],
+        [WIRE, 0],
+        [WIRE, 2000],
+        [WIRE, 0],
+        [NOWHERE, 0],
+        [WIRE, 1460]
+      ]
+      for (let round = 0; round < 40; round++) {
+        targets.forEach(([target, length], index) => {
+          source.add(target, 80, length, index + 1)
+        })
+      }
+      source.flush()
+      assert.equal(source.outbox.count, 0)
+      assert.equal(source.sender.sentCount, 120)
+      const refused = Object.fromEntries([...source.sender.refused].map(([errno, count]) => [errnoName(errno), count]))
+      assert.deepEqual(refused, { ENETUNREACH: 80, EMSGSIZE: 40 })
+      const seen = ids(drain(ring))
+      assert.equal(seen.length, 120)
+      assert.deepEqual(seen.slice(0, 3), [2, 4, 6])
+      assert.equal(source.sender.refused.get(Errno.EAGAIN), undefined)
+    })
+  })
+}
