@@ -7,13 +7,16 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Outbox } from '../../src/core/outbox.ts'
+import { deviceIndex } from '../../src/io/linux/devices.ts'
 import { copyFilter, type FilterProgram } from '../../src/io/linux/filter.ts'
-import { Errno, errnoName } from '../../src/io/linux/libc.ts'
+import { AF_PACKET, bind, close, Errno, errnoName, eventfd, SOCK_RAW, send, socket } from '../../src/io/linux/libc.ts'
 import { compileFilter } from '../../src/io/linux/libpcap.ts'
-import { mapMemory } from '../../src/io/linux/memory.ts'
+import { allocate, mapMemory } from '../../src/io/linux/memory.ts'
 import { POLLIN, Poller } from '../../src/io/linux/poller.ts'
 import { RawIpSender } from '../../src/io/linux/raw-ip-sender.ts'
 import { PacketRing, type PacketRingOptions } from '../../src/io/linux/ring.ts'
+import { LinuxNetwork, TcpListener } from '../../src/io/linux/streams.ts'
+import { ChecksumState, type Stream } from '../../src/ports.ts'
 import { put16, put32, u8, u16 } from '../../src/wire/bytes.ts'
 
 const INSIDE = 'TCPCOPY_TEST_NAMESPACE'
@@ -43,7 +46,10 @@ if (process.env[INSIDE] === undefined) {
   ])
     execFileSync('ip', command.split(' '))
   ringTests()
+  filterTests()
+  offloadTests()
   senderTests()
+  streamTests()
 }
 
 const WIRE = 0x0a090002
@@ -280,7 +286,9 @@ function ringTests(): void {
     assert.throws(() => withRing({ device: 'nope0' }, () => {}), { code: 'no-device', hint: /va, |vb, / })
     assert.throws(() => withRing({ filter: [] }, () => {}), { code: 'bad-filter' })
   })
+}
 
+function filterTests(): void {
   for (const [expression, expected] of [
     ['tcp dst port 80', [1]],
     ['ip src 10.9.0.1 and tcp[2:2] = 81', [2]]
@@ -297,6 +305,71 @@ function ringTests(): void {
       })
     }
   }
+}
+
+/** Sends one frame out of va: a TCP packet to port 80 inside a VLAN. */
+function sendTagged(vlan: number, id: number): void {
+  const frame = allocate(60)
+  frame.bytes.set([2, 0, 0, 0, 0, 0x0b, 2, 0, 0, 0, 0, 0x0a, 0x81, 0, 0, vlan, 8, 0, 0x45, 0, 0, 40, 0, id])
+  frame.bytes.set([0, 0, 64, 6, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2, 0, 99, 0, 80], 24)
+  const address = allocate(20)
+  address.words[0] = AF_PACKET
+  address.words[1] = deviceIndex('va')
+  const fd = socket(AF_PACKET, SOCK_RAW, 0)
+  assert.equal(bind(fd, address.address, 20), 0)
+  assert.equal(send(fd, frame.address, 58, 0), 58)
+  close(fd)
+}
+
+/** What the kernel hands over of a TCP connection of its own, before segmentation and checksums. */
+function offloadTests(): void {
+  test('packets inside a VLAN are seen without their tag', () => {
+    for (const link of ['cooked', 'ethernet'] as const) {
+      const filter = compileFilter('tcp dst port 80', { device: 'vb', link, snapLength: 0x40000 })
+      withRing({ link, filter }, (ring) => {
+        sendTagged(5, 42)
+        assert.deepEqual(ids(drain(ring)), [42])
+      })
+    }
+  })
+
+  test('super-packets of the kernel come whole, with the checksum said to be partial', () => {
+    const poller = new Poller()
+    const listener = new TcpListener(poller, { address: LOOPBACK, port: 0 })
+    const filter = copyFilter([{ address: LOOPBACK, port: listener.port }])
+    withRing({ device: 'lo', filter, ringMegabytes: 4 }, (ring) => {
+      const client = new LinuxNetwork(poller).connect(LOOPBACK, listener.port)
+      const bytes = new Uint8Array(200_000).fill(7)
+      let server: Stream | undefined
+      let written = 0
+      let read = 0
+      for (const end = performance.now() + 5000; read < bytes.length; poller.wait(100)) {
+        assert.ok(performance.now() < end)
+        client.read()
+        server ??= listener.accept()
+        written += client.write(bytes, 0, bytes.length - written)
+        read += Math.max(0, server?.read() ?? 0)
+        if (server !== undefined) server.inputLength = 0
+      }
+      let payload = 0
+      let largest = 0
+      ring.receive((packet, at, captured, wire, checksum) => {
+        assert.equal(captured, wire)
+        assert.equal(checksum, ChecksumState.Partial)
+        const headers = 20 + (u8(packet, at + 32) >>> 4) * 4
+        payload += captured - headers
+        largest = Math.max(largest, captured)
+        if (captured > headers) assert.equal(u8(packet, at + captured - 1), 7)
+      }, 1000)
+      assert.equal(payload, bytes.length)
+      assert.ok(largest > 4000, `${largest}`)
+      assert.equal(ring.dropped(), 0)
+      server?.close()
+      client.close()
+    })
+    listener.close()
+    poller.close()
+  })
 }
 
 function senderTests(): void {
@@ -325,5 +398,42 @@ function senderTests(): void {
       assert.deepEqual(seen.slice(0, 3), [2, 4, 6])
       assert.equal(source.sender.refused.get(Errno.EAGAIN), undefined)
     })
+  })
+}
+
+function streamTests(): void {
+  test('a connect that fails at once wakes its owner and shows in read', () => {
+    const poller = new Poller()
+    const stream = new LinuxNetwork(poller).connect(NOWHERE, 80)
+    poller.wait(1000)
+    assert.equal(stream.read(), -1)
+    assert.match(stream.failure, /ENETUNREACH/)
+    const before = performance.now()
+    poller.wait(20)
+    assert.ok(performance.now() - before >= 20)
+    stream.close()
+    poller.close()
+  })
+
+  test('without a descriptor left, a listener refuses connections instead of spinning', () => {
+    const poller = new Poller()
+    const listener = new TcpListener(poller, { address: LOOPBACK, port: 0 })
+    const network = new LinuxNetwork(poller, 64)
+    const client = network.connect(LOOPBACK, listener.port)
+    const fillers: number[] = []
+    execFileSync('prlimit', ['--pid', `${process.pid}`, '--nofile=256:4096'])
+    for (let fd = 0; fd >= 0; ) {
+      fd = eventfd(0, 0)
+      if (fd >= 0) fillers.push(fd)
+    }
+    assert.match(network.connect(LOOPBACK, listener.port).failure, /EMFILE/)
+    assert.equal(listener.accept(), undefined)
+    assert.equal(listener.refusedCount, 1)
+    for (const fd of fillers) close(fd)
+    for (let tries = 0; tries < 50 && client.read() !== -1; tries++) poller.wait(20)
+    assert.equal(client.read(), -1)
+    client.close()
+    listener.close()
+    poller.close()
   })
 }

@@ -49,8 +49,8 @@ const SCRATCH_LENGTH = 0x10000 + 256
  * packet is seen once, and none of those this host sends.
  *
  * A slot says by its status who owns it. The kernel writes the status after the packet, so it has to be read before
- * the packet, and given back after it: `Atomics` orders that, which x86 would do anyway and arm64 would not. A ring
- * of 512 packets was walked at the same speed with plain loads and stores.
+ * the packet, and given back after all of it was read. `Atomics` says so; x86 keeps that order anyway, arm64 does
+ * not. Measured on x86: 28 ns a packet instead of 16, of some 1,100 that a captured packet costs.
  */
 export class PacketRing implements Capture {
   /** To be watched for POLLIN. */
