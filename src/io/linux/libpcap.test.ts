@@ -12,7 +12,7 @@ function hasLibpcap(): boolean {
   }
 }
 
-const cooked = { device: undefined, link: 'cooked', snapLength: 0x40000 } as const
+const cooked = { link: 'cooked', snapLength: 0x40000 } as const
 
 test('an expression becomes a program that returns the snap length', { skip: !hasLibpcap() }, () => {
   const program = compileFilter('tcp dst port 80', cooked)
@@ -34,6 +34,10 @@ test('a wrong expression is an operator error that quotes it and libpcap', { ski
     code: 'bad-filter',
     message: /"tcp dst port \(".*syntax error/
   })
+})
+
+test('a VLAN primitive, which would match nothing, is refused', () => {
+  assert.throws(() => compileFilter('vlan 5 and tcp', { ...cooked, link: 'ethernet' }), { code: 'bad-filter' })
 })
 
 test('without libpcap the operator is told what to install', { skip: hasLibpcap() }, () => {
