@@ -79,6 +79,7 @@ export class Poller implements Waiter {
 
   /** Closes the wake-up descriptor; what is watched belongs to others. */
   close(): void {
+    if (this.#slot(this.wakeDescriptor) === ABSENT) return
     this.remove(this.wakeDescriptor)
     close(this.wakeDescriptor)
   }

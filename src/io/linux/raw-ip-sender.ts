@@ -21,7 +21,7 @@ import { INET_ADDRESS_LENGTH, setSendBuffer, swap32 } from './socket.ts'
 const IPPROTO_RAW = 255
 const SEND_BUFFER_LENGTH = 4 << 20
 
-/** Frames of one system call: with 64 its own cost is below 10 ns a frame. */
+/** Frames of one system call: with 64 the call itself is a small part of a frame's cost. */
 const BATCH_MAX = 64
 /** mmsghdr: msghdr of 56 octets, msg_len, padding. Two iovec and a sockaddr_in of 16 octets each per frame. */
 const MESSAGE_LENGTH = 64
@@ -48,6 +48,7 @@ export class RawIpSender implements Sender {
   readonly #fd: number
   readonly #memoryAddress: number
   readonly #block: Block = allocate(BLOCK_LENGTH)
+  #isOpen = true
 
   /**
    * @param memoryAddress where the memory of the outboxes is, for C; it stays mapped until `close`
@@ -84,7 +85,8 @@ export class RawIpSender implements Sender {
   }
 
   close(): void {
-    close(this.#fd)
+    if (this.#isOpen) close(this.#fd)
+    this.#isOpen = false
   }
 
   #prepare(outbox: Outbox, first: number, count: number): void {

@@ -223,6 +223,7 @@ export class TcpListener implements Listener {
   readonly #inputLength: number
   /** A descriptor to do without when there is no other left. */
   #spare: number
+  #isOpen = true
 
   /** @throws OperatorError `port-in-use`, `no-address`, `no-privilege` */
   constructor(poller: Poller, options: TcpListenerOptions) {
@@ -264,6 +265,8 @@ export class TcpListener implements Listener {
   }
 
   close(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
     this.#poller.remove(this.#fd)
     close(this.#fd)
     if (this.#spare >= 0) close(this.#spare)
