@@ -1,0 +1,88 @@
+/**
+ * Network devices of the namespace this thread is in. /proc/self/net, /proc/sys/net and ioctls follow the namespace,
+ * however it was entered; /sys does not under `nsenter --net`.
+ */
+import { readFileSync } from 'node:fs'
+import { OperatorError } from '../../errors.ts'
+import { u8 } from '../../wire/bytes.ts'
+import { AF_INET, close, errno, errnoMessage, ifNameToIndex, ioctl, SOCK_CLOEXEC, SOCK_DGRAM, socket } from './libc.ts'
+import { allocate } from './memory.ts'
+
+/** netdevice(7). */
+const SIOCGIFHWADDR = 0x8927
+const IFREQ_LENGTH = 40
+const NAME_LENGTH_MAX = 15
+const HARDWARE_TYPE_AT = 16
+
+/** Hardware types, linux/if_arp.h. The loopback device has Ethernet headers, too. */
+const ARPHRD_ETHER = 1
+const ARPHRD_LOOPBACK = 772
+
+/** The names of all devices, up or down. */
+export function listDevices(): string[] {
+  const lines = readFileSync('/proc/self/net/dev', 'latin1').split('\n').slice(2)
+  return lines.filter((line) => line.includes(':')).map((line) => line.slice(0, line.lastIndexOf(':')).trim())
+}
+
+function noDevice(name: string): OperatorError {
+  return new OperatorError(
+    'no-device',
+    `there is no network device ${name}`,
+    `name one of ${listDevices().join(', ')}, or none for all`
+  )
+}
+
+/** The index of a device. @throws OperatorError `no-device`, which lists those present */
+export function deviceIndex(name: string): number {
+  const index = ifNameToIndex(name)
+  if (index === 0) throw noDevice(name)
+  return index
+}
+
+/** The ARPHRD_ type of a device: 1 is Ethernet, 772 loopback. @throws OperatorError `no-device` */
+export function deviceType(name: string): number {
+  deviceIndex(name)
+  const request = allocate(IFREQ_LENGTH)
+  request.bytes.set(Buffer.from(name, 'latin1').subarray(0, NAME_LENGTH_MAX))
+  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+  const isDone = fd >= 0 && ioctl(fd, SIOCGIFHWADDR, request.address) === 0
+  const error = isDone ? 0 : errno()
+  if (fd >= 0) close(fd)
+  if (!isDone) throw new Error(`cannot read the type of ${name}: ${errnoMessage(error)}`)
+  return u8(request.bytes, HARDWARE_TYPE_AT) | (u8(request.bytes, HARDWARE_TYPE_AT + 1) << 8)
+}
+
+/** Whether frames of a device begin with an Ethernet header. @throws OperatorError `no-device` */
+export function isEthernet(name: string): boolean {
+  const type = deviceType(name)
+  return type === ARPHRD_ETHER || type === ARPHRD_LOOPBACK
+}
+
+function readSetting(path: string): number | undefined {
+  try {
+    return Number(readFileSync(`/proc/sys/net/ipv4/${path}`, 'latin1'))
+  } catch {
+    return undefined // no such device, or a container that hides /proc/sys: the caller has to say what that means
+  }
+}
+
+/**
+ * Whether the host routes IPv4 packets that come in on a device.
+ * @param name undefined: whether it does on any, as `net.ipv4.ip_forward` says
+ * @returns undefined when the system does not tell
+ */
+export function isForwarding(name?: string): boolean | undefined {
+  const value = readSetting(name === undefined ? 'ip_forward' : `conf/${name}/forwarding`)
+  return value === undefined ? undefined : value !== 0
+}
+
+/**
+ * The reverse-path filter in force on a device: 0 none, 1 strict, 2 loose. The larger of the device's and that of all
+ * counts (ip-sysctl).
+ * @returns undefined when the system does not tell
+ */
+export function reversePathFilter(name: string): number | undefined {
+  const own = readSetting(`conf/${name}/rp_filter`)
+  const all = readSetting('conf/all/rp_filter')
+  return own === undefined || all === undefined ? undefined : Math.max(own, all)
+}

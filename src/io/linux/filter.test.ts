@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { put16, put32, u8, u16 } from '../../wire/bytes.ts'
+import { copyFilter, type FilterProgram, type FilterTarget } from './filter.ts'
+
+/** Runs a classic BPF program as the kernel does: a load beyond the packet's end returns 0. */
+function run(program: FilterProgram, packet: Uint8Array): number {
+  let a = 0
+  let x = 0
+  for (let pc = 0; ; pc++) {
+    const instruction = program[pc]
+    assert.ok(instruction, `the program runs off its end at ${pc}`)
+    const { code, jt, jf, k } = instruction
+    assert.ok(jt <= 255 && jf <= 255)
+    const at = code === 0x48 ? x + k : k
+    const size = { 32: 4, 40: 2, 48: 1, 72: 2, 177: 1 }[code] ?? 0
+    if (at + size > packet.length && size > 0) return 0
+    if (code === 0x20) a = (u16(packet, at) * 0x10000 + u16(packet, at + 2)) >>> 0
+    else if (code === 0x28 || code === 0x48) a = u16(packet, at)
+    else if (code === 0x30) a = u8(packet, at)
+    else if (code === 0xb1) x = (u8(packet, at) & 15) * 4
+    else if (code === 0x15) pc += a === k ? jt : jf
+    else if (code === 0x45) pc += (a & k) !== 0 ? jt : jf
+    else if (code === 0x06) return k
+    else assert.fail(`unknown operation ${code}`)
+  }
+}
+
+interface Shape {
+  readonly protocol: number
+  readonly headerLength: number
+  readonly fragment: number
+  readonly address: number
+  readonly port: number
+  readonly length: number
+}
+
+function build(shape: Shape): Uint8Array {
+  const packet = new Uint8Array(shape.headerLength + 20).fill(0xa5)
+  packet[0] = 0x40 | (shape.headerLength / 4)
+  put16(packet, 6, shape.fragment)
+  packet[9] = shape.protocol
+  put32(packet, 16, shape.address)
+  put16(packet, shape.headerLength + 2, shape.port)
+  return packet.subarray(0, Math.min(shape.length, packet.length))
+}
+
+/** What the filter should say, said plainly. */
+function expected(shape: Shape, targets: readonly FilterTarget[]): boolean {
+  if (shape.protocol !== 6 || (shape.fragment & 0x1fff) !== 0 || shape.length < shape.headerLength + 4) return false
+  return targets.some(
+    (target) => target.port === shape.port && (target.address === 0 || target.address === shape.address)
+  )
+}
+
+const addresses = fc.constantFrom(0, 0x0a000001, 0x0a000002, 0xc0a80001 | 0, -1)
+const ports = fc.constantFrom(80, 81, 8080, 65535)
+const shapes = fc.record({
+  protocol: fc.constantFrom(6, 6, 6, 17, 1),
+  headerLength: fc.constantFrom(20, 24, 40, 60),
+  fragment: fc.constantFrom(0, 0x4000, 0x2000, 0x2001, 0x1fff),
+  address: addresses,
+  port: ports,
+  length: fc.constantFrom(100, 100, 100, 100, 23, 24, 19, 0)
+})
+const targetLists = fc.array(fc.record({ address: addresses, port: ports }), { maxLength: 32 })
+
+test('the filter accepts whole what is TCP to a target, and nothing else', () => {
+  fc.assert(
+    fc.property(shapes, targetLists, (shape, targets) => {
+      const accepted = run(copyFilter(targets), build(shape))
+      assert.equal(accepted, expected(shape, targets) ? 0x40000 : 0)
+    }),
+    { numRuns: 2000 }
+  )
+})
+
+test('the last of 32 targets is found', () => {
+  const targets = Array.from({ length: 32 }, (_, index) => ({ address: 0x0a000001 + index, port: 8000 }))
+  const shape = { protocol: 6, headerLength: 20, fragment: 0, address: 0x0a000020, port: 8000, length: 100 }
+  assert.equal(run(copyFilter(targets), build(shape)), 0x40000)
+  assert.equal(run(copyFilter(targets), build({ ...shape, address: 0x0a000021 })), 0)
+})
+
+test('without targets nothing is accepted', () => {
+  const shape = { protocol: 6, headerLength: 20, fragment: 0, address: 1, port: 80, length: 100 }
+  assert.equal(run(copyFilter([]), build(shape)), 0)
+})

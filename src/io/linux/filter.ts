@@ -1,0 +1,78 @@
+/**
+ * Classic BPF programs, which the kernel runs for each packet before it costs us anything.
+ * Kernel documentation: networking/filter. The code here is pure.
+ */
+
+/** A sock_filter: operation, jumps relative to the next instruction (0…255), operand (uint32). */
+export interface FilterInstruction {
+  readonly code: number
+  readonly jt: number
+  readonly jf: number
+  readonly k: number
+}
+export type FilterProgram = readonly FilterInstruction[]
+
+const LOAD_WORD = 0x20
+const LOAD_HALF = 0x28
+const LOAD_BYTE = 0x30
+/** A half word at X + k. */
+const LOAD_HALF_INDEXED = 0x48
+/** X = 4 × the low four bits of the octet at k: the length of an IPv4 header. */
+const LOAD_X_HEADER_LENGTH = 0xb1
+const JUMP_EQUAL = 0x15
+const JUMP_ANY_BIT = 0x45
+const RETURN = 0x06
+
+const ACCEPT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0x40000 }
+const REJECT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0 }
+
+const PROTOCOL_AT = 9
+const FRAGMENT_AT = 6
+const FRAGMENT_OFFSET = 0x1fff
+const TARGET_ADDRESS_AT = 16
+const TARGET_PORT_AT = 2
+const TCP = 6
+
+function load(code: number, k: number): FilterInstruction {
+  return { code, jt: 0, jf: 0, k }
+}
+
+/** A place where clients' requests arrive. @see copyFilter */
+export interface FilterTarget {
+  /** IPv4, host byte order, int32; 0: any. */
+  readonly address: number
+  readonly port: number
+}
+
+/**
+ * A program for cooked sockets (octet 0 is the IP header's) bound to IPv4: accepts whole what is TCP to one of
+ * `targets`. Fragments but the first are rejected: they have no ports, and with `defragment` there are none.
+ *
+ * Each target returns by itself, so no jump depends on how many there are (a jump reaches 255 instructions).
+ */
+export function copyFilter(targets: readonly FilterTarget[]): FilterProgram {
+  const program = [
+    load(LOAD_BYTE, PROTOCOL_AT),
+    { code: JUMP_EQUAL, jt: 1, jf: 0, k: TCP },
+    REJECT,
+    load(LOAD_HALF, FRAGMENT_AT),
+    { code: JUMP_ANY_BIT, jt: 0, jf: 1, k: FRAGMENT_OFFSET },
+    REJECT,
+    load(LOAD_X_HEADER_LENGTH, 0)
+  ]
+  for (const target of targets) {
+    program.push(load(LOAD_HALF_INDEXED, TARGET_PORT_AT))
+    if (target.address === 0) {
+      program.push({ code: JUMP_EQUAL, jt: 0, jf: 1, k: target.port }, ACCEPT)
+    } else {
+      program.push(
+        { code: JUMP_EQUAL, jt: 0, jf: 3, k: target.port },
+        load(LOAD_WORD, TARGET_ADDRESS_AT),
+        { code: JUMP_EQUAL, jt: 0, jf: 1, k: target.address >>> 0 },
+        ACCEPT
+      )
+    }
+  }
+  program.push(REJECT)
+  return program
+}

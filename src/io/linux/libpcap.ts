@@ -1,0 +1,102 @@
+/** Compiles filter expressions, pcap-filter(7), with libpcap, which is loaded only when somebody wants that. */
+import koffi from 'koffi'
+import { OperatorError } from '../../errors.ts'
+import { int32At } from '../../wire/bytes.ts'
+import type { FilterInstruction, FilterProgram } from './filter.ts'
+import { allocate } from './memory.ts'
+
+/** For which socket a filter is meant. */
+export interface FilterContext {
+  /** As in PacketRingOptions. */
+  readonly link: 'cooked' | 'ethernet'
+  /** Octets of an accepted packet that are wanted. */
+  readonly snapLength: number
+}
+
+interface Libpcap {
+  readonly openDead: (link: number, snapLength: number) => number
+  readonly compile: (handle: number, program: number, text: string, optimize: number, netmask: number) => number
+  readonly freeCode: (program: number) => void
+  readonly errorText: (handle: number) => string
+  readonly close: (handle: number) => void
+}
+
+const DLT_EN10MB = 1
+const DLT_RAW = 12
+const PCAP_NETMASK_UNKNOWN = 0xffffffff
+const NAMES = ['libpcap.so.0.8', 'libpcap.so.1']
+
+function open(): Libpcap {
+  for (const name of NAMES) {
+    try {
+      const library = koffi.load(name)
+      return {
+        openDead: library.func('uintptr_t pcap_open_dead(int, int)'),
+        compile: library.func('int pcap_compile(uintptr_t, uintptr_t, const char *, int, uint32_t)'),
+        freeCode: library.func('void pcap_freecode(uintptr_t)'),
+        errorText: library.func('const char *pcap_geterr(uintptr_t)'),
+        close: library.func('void pcap_close(uintptr_t)')
+      }
+    } catch {
+      // The next name; if none is left, the error below says what to do.
+    }
+  }
+  throw new OperatorError(
+    'no-libpcap',
+    'libpcap is not installed: filter expressions need it',
+    'apt install libpcap0.8, or leave the filter to the mappings'
+  )
+}
+
+let loaded: Libpcap | undefined
+
+/** Copies a bpf_program out of C: bf_len, then the address of bpf_insns of 8 octets. */
+function copyProgram(words: Int32Array): FilterProgram {
+  const count = int32At(words, 0)
+  const address = (int32At(words, 2) >>> 0) + (int32At(words, 3) >>> 0) * 0x100000000
+  const instructions = new Int32Array(koffi.view(address, 8 * count))
+  const program: FilterInstruction[] = []
+  for (let index = 0; index < count; index++) {
+    const head = int32At(instructions, 2 * index)
+    const k = int32At(instructions, 2 * index + 1) >>> 0
+    program.push({ code: head & 0xffff, jt: (head >>> 16) & 0xff, jf: head >>> 24, k })
+  }
+  return program
+}
+
+function badFilter(expression: string, reason: string, hint: string): OperatorError {
+  return new OperatorError('bad-filter', `the filter "${expression}" is wrong: ${reason}`, hint)
+}
+
+/**
+ * Compiles `expression` for a socket of PacketRing. Names in it are resolved, which may take as long as DNS does.
+ *
+ * A handle that stands for no device will do: what a live one adds are VLAN primitives that ask the kernel for the tag
+ * it took out of the frame. A socket bound to ETH_P_IP gets its packets after the kernel forgot the tag, so that those
+ * match nothing either (measured, Linux 6.18): `vlan` is refused.
+ * @throws OperatorError `no-libpcap`, `bad-filter` with libpcap's own words
+ */
+export function compileFilter(expression: string, context: FilterContext): FilterProgram {
+  if (/\bvlan\b/.test(expression))
+    throw badFilter(
+      expression,
+      'packets arrive without their VLAN tag',
+      "leave `vlan` out, or capture on the VLAN's device"
+    )
+  loaded ??= open()
+  const pcap = loaded
+  const handle = pcap.openDead(context.link === 'cooked' ? DLT_RAW : DLT_EN10MB, context.snapLength)
+  const program = allocate(16)
+  try {
+    if (pcap.compile(handle, program.address, expression, 1, PCAP_NETMASK_UNKNOWN) !== 0) {
+      throw badFilter(expression, pcap.errorText(handle), 'see pcap-filter(7)')
+    }
+    try {
+      return copyProgram(program.words)
+    } finally {
+      pcap.freeCode(program.address)
+    }
+  } finally {
+    pcap.close(handle)
+  }
+}

@@ -1,0 +1,141 @@
+/** Opens an AF_PACKET socket with a receive ring, so that no packet gets in that the filter did not pass. packet(7) */
+import { OperatorError } from '../../errors.ts'
+import { deviceIndex } from './devices.ts'
+import type { FilterProgram } from './filter.ts'
+import {
+  AF_PACKET,
+  bind,
+  close,
+  Errno,
+  errno,
+  errnoMessage,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_SOCKET,
+  setsockopt,
+  socket
+} from './libc.ts'
+import { allocate, type Mapping, mapDescriptor } from './memory.ts'
+import type { PacketRingOptions } from './ring.ts'
+import { getOption, setOption, setReceiveBuffer } from './socket.ts'
+
+/** A socket that receives into `ring`; both belong to the caller. */
+export interface PacketSocket {
+  readonly fd: number
+  readonly ring: Mapping
+  readonly slotLength: number
+  readonly fanoutGroup: number
+}
+
+const SOL_PACKET = 263
+const PACKET_RX_RING = 5
+const PACKET_COPY_THRESH = 7
+const PACKET_VERSION = 10
+const PACKET_FANOUT = 18
+const TPACKET_V2 = 1
+const PACKET_FANOUT_HASH = 0
+const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
+const PACKET_FANOUT_FLAG_DEFRAG = 0x8000
+const SO_ATTACH_FILTER = 26
+/** 0x0800 in network byte order. Never ETH_P_ALL: it shows our own packets, and bridged ones twice. */
+const ETH_P_IP_SWAPPED = 0x0008
+const BLOCK_LENGTH = 0x10000
+const MEGABYTE = 0x100000
+
+/** What the system said to a step of opening, as what an operator can do. */
+function refusal(step: string, error: number): Error {
+  const cause = { cause: errnoMessage(error) }
+  const message = `cannot ${step}: ${errnoMessage(error)}`
+  if (error === Errno.EPERM || error === Errno.EACCES)
+    return new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', cause)
+  if (error === Errno.ENOMEM || error === Errno.ENOBUFS)
+    return new OperatorError('no-memory', message, 'use a smaller capture ring', cause)
+  return new Error(message, cause)
+}
+
+function check(result: number, step: string): void {
+  if (result < 0) throw refusal(step, errno())
+}
+
+/** setsockopt(2) SO_ATTACH_FILTER: a sock_fprog, and behind it its sock_filters. */
+function attachFilter(fd: number, program: FilterProgram): void {
+  const block = allocate(16 + 8 * program.length)
+  const instructionsAddress = block.address + 16
+  block.words[0] = program.length
+  block.words[2] = instructionsAddress
+  block.words[3] = Math.floor(instructionsAddress / 0x100000000)
+  program.forEach(({ code, jt, jf, k }, index) => {
+    block.words[4 + 2 * index] = code | (jt << 16) | (jf << 24)
+    block.words[5 + 2 * index] = k
+  })
+  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, block.address, 16) === 0) return
+  throw new OperatorError(
+    'bad-filter',
+    `the kernel refused the capture filter of ${program.length} instructions: ${errnoMessage(errno())}`,
+    'use a simpler filter; 4096 instructions are the most'
+  )
+}
+
+function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slotLength: number } {
+  const slotLength = options.slotLength ?? 2048
+  if (slotLength < 128 || slotLength > BLOCK_LENGTH || (slotLength & (slotLength - 1)) !== 0)
+    throw new RangeError(`a slot cannot have ${slotLength} octets`)
+  const blockCount = Math.max(1, Math.round(((options.ringMegabytes ?? 32) * MEGABYTE) / BLOCK_LENGTH))
+  const length = blockCount * BLOCK_LENGTH
+  check(setOption(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2), 'use TPACKET_V2')
+  if (!options.headersOnly) {
+    check(setOption(fd, SOL_PACKET, PACKET_COPY_THRESH, 1), 'set PACKET_COPY_THRESH')
+    setReceiveBuffer(fd, length)
+  }
+  const request = allocate(16) // tpacket_req
+  request.words[0] = BLOCK_LENGTH
+  request.words[1] = blockCount
+  request.words[2] = slotLength
+  request.words[3] = length / slotLength
+  check(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, request.address, 16), `make a capture ring of ${length} octets`)
+  return { ring: mapDescriptor(fd, length), slotLength }
+}
+
+function bindTo(fd: number, device: string | undefined): void {
+  const address = allocate(20) // sockaddr_ll
+  address.words[0] = AF_PACKET | (ETH_P_IP_SWAPPED << 16)
+  address.words[1] = device === undefined ? 0 : deviceIndex(device)
+  check(bind(fd, address.address, 20), `capture on ${device ?? 'all devices'}`)
+}
+
+/** @returns the group the socket is in, −1: none */
+function joinFanout(fd: number, options: PacketRingOptions): number {
+  const defragment = options.defragment ?? true
+  if (!defragment && options.fanoutGroup === undefined) return -1
+  const flags =
+    PACKET_FANOUT_HASH |
+    (defragment ? PACKET_FANOUT_FLAG_DEFRAG : 0) |
+    (options.fanoutGroup === undefined ? PACKET_FANOUT_FLAG_UNIQUEID : 0)
+  check(setOption(fd, SOL_PACKET, PACKET_FANOUT, (flags << 16) | (options.fanoutGroup ?? 0)), 'join a fanout group')
+  return getOption(fd, SOL_PACKET, PACKET_FANOUT) & 0xffff
+}
+
+/**
+ * The order matters: without a protocol nothing arrives before the socket is bound, and by then filter and ring are
+ * in place. A fanout group takes only bound sockets, so for a moment fragments may arrive as such.
+ * @throws OperatorError `no-privilege`, `no-device`, `no-memory`, `bad-filter`
+ */
+export function openPacketSocket(options: PacketRingOptions): PacketSocket {
+  const type = options.link === 'cooked' ? SOCK_DGRAM : SOCK_RAW
+  const fd = socket(AF_PACKET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+  check(fd, 'open a packet socket')
+  let ring: Mapping | undefined
+  try {
+    attachFilter(fd, options.filter)
+    const made = makeRing(fd, options)
+    ring = made.ring
+    bindTo(fd, options.device)
+    return { fd, ring, slotLength: made.slotLength, fanoutGroup: joinFanout(fd, options) }
+  } catch (error) {
+    ring?.close()
+    close(fd)
+    throw error
+  }
+}
