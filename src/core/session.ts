@@ -288,7 +288,7 @@ export class Session implements PacketStyle {
 
   /** Sends the first segment that is not acknowledged, whatever the window says: it was inside it once. */
   #retransmitFirst(): void {
-    const { sndUna, segmentMax } = this.transmission
+    const { sndUna, sndMax, segmentMax } = this.transmission
     this.transmission.roundTrip.cancel()
     if (!isBefore(sndUna, this.stream.end)) {
       if (this.#isFinSent) this.#packets.control(FIN | ACK, sndUna, 'FIN again')
@@ -296,7 +296,7 @@ export class Session implements PacketStyle {
     }
     const piece = this.stream.head
     const offset = distance(sndUna, this.#context.pool.seq(piece))
-    const length = Math.min(this.#context.pool.length(piece) - offset, segmentMax)
+    const length = Math.min(this.#context.pool.length(piece) - offset, segmentMax, distance(sndMax, sndUna))
     this.#context.counters.add(Counter.retransmissions, 1)
     this.#packets.payload(this.#pieceFlags(piece, offset, length), sndUna, piece, offset, length, 'again')
   }
