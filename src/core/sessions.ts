@@ -203,10 +203,8 @@ export class Sessions {
       previous.supersede(session, now)
       this.#schedule(previous)
     }
-    if (!isSyn) {
-      this.#context.counters.add(Counter.sessionsJoined, 1)
-      session.onSource(segment, now)
-    }
+    if (!isSyn) this.#context.counters.add(Counter.sessionsJoined, 1)
+    if (segment.payloadLength > 0) session.onSource(segment, now)
     this.#schedule(session)
     return Drop.None
   }
