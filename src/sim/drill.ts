@@ -29,7 +29,7 @@ import type { AddressRange } from '../core/mapping.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
 import { u8 } from '../wire/bytes.ts'
 import { formatFlags, formatOptions, formatSegment } from '../wire/packetdrill.ts'
-import { ACK, Segment } from '../wire/segment.ts'
+import { ACK, Segment, SYN } from '../wire/segment.ts'
 import { Bench, type BenchOptions, type SentPacket } from './bench.ts'
 import { type Endpoint, type Line, parseScript, type SegmentLine } from './drill-script.ts'
 import { encodeOptions, normalOption, writePacket } from './packet.ts'
@@ -138,10 +138,11 @@ class Drill {
   }
 
   #packet(line: SegmentLine, from: Endpoint, to: Endpoint): Uint8Array {
+    const first = line.flags & SYN ? line.seq + 1 : line.seq
     const payload =
       line.text !== undefined
         ? new TextEncoder().encode(line.text)
-        : Uint8Array.from({ length: line.length }, (_, index) => octetAt(line.seq + index))
+        : Uint8Array.from({ length: line.length }, (_, index) => octetAt(first + index))
     return writePacket({
       fromAddress: (line.from ?? from).address,
       fromPort: (line.from ?? from).port,
