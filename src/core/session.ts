@@ -288,7 +288,7 @@ export class Session implements PacketStyle {
       return
     }
     this.transmission.timedOut(now)
-    if (this.transmission.room() <= 0) this.#retransmitFirst()
+    if (this.transmission.room() <= 0 && !this.#isDeliveredSoFar()) this.#retransmitFirst()
   }
 
   /** Sends the first segment that is not acknowledged, whatever the window says: it was inside it once. */
