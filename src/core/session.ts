@@ -321,7 +321,8 @@ export class Session implements PacketStyle {
   }
 
   #lacksOctets(): boolean {
-    return this.stream.hasHole || (this.#hasReset && isAfter(this.#resetSeq, this.stream.end))
+    const end = this.stream.isComplete ? add(this.stream.end, 1) : this.stream.end
+    return this.stream.hasHole || (this.#hasReset && isAfter(this.#resetSeq, end))
   }
 
   /** @returns true if a segment with payload was sent and another may follow */
