@@ -441,7 +441,7 @@ export class Session implements PacketStyle {
   /** The earliest instant at which anything is due. */
   #plan(): void {
     const limit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
-    const hole = this.#holeSince === NEVER ? NEVER : this.#holeSince + HOLE_PATIENCE_MS
+    const hole = this.#isDeliveredSoFar() ? this.#holeSince + HOLE_PATIENCE_MS : NEVER
     this.deadline = Math.min(this.#progressAt + limit, this.transmission.rtoAt, this.response.ackAt, this.#gateAt, hole)
   }
 }
