@@ -29,7 +29,7 @@ export class PacketDump {
 }
 
 export async function startPacketDump(host: Host, filter: string, path: string): Promise<PacketDump> {
-  // -Z root: as another user it may not write the file, and a user namespace has no other.
+  // -Z root: the user that tcpdump becomes otherwise may not write to a folder of root's.
   const format = ['--time-stamp-precision=nano', '-s', '0', '-B', '65536', '-Z', 'root']
   const program = host.spawn('tcpdump', ['-i', 'eth0', '-n', ...format, '-w', path, filter])
   await program.waitForLine('stderr', (line) => line.includes('listening on'))

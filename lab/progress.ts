@@ -5,6 +5,7 @@ export class Progress {
   readonly #startMs = performance.now()
   #shownMs = 0
   #isLineOpen = false
+  #isEnded = false
 
   /** A new step; always shown. */
   step(text: string): void {
@@ -16,13 +17,15 @@ export class Progress {
     if (process.stderr.isTTY || performance.now() - this.#shownMs >= plainIntervalMs) this.#show(text)
   }
 
-  /** Leaves the terminal's line clean for what comes next. */
+  /** Leaves the terminal's line clean for what comes next; what a cancelled step still reports is not shown. */
   end(): void {
+    this.#isEnded = true
     if (this.#isLineOpen) process.stderr.write('\r\x1b[K')
     this.#isLineOpen = false
   }
 
   #show(text: string): void {
+    if (this.#isEnded) return
     this.#shownMs = performance.now()
     const seconds = ((this.#shownMs - this.#startMs) / 1000).toFixed(1).padStart(5)
     if (!process.stderr.isTTY) {

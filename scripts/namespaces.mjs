@@ -10,7 +10,9 @@ const init = join(root, 'scripts', 'namespace-init.sh')
 const exitCodeOfLostChild = 1
 
 function unshareArguments() {
-  const asUser = process.getuid() === 0 ? [] : ['--user', '--map-root-user']
+  // An ordinary user keeps the own uid and gets all capabilities: as uid 0 without a second uid, tcpdump would try to
+  // drop privileges, and fail.
+  const asUser = process.getuid() === 0 ? [] : ['--user', '--map-current-user', '--keep-caps']
   return [...asUser, '--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', 'bash', init]
 }
 
