@@ -21,7 +21,7 @@ const provisions = {
 /** What the main job of `npm start` uses. */
 export const startPackages = ['iproute2', 'redis-server', 'redis-tools', 'ethtool', 'tcpdump', 'libpcap0.8']
 /** What the tests use. */
-export const testPackages = startPackages
+export const testPackages = ['iproute2', 'ethtool', 'tcpdump', 'redis-server', 'redis-tools', 'libpcap0.8']
 
 const policyPath = '/usr/sbin/policy-rc.d'
 const policyMark = '# Made by the set-up of tcpcopy while it installs packages; safe to remove.'
@@ -46,7 +46,7 @@ function hasLibrary(name) {
 }
 
 /** The packages of the list that provide something this machine lacks. */
-export function missingPackages(packages) {
+function missingPackages(packages) {
   return packages.filter((name) => {
     const { programs = [], library } = provisions[name]
     return !programs.every(hasProgram) || (library !== undefined && !hasLibrary(library))
