@@ -2,7 +2,7 @@
 export type LogEntry = Readonly<Record<string, unknown>>
 
 /** undefined if the line is no JSON object. */
-export function parseLogLine(line: string): LogEntry | undefined {
+function parseLogLine(line: string): LogEntry | undefined {
   try {
     const value: unknown = JSON.parse(line)
     // An object with string keys is all that LogEntry says.

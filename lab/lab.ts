@@ -3,14 +3,14 @@ import { Host } from './host.ts'
 import { assertPrivateNamespaces } from './private-namespaces.ts'
 import { Program } from './program.ts'
 
-export interface HostPlan {
+interface HostPlan {
   /** IPv4 addresses of eth0; the lab's network is a /24 unless an address says otherwise. */
   readonly addresses: readonly string[]
   /** For instance `{ 'net.ipv4.ip_forward': '1' }`; set before eth0 comes up. */
   readonly sysctls?: Readonly<Record<string, string>>
 }
 
-export interface RoutePlan<Name extends string> {
+interface RoutePlan<Name extends string> {
   /** The host that gets the route. */
   readonly on: Name
   /** An address or a network. */

@@ -142,7 +142,7 @@ export class Program {
 }
 
 /** User and system time of all threads of a process so far, in seconds; NaN if it is gone. proc_pid_stat(5). */
-export function cpuSeconds(pid: number): number {
+function cpuSeconds(pid: number): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     // The second field is the name in parentheses and may hold anything; the third follows the last ')'.
