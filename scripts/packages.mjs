@@ -1,7 +1,7 @@
 // Debian packages: which are missing (by what they provide, not by dpkg's list), and their installation.
 // `node scripts/packages.mjs` installs all that the lab and the tests use.
 import { spawn, spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -57,8 +57,7 @@ function missingPackages(packages) {
 async function run(command, args, signals) {
   const env = { ...process.env, PATH: searchPath, DEBIAN_FRONTEND: 'noninteractive' }
   const child = spawn(command, args, { env, stdio: ['ignore', 2, 2] })
-  const hand = (signal) => child.kill(signal)
-  signals.forward = hand
+  signals.forward = (signal) => child.kill(signal)
   const status = await new Promise((resolve) => {
     child.on('error', () => resolve(127))
     child.on('close', (code) => resolve(code ?? 1))
@@ -77,8 +76,8 @@ function forbidServices() {
 /** The service is of no use here: only its program is. It would otherwise start at the next boot. */
 async function disableServices(packages, signals) {
   for (const name of packages) {
-    const { service } = provisions[name]
-    if (service === undefined) continue
+    const { service, programs = [] } = provisions[name]
+    if (service === undefined || !programs.every(hasProgram)) continue
     if (hasProgram('systemctl')) {
       const now = existsSync('/run/systemd/system') ? ['--now'] : []
       await run('systemctl', ['disable', ...now, service], signals)
@@ -132,7 +131,7 @@ export async function ensurePackages(packages) {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const problem = await ensurePackages([...new Set([...startPackages, ...testPackages])])
   if (problem !== undefined) {
     console.error(problem)
