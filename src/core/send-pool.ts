@@ -7,7 +7,7 @@
  */
 import { int32At } from '../wire/bytes.ts'
 import { copyAndSum, fold } from '../wire/checksum.ts'
-import type { Segment } from '../wire/segment.ts'
+import { payloadSeq, type Segment, SYN } from '../wire/segment.ts'
 import { type Seq, seq } from '../wire/seq.ts'
 
 /** Most octets of one piece, and the size of a block. */
@@ -19,6 +19,7 @@ export const NONE = -1
 const IS_PUSHED = 1
 const HAS_TIMESTAMPS = 2
 const DONT_FRAGMENT = 4
+const IS_FROM_SYN = 8
 
 export class SendPool {
   readonly memory: Uint8Array
@@ -64,7 +65,7 @@ export class SendPool {
     const at = this.#blocksAt + piece * PIECE_MAX
     const sum = fold(copyAndSum(segment.bytes, segment.payloadAt + from, this.memory, at, length))
     this.#next[piece] = NONE
-    this.#seq[piece] = segment.seq + from
+    this.#seq[piece] = payloadSeq(segment) + from
     this.#length[piece] = length
     this.#ack[piece] = segment.ack
     this.#tsVal[piece] = segment.tsVal
@@ -72,7 +73,8 @@ export class SendPool {
     const flags =
       (isPushed ? IS_PUSHED : 0) |
       (segment.hasTimestamps ? HAS_TIMESTAMPS : 0) |
-      (segment.dontFragment ? DONT_FRAGMENT : 0)
+      (segment.dontFragment ? DONT_FRAGMENT : 0) |
+      (segment.flags & SYN ? IS_FROM_SYN : 0)
     const ipId = segment.ipId === 0 ? 0 : (segment.ipId + number) & 0xffff
     this.#header[piece] = (ipId << 16) | (segment.trafficClass << 8) | flags
     return piece
@@ -136,6 +138,10 @@ export class SendPool {
   }
   dontFragment(piece: number): boolean {
     return (int32At(this.#header, piece) & DONT_FRAGMENT) !== 0
+  }
+  /** They came in the SYN (RFC 7413), so there is no acknowledgment number to them. */
+  isFromSyn(piece: number): boolean {
+    return (int32At(this.#header, piece) & IS_FROM_SYN) !== 0
   }
   /** Where in `memory` the octets begin. */
   at(piece: number): number {

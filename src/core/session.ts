@@ -106,7 +106,7 @@ export class Session implements PacketStyle {
 
   /** A captured segment of this client connection, other than the SYN that began it. */
   onSource(segment: Segment, now: number): Drop {
-    if (segment.flags & SYN) return Drop.Duplicate
+    if (segment.flags & SYN) return this.#onSynAgain(segment)
     if (segment.flags & RST) return this.#onClientReset(segment, now)
     this.response.sawWindow(this.#packets.scaled(segment.window))
     if (segment.flags & ACK) this.#epochs.begin(segment.ack)
@@ -182,6 +182,11 @@ export class Session implements PacketStyle {
     this.#step(now)
   }
 
+  /** Octets in a SYN (RFC 7413) go once the target has answered ours. */
+  #onSynAgain(segment: Segment): Drop {
+    return segment.payloadLength > 0 ? this.stream.insert(segment, this.#cut()) : Drop.Duplicate
+  }
+
   #cut(): number {
     const size = this.state === State.Established ? this.transmission.segmentMax : this.#mssMax() - optionsLength(this)
     return Math.min(size, PIECE_MAX)
@@ -207,11 +212,11 @@ export class Session implements PacketStyle {
   }
 
   #onClientReset(segment: Segment, now: number): Drop {
+    if (segment.payloadLength > 0) this.#context.counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
     if (this.#hasReset) return Drop.Duplicate
     this.#hasReset = true
     this.#resetSeq = segment.seq
     this.#resetAck = segment.flags & ACK ? segment.ack : seq(0)
-    if (segment.payloadLength > 0) this.#context.counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
     if ((segment.flags & ACK) === 0) this.#resetAck = this.#finAck
     this.#progressAt = now
     this.#step(now)
@@ -283,12 +288,12 @@ export class Session implements PacketStyle {
       return
     }
     this.transmission.timedOut(now)
-    if (this.transmission.room() <= 0) this.#retransmitFirst()
+    if (this.transmission.room() <= 0 && !this.#isDeliveredSoFar()) this.#retransmitFirst()
   }
 
   /** Sends the first segment that is not acknowledged, whatever the window says: it was inside it once. */
   #retransmitFirst(): void {
-    const { sndUna, segmentMax } = this.transmission
+    const { sndUna, sndMax, segmentMax } = this.transmission
     this.transmission.roundTrip.cancel()
     if (!isBefore(sndUna, this.stream.end)) {
       if (this.#isFinSent) this.#packets.control(FIN | ACK, sndUna, 'FIN again')
@@ -296,7 +301,7 @@ export class Session implements PacketStyle {
     }
     const piece = this.stream.head
     const offset = distance(sndUna, this.#context.pool.seq(piece))
-    const length = Math.min(this.#context.pool.length(piece) - offset, segmentMax)
+    const length = Math.min(this.#context.pool.length(piece) - offset, segmentMax, distance(sndMax, sndUna))
     this.#context.counters.add(Counter.retransmissions, 1)
     this.#packets.payload(this.#pieceFlags(piece, offset, length), sndUna, piece, offset, length, 'again')
   }
@@ -316,7 +321,8 @@ export class Session implements PacketStyle {
   }
 
   #lacksOctets(): boolean {
-    return this.stream.hasHole || (this.#hasReset && isAfter(this.#resetSeq, this.stream.end))
+    const end = this.stream.isComplete ? add(this.stream.end, 1) : this.stream.end
+    return this.stream.hasHole || (this.#hasReset && isAfter(this.#resetSeq, end))
   }
 
   /** @returns true if a segment with payload was sent and another may follow */
@@ -327,7 +333,7 @@ export class Session implements PacketStyle {
     if (piece === NONE) return false
     const offset = distance(transmission.sndNxt, pool.seq(piece))
     const isFirstTime = transmission.sndNxt === transmission.sndMax
-    if (isFirstTime && !this.#mayBegin(pool.ack(piece), now)) return false
+    if (isFirstTime && !pool.isFromSyn(piece) && !this.#mayBegin(pool.ack(piece), now)) return false
     const wanted = Math.min(pool.length(piece) - offset, transmission.segmentMax)
     const room = transmission.room()
     // A part of a segment goes only when nothing is in flight that would open the window (RFC 9293 §3.8.6.2.1).
@@ -435,7 +441,7 @@ export class Session implements PacketStyle {
   /** The earliest instant at which anything is due. */
   #plan(): void {
     const limit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
-    const hole = this.#holeSince === NEVER ? NEVER : this.#holeSince + HOLE_PATIENCE_MS
+    const hole = this.#isDeliveredSoFar() ? this.#holeSince + HOLE_PATIENCE_MS : NEVER
     this.deadline = Math.min(this.#progressAt + limit, this.transmission.rtoAt, this.response.ackAt, this.#gateAt, hole)
   }
 }
