@@ -94,3 +94,10 @@ export interface Waiter {
   /** @param timeoutMs at most this long, fractions are rounded up; 0: not at all; Infinity: until something happens */
   wait(timeoutMs: number): void
 }
+
+/** Tells the operator about changes of the daemon's state: a constant message and fields with units. */
+export type Log = (
+  level: 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Readonly<Record<string, unknown>>
+) => void

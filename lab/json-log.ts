@@ -1,0 +1,29 @@
+/** The lines that tcpcopy and intercept write with `--log-format json`. */
+export type LogEntry = Readonly<Record<string, unknown>>
+
+/** undefined if the line is no JSON object. */
+function parseLogLine(line: string): LogEntry | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    // An object with string keys is all that LogEntry says.
+    return typeof value === 'object' && value !== null ? (value as LogEntry) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+export function hasMessage(line: string, message: string): boolean {
+  return parseLogLine(line)?.message === message
+}
+
+/** The last statistics that were logged, or undefined. */
+export function lastStatistics(log: string): LogEntry | undefined {
+  const lines = log.split('\n').filter((line) => hasMessage(line, 'statistics'))
+  return parseLogLine(lines.at(-1) ?? '')
+}
+
+/** A counter of the statistics; null if it is not there. */
+export function counter(statistics: LogEntry | undefined, name: string): number | null {
+  const value = statistics?.[name]
+  return typeof value === 'number' ? value : null
+}

@@ -1,0 +1,228 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { compareStreams } from './comparison.ts'
+import { counter, hasMessage, lastStatistics } from './json-log.ts'
+import { type Lab, openLab } from './lab.ts'
+import { type PacketDump, startPacketDump } from './packet-dump.ts'
+import { readClientStreams } from './pcap-streams.ts'
+import type { Program } from './program.ts'
+import type { Progress } from './progress.ts'
+import { type Redis, startRedis } from './redis.ts'
+import type { Report } from './report.ts'
+import { findProblems } from './verdict.ts'
+
+/** dist/lab/main-job.js → the checkout. */
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const port = 6379
+const readyTimeoutMs = 5000
+const catchUpPatienceMs = 10_000
+const pollMs = 200
+
+export interface JobOptions {
+  /** Of the long-lived connections together. */
+  readonly requests: number
+  readonly connections: number
+  /** Requests with a connection each. */
+  readonly shortRequests: number
+  readonly offloads: boolean
+  /** Where captures and sockets go. */
+  readonly folder: string
+  /** Paths of the programs instead of bin/tcpcopy and bin/intercept. */
+  readonly tcpcopy?: string | undefined
+  readonly intercept?: string | undefined
+}
+
+type JobLab = Lab<'client' | 'source' | 'target' | 'assistant'>
+
+/** The four hosts; what the target answers to the client goes to the assistant. */
+export async function openJobLab(offloads: boolean): Promise<JobLab> {
+  return await openLab({
+    hosts: {
+      client: { addresses: ['10.77.0.10'] },
+      source: { addresses: ['10.77.0.1'] },
+      target: { addresses: ['10.77.0.2'] },
+      assistant: { addresses: ['10.77.0.3'] }
+    },
+    routes: [{ on: 'target', to: '10.77.0.10/32', via: '10.77.0.3' }],
+    offloads
+  })
+}
+
+interface Cast {
+  readonly source: Redis
+  readonly target: Redis
+  readonly sourceDump: PacketDump
+  readonly targetDump: PacketDump
+  readonly intercept: Program
+  readonly tcpcopy: Program
+  /** From the start of tcpcopy to its word that it is ready. */
+  readonly startupMs: number
+}
+
+/**
+ * Copies real redis traffic in the lab and checks the copy.
+ * @throws Error if something of the set-up fails or a program ends before its time
+ */
+export async function runMainJob(lab: JobLab, options: JobOptions, progress: Progress): Promise<Report> {
+  const baseSeconds = Math.floor(Date.now() / 1000)
+  const cast = await startCast(lab, options, progress)
+  const cpuBefore = cpuOf(cast)
+  const load = await whileAllRun(cast, async () => {
+    const result = await runLoad(lab, cast, options, progress)
+    await awaitCatchUp(cast, progress)
+    return result
+  })
+  const cpuAfter = cpuOf(cast)
+  const commands = { source: await cast.source.commandCount(), target: await cast.target.commandCount() }
+  const digests = { source: await cast.source.dataDigest(), target: await cast.target.dataDigest() }
+
+  progress.step('stopping the programs and the captures')
+  const [sourceDropped, targetDropped] = await whileAllRun(cast, () =>
+    Promise.all([cast.sourceDump.stop(), cast.targetDump.stop()])
+  )
+  await cast.tcpcopy.stop()
+  await cast.intercept.stop()
+
+  progress.step('comparing the captures of source and target')
+  const sourceStreams = await readClientStreams(cast.sourceDump.path, port, baseSeconds)
+  const targetStreams = await readClientStreams(cast.targetDump.path, port, baseSeconds)
+  const comparison = compareStreams(sourceStreams, targetStreams)
+  const perRequestUs = (seconds: number) => (seconds * 1e6) / Math.max(1, comparison.requests.source)
+  const measured = {
+    ...comparison,
+    redisCommands: commands,
+    dataDigestsEqual: digests.source === digests.target,
+    cpuUsPerRequest: {
+      tcpcopy: perRequestUs(cpuAfter.tcpcopy - cpuBefore.tcpcopy),
+      intercept: perRequestUs(cpuAfter.intercept - cpuBefore.intercept)
+    },
+    requestsPerSecond: load,
+    captureDropped: {
+      tcpcopy: counter(lastStatistics(cast.tcpcopy.stderr), 'captureDropped'),
+      intercept: counter(lastStatistics(cast.intercept.stderr), 'captureDropped'),
+      sourceTcpdump: sourceDropped,
+      targetTcpdump: targetDropped
+    },
+    captureHoles: sourceStreams.holeCount + targetStreams.holeCount,
+    captureStrays: sourceStreams.strayCount + targetStreams.strayCount,
+    startupMs: cast.startupMs,
+    exitStatus: { tcpcopy: cast.tcpcopy.exit?.status ?? null, intercept: cast.intercept.exit?.status ?? null },
+    statistics: {
+      tcpcopy: lastStatistics(cast.tcpcopy.stderr) ?? null,
+      intercept: lastStatistics(cast.intercept.stderr) ?? null
+    }
+  }
+  const problems = findProblems(measured)
+  return { ok: problems.length === 0, problems, ...measured }
+}
+
+async function startCast(lab: JobLab, options: JobOptions, progress: Progress): Promise<Cast> {
+  const { source, target, assistant } = lab.hosts
+  const { folder } = options
+  progress.step('starting redis-server and tcpdump on source and target')
+  const sourceRedis = await startRedis(source, port, folder)
+  const targetRedis = await startRedis(target, port, folder)
+  const filter = (address: string) => `tcp and dst host ${address} and dst port ${port}`
+  const sourceDump = await startPacketDump(source, filter(source.address), `${folder}/source.pcap`)
+  const targetDump = await startPacketDump(target, filter(target.address), `${folder}/target.pcap`)
+
+  progress.step('starting intercept on the assistant and tcpcopy on the source')
+  const json = ['--log-format', 'json']
+  const isReady = (line: string) => hasMessage(line, 'ready')
+  const answers = `tcp and src port ${port}`
+  const interceptPath = options.intercept ?? `${root}bin/intercept`
+  const intercept = assistant.spawn(interceptPath, ['-i', 'eth0', '-F', answers, ...json])
+  await intercept.waitForLine('stderr', isReady, readyTimeoutMs)
+  const mapping = `${port}-${target.address}:${port}`
+  const startMs = performance.now()
+  const tcpcopyPath = options.tcpcopy ?? `${root}bin/tcpcopy`
+  const tcpcopy = source.spawn(tcpcopyPath, ['-x', mapping, '-s', assistant.address, ...json])
+  await tcpcopy.waitForLine('stderr', isReady, readyTimeoutMs)
+  const startupMs = performance.now() - startMs
+  return { source: sourceRedis, target: targetRedis, sourceDump, targetDump, intercept, tcpcopy, startupMs }
+}
+
+/** Fails with the program's own words as soon as one ends that nobody stopped. */
+async function whileAllRun<T>(cast: Cast, work: () => Promise<T>): Promise<T> {
+  const { source, target, sourceDump, targetDump, intercept, tcpcopy } = cast
+  const programs = [source.program, target.program, sourceDump.program, targetDump.program, intercept, tcpcopy]
+  const untimelyEnds = programs.map(async (program): Promise<never> => {
+    await program.exited
+    // A program that was stopped never settles this.
+    if (program.isStopping) return await new Promise<never>(() => {})
+    throw new Error(program.describeEnd())
+  })
+  return await Promise.race([work(), ...untimelyEnds])
+}
+
+function cpuOf({ tcpcopy, intercept }: Cast): { readonly tcpcopy: number; readonly intercept: number } {
+  return { tcpcopy: tcpcopy.cpuSeconds(), intercept: intercept.cpuSeconds() }
+}
+
+async function runLoad(
+  lab: JobLab,
+  cast: Cast,
+  options: JobOptions,
+  progress: Progress
+): Promise<Report['requestsPerSecond']> {
+  const { client, source } = lab.hosts
+  const server = ['-h', source.address, '-p', `${port}`]
+  progress.step('redis-cli: a few commands')
+  await client.mustRun('redis-cli', [...server, 'SET', 'date', 'today'])
+  await client.mustRun('redis-cli', [...server, 'GET', 'date'])
+  await client.mustRun('redis-cli', [...server, 'APPEND', 'date', ' and tomorrow'])
+
+  const benchmark = async (text: string, args: readonly string[]) => {
+    progress.step(text)
+    const keys = ['-r', '2000000000', '-t', 'set', '--csv']
+    const running = client.mustRun('redis-benchmark', [...server, ...keys, ...args], { timeoutMs: 600_000 })
+    return rateOf(await withPolling(running, cast, text, progress))
+  }
+  const { requests, connections, shortRequests } = options
+  const kept = await benchmark(`redis-benchmark: ${requests} requests on ${connections} connections`, [
+    ...['-c', `${connections}`, '-n', `${requests}`, '-d', '64']
+  ])
+  const short = await benchmark(`redis-benchmark: ${shortRequests} requests on a connection each`, [
+    ...['-k', '0', '-c', '20', '-n', `${shortRequests}`]
+  ])
+  return { kept, short }
+}
+
+/** Requests per second of redis-benchmark's only CSV record, `"SET","43478.26",…`. */
+function rateOf(csv: string): number {
+  return Number(/^"SET","([\d.]+)"/m.exec(csv)?.[1] ?? Number.NaN)
+}
+
+async function withPolling<T>(running: Promise<T>, cast: Cast, text: string, progress: Progress): Promise<T> {
+  let isDone = false
+  const done = running.finally(() => {
+    isDone = true
+  })
+  const poll = async () => {
+    while (!isDone) {
+      await Promise.race([done, sleep(pollMs)])
+      progress.update(`${text}; ${await countsOf(cast)}`)
+    }
+  }
+  const [result] = await Promise.all([done, poll()])
+  return result
+}
+
+async function countsOf({ source, target }: Cast): Promise<string> {
+  return `source ${await source.commandCount()}, target ${await target.commandCount()}`
+}
+
+/** Until the target has served as many commands as the source, or has stopped to move. */
+async function awaitCatchUp(cast: Cast, progress: Progress): Promise<void> {
+  progress.step('waiting until the copy has caught up')
+  const expected = await cast.source.commandCount()
+  let served = await cast.target.commandCount()
+  let movedMs = performance.now()
+  while (served < expected && performance.now() - movedMs < catchUpPatienceMs) {
+    await sleep(pollMs)
+    const now = await cast.target.commandCount()
+    if (now !== served) movedMs = performance.now()
+    served = now
+    progress.update(`waiting until the copy has caught up: ${served} of ${expected}`)
+  }
+}

@@ -1,0 +1,158 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface Exit {
+  /** null if a signal ended it. */
+  readonly status: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export interface ProgramOptions {
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+}
+
+/** More output than this is kept only as its end. */
+const outputCharactersMax = 4 << 20
+/** Clock ticks per second in /proc, the same on every architecture that runs Linux: USER_HZ. */
+const ticksPerSecond = 100
+
+/** A program that runs on a host of the lab. Its PID is its own: `ip netns exec` replaces itself by it. */
+export class Program {
+  readonly name: string
+  readonly pid: number
+  /** Settles when the program is gone and its output complete; never rejects. */
+  readonly exited: Promise<Exit>
+  readonly #child: ChildProcess
+  #exit: Exit | undefined
+  #stdout = ''
+  #stderr = ''
+  #isStopping = false
+
+  /** @param name what messages call it, for instance `tcpcopy on source` */
+  constructor(name: string, command: string, args: readonly string[], options: ProgramOptions = {}) {
+    this.name = name
+    const env = { ...process.env, ...options.env }
+    this.#child = spawn(command, args, { env, cwd: options.cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+    this.pid = this.#child.pid ?? 0
+    this.exited = new Promise((resolve) => {
+      this.#child.once('error', (error) => {
+        this.#stderr += error.message
+        this.#exit = { status: 127, signal: null }
+        resolve(this.#exit)
+      })
+      this.#child.once('close', (status, signal) => {
+        this.#exit = { status, signal }
+        resolve(this.#exit)
+      })
+    })
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stdout = keepEnd(this.#stdout + text)
+    })
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = keepEnd(this.#stderr + text)
+    })
+  }
+
+  get stdout(): string {
+    return this.#stdout
+  }
+
+  get stderr(): string {
+    return this.#stderr
+  }
+
+  /** undefined while it runs. */
+  get exit(): Exit | undefined {
+    return this.#exit
+  }
+
+  /** True once somebody asked it to end: its end is then no surprise. */
+  get isStopping(): boolean {
+    return this.#isStopping
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.#exit === undefined) this.#child.kill(signal)
+  }
+
+  /** Asks the program to end, and after the time-out ends it. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM', timeoutMs = 5000): Promise<Exit> {
+    this.#isStopping = true
+    this.signal(signal)
+    const timer = setTimeout(() => this.signal('SIGKILL'), timeoutMs)
+    try {
+      return await this.exited
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /**
+   * The first line of the stream that the test accepts, past or to come.
+   * @throws Error with what it wrote to stderr if the program ends or the time is over before
+   */
+  async waitForLine(
+    stream: 'stdout' | 'stderr',
+    accepts: (line: string) => boolean,
+    timeoutMs = 5000
+  ): Promise<string> {
+    const deadline = performance.now() + timeoutMs
+    for (;;) {
+      const line = this[stream].split('\n').slice(0, -1).find(accepts)
+      if (line !== undefined) return line
+      if (this.#exit !== undefined) throw new Error(this.describeEnd())
+      const leftMs = deadline - performance.now()
+      if (leftMs <= 0) throw new Error(`${this.name} did not say what was awaited in ${timeoutMs} ms.\n${this.#tail()}`)
+      await this.#outputOrEnd(stream, leftMs)
+    }
+  }
+
+  async #outputOrEnd(stream: 'stdout' | 'stderr', timeoutMs: number): Promise<void> {
+    const abort = new AbortController()
+    const { signal } = abort
+    const source = this.#child[stream]
+    const output = source === null ? [] : [once(source, 'data', { signal })]
+    try {
+      await Promise.race([this.exited, sleep(timeoutMs, undefined, { signal }), ...output])
+    } finally {
+      abort.abort()
+    }
+  }
+
+  /** What happened to a program that ended, for people. */
+  describeEnd(): string {
+    const how =
+      this.#exit?.signal != null ? `was ended by ${this.#exit.signal}` : `ended with exit ${this.#exit?.status}`
+    return `${this.name} ${how}.\n${this.#tail()}`
+  }
+
+  #tail(): string {
+    const lines = this.#stderr.trimEnd().split('\n').slice(-20)
+    return this.#stderr.trim() === '' ? 'It wrote nothing to stderr.' : `Its stderr:\n  ${lines.join('\n  ')}`
+  }
+
+  /** User and system time of all its threads so far, in seconds; resolution 10 ms. NaN if it has ended. */
+  cpuSeconds(): number {
+    return cpuSeconds(this.pid)
+  }
+}
+
+/** User and system time of all threads of a process so far, in seconds; NaN if it is gone. proc_pid_stat(5). */
+function cpuSeconds(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The second field is the name in parentheses and may hold anything; the third follows the last ')'.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+  } catch {
+    return Number.NaN
+  }
+}
+
+function keepEnd(text: string): string {
+  return text.length > 2 * outputCharactersMax ? text.slice(-outputCharactersMax) : text
+}

@@ -1,0 +1,38 @@
+const plainIntervalMs = 5000
+
+/** What is going on, on stderr: one line that changes on a terminal, otherwise a line now and then. */
+export class Progress {
+  readonly #startMs = performance.now()
+  #shownMs = 0
+  #isLineOpen = false
+  #isEnded = false
+
+  /** A new step; always shown. */
+  step(text: string): void {
+    this.#show(text)
+  }
+
+  /** News of the current step. */
+  update(text: string): void {
+    if (process.stderr.isTTY || performance.now() - this.#shownMs >= plainIntervalMs) this.#show(text)
+  }
+
+  /** Leaves the terminal's line clean for what comes next; what a cancelled step still reports is not shown. */
+  end(): void {
+    this.#isEnded = true
+    if (this.#isLineOpen) process.stderr.write('\r\x1b[K')
+    this.#isLineOpen = false
+  }
+
+  #show(text: string): void {
+    if (this.#isEnded) return
+    this.#shownMs = performance.now()
+    const seconds = ((this.#shownMs - this.#startMs) / 1000).toFixed(1).padStart(5)
+    if (!process.stderr.isTTY) {
+      process.stderr.write(`${seconds} s  ${text}\n`)
+      return
+    }
+    process.stderr.write(`\r\x1b[K${seconds} s  ${text}`)
+    this.#isLineOpen = true
+  }
+}

@@ -1,0 +1,39 @@
+/** `-d`: the program starts itself again, detached, and waits until that process is ready or has failed. */
+import { spawn } from 'node:child_process'
+
+/** Set in the environment of the detached process. */
+const MARK = 'TCPCOPY_IN_BACKGROUND'
+
+/** What the detached process tells its parent. */
+export type BackgroundWord = 'ready' | { readonly failed: string }
+
+export function isInBackground(): boolean {
+  return process.env[MARK] === '1'
+}
+
+/** @returns the exit status: 0 once the detached process is ready */
+export function startInBackground(): Promise<number> {
+  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    env: { ...process.env, [MARK]: '1' }
+  })
+  return new Promise((resolve) => {
+    child.once('message', (word: BackgroundWord) => {
+      if (word !== 'ready') process.stderr.write(word.failed)
+      child.disconnect()
+      child.unref()
+      resolve(word === 'ready' ? 0 : 1)
+    })
+    child.once('exit', () => {
+      process.stderr.write('the background process ended before it was ready\n')
+      resolve(1)
+    })
+  })
+}
+
+/** Tells the parent, if there is one, and lets it go. */
+export function tellParent(word: BackgroundWord): void {
+  if (process.send === undefined || !isInBackground()) return
+  process.send(word, () => process.disconnect())
+}

@@ -1,0 +1,66 @@
+/** What both programs' command lines have in common. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, Option } from 'commander'
+import { OperatorError } from '../errors.ts'
+import { applyConfig } from './config.ts'
+import type { LogFormat } from './log.ts'
+
+/** Options of both programs, as commander leaves them: texts. */
+export interface ProcessOptions {
+  readonly config?: string
+  readonly log?: string
+  readonly logFormat: LogFormat
+  readonly pidFile?: string
+  readonly daemon?: boolean
+  readonly statisticsInterval: string
+}
+
+function version(): string {
+  const path = new URL('../../../package.json', import.meta.url)
+  const content: unknown = JSON.parse(readFileSync(path, 'utf8'))
+  const hasVersion = typeof content === 'object' && content !== null && 'version' in content
+  return hasVersion ? String(content.version) : 'unknown'
+}
+
+/** A command line without its own options yet. */
+export function newCommand(name: string, summary: string): Command {
+  return new Command(name)
+    .description(summary)
+    .version(version(), '-v, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+}
+
+/** Adds what every daemon of ours understands. */
+export function addProcessOptions(command: Command): Command {
+  return command
+    .option('--config <file>', 'read options from a TOML file; its keys are the long names here')
+    .option('-l, --log <file>', 'append the log to this file instead of standard error; SIGHUP opens it anew')
+    .addOption(new Option('--log-format <format>', 'how the log is written').choices(['text', 'json']).default('text'))
+    .option('-P, --pid-file <file>', 'write the process id to this file')
+    .option('-d, --daemon', 'run in the background')
+    .option('--statistics-interval <seconds>', 'how often statistics are logged; 0: only at the end', '30')
+}
+
+/**
+ * Reads a command line and its configuration file.
+ * @returns the options; undefined if help or the version was asked for, and printed
+ */
+export function readOptions<Options extends ProcessOptions>(
+  command: Command,
+  argv: readonly string[]
+): Options | undefined {
+  try {
+    command.parse(argv, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return undefined
+    const message = error.message.replace(/^error: /, '')
+    throw new OperatorError('bad-option', message, `See ${command.name()} --help.`)
+  }
+  const { config } = command.opts<Options>()
+  if (config !== undefined) applyConfig(command, config)
+  return command.opts<Options>()
+}

@@ -1,0 +1,64 @@
+/** tcpcopy's data plane: the thread that captures, steps the sessions and sends. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { Counters } from '../core/counters.ts'
+import { Mapping } from '../core/mapping.ts'
+import { Copier, type CopierOptions, copierMemoryLength } from '../daemon/copier.ts'
+import { copyFilter } from '../io/linux/filter.ts'
+import { mapMemory } from '../io/linux/memory.ts'
+import { POLLIN, Poller } from '../io/linux/poller.ts'
+import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
+import { PacketRing } from '../io/linux/ring.ts'
+import { LinuxNetwork } from '../io/linux/streams.ts'
+import type { CopyPlan } from './copy-plan.ts'
+import { monotonic } from './monotonic.ts'
+import { LineTrace } from './trace.ts'
+import { Control, failureOf, type WorkerMessage } from './worker-protocol.ts'
+
+export interface CopierWorkerData {
+  readonly plan: CopyPlan
+  readonly counters: SharedArrayBuffer
+  readonly control: SharedArrayBuffer
+}
+
+function say(message: WorkerMessage): void {
+  parentPort?.postMessage(message)
+}
+
+function run({ plan, counters, control }: CopierWorkerData): void {
+  const poller = new Poller()
+  const words = new Int32Array(control)
+  const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
+  const options: CopierOptions = {
+    ...plan,
+    mapping,
+    epochs: { isWaiting: plan.isWaiting, timeoutMs: plan.epochTimeoutMs }
+  }
+  const memory = mapMemory(copierMemoryLength(plan.poolBytes))
+  const filter = copyFilter(plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })))
+  const { device, ringMegabytes } = plan
+  const capture = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
+  poller.add(capture.fd, POLLIN)
+  const sender = new RawIpSender(memory.address)
+  const ports = {
+    capture,
+    sender,
+    network: new LinuxNetwork(poller),
+    clock: monotonic,
+    waiter: poller,
+    log: (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
+      say({ type: 'log', level, message, fields })
+  }
+  const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, words)
+  const copier = new Copier(ports, options, memory.bytes, new Counters(counters), trace)
+  say({ type: 'ready', wake: poller.wakeDescriptor })
+  copier.run(() => Atomics.load(words, Control.Stop) === 1)
+  capture.close()
+  sender.close()
+  say({ type: 'stopped' })
+}
+
+try {
+  run(workerData as CopierWorkerData) // as: what the main thread passed
+} catch (error) {
+  say(failureOf(error))
+}

@@ -1,0 +1,174 @@
+/** tcpcopy's command line, and what follows from it: the plan that its worker carries out. */
+import { networkInterfaces } from 'node:os'
+import type { Command } from 'commander'
+import type { AddressRange, CopyMap } from '../core/mapping.ts'
+import type { InterceptAddress } from '../daemon/channel-client.ts'
+import { OperatorError } from '../errors.ts'
+import { formatEndpoint, parseAddress } from '../wire/address.ts'
+import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
+import { collect } from './config.ts'
+import { resolveHost } from './resolve.ts'
+import { parseTraceTarget, type TraceTarget } from './trace.ts'
+import { addressRange, badValue, hostAndPort, listOf, mapText, seconds, wholeNumber } from './values.ts'
+
+const MEGABYTE = 1 << 20
+/** Where -k is not given it is this much more than -t. */
+const KEEP_ALIVE_EXTRA_MS = 120_000
+const MAPS_MAX = 32
+const INTERCEPTS_MAX = 32
+const CONNECTIONS_MAX = 11
+const SESSIONS_MAX = 1 << 20
+
+export interface CopyOptions extends ProcessOptions {
+  readonly map?: readonly string[]
+  readonly intercept?: readonly string[]
+  readonly clientAddresses?: readonly string[]
+  readonly loopbackAddress?: string
+  readonly port: string
+  readonly timeout: string
+  readonly keepAlive?: string
+  readonly memory: string
+  readonly mtu: string
+  readonly connections: string
+  readonly wait: boolean
+  readonly epochTimeout: string
+  readonly device?: string
+  readonly buffer: string
+  readonly trace?: string
+}
+
+/** Everything the worker needs, as plain data. */
+export interface CopyPlan {
+  readonly maps: readonly CopyMap[]
+  readonly intercepts: readonly InterceptAddress[]
+  readonly ranges: readonly AddressRange[]
+  readonly loopbackAddress: number
+  readonly connectionsEach: number
+  readonly poolBytes: number
+  readonly sessionsMax: number
+  readonly timeoutMs: number
+  readonly keepAliveMs: number
+  readonly mtuBytes: number
+  readonly isWaiting: boolean
+  readonly epochTimeoutMs: number
+  readonly device: string | undefined
+  readonly ringMegabytes: number
+  readonly trace: TraceTarget | undefined
+}
+
+export function copyCommand(): Command {
+  const command = newCommand('tcpcopy', 'Copies live TCP connections of this host to a target.')
+    .option('-x, --map <map>', 'what to copy where: [sourceIP:]sourcePort-targetHost:targetPort, …', collect)
+    .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
+    .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
+    .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
+    .option('-p, --port <port>', "intercept's port where --intercept names none", '36524')
+    .option('-t, --timeout <seconds>', 'end a session that makes no progress for so long', '600')
+    .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
+    .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
+    .option('-M, --mtu <octets>', 'largest packet to send', '1500')
+    .option('-C, --connections <number>', 'connections to each intercept', '2')
+    .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
+    .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
+    .option('-i, --device <name>', 'capture on this device only (default: on any)')
+    .option('-B, --buffer <MB>', 'size of the capture ring', '32')
+    .option('--trace <address[:port]|all>', 'print every packet of these clients')
+    .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
+    .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
+  return addProcessOptions(command)
+}
+
+/** @throws OperatorError for what cannot work */
+export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
+  const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
+  const keepAlive = options.keepAlive
+  const keepAliveMs =
+    keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
+  return {
+    maps: await readMaps(listOf(options.map ?? [])),
+    intercepts: await readIntercepts(options),
+    ranges: listOf(options.clientAddresses ?? []).map(addressRange),
+    loopbackAddress: loopbackAddress(options.loopbackAddress),
+    connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
+    poolBytes: wholeNumber('--memory', options.memory, 1, 65_536) * MEGABYTE,
+    sessionsMax: SESSIONS_MAX,
+    timeoutMs,
+    keepAliveMs,
+    mtuBytes: wholeNumber('--mtu', options.mtu, 576, 65_535),
+    isWaiting: options.wait,
+    epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
+    device: options.device,
+    ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
+    trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace)
+  }
+}
+
+async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
+  if (texts.length === 0) {
+    const hint = 'Say what to copy where: -x sourcePort-targetIP:targetPort, as in -x 80-10.0.0.2:8080.'
+    throw new OperatorError('missing-option', 'no --map is given', hint)
+  }
+  if (texts.length > MAPS_MAX) throw badValue('--map', `${texts.length} maps`, `at most ${MAPS_MAX}`)
+  const maps: CopyMap[] = []
+  for (const text of texts) {
+    const { targetHost, ...map } = mapText(text)
+    maps.push({ ...map, targetAddress: await resolveHost(`--map ${text}`, targetHost) })
+  }
+  for (const [index, map] of maps.entries()) {
+    const twin = maps.slice(0, index).find((other) => isSameSource(other, map))
+    if (twin !== undefined) {
+      const what = `${texts[maps.indexOf(twin)]} and ${texts[index]}`
+      const hint =
+        'Each source port can be copied to one target; give different source addresses, or run a second tcpcopy.'
+      throw new OperatorError('contradiction', `--map copies the same connections twice: ${what}`, hint)
+    }
+    refuseLoop(map, maps)
+  }
+  return maps.map(({ sourceAddress, sourcePort, targetAddress, targetPort }) => ({
+    sourceAddress,
+    sourcePort,
+    targetAddress,
+    targetPort
+  }))
+}
+
+function isSameSource(a: CopyMap, b: CopyMap): boolean {
+  const isSameAddress = a.sourceAddress === b.sourceAddress || a.sourceAddress === 0 || b.sourceAddress === 0
+  return a.sourcePort === b.sourcePort && isSameAddress
+}
+
+/** A copy that arrives on this host as what is copied would be copied again, for ever. */
+function refuseLoop(map: CopyMap, maps: readonly CopyMap[]): void {
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  const isOwn = own.some((one) => one.family === 'IPv4' && parseAddress(one.address) === map.targetAddress)
+  if (!isOwn) return
+  const target = { ...map, sourceAddress: map.targetAddress, sourcePort: map.targetPort }
+  if (maps.some((other) => isSameSource(other, target))) {
+    const where = formatEndpoint(map.targetAddress, map.targetPort)
+    const hint = 'Name a target on another host, or on another port.'
+    throw new OperatorError('contradiction', `--map copies to ${where}, which is copied itself: that is a loop`, hint)
+  }
+}
+
+async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]> {
+  const port = wholeNumber('--port', options.port, 1, 65_535)
+  const texts = listOf(options.intercept ?? [])
+  if (texts.length === 0) {
+    const hint = 'Name the host that runs intercept: -s 10.0.0.3.'
+    throw new OperatorError('missing-option', 'no --intercept is given', hint)
+  }
+  if (texts.length > INTERCEPTS_MAX) throw badValue('--intercept', `${texts.length} hosts`, `at most ${INTERCEPTS_MAX}`)
+  return Promise.all(
+    texts.map(async (text) => {
+      const { host, port: portGiven } = hostAndPort('--intercept', text, port)
+      return { address: await resolveHost('--intercept', host), port: portGiven }
+    })
+  )
+}
+
+function loopbackAddress(text: string | undefined): number {
+  if (text === undefined) return 0
+  const address = parseAddress(text)
+  if (address === undefined) throw badValue('--loopback-address', text, 'an IPv4 address, as in 10.0.0.9')
+  return address
+}

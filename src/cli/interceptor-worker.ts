@@ -1,0 +1,69 @@
+/** intercept's data plane: the thread that captures answers and returns their headers. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { InterceptCounters } from '../core/intercept-counters.ts'
+import { Interceptor } from '../daemon/interceptor.ts'
+import { isEthernet } from '../io/linux/devices.ts'
+import { compileFilter } from '../io/linux/libpcap.ts'
+import { POLLIN, Poller } from '../io/linux/poller.ts'
+import { PacketRing } from '../io/linux/ring.ts'
+import { TcpListener } from '../io/linux/streams.ts'
+import type { InterceptPlan } from './intercept-plan.ts'
+import { monotonic } from './monotonic.ts'
+import { Control, failureOf, type WorkerMessage } from './worker-protocol.ts'
+
+export interface InterceptorWorkerData {
+  readonly plan: InterceptPlan
+  readonly counters: SharedArrayBuffer
+  readonly control: SharedArrayBuffer
+}
+
+/** Headers only: Ethernet, IPv4 and TCP with all their options. */
+const SNAP_LENGTH = 160
+const SLOT_LENGTH = 256
+/** What a peer may send before we look at it: many routes. */
+const INPUT_LENGTH = 16 * 1024
+
+function say(message: WorkerMessage): void {
+  parentPort?.postMessage(message)
+}
+
+function openRing(plan: InterceptPlan, device: string | undefined): PacketRing {
+  const link = device !== undefined && isEthernet(device) ? 'ethernet' : 'cooked'
+  return new PacketRing({
+    device,
+    link,
+    filter: compileFilter(plan.filter, { link, snapLength: SNAP_LENGTH }),
+    ringMegabytes: plan.ringMegabytes,
+    slotLength: SLOT_LENGTH,
+    defragment: false,
+    headersOnly: true
+  })
+}
+
+function run({ plan, counters, control }: InterceptorWorkerData): void {
+  const poller = new Poller()
+  const words = new Int32Array(control)
+  const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })
+  const devices = plan.devices.length === 0 ? [undefined] : plan.devices
+  const captures = devices.map((device) => openRing(plan, device))
+  for (const capture of captures) poller.add(capture.fd, POLLIN)
+  const ports = {
+    captures,
+    listener,
+    clock: monotonic,
+    waiter: poller,
+    log: (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
+      say({ type: 'log', level, message, fields })
+  }
+  const interceptor = new Interceptor(ports, plan, new InterceptCounters(counters))
+  say({ type: 'ready', wake: poller.wakeDescriptor })
+  interceptor.run(() => Atomics.load(words, Control.Stop) === 1)
+  for (const capture of captures) capture.close()
+  say({ type: 'stopped' })
+}
+
+try {
+  run(workerData as InterceptorWorkerData) // as: what the main thread passed
+} catch (error) {
+  say(failureOf(error))
+}

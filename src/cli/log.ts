@@ -1,0 +1,70 @@
+/** Where the daemons' words go: a file or standard error, as lines for people or as JSON. */
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { getSystemErrorName } from 'node:util'
+import { OperatorError } from '../errors.ts'
+import type { Log } from '../ports.ts'
+
+export type LogFormat = 'text' | 'json'
+const STDERR = 2
+
+export class LogFile {
+  readonly #path: string | undefined
+  readonly #format: LogFormat
+  #fd: number
+
+  /** @param path undefined: standard error @throws OperatorError `no-log` */
+  constructor(path: string | undefined, format: LogFormat) {
+    this.#path = path
+    this.#format = format
+    this.#fd = this.#open()
+  }
+
+  /** After a log rotation: goes on in a new file of the same name. */
+  reopen(): void {
+    if (this.#path === undefined) return
+    const before = this.#fd
+    this.#fd = this.#open()
+    closeSync(before)
+  }
+
+  readonly log: Log = (level, message, fields = {}) => {
+    const time = new Date().toISOString()
+    if (this.#format === 'json') this.line(JSON.stringify({ time, level, message, ...fields }))
+    else this.line(`${time} ${level === 'info' ? '' : `${level.toUpperCase()}: `}${message}${textOf(fields)}`)
+  }
+
+  /** One line as it is. A log that cannot be written (disk full, closed pipe) is no reason to stop copying. */
+  line(text: string): void {
+    try {
+      writeSync(this.#fd, `${text}\n`)
+    } catch {
+      // Nowhere is left to say it.
+    }
+  }
+
+  #open(): number {
+    if (this.#path === undefined) return STDERR
+    try {
+      return openSync(this.#path, 'a')
+    } catch (cause) {
+      const hint = 'Give a path in a directory that exists and may be written.'
+      throw new OperatorError('no-log', `the log file ${this.#path} cannot be opened`, hint, { cause })
+    }
+  }
+}
+
+function textOf(fields: Readonly<Record<string, unknown>>): string {
+  const parts = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => (name === 'hint' ? `\n  ${String(value)}` : `${name} ${valueText(name, value)}`))
+  return parts.length === 0 ? '' : `: ${parts.join(', ').replaceAll(', \n', '\n')}`
+}
+
+function valueText(name: string, value: unknown): string {
+  if (name === 'errnos' && typeof value === 'object' && value !== null) {
+    return Object.entries(value)
+      .map(([errno, count]) => `${getSystemErrorName(-Number(errno))} ${String(count)} times`)
+      .join(', ')
+  }
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}

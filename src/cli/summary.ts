@@ -1,0 +1,48 @@
+/** Statistics in one line that a human reads; the JSON log has every counter. */
+
+type Report = Readonly<Record<string, number>>
+
+function pick(report: Report, name: string): number {
+  return report[name] ?? 0
+}
+
+function octets(count: number): string {
+  if (count < 10_000) return `${count} B`
+  if (count < 10_000_000) return `${(count / 1000).toFixed(1)} kB`
+  return `${(count / 1_000_000).toFixed(1)} MB`
+}
+
+/** Only what is not zero: `dropped badChecksum 3, hole 1`. */
+function dropsText(report: Report): string {
+  const drops = Object.entries(report).filter(([name]) => name.startsWith('dropped.') && !name.endsWith('.bytes'))
+  const expected = ['dropped.pureAck', 'dropped.duplicate']
+  const named = drops.filter(([name]) => !expected.includes(name))
+  if (named.length === 0) return ''
+  return `; dropped ${named.map(([name, count]) => `${name.slice('dropped.'.length)} ${count}`).join(', ')}`
+}
+
+export function copySummary(report: Report): string {
+  const live = pick(report, 'sessionsStarted') - pick(report, 'sessionsEnded')
+  const parts = [
+    `sessions ${live} live, ${pick(report, 'sessionsStarted')} in all`,
+    `requests ${pick(report, 'epochs')}`,
+    `payload captured ${octets(pick(report, 'capturedPayloadBytes'))}, delivered ${octets(pick(report, 'deliveredBytes'))}, ` +
+      `pending ${octets(pick(report, 'pendingBytes'))}, lost ${octets(pick(report, 'droppedBytes'))}`,
+    `packets captured ${pick(report, 'capturedPackets')} (${pick(report, 'captureDropped')} lost by the kernel), ` +
+      `sent ${pick(report, 'sentPackets')} (${pick(report, 'sendRefused')} refused)`,
+    `intercept connections ${pick(report, 'channelsOpen')}`
+  ]
+  return `statistics: ${parts.join('; ')}${dropsText(report)}`
+}
+
+export function interceptSummary(report: Report): string {
+  const parts = [
+    `answers captured ${pick(report, 'capturedPackets')} (${pick(report, 'captureDropped')} lost by the kernel)`,
+    `headers returned ${pick(report, 'forwardedHeaders')}`,
+    `without a route ${pick(report, 'unroutedHeaders')}`,
+    `lost to slow readers ${pick(report, 'backlogDropped')}`,
+    `routes ${pick(report, 'routes')}`,
+    `tcpcopy connections ${pick(report, 'peersOpen')}`
+  ]
+  return `statistics: ${parts.join('; ')}`
+}

@@ -1,0 +1,90 @@
+/** Reads the values of options. What is wrong is said in one sentence, with what would be right. */
+
+import type { AddressRange } from '../core/mapping.ts'
+import { OperatorError } from '../errors.ts'
+import { formatAddress, parseAddress } from '../wire/address.ts'
+
+/** What an option got that it cannot use. */
+export function badValue(option: string, value: string, expected: string): OperatorError {
+  return new OperatorError('bad-value', `${option} got "${value}"`, `It takes ${expected}.`)
+}
+
+/** A whole number within bounds, both included. */
+export function wholeNumber(option: string, value: string, least: number, most: number): number {
+  const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
+  if (!(number >= least && number <= most)) throw badValue(option, value, `a whole number from ${least} to ${most}`)
+  return number
+}
+
+/** A number of seconds, fractions allowed. @returns milliseconds */
+export function seconds(option: string, value: string, leastS: number, mostS: number): number {
+  const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN
+  if (!(number >= leastS && number <= mostS)) throw badValue(option, value, `seconds from ${leastS} to ${mostS}`)
+  return number * 1000
+}
+
+/** The parts of a comma-separated value that may be given several times. */
+export function listOf(values: readonly string[]): string[] {
+  return values
+    .flatMap((value) => value.split(','))
+    .map((value) => value.trim())
+    .filter((value) => value !== '')
+}
+
+/** One `-x` as it is written; host names are not resolved yet. */
+export interface MapText {
+  readonly sourceAddress: number
+  readonly sourcePort: number
+  readonly targetHost: string
+  readonly targetPort: number
+  readonly text: string
+}
+
+const MAP_FORM = '[sourceIP:]sourcePort-targetHost:targetPort, as in 80-10.0.0.2:8080'
+
+/** `[sIP:]sPort-tIP:tPort`. The last `-` divides, unless a host name has one. */
+export function mapText(text: string): MapText {
+  if (text.includes('@')) {
+    const hint = 'Leave the @mac out: packets are sent through the kernel, which finds the next hop itself.'
+    throw new OperatorError('not-yet', `--map ${text}: MAC addresses are for link-layer sending, not there yet`, hint)
+  }
+  const match = /^(?:([^:-]+):)?(\d+)-(.+):(\d+)$/.exec(text)
+  if (match === null) throw badValue('--map', text, MAP_FORM)
+  const [, sourceText, sourcePort = '', targetHost = '', targetPort = ''] = match
+  const sourceAddress = sourceText === undefined ? 0 : parseAddress(sourceText)
+  if (sourceAddress === undefined) throw badValue('--map', text, MAP_FORM)
+  return {
+    sourceAddress,
+    sourcePort: wholeNumber(`--map ${text}: source port`, sourcePort, 1, 65535),
+    targetHost,
+    targetPort: wholeNumber(`--map ${text}: target port`, targetPort, 1, 65535),
+    text
+  }
+}
+
+/** `host[:port]`. */
+export function hostAndPort(option: string, text: string, portDefault: number): { host: string; port: number } {
+  const match = /^([^:]+)(?::(\d+))?$/.exec(text)
+  if (match === null) throw badValue(option, text, 'host or host:port, as in 10.0.0.3:36524')
+  const [, host = '', port] = match
+  return { host, port: port === undefined ? portDefault : wholeNumber(`${option} ${text}: port`, port, 1, 65535) }
+}
+
+const RANGE_FORM = 'addresses (10.1.1.7), a.b.c.x for a.b.c.1 to a.b.c.254, or prefixes (10.1.0.0/16)'
+
+/** One of `-c`: an address, `a.b.c.x`, or a prefix without its network and broadcast addresses. */
+export function addressRange(text: string): AddressRange {
+  const [base = '', bits] = text.split('/')
+  const first = parseAddress(base.replace(/\.x$/, '.0'))
+  if (first === undefined) throw badValue('--client-addresses', text, RANGE_FORM)
+  if (base.endsWith('.x')) return { first: (first + 1) | 0, count: 254 }
+  if (bits === undefined) return { first, count: 1 }
+  const length = wholeNumber(`--client-addresses ${text}: prefix length`, bits, 8, 32)
+  const count = 2 ** (32 - length)
+  const network = first & -count
+  if (network !== first && length < 32) {
+    const expected = `a prefix whose host bits are zero, here ${formatAddress(network)}/${length}`
+    throw badValue('--client-addresses', text, expected)
+  }
+  return count <= 2 ? { first: network, count } : { first: (network + 1) | 0, count: count - 2 }
+}

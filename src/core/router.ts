@@ -1,0 +1,176 @@
+/**
+ * Which tcpcopy an answer belongs to. Routes are announced by a connection of the channel (a *peer*, a small integer)
+ * and live until they have been idle for long; a SYN-ACK or RST that comes before its route waits for it.
+ */
+import { copyBytes, float64At, int32At } from '../wire/bytes.ts'
+import { RECORD_LENGTH } from '../wire/channel-v1.ts'
+import { FlowTable } from './flow-table.ts'
+import { InterceptCounter, type InterceptCounters } from './intercept-counters.ts'
+
+const ROUTES_MAX = 1 << 20
+const ROUTE_IDLE_MS = 2 * 3600_000
+const DELAY_MS = 30_000
+/** Routes looked at in one turn for having been idle. */
+const SWEEP = 64
+const NO_PEER = -1
+
+/** Takes a record for a peer. */
+export type Deliver = (peer: number, record: Uint8Array, at: number) => void
+
+export class Router {
+  readonly #counters: InterceptCounters
+  readonly #deliver: Deliver
+  readonly #slotByFlow = new FlowTable()
+  #keys = new Int32Array(1024 * 3)
+  #peer = new Int32Array(1024).fill(NO_PEER)
+  #usedAt = new Float64Array(1024)
+  readonly #freeSlots: number[] = []
+  #slotCount = 0
+  #hand = 0
+  /** Waiting records in the order they came, one for each flow, in a ring of `delayMax`. */
+  readonly #delayMax: number
+  readonly #delayed: Uint8Array
+  readonly #delayedAt: Float64Array
+  readonly #delayedKeys: Int32Array
+  readonly #delayedByFlow = new FlowTable()
+  #delayedNext = 0
+
+  /** @param delayMax most records that wait for their routes (`-s`) */
+  constructor(delayMax: number, counters: InterceptCounters, deliver: Deliver) {
+    this.#counters = counters
+    this.#deliver = deliver
+    this.#delayMax = delayMax
+    this.#delayed = new Uint8Array(delayMax * RECORD_LENGTH)
+    this.#delayedAt = new Float64Array(delayMax)
+    this.#delayedKeys = new Int32Array(delayMax * 3)
+  }
+
+  /** A peer says that the answers to this client are its own; a later word replaces an earlier one. */
+  addRoute(peer: number, client: number, clientPort: number, target: number, targetPort: number, now: number): void {
+    const found = this.#slotByFlow.get(client, clientPort, target, targetPort)
+    const slot = found >= 0 ? found : this.#take()
+    this.#peer[slot] = peer
+    this.#usedAt[slot] = now
+    if (found < 0) {
+      this.#keys[slot * 3] = client
+      this.#keys[slot * 3 + 1] = target
+      this.#keys[slot * 3 + 2] = (clientPort << 16) | targetPort
+      this.#slotByFlow.set(client, clientPort, target, targetPort, slot)
+      this.#counters.add(InterceptCounter.routes, 1)
+    }
+    this.#release(peer, client, clientPort, target, targetPort, now)
+  }
+
+  removeRoute(client: number, clientPort: number, target: number, targetPort: number): void {
+    const slot = this.#slotByFlow.get(client, clientPort, target, targetPort)
+    if (slot >= 0) this.#free(slot)
+  }
+
+  /**
+   * @param isAlive whether a peer is still connected
+   * @returns the peer that the answer goes to, or −1
+   */
+  find(
+    client: number,
+    clientPort: number,
+    target: number,
+    targetPort: number,
+    now: number,
+    isAlive: (peer: number) => boolean
+  ): number {
+    const slot = this.#slotByFlow.get(client, clientPort, target, targetPort)
+    if (slot < 0) return NO_PEER
+    const peer = int32At(this.#peer, slot)
+    if (!isAlive(peer)) return NO_PEER
+    this.#usedAt[slot] = now
+    return peer
+  }
+
+  /** Keeps a record for up to 30 s, until its route comes; a newer one of the same flow takes its place. */
+  delay(
+    record: Uint8Array,
+    at: number,
+    client: number,
+    clientPort: number,
+    target: number,
+    targetPort: number,
+    now: number
+  ): void {
+    const index = this.#delayedNext
+    this.#delayedNext = (index + 1) % this.#delayMax
+    this.#forget(index)
+    const before = this.#delayedByFlow.get(client, clientPort, target, targetPort)
+    if (before >= 0) this.#forget(before)
+    copyBytes(record, at, this.#delayed, index * RECORD_LENGTH, RECORD_LENGTH)
+    this.#delayedAt[index] = now
+    this.#delayedKeys[index * 3] = client
+    this.#delayedKeys[index * 3 + 1] = target
+    this.#delayedKeys[index * 3 + 2] = (clientPort << 16) | targetPort
+    this.#delayedByFlow.set(client, clientPort, target, targetPort, index)
+    this.#counters.add(InterceptCounter.delayedHeaders, 1)
+  }
+
+  /** Forgets routes that have been idle for hours, a few at a time. */
+  sweep(now: number): void {
+    for (let count = Math.min(SWEEP, this.#slotCount); count > 0; count--) {
+      this.#hand = (this.#hand + 1) % this.#slotCount
+      const isUsed = int32At(this.#peer, this.#hand) !== NO_PEER
+      if (isUsed && now - float64At(this.#usedAt, this.#hand) > ROUTE_IDLE_MS) this.#free(this.#hand)
+    }
+  }
+
+  #release(peer: number, client: number, clientPort: number, target: number, targetPort: number, now: number): void {
+    const index = this.#delayedByFlow.get(client, clientPort, target, targetPort)
+    if (index < 0) return
+    this.#delayedByFlow.delete(client, clientPort, target, targetPort)
+    const isInTime = now - float64At(this.#delayedAt, index) <= DELAY_MS
+    this.#delayedAt[index] = 0
+    if (isInTime) this.#deliver(peer, this.#delayed, index * RECORD_LENGTH)
+    else this.#counters.add(InterceptCounter.delayedLost, 1)
+  }
+
+  /** Empties a place of the ring, if a record waits there. */
+  #forget(index: number): void {
+    if (float64At(this.#delayedAt, index) === 0) return
+    this.#delayedAt[index] = 0
+    const keys = this.#delayedKeys
+    const ports = int32At(keys, index * 3 + 2)
+    this.#delayedByFlow.delete(int32At(keys, index * 3), ports >>> 16, int32At(keys, index * 3 + 1), ports & 0xffff)
+    this.#counters.add(InterceptCounter.delayedLost, 1)
+  }
+
+  #take(): number {
+    const free = this.#freeSlots.pop()
+    if (free !== undefined) return free
+    if (this.#slotCount === ROUTES_MAX) {
+      this.#hand = (this.#hand + 1) % this.#slotCount
+      this.#free(this.#hand)
+      this.#counters.add(InterceptCounter.routesEvicted, 1)
+      return this.#freeSlots.pop() ?? this.#hand
+    }
+    if (this.#slotCount === this.#peer.length) this.#grow()
+    return this.#slotCount++
+  }
+
+  #free(slot: number): void {
+    const ports = int32At(this.#keys, slot * 3 + 2)
+    const client = int32At(this.#keys, slot * 3)
+    this.#slotByFlow.delete(client, ports >>> 16, int32At(this.#keys, slot * 3 + 1), ports & 0xffff)
+    this.#peer[slot] = NO_PEER
+    this.#freeSlots.push(slot)
+    this.#counters.add(InterceptCounter.routes, -1)
+  }
+
+  #grow(): void {
+    const size = this.#peer.length * 2
+    const keys = new Int32Array(size * 3)
+    keys.set(this.#keys)
+    this.#keys = keys
+    const peer = new Int32Array(size).fill(NO_PEER)
+    peer.set(this.#peer)
+    this.#peer = peer
+    const usedAt = new Float64Array(size)
+    usedAt.set(this.#usedAt)
+    this.#usedAt = usedAt
+  }
+}

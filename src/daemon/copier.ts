@@ -1,0 +1,199 @@
+/**
+ * tcpcopy's loop: wait, take a batch from the capture and from the channel, step the sessions, send one batch.
+ */
+
+import { Counter, type Counters } from '../core/counters.ts'
+import { Drop } from '../core/drop.ts'
+import type { EpochOptions } from '../core/epochs.ts'
+import { Frames } from '../core/frames.ts'
+import type { Mapping } from '../core/mapping.ts'
+import { Outbox } from '../core/outbox.ts'
+import { PIECE_MAX, SendPool } from '../core/send-pool.ts'
+import type { SessionContext, SessionTrace } from '../core/session-context.ts'
+import { type PacketTrace, Sessions } from '../core/sessions.ts'
+import { type Capture, ChecksumState, type Clock, type Log, type Network, type Sender, type Waiter } from '../ports.ts'
+import { parseRecord } from '../wire/channel-v1.ts'
+import { Flaw } from '../wire/flaw.ts'
+import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
+import { ChannelClient, type InterceptAddress } from './channel-client.ts'
+
+/** Packets taken in one turn: enough to share the cost of a turn, few enough to keep answers prompt. */
+const BATCH = 256
+const FRAMES_MAX = 1024
+const HOUSEKEEPING_MS = 1000
+const REPORT_MS = 60_000
+const FIRST_REPORT_MS = 10_000
+
+export interface CopierPorts {
+  readonly capture: Capture
+  readonly sender: Sender
+  readonly network: Network
+  readonly clock: Clock
+  readonly waiter: Waiter
+  readonly log: Log
+}
+
+export interface CopierOptions {
+  readonly mapping: Mapping
+  readonly intercepts: readonly InterceptAddress[]
+  readonly connectionsEach: number
+  readonly poolBytes: number
+  readonly sessionsMax: number
+  readonly timeoutMs: number
+  readonly keepAliveMs: number
+  readonly mtuBytes: number
+  readonly epochs: EpochOptions
+}
+
+/** What `--trace` watches with. */
+export interface CopierTrace extends PacketTrace, SessionTrace {}
+
+/** Octets of memory that a copier with these options works in; pages not used cost nothing. */
+export function copierMemoryLength(poolBytes: number): number {
+  return FRAMES_MAX * Outbox.headerStride + piecesOf(poolBytes) * PIECE_MAX
+}
+
+function piecesOf(poolBytes: number): number {
+  return Math.max(16, Math.floor(poolBytes / PIECE_MAX))
+}
+
+export class Copier {
+  readonly sessions: Sessions
+  readonly outbox: Outbox
+  readonly #ports: CopierPorts
+  readonly #counters: Counters
+  readonly #channel: ChannelClient
+  readonly #segment = new Segment()
+  readonly #mapping: Mapping
+  #now: number
+  /** SYNs and SYN-ACKs of each map at the last report, and when the next is due. */
+  readonly #reported: { syns: number; synAcks: number }[]
+  #reportAt: number
+  #housekeepingAt: number
+  #refusedReported = 0
+  readonly #takePacket = this.#onPacket.bind(this)
+  readonly #takeRecord = this.#onRecord.bind(this)
+
+  /** @param memory of `copierMemoryLength`, which the sender can reach */
+  constructor(ports: CopierPorts, options: CopierOptions, memory: Uint8Array, counters: Counters, trace?: CopierTrace) {
+    this.#ports = ports
+    this.#counters = counters
+    this.#mapping = options.mapping
+    this.#now = ports.clock.now()
+    this.outbox = new Outbox(memory, 0, FRAMES_MAX)
+    const pool = new SendPool(memory, FRAMES_MAX * Outbox.headerStride, piecesOf(options.poolBytes))
+    const context: SessionContext = {
+      pool,
+      frames: new Frames(this.outbox, pool, () => this.#flush()),
+      counters,
+      epochs: options.epochs,
+      timeoutMs: options.timeoutMs,
+      keepAliveMs: options.keepAliveMs,
+      mtuBytes: options.mtuBytes,
+      announce: (session) => this.#channel.announce(session),
+      onEnd: (session, now) => this.sessions.ended(session, now),
+      trace
+    }
+    this.sessions = new Sessions(context, options, this.#now, trace)
+    const { intercepts, connectionsEach } = options
+    this.#channel = new ChannelClient(ports.network, intercepts, connectionsEach, counters, ports.log, (visit) =>
+      this.sessions.forEachStarted(visit)
+    )
+    this.#reported = options.mapping.maps.map(() => ({ syns: 0, synAcks: 0 }))
+    this.#reportAt = this.#now + FIRST_REPORT_MS
+    this.#housekeepingAt = this.#now
+  }
+
+  /** Runs until `shouldStop` says so, then resets all copied connections. */
+  run(shouldStop: () => boolean): void {
+    while (!shouldStop()) this.turn()
+    this.stop()
+  }
+
+  /** One turn of the loop. */
+  turn(): void {
+    const { capture, clock, waiter } = this.#ports
+    const deadline = Math.min(this.sessions.deadline, this.#channel.deadline, this.#housekeepingAt)
+    waiter.wait(Math.max(0, deadline - clock.now()))
+    this.#now = clock.now()
+    const packets = capture.receive(this.#takePacket, BATCH)
+    if (packets > 0) this.#counters.add(Counter.capturedPackets, packets)
+    this.#channel.receive(this.#takeRecord, this.#now)
+    this.sessions.onTimer(this.#now)
+    this.#channel.onTimer(this.#now)
+    this.#flush()
+    if (this.#now >= this.#housekeepingAt) this.#keepHouse()
+  }
+
+  /** Ends all sessions; the ports stay open. */
+  stop(): void {
+    this.#now = this.#ports.clock.now()
+    this.sessions.shutdown(this.#now)
+    this.#flush()
+    this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
+    this.#channel.close()
+  }
+
+  /** Routes first: an answer may be back before the next turn. */
+  #flush(): void {
+    const { sender } = this.#ports
+    this.#channel.flush(this.#now)
+    if (this.outbox.count === 0) return
+    sender.flush(this.outbox)
+    this.#counters.set(Counter.sentPackets, sender.sentCount)
+    let refused = 0
+    for (const count of sender.refused.values()) refused += count
+    this.#counters.set(Counter.sendRefused, refused)
+  }
+
+  #onPacket(bytes: Uint8Array, at: number, captured: number, length: number, checksum: ChecksumState): void {
+    const segment = this.#segment
+    const flaw = parseIpv4(bytes, at, captured, length, false, segment)
+    if (flaw !== Flaw.None) {
+      this.#counters.drop(flaw, 1, 0)
+      return
+    }
+    if (checksum === ChecksumState.Unknown && verifyChecksum(segment) !== Flaw.None) {
+      this.#counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+      this.#counters.drop(Drop.BadChecksum, 1, segment.payloadLength)
+      return
+    }
+    this.sessions.onSource(segment, this.#now)
+  }
+
+  #onRecord(bytes: Uint8Array, at: number): void {
+    const flaw = parseRecord(bytes, at, this.#segment)
+    if (flaw === Flaw.None) this.sessions.onTarget(this.#segment, this.#now)
+    else this.#counters.drop(flaw, 1, 0)
+  }
+
+  #keepHouse(): void {
+    this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
+    this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
+    if (this.#now >= this.#reportAt) this.#report()
+  }
+
+  /** Once a minute: says for which `-x` nothing comes back, and what the kernel refuses to send. */
+  #report(): void {
+    this.#reportAt = this.#now + REPORT_MS
+    const refused = this.#counters.get(Counter.sendRefused)
+    if (refused > this.#refusedReported) {
+      const errnos = Object.fromEntries(this.#ports.sender.refused)
+      this.#ports.log('warn', 'the kernel refused to send packets', { refused, errnos })
+      this.#refusedReported = refused
+    }
+    for (const [index, map] of this.#mapping.maps.entries()) {
+      const before = this.#reported[index]
+      if (before === undefined) continue
+      const syns = (this.sessions.synsByMap[index] ?? 0) - before.syns
+      const synAcks = (this.sessions.synAcksByMap[index] ?? 0) - before.synAcks
+      before.syns += syns
+      before.synAcks += synAcks
+      if (syns > 0 && synAcks === 0) {
+        const channelsOpen = this.#counters.get(Counter.channelsOpen)
+        const refused = this.#counters.get(Counter.sessionsReset)
+        this.#ports.log('warn', 'nothing comes back from the target', { ...map, syns, synAcks, channelsOpen, refused })
+      }
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { openLab } from '../../lab/lab.ts'
+import { startPacketDump } from '../../lab/packet-dump.ts'
+import { readClientStreams } from '../../lab/pcap-streams.ts'
+import { startRedis } from '../../lab/redis.ts'
+
+for (const offloads of [false, true]) {
+  test(`the requests of a capture are those that redis served, offloads ${offloads ? 'on' : 'off'}`, async () => {
+    await using lab = await openLab({
+      hosts: { client: { addresses: ['10.77.0.10'] }, source: { addresses: ['10.77.0.1'] } },
+      offloads
+    })
+    const { client, source } = lab.hosts
+    const folder = mkdtempSync(join(tmpdir(), 'lab-witness-'))
+    const redis = await startRedis(source, 6379, folder)
+    const emptyDigest = await redis.dataDigest()
+    assert.equal(await redis.commandCount(), 0)
+    const dump = await startPacketDump(source, 'tcp and dst port 6379', join(folder, 'source.pcap'))
+
+    const server = ['-h', source.address, '-t', 'set', '-r', '1000000']
+    // Values larger than a packet, several requests in flight, connections that end one after the other.
+    await client.mustRun('redis-benchmark', [...server, '-c', '3', '-n', '200', '-d', '20000', '-P', '4'])
+    await client.mustRun('redis-benchmark', [...server, '-c', '5', '-n', '100', '-k', '0'])
+    assert.equal((await client.run('redis-cli', ['-h', source.address, 'SET', 'too', 'few', 'or', 'many'])).status, 0)
+
+    assert.equal(await dump.stop(), 0)
+    const streams = await readClientStreams(dump.path, 6379, Math.floor(Date.now() / 1000) - 60)
+    assert.ok(streams.requestCount > 300)
+    assert.equal(streams.requestCount, await redis.commandCount())
+    assert.deepEqual([streams.holeCount, streams.strayCount], [0, 0])
+    assert.notEqual(await redis.dataDigest(), emptyDigest)
+  })
+}
