@@ -7,7 +7,6 @@ import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { FlowTable } from './flow-table.ts'
 import type { Mapping } from './mapping.ts'
-import { PIECE_MAX } from './send-pool.ts'
 import { Session } from './session.ts'
 import { type Origin, type SessionContext, State } from './session-context.ts'
 import { TimerWheel } from './timer-wheel.ts'
@@ -124,8 +123,7 @@ export class Sessions {
     this.#wheel.advance(now, this.#fire)
     this.#closed.expire(now, BURIALS_MAX, this.#bury)
     this.#broken.expire(now, BURIALS_MAX, this.#bury)
-    const usedBytes = this.#context.pool.usedCount * PIECE_MAX
-    this.#context.counters.set(Counter.poolUsedBytes, usedBytes)
+    this.#context.counters.set(Counter.poolUsedBytes, this.#context.pool.usedBytes)
   }
 
   /** Resets every copied connection at its target; first those go that would begin when another ends. */
