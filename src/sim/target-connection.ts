@@ -130,6 +130,9 @@ export class TargetConnection {
   /** What a real client would not do is a bug of the session. */
   #object(segment: Segment): void {
     const length = segment.payloadLength
+    const first = distance(segment.seq, seq(this.conversation.iss)) - 1
+    // A late packet of an older connection with this port.
+    if (first < -1 || first > requestLengthOf(this.conversation) + 1) return
     assert.ok(length <= this.#options.mss, `a segment of ${length} octets is larger than the MSS`)
     assert.equal(segment.hasTimestamps && !(segment.flags & RST), this.#hasTimestamps && !(segment.flags & RST))
     if (length > 0) {
