@@ -64,6 +64,7 @@ export class TargetConnection {
   /** Octets of answer that may be sent by now. */
   #answerBytes = 0
   #mayClose = false
+  #isFinished = false
   #attempts = 0
   #timerSerial = 0
   #duplicates = 0
@@ -103,7 +104,13 @@ export class TargetConnection {
   }
 
   onSegment(segment: Segment): void {
-    if (this.isClosed) return
+    if (this.isClosed) {
+      // TIME-WAIT; or, where there is no connection any more, RFC 9293 §3.10.7.1.
+      if (segment.flags & RST) return
+      if (this.#isFinished) this.#acknowledge()
+      else if (segment.flags & ACK) this.#emit(RST, segment.ack, 0)
+      return
+    }
     if (segment.flags & SYN) {
       // RFC 5961 §4: a challenge; or the SYN of this connection once more.
       if (segment.seq === add(this.#rcvNxt, -1) && !this.#isEstablished) this.#sendFrom(this.#iss)
@@ -340,7 +347,9 @@ export class TargetConnection {
   #finish(): void {
     this.#sendMore()
     const isFinAcknowledged = this.#mayClose && this.#sndUna === this.#sendEnd()
-    if (isFinAcknowledged && this.hasClientFin) this.#close()
+    if (!isFinAcknowledged || !this.hasClientFin) return
+    this.#isFinished = true
+    this.#close()
   }
 
   #close(): void {
