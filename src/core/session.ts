@@ -225,7 +225,12 @@ export class Session implements PacketStyle {
 
   /** RFC 9293 §3.10.7.3: only a SYN-ACK of this very incarnation opens the session. */
   #onAnswerToSyn(segment: Segment, now: number): Drop {
-    if ((segment.flags & ACK) === 0 || segment.ack !== add(this.iss, 1)) return Drop.AnswerUnacceptable
+    if ((segment.flags & ACK) === 0) return Drop.AnswerUnacceptable
+    if (segment.ack !== add(this.iss, 1)) {
+      // The target holds an older connection of this port: its challenge asks whether that may go (RFC 5961 §4).
+      if ((segment.flags & RST) === 0) this.#packets.control(RST, segment.ack, 'reset of an older connection')
+      return Drop.AnswerUnacceptable
+    }
     if (segment.flags & RST) {
       this.#context.counters.add(Counter.sessionsReset, 1)
       this.#end(Drop.TargetRefused, now)
