@@ -319,18 +319,18 @@ test('sequence numbers wrap around', () => {
 test('a full pool drops new octets by name and keeps the books', () => {
   drill(
     `${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-    +0     source  P.  110:120(10) ack 301
-    +0     sent    P.  110:120(10) ack 501
-    +0     source  P.  120:130(10) ack 301
+    +0     source  P.  100:1100(1000) ack 301
+    +0     sent    P.  100:1100(1000) ack 501
+    +0     source  P.  1100:2100(1000) ack 301
+    +0     sent    P.  1100:2100(1000) ack 501
+    +0     source  P.  2100:3100(1000) ack 301
     +0     dropped poolFull 1
     +0     pieces 2
-    +9     target  .   501:501(0) ack 120 win 65535
+    +9     target  .   501:501(0) ack 2100 win 65535
     +0     pieces 0
-    +0     source  P.  120:130(10) ack 301
-    +0     sent    P.  120:130(10) ack 501
+    +0     source  P.  2100:3100(1000) ack 301
+    +0     sent    P.  2100:3100(1000) ack 501
   `,
-    { piecesMax: 2 }
+    { poolPages: 1 }
   )
 })

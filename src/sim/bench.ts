@@ -19,7 +19,7 @@ import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
 export interface BenchOptions {
   readonly maps: readonly CopyMap[]
   readonly ranges: readonly AddressRange[]
-  readonly piecesMax: number
+  readonly poolPages: number
   readonly framesMax: number
   readonly sessionsMax: number
   readonly timeoutMs: number
@@ -31,7 +31,7 @@ export interface BenchOptions {
 
 const DEFAULTS = {
   ranges: [],
-  piecesMax: 4096,
+  poolPages: 4096,
   framesMax: 64,
   sessionsMax: 1024,
   timeoutMs: 600_000,
@@ -84,9 +84,9 @@ export class Bench {
   constructor(given: Partial<BenchOptions> & Pick<BenchOptions, 'maps'>) {
     const options = { ...DEFAULTS, ...given }
     const arena = options.framesMax * Outbox.headerStride
-    const memory = new Uint8Array(arena + options.piecesMax * PIECE_MAX)
+    const memory = new Uint8Array(arena + options.poolPages * PIECE_MAX)
     this.#outbox = new Outbox(memory, 0, options.framesMax)
-    this.pool = new SendPool(memory, arena, options.piecesMax)
+    this.pool = new SendPool(memory, arena, options.poolPages)
     const context: SessionContext = {
       pool: this.pool,
       frames: new Frames(this.#outbox, this.pool, () => this.#flush()),
@@ -116,6 +116,7 @@ export class Bench {
     if (flaw === Flaw.None) flaw = verifyChecksum(segment)
     if (flaw === Flaw.None) this.sessions.onSource(segment, this.now)
     else this.counters.drop(flaw, 1, 0)
+    this.sessions.settle(this.now)
     this.#flush()
   }
 
@@ -125,6 +126,7 @@ export class Bench {
     const flaw = parseRecord(this.#record, 0, this.#segment)
     if (flaw === Flaw.None) this.sessions.onTarget(this.#segment, this.now)
     else this.counters.drop(flaw, 1, 0)
+    this.sessions.settle(this.now)
     this.#flush()
   }
 
