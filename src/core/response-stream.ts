@@ -30,6 +30,8 @@ export class ResponseStream implements ResponseState {
   #largestWindow = 0
   /** What came beyond `rcvNxt`; made when first needed. */
   held: Ranges | undefined
+  /** The segment that was held last had PSH. */
+  #isHeldPushed = false
   #hasHeldFin = false
   #heldFin: Seq = seq(0)
   /** Right edge of the window advertised so far. */
@@ -54,6 +56,7 @@ export class ResponseStream implements ResponseState {
     if (segment.payloadLength > 0) {
       this.held ??= new Ranges()
       this.held.add(segment.seq, end)
+      this.#isHeldPushed = (segment.flags & PSH) !== 0
     }
     if (segment.flags & FIN) {
       this.#hasHeldFin = true
@@ -97,6 +100,7 @@ export class ResponseStream implements ResponseState {
     if (held !== undefined && held.count > 0) {
       this.#advance(distance(held.endOf(this.rcvNxt), this.rcvNxt))
       held.dropBefore(this.rcvNxt)
+      if (held.count === 0) this.isPushed = this.#isHeldPushed
     }
     if (!this.#hasHeldFin || this.#heldFin !== this.rcvNxt) return
     this.#advance(1)

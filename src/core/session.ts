@@ -278,7 +278,7 @@ export class Session implements PacketStyle {
     if (isAfter(segment.seq, this.response.rcvNxt)) {
       this.response.hold(segment)
       if (length > 0) this.#output.acknowledge('duplicate, asks for what is missing')
-      return length > 0 ? Drop.AnswerOutOfOrder : Drop.None
+      return Drop.None
     }
     if (this.response.take(segment, this.transmission.segmentMax, now)) this.#progressAt = now
     // Octets seen before, and probes (RFC 9293 §3.8.4), are answered at once.
