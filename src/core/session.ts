@@ -35,8 +35,8 @@ export class Session implements PacketStyle {
   readonly trafficClass: number
   readonly mss: number
   readonly windowScale: number
-  readonly isSackPermitted: boolean
   /** In the SYN: offered; after the SYN-ACK: in force. */
+  isSackPermitted: boolean
   hasTimestamps: boolean
   readonly origin: Origin
   /** Slot in the table of sessions; also the timer wheel's entry. */
@@ -144,7 +144,7 @@ export class Session implements PacketStyle {
       return Drop.AnswerUnacceptable
     }
     const drop = this.#receive(segment, now)
-    if (result === Acknowledged.Loss) this.#output.retransmitFirst()
+    if (result === Acknowledged.Loss) this.#output.retransmitLost()
     return drop
   }
 
@@ -238,6 +238,7 @@ export class Session implements PacketStyle {
     }
     if ((segment.flags & SYN) === 0) return Drop.AnswerUnacceptable
     this.hasTimestamps = this.hasTimestamps && segment.hasTimestamps
+    this.isSackPermitted = this.isSackPermitted && segment.sackPermitted
     const isScaled = this.windowScale >= 0 && segment.windowScale >= 0
     this.#packets.open(isScaled)
     const targetShift = isScaled ? segment.windowScale : 0
@@ -275,8 +276,9 @@ export class Session implements PacketStyle {
   #receive(segment: Segment, now: number): Drop {
     const length = segment.payloadLength + (segment.flags & FIN ? 1 : 0)
     if (isAfter(segment.seq, this.response.rcvNxt)) {
+      this.response.hold(segment)
       if (length > 0) this.#output.acknowledge('duplicate, asks for what is missing')
-      return length > 0 ? Drop.AnswerOutOfOrder : Drop.None
+      return Drop.None
     }
     if (this.response.take(segment, this.transmission.segmentMax, now)) this.#progressAt = now
     // Octets seen before, and probes (RFC 9293 §3.8.4), are answered at once.
