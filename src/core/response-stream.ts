@@ -109,7 +109,12 @@ export class ResponseStream implements ResponseState {
 
   /** RFC 9293 §3.10.7.4: what a reset is held to, or a late one of an earlier connection would count. */
   isInWindow(sequence: Seq): boolean {
-    return !isBefore(sequence, this.rcvNxt) && !isAfter(sequence, this.#rightEdge)
+    return !isBefore(sequence, this.rcvNxt) && !this.isBeyondWindow(sequence)
+  }
+
+  /** No answer of this connection begins there. */
+  isBeyondWindow(sequence: Seq): boolean {
+    return isAfter(sequence, this.#rightEdge)
   }
 
   /** Every packet with ACK acknowledges all. */

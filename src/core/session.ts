@@ -137,7 +137,7 @@ export class Session implements PacketStyle {
       this.#output.acknowledge('SYN-ACK again')
       return Drop.None
     }
-    if ((segment.flags & ACK) === 0) return Drop.AnswerUnacceptable
+    if ((segment.flags & ACK) === 0 || this.response.isBeyondWindow(segment.seq)) return Drop.AnswerUnacceptable
     const result = this.#acknowledge(segment, now)
     if (result === Acknowledged.Unacceptable) {
       this.#output.acknowledge('acknowledgment of unsent octets')
