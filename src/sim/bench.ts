@@ -15,6 +15,7 @@ import { Sessions } from '../core/sessions.ts'
 import { parseRecord, putRecord, RECORD_LENGTH } from '../wire/channel-v1.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
+import { frameBytes } from './memory-ports.ts'
 
 export interface BenchOptions {
   readonly maps: readonly CopyMap[]
@@ -152,13 +153,7 @@ export class Bench {
   #flush(): void {
     const box = this.#outbox
     for (let frame = 0; frame < box.count; frame++) {
-      const headerAt = box.headerAt[frame] ?? 0
-      const payloadAt = box.payloadAt[frame] ?? 0
-      const header = box.memory.subarray(headerAt, headerAt + (box.headerLength[frame] ?? 0))
-      const payload = box.memory.subarray(payloadAt, payloadAt + (box.payloadLength[frame] ?? 0))
-      const bytes = new Uint8Array(header.length + payload.length)
-      bytes.set(header)
-      bytes.set(payload, header.length)
+      const bytes = frameBytes(box, frame)
       this.sent.push(new SentPacket(bytes, this.now, box.targetAddress[frame] ?? 0))
     }
     box.clear()

@@ -4,7 +4,7 @@
  */
 import type { Random } from './random.ts'
 
-export interface Exchange {
+interface Exchange {
   /** Octets that the client sends; 0 in the first exchange: the server speaks first. */
   readonly requestLength: number
   /** Octets of answer to it. */
@@ -32,8 +32,10 @@ export interface Conversation {
   readonly mss: number
 }
 
+/** @param serial differs between conversations, so that their initial sequence numbers do */
 export function makeConversation(
   random: Random,
+  serial: number,
   clientAddress: number,
   clientPort: number,
   beginsAt: number
@@ -56,7 +58,7 @@ export function makeConversation(
   return {
     clientAddress,
     clientPort,
-    iss: random.chance(0.2) ? random.between(-20_000, -1) : random.between(-(2 ** 31), 2 ** 31 - 1),
+    iss: random.chance(0.2) ? -1 - serial * 1000 - random.between(0, 999) : random.between(-(2 ** 31), 2 ** 31 - 1),
     irs: random.between(-(2 ** 31), 2 ** 31 - 1),
     beginsAt,
     roundTripMs: random.skewed(1, 60),

@@ -39,9 +39,9 @@ export interface DrillOptions extends Partial<BenchOptions> {
   readonly ranges?: readonly AddressRange[]
 }
 
-export const client: Endpoint = { address: parseAddress('10.0.0.1') ?? 0, port: 40001 }
-export const source: Endpoint = { address: parseAddress('10.0.0.2') ?? 0, port: 80 }
-export const target: Endpoint = { address: parseAddress('10.0.0.3') ?? 0, port: 8080 }
+const client: Endpoint = { address: parseAddress('10.0.0.1') ?? 0, port: 40001 }
+const source: Endpoint = { address: parseAddress('10.0.0.2') ?? 0, port: 80 }
+const target: Endpoint = { address: parseAddress('10.0.0.3') ?? 0, port: 8080 }
 
 const TOLERANCE_MS = 1
 /** Steps of the clock that a second may have: more means that a session spins. */
@@ -53,7 +53,7 @@ export function drill(script: string, options: DrillOptions = {}): Counters {
 }
 
 /** The octet of a stream at a sequence number, where a script does not write the payload. */
-export function octetAt(seq: number): number {
+function octetAt(seq: number): number {
   return (Math.imul(seq, 0x9e3779b1) >>> 24) & 255
 }
 

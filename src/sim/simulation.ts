@@ -193,7 +193,13 @@ class Simulation {
     for (let index = 0; index < conversations; index++) {
       const client = this.#random.between(0, clients - 1)
       const beginsAt = (freeAt[client] ?? START) + this.#random.skewed(1, 500)
-      const conversation = makeConversation(this.#random, CLIENT_ADDRESS + (client % 3), 40_000 + client, beginsAt)
+      const conversation = makeConversation(
+        this.#random,
+        index,
+        CLIENT_ADDRESS + (client % 3),
+        40_000 + client,
+        beginsAt
+      )
       const { packets, endsAt } = captureOf(conversation, SOURCE, noise, this.#random)
       freeAt[client] = endsAt + 50
       this.#conversations.push(conversation)
@@ -292,6 +298,6 @@ function copierOptions() {
     timeoutMs: TIMEOUT_MS,
     keepAliveMs: KEEP_ALIVE_MS,
     mtuBytes: 1500,
-    epochs: { isWaiting: true, timeoutMs: 120_000 }
+    epochs: { isWaiting: true, timeoutMs: 3000 }
   }
 }

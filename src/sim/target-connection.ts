@@ -43,6 +43,7 @@ export class TargetConnection {
   readonly #transmit: (packet: Uint8Array) => void
   readonly #hasTimestamps: boolean
   readonly #isScaled: boolean
+  readonly #hasSack: boolean
   readonly #peerShift: number
   readonly #peerMss: number
   readonly #iss: Seq
@@ -84,6 +85,7 @@ export class TargetConnection {
     this.#random = random
     this.#transmit = transmit
     this.#hasTimestamps = options.hasTimestamps && syn.hasTimestamps
+    this.#hasSack = syn.sackPermitted
     this.#isScaled = options.windowScale >= 0 && syn.windowScale >= 0
     this.#peerShift = this.#isScaled ? syn.windowScale : 0
     this.#peerMss = syn.mss || 536
@@ -145,6 +147,10 @@ export class TargetConnection {
     if (length > 0) {
       const beyond = distance(add(segment.seq, length), this.#rightEdge)
       assert.ok(beyond <= 0, `a segment goes ${beyond} octets beyond the window`)
+    }
+    for (let edge = 0; edge < segment.sackCount * 2; edge++) {
+      const octets = distance(seq(segment.sackEdges[edge] ?? 0), this.#iss)
+      assert.ok(octets > 0 && octets <= distance(this.#sndMax, this.#iss), 'SACK of octets that were never sent')
     }
     if (this.#hasTimestamps && segment.flags & ACK) {
       const echo = segment.tsEcr >>> 0
@@ -304,6 +310,8 @@ export class TargetConnection {
     this.#rightEdge = later(this.#rightEdge, add(this.#rcvNxt, field << shift))
     const options = isSyn ? [`mss ${this.#options.mss}`, 'sackOK'] : []
     if (this.#hasTimestamps) options.push('nop', 'nop', `ts ${this.#tsNow()} ${this.#tsRecent >>> 0}`)
+    const blocks = this.#hasSack && !isSyn && !(flags & RST) ? this.#sackBlocks() : []
+    if (blocks.length > 0) options.push('nop', 'nop', `sack ${blocks.join(' ')}`)
     if (isSyn && this.#isScaled) options.push('nop', `wscale ${this.#options.windowScale}`)
     this.#transmit(
       writePacket({
@@ -318,6 +326,18 @@ export class TargetConnection {
         options: encodeOptions(options)
       })
     )
+  }
+
+  /** Up to three ranges that are held beyond a hole (RFC 2018). */
+  #sackBlocks(): string[] {
+    const blocks: [number, number][] = []
+    for (const [from, length] of [...this.#held].sort(([a], [b]) => a - b)) {
+      const last = blocks.at(-1)
+      if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], from + length)
+      else blocks.push([from, from + length])
+    }
+    const first = this.conversation.iss + 1
+    return blocks.slice(0, 3).map(([from, to]) => `${(first + from) >>> 0}:${(first + to) >>> 0}`)
   }
 
   #tsNow(): number {

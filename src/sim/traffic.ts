@@ -1,6 +1,6 @@
 /** Makes the packets that a capture on the source sees of a client: cut, repeated, in disorder, but all of them. */
 import { ACK, FIN, PSH, RST, SYN } from '../wire/segment.ts'
-import { answerLengthOf, type Conversation, clientOctet, Ending, requestLengthOf } from './conversation.ts'
+import { answerLengthOf, type Conversation, clientOctet, Ending } from './conversation.ts'
 import { encodeOptions, writePacket } from './packet.ts'
 import type { Random } from './random.ts'
 
@@ -138,9 +138,4 @@ class ClientCapture {
   #tsVal(): number {
     return Math.floor(this.#now) >>> 0
   }
-}
-
-/** When all of a conversation's octets count as captured: nothing of them is missing. */
-export function capturedOctets(conversations: readonly Conversation[]): number {
-  return conversations.reduce((total, conversation) => total + requestLengthOf(conversation), 0)
 }
