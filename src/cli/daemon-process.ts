@@ -21,6 +21,8 @@ export interface DaemonSpec {
   readonly report: () => Record<string, number>
   /** The same in one line, for people. */
   readonly summary: (report: Record<string, number>) => string
+  /** To be said once, when the program is ready. */
+  readonly warnings?: readonly string[]
   /** More to say about a word of the worker. */
   readonly explain?: (message: string, fields: Readonly<Record<string, unknown>>) => string | undefined
 }
@@ -45,6 +47,7 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
   try {
     if (options.pidFile !== undefined) writePidFile(options.pidFile)
     logFile.log('info', 'ready', { pid: process.pid })
+    for (const warning of spec.warnings ?? []) logFile.log('warn', warning)
     tellParent('ready')
     daemon.startStatistics(intervalMs)
     return await daemon.ended

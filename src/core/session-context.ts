@@ -53,4 +53,6 @@ export interface Origin extends PacketStyle {
   /** Index of the `-x` mapping. */
   readonly mapIndex: number
   readonly isJoined: boolean
+  /** IP id of the captured SYN; 0 if there was none. */
+  readonly ipId: number
 }

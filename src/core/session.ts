@@ -122,6 +122,7 @@ export class Session implements PacketStyle {
       this.stream.hasFin = true
       this.stream.finSeq = add(segment.seq, segment.payloadLength)
       this.#output.finAck = segment.ack
+      this.#output.finIpId = segment.payloadLength === 0 ? segment.ipId : 0
       if (this.#isIdle()) this.#progressAt = now
       result = Drop.None
     }
@@ -326,7 +327,8 @@ export class Session implements PacketStyle {
     if (this.#synAttempts > 0) this.transmission.roundTrip.timedOut()
     this.#synAttempts += 1
     this.#context.counters.add(Counter.synsSent, 1)
-    this.#packets.control(SYN, this.iss, this.#synAttempts > 1 ? 'SYN again' : '')
+    const isAgain = this.#synAttempts > 1
+    this.#packets.control(SYN, this.iss, isAgain ? 'SYN again' : '', isAgain ? 0 : this.origin.ipId)
     this.transmission.rtoAt = NEVER
     if (this.#synAttempts === 1) {
       this.transmission.sent(1, NONE, false, now)

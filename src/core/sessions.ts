@@ -306,6 +306,7 @@ function originOf(
     targetPort,
     mapIndex,
     isJoined,
+    ipId: isJoined ? 0 : segment.ipId,
     ttl: segment.ttl,
     trafficClass: segment.trafficClass,
     mss: isJoined ? MADE_UP_MSS : segment.mss,
