@@ -3,7 +3,7 @@
  * Its payload is never held; only that it came matters.
  */
 import { ACK, FIN, PSH, type Segment } from '../wire/segment.ts'
-import { add, distance, isAfter, type Seq, seq } from '../wire/seq.ts'
+import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
 import type { ResponseState } from './epochs.ts'
 import { Ranges } from './ranges.ts'
 
@@ -110,6 +110,11 @@ export class ResponseStream implements ResponseState {
     if (!this.#hasHeldFin || this.#heldFin !== this.rcvNxt) return
     this.#advance(1)
     this.isClosed = true
+  }
+
+  /** RFC 9293 §3.10.7.4: what a reset is held to, or a late one of an earlier connection would count. */
+  isInWindow(sequence: Seq): boolean {
+    return !isBefore(sequence, this.rcvNxt) && !isAfter(sequence, this.#rightEdge)
   }
 
   /** Every packet with ACK acknowledges all. */

@@ -212,7 +212,8 @@ test('a target that resets ends the session, and what it did not take is dropped
 test('a reset that is not in the window is ignored', () => {
   drill(`${OPEN}
     +9     target  R   500:500(0)
-    +0     dropped answerUnacceptable 1
+    +0     target  R   100000000:100000000(0)   // of an earlier connection
+    +0     dropped answerUnacceptable 2
     +0     sessions 1
   `)
 })

@@ -209,6 +209,22 @@ test('an old segment does not move the window', () => {
   `)
 })
 
+test('an old segment that acknowledges more says how large the window is from there on', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1000>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:4100(4000) ack 301
+    +0     sent    .   100:1100(1000) ack 501
+    +0     sent    .   1100:2100(1000) ack 501
+    +5     target  .   600:600(0) ack 100 win 2000
+    +5     target  P.  501:600(99) ack 2100 win 500
+    +0     sent    .   2100:2600(500) ack 600
+    +0     nothing
+  `)
+})
+
 test('what is not acknowledged is sent again after the time-out of RFC 6298, with back-off', () => {
   drill(`${OPEN_SCALED}
     +0     source  P.  100:110(10) ack 301 id 9 win 517 <ts 105 1>

@@ -255,8 +255,7 @@ export class Session implements PacketStyle {
   }
 
   #onTargetReset(segment: Segment, now: number): Drop {
-    const ahead = distance(segment.seq, this.response.rcvNxt)
-    if (ahead < 0 || ahead > 1 << 30) return Drop.AnswerUnacceptable
+    if (!this.response.isInWindow(segment.seq)) return Drop.AnswerUnacceptable
     this.#context.counters.add(Counter.sessionsReset, 1)
     this.#end(this.isClientDone && this.#isDeliveredSoFar() ? Drop.None : Drop.TargetReset, now)
     return Drop.None

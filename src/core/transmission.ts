@@ -188,10 +188,14 @@ export class Transmission {
     return total
   }
 
-  /** RFC 9293 §3.10.7.4: only a segment that is not older than the last one moves the window. */
+  /**
+   * RFC 9293 §3.10.7.4: only a segment that is not older than the last one moves the window; one that acknowledges
+   * more does, even if its own octets were sent before (the window counts from what it acknowledges).
+   */
   #moveWindow(segment: Segment, window: number): void {
+    const isNewer = isAfter(segment.ack, this.sndUna)
     const isOlder = isBefore(segment.seq, this.#wl1) || (segment.seq === this.#wl1 && isBefore(segment.ack, this.#wl2))
-    if (isOlder || (segment.flags & ACK) === 0 || isBefore(segment.ack, this.sndUna)) return
+    if ((isOlder && !isNewer) || (segment.flags & ACK) === 0 || isBefore(segment.ack, this.sndUna)) return
     this.sndWnd = window
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack

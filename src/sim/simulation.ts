@@ -218,7 +218,7 @@ class Simulation {
     assert.equal(verifyChecksum(segment), Flaw.None)
     const key = formatEndpoint(segment.fromAddress, segment.fromPort)
     const live = this.#live.get(key)
-    if (live !== undefined && !live.isClosed) {
+    if (live !== undefined && (!live.isClosed || (segment.flags & SYN) === 0)) {
       live.onSegment(segment)
       return
     }

@@ -64,6 +64,7 @@ export class TargetConnection {
   /** Octets of answer that may be sent by now. */
   #answerBytes = 0
   #mayClose = false
+  #isFinished = false
   #attempts = 0
   #timerSerial = 0
   #duplicates = 0
@@ -103,7 +104,13 @@ export class TargetConnection {
   }
 
   onSegment(segment: Segment): void {
-    if (this.isClosed) return
+    if (this.isClosed) {
+      // TIME-WAIT; or, where there is no connection any more, RFC 9293 §3.10.7.1.
+      if (segment.flags & RST) return
+      if (this.#isFinished) this.#acknowledge()
+      else if (segment.flags & ACK) this.#emit(RST, segment.ack, 0)
+      return
+    }
     if (segment.flags & SYN) {
       // RFC 5961 §4: a challenge; or the SYN of this connection once more.
       if (segment.seq === add(this.#rcvNxt, -1) && !this.#isEstablished) this.#sendFrom(this.#iss)
@@ -130,6 +137,9 @@ export class TargetConnection {
   /** What a real client would not do is a bug of the session. */
   #object(segment: Segment): void {
     const length = segment.payloadLength
+    const first = distance(segment.seq, seq(this.conversation.iss)) - 1
+    // A late packet of an older connection with this port.
+    if (first < -1 || first > requestLengthOf(this.conversation) + 1) return
     assert.ok(length <= this.#options.mss, `a segment of ${length} octets is larger than the MSS`)
     assert.equal(segment.hasTimestamps && !(segment.flags & RST), this.#hasTimestamps && !(segment.flags & RST))
     if (length > 0) {
@@ -337,7 +347,9 @@ export class TargetConnection {
   #finish(): void {
     this.#sendMore()
     const isFinAcknowledged = this.#mayClose && this.#sndUna === this.#sendEnd()
-    if (isFinAcknowledged && this.hasClientFin) this.#close()
+    if (!isFinAcknowledged || !this.hasClientFin) return
+    this.#isFinished = true
+    this.#close()
   }
 
   #close(): void {
