@@ -1,5 +1,13 @@
 import type { ClientStream, ClientStreams } from './pcap-streams.ts'
 
+/** From a request at the source to its copy at the target, for connections that were not backlogged. */
+export interface Delay {
+  /** null if no request could be counted. */
+  readonly p50Us: number | null
+  readonly p99Us: number | null
+  readonly counted: number
+}
+
 export interface Comparison {
   readonly requests: {
     readonly source: number
@@ -17,22 +25,21 @@ export interface Comparison {
     /** As many requests on both sides, but other bytes. */
     readonly altered: number
   }
-  readonly delay: {
-    /** null if no request could be counted. */
-    readonly p50Us: number | null
-    readonly p99Us: number | null
-    /** Requests of connections that were not backlogged. */
-    readonly counted: number
-  }
+  /** Of requests before the load, and during it. */
+  readonly delay: { readonly paced: Delay; readonly loaded: Delay }
 }
 
-/** What the target got of what the source got. Both captures' clocks must be one. */
-export function compareStreams(source: ClientStreams, target: ClientStreams): Comparison {
+/**
+ * What the target got of what the source got. Both captures' clocks must be one.
+ * @param loadStartUs requests from here on are under load, on the clock of the streams
+ */
+export function compareStreams(source: ClientStreams, target: ClientStreams, loadStartUs = 0): Comparison {
   let lost = 0
   let duplicated = 0
   let equal = 0
   let altered = 0
-  const delaysUs: number[] = []
+  const pacedUs: number[] = []
+  const loadedUs: number[] = []
   for (const [key, original] of source.byConnection) {
     const copy = target.byConnection.get(key)
     const surplus = (copy?.requestTimesUs.length ?? 0) - original.requestTimesUs.length
@@ -41,16 +48,16 @@ export function compareStreams(source: ClientStreams, target: ClientStreams): Co
     if (copy === undefined) continue
     if (copy.byteCount === original.byteCount && copy.digest() === original.digest()) equal++
     else if (surplus === 0) altered++
-    collectDelays(original, copy, delaysUs)
+    const isPaced = (original.requestTimesUs[0] ?? 0) < loadStartUs
+    collectDelays(original, copy, isPaced ? pacedUs : loadedUs)
   }
   for (const [key, copy] of target.byConnection) {
     if (!source.byConnection.has(key)) duplicated += copy.requestTimesUs.length
   }
-  const sorted = Float64Array.from(delaysUs).sort()
   return {
     requests: { source: source.requestCount, target: target.requestCount, lost, duplicated },
     connections: { source: source.byConnection.size, target: target.byConnection.size, equal, altered },
-    delay: { p50Us: quantile(sorted, 0.5), p99Us: quantile(sorted, 0.99), counted: sorted.length }
+    delay: { paced: delayOf(pacedUs), loaded: delayOf(loadedUs) }
   }
 }
 
@@ -66,6 +73,11 @@ function collectDelays(original: ClientStream, copy: ClientStream, delaysUs: num
     if (previousCopyUs <= originalUs) delaysUs.push(copyUs - originalUs)
     previousCopyUs = copyUs
   }
+}
+
+function delayOf(delaysUs: readonly number[]): Delay {
+  const sorted = Float64Array.from(delaysUs).sort()
+  return { p50Us: quantile(sorted, 0.5), p99Us: quantile(sorted, 0.99), counted: sorted.length }
 }
 
 function quantile(sorted: Float64Array, share: number): number | null {

@@ -17,6 +17,7 @@ const port = 6379
 const readyTimeoutMs = 5000
 const catchUpPatienceMs = 10_000
 const pollMs = 200
+const pacedRequests = 1000
 
 export interface JobOptions {
   /** Of the long-lived connections together. */
@@ -67,7 +68,10 @@ export async function runMainJob(lab: JobLab, options: JobOptions, progress: Pro
   const baseSeconds = Math.floor(Date.now() / 1000)
   const cast = await startCast(lab, options, progress)
   const cpuBefore = cpuOf(cast)
+  let loadStartUs = 0
   const load = await whileAllRun(cast, async () => {
+    await runPaced(lab, progress)
+    loadStartUs = Date.now() * 1000 - baseSeconds * 1e6
     const result = await runLoad(lab, cast, options, progress)
     await awaitCatchUp(cast, progress)
     return result
@@ -86,7 +90,7 @@ export async function runMainJob(lab: JobLab, options: JobOptions, progress: Pro
   progress.step('comparing the captures of source and target')
   const sourceStreams = await readClientStreams(cast.sourceDump.path, port, baseSeconds)
   const targetStreams = await readClientStreams(cast.targetDump.path, port, baseSeconds)
-  const comparison = compareStreams(sourceStreams, targetStreams)
+  const comparison = compareStreams(sourceStreams, targetStreams, loadStartUs)
   const perRequestUs = (seconds: number) => (seconds * 1e6) / Math.max(1, comparison.requests.source)
   const measured = {
     ...comparison,
@@ -159,19 +163,37 @@ function cpuOf({ tcpcopy, intercept }: Cast): { readonly tcpcopy: number; readon
   return { tcpcopy: tcpcopy.cpuSeconds(), intercept: intercept.cpuSeconds() }
 }
 
+function serverOf(lab: JobLab): string[] {
+  return ['-h', lab.hosts.source.address, '-p', `${port}`]
+}
+
+/** A few commands, then one connection with a request every millisecond: the delay of a copy that nothing holds up. */
+async function runPaced(lab: JobLab, progress: Progress): Promise<void> {
+  const { client } = lab.hosts
+  const server = serverOf(lab)
+  progress.step('redis-cli: a few commands, then one every millisecond')
+  await client.mustRun('redis-cli', [...server, 'SET', 'date', 'today'])
+  await client.mustRun('redis-cli', [...server, 'GET', 'date'])
+  await client.mustRun('redis-cli', [
+    ...server,
+    '-r',
+    `${pacedRequests}`,
+    '-i',
+    '0.001',
+    'APPEND',
+    'date',
+    ' and tomorrow'
+  ])
+}
+
 async function runLoad(
   lab: JobLab,
   cast: Cast,
   options: JobOptions,
   progress: Progress
 ): Promise<Report['requestsPerSecond']> {
-  const { client, source } = lab.hosts
-  const server = ['-h', source.address, '-p', `${port}`]
-  progress.step('redis-cli: a few commands')
-  await client.mustRun('redis-cli', [...server, 'SET', 'date', 'today'])
-  await client.mustRun('redis-cli', [...server, 'GET', 'date'])
-  await client.mustRun('redis-cli', [...server, 'APPEND', 'date', ' and tomorrow'])
-
+  const { client } = lab.hosts
+  const server = serverOf(lab)
   const benchmark = async (text: string, args: readonly string[]) => {
     progress.step(text)
     const keys = ['-r', '2000000000', '-t', 'set', '--csv']

@@ -1,5 +1,5 @@
 /** The main job of `npm start`, inside the namespaces that scripts/start.mjs makes. */
-import { mkdirSync, mkdtempSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -21,8 +21,9 @@ Copies real redis traffic between four hosts made of network namespaces and chec
   --tcpcopy, --intercept   other programs than those of this checkout
 `
 
-interface Choice extends JobOptions {
+interface Choice extends Omit<JobOptions, 'folder'> {
   readonly json: boolean
+  readonly captures: string | undefined
 }
 
 class Interrupted extends Error {
@@ -51,15 +52,13 @@ function readChoice(): Choice | undefined {
     }
   })
   if (values.help) return undefined
-  const folder = values.captures ?? mkdtempSync(join(tmpdir(), 'main-job-'))
-  mkdirSync(folder, { recursive: true })
   return {
     json: values.json,
     offloads: values.offloads,
     requests: positive('--requests', values.requests),
     connections: positive('--connections', values.connections),
     shortRequests: positive('--short-requests', values['short-requests']),
-    folder: resolve(folder),
+    captures: values.captures,
     tcpcopy: values.tcpcopy,
     intercept: values.intercept
   }
@@ -78,13 +77,22 @@ function interruption(): Promise<never> {
   })
 }
 
+/** Inside the namespaces the folder for temporary files is private and vanishes with them. */
+function workFolder(captures: string | undefined): string {
+  if (captures === undefined) return mkdtempSync(join(tmpdir(), 'main-job-'))
+  // Not `recursive`: below /proc, Node.js 20 then never returns.
+  if (!existsSync(captures)) mkdirSync(captures)
+  return resolve(captures)
+}
+
 async function run(choice: Choice): Promise<number> {
   const progress = new Progress()
   const interrupted = interruption()
   const opening = openJobLab(choice.offloads)
   try {
     const lab = await Promise.race([opening, interrupted])
-    const report = await Promise.race([runMainJob(lab, choice, progress), interrupted])
+    const options = { ...choice, folder: workFolder(choice.captures) }
+    const report = await Promise.race([runMainJob(lab, options, progress), interrupted])
     progress.end()
     process.stdout.write(choice.json ? `${JSON.stringify(report, undefined, 2)}\n` : printTable(report))
     return report.ok ? 0 : 1

@@ -186,7 +186,10 @@ test('a copy that loses, repeats or alters is told apart from one that does not'
   assert.deepEqual(good.requests, { source: 3, target: 3, lost: 0, duplicated: 0 })
   assert.deepEqual(good.connections, { source: 1, target: 1, equal: 1, altered: 0 })
   // The third was captured while the second was still on its way.
-  assert.deepEqual(good.delay, { p50Us: 50, p99Us: 150, counted: 2 })
+  assert.deepEqual(good.delay.loaded, { p50Us: 50, p99Us: 150, counted: 2 })
+  assert.equal(good.delay.paced.counted, 0)
+  const late = await streamsOf(original.map((packet, n) => ({ ...packet, timeUs: 100 * n })))
+  assert.equal(compareStreams(source, late, Number.POSITIVE_INFINITY).delay.paced.counted, 3)
 
   const short = await compare(original.slice(0, 3))
   assert.deepEqual([short.requests.lost, short.connections.equal, short.connections.altered], [1, 0, 0])

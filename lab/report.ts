@@ -1,4 +1,4 @@
-import type { Comparison } from './comparison.ts'
+import type { Comparison, Delay } from './comparison.ts'
 import type { LogEntry } from './json-log.ts'
 
 /** What the main job measured. Counts that a program did not tell are null. */
@@ -45,7 +45,8 @@ export function printTable(report: Report): string {
     ['difference', `${count(requests.lost)} lost, ${count(requests.duplicated)} duplicated`],
     ['same client bytes', `on ${count(connections.equal)} of ${count(connections.source)} connections`],
     ['data set', report.dataDigestsEqual ? 'the same on both' : 'different'],
-    ['delay of the copy', `${delayText(delay.p50Us, delay.p99Us)} (${count(delay.counted)} requests not backlogged)`],
+    ['delay of the copy', `${delayText(delay.paced)} (${count(delay.paced.counted)} requests, one every ms)`],
+    ['the same under load', `${delayText(delay.loaded)} (${count(delay.loaded.counted)} requests not backlogged)`],
     ['CPU per request', `tcpcopy ${micros(cpuUsPerRequest.tcpcopy)}, intercept ${micros(cpuUsPerRequest.intercept)}`],
     ['rate', `${count(requestsPerSecond.kept)}/s, with a connection each ${count(requestsPerSecond.short)}/s`],
     ['dropped in capture', droppedText(captureDropped)],
@@ -58,7 +59,7 @@ export function printTable(report: Report): string {
   return `${table}\n\n${verdict}\n`
 }
 
-function delayText(p50Us: number | null, p99Us: number | null): string {
+function delayText({ p50Us, p99Us }: Delay): string {
   return p50Us === null || p99Us === null ? 'unknown' : `p50 ${millis(p50Us)}, p99 ${millis(p99Us)}`
 }
 

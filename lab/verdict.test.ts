@@ -7,7 +7,10 @@ import { findProblems } from './verdict.ts'
 const good: Measured = {
   requests: { source: 1000, target: 1000, lost: 0, duplicated: 0 },
   connections: { source: 10, target: 10, equal: 10, altered: 0 },
-  delay: { p50Us: 120.25, p99Us: 900, counted: 990 },
+  delay: {
+    paced: { p50Us: 120.25, p99Us: 900, counted: 990 },
+    loaded: { p50Us: null, p99Us: null, counted: 0 }
+  },
   redisCommands: { source: 1000, target: 1000 },
   dataDigestsEqual: true,
   cpuUsPerRequest: { tcpcopy: 9.1, intercept: 3.4 },
@@ -17,7 +20,7 @@ const good: Measured = {
   captureStrays: 0,
   startupMs: 301.4,
   exitStatus: { tcpcopy: 0, intercept: 0 },
-  statistics: { tcpcopy: {}, intercept: {} }
+  statistics: { tcpcopy: { unaccountedBytes: 0 }, intercept: {} }
 }
 
 test('a copy without fault has no problem', () => {
@@ -36,6 +39,11 @@ test('each fault of the copy, and each doubt about the check, is a problem of it
     [{ redisCommands: { source: 1000, target: 999 } }, /at the target: captured 1000 requests, redis served 999/],
     [{ dataDigestsEqual: false }, /data sets/],
     [{ captureDropped: { ...good.captureDropped, targetTcpdump: 3 } }, /tcpdump lost 3 packets/],
+    [
+      { statistics: { tcpcopy: { unaccountedBytes: 0, 'dropped.poolFull.bytes': 7 }, intercept: {} } },
+      /dropped client bytes: poolFull 7/
+    ],
+    [{ statistics: { tcpcopy: { unaccountedBytes: 5 }, intercept: {} } }, /do not close: 5/],
     [{ captureHoles: 1 }, /holes/],
     [{ captureStrays: 1 }, /belong to no connection/],
     [{ exitStatus: { tcpcopy: null, intercept: 0 } }, /tcpcopy ended with a signal/],

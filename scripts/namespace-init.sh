@@ -16,7 +16,11 @@ set -m
 program=$!
 trap 'exit 129' HUP
 (
-  while read -r signal <&3; do kill -s "$signal" "$program"; done
+  while read -r signal <&3; do
+    kill -s "$signal" "$program"
+    # A program that is stuck must not keep the machine.
+    (sleep 20 && kill -s HUP 1) &
+  done
   kill -s HUP 1
 ) &
 exec 3<&-

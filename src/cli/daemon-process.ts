@@ -28,7 +28,7 @@ export interface DaemonSpec {
 const STOP_PATIENCE_MS = 5000
 
 /** What is printed for an error that an operator can cause. */
-export function errorText(name: string, error: OperatorError): string {
+function errorText(name: string, error: OperatorError): string {
   return `${name}: ${error.message}\n  ${error.hint}\n`
 }
 

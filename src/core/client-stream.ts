@@ -3,7 +3,7 @@
  * super-packets vanish here. Pieces are kept in order of their sequence numbers, from the first octet that the target
  * has not acknowledged; of octets that came twice the first stay.
  */
-import { PSH, type Segment } from '../wire/segment.ts'
+import { PSH, payloadSeq, type Segment } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../wire/seq.ts'
 import type { Counters } from './counters.ts'
 import { Counter } from './counters.ts'
@@ -49,9 +49,10 @@ export class ClientStream {
    * @returns None if anything new was kept
    */
   insert(segment: Segment, cut: number): Drop {
-    const end = add(segment.seq, segment.payloadLength)
-    let from = later(segment.seq, this.end)
-    this.#countDuplicate(distance(isBefore(end, from) ? end : from, segment.seq))
+    const begin = payloadSeq(segment)
+    const end = add(begin, segment.payloadLength)
+    let from = later(begin, this.end)
+    this.#countDuplicate(distance(isBefore(end, from) ? end : from, begin))
     if (!isAfter(end, from)) return Drop.Duplicate
     if (this.hasFin && isAfter(end, this.finSeq)) return this.#refuse(Drop.BeyondEnd, distance(end, from))
     if (distance(end, this.end) > AHEAD_MAX) return this.#refuse(Drop.TooFarAhead, distance(end, from))
@@ -113,13 +114,13 @@ export class ClientStream {
     let last = before
     let at = from
     while (isBefore(at, stop)) {
-      const offset = distance(at, segment.seq)
+      const offset = distance(at, payloadSeq(segment))
       const length = Math.min(cut, distance(stop, at))
       const isPushed = (segment.flags & PSH) !== 0 && offset + length === segment.payloadLength
       const piece = this.#pool.add(segment, offset, length, Math.floor(offset / cut), isPushed)
       if (piece === NONE) {
         this.#extend()
-        this.#refuse(Drop.PoolFull, distance(add(segment.seq, segment.payloadLength), at))
+        this.#refuse(Drop.PoolFull, distance(add(payloadSeq(segment), segment.payloadLength), at))
         return NONE
       }
       this.#pool.setNext(piece, next)

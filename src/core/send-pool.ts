@@ -2,33 +2,39 @@
  * The one bounded store of captured client payload. A *piece* is a part of one captured segment, at most
  * `PIECE_MAX` octets, with what its headers said; it lives from its capture until the target has acknowledged it.
  *
- * Pieces are small integers; what belongs to them lies in typed arrays, and their octets in a memory that the sender
- * can reach. Blocks are touched only when used, so an idle pool costs nothing.
+ * Pieces are small integers; what belongs to them lies in typed arrays, and their octets in blocks of a memory that
+ * the sender can reach. Both are touched only when used, so an idle pool costs nothing.
  */
-import { int32At } from '../wire/bytes.ts'
+import { float64At, int32At } from '../wire/bytes.ts'
 import { copyAndSum, fold } from '../wire/checksum.ts'
-import type { Segment } from '../wire/segment.ts'
+import { payloadSeq, type Segment, SYN } from '../wire/segment.ts'
 import { type Seq, seq } from '../wire/seq.ts'
+import { BlockStore, PAGE } from './block-store.ts'
 
-/** Most octets of one piece, and the size of a block. */
-export const PIECE_MAX = 2048
+/** Most octets of one piece. */
+export const PIECE_MAX = PAGE
 /** No piece. */
 export const NONE = -1
+
+/** Pieces for each page. Of the smallest blocks half can be in use: then bookkeeping costs a third of the octets. */
+const PIECES_A_PAGE = 8
 
 /** What a captured segment's headers said, beside its payload. */
 const IS_PUSHED = 1
 const HAS_TIMESTAMPS = 2
 const DONT_FRAGMENT = 4
+const IS_FROM_SYN = 8
 
 export class SendPool {
   readonly memory: Uint8Array
   readonly piecesMax: number
   usedCount = 0
-  readonly #blocksAt: number
+  readonly #blocks: BlockStore
   #free = NONE
   /** Pieces never used yet begin here: a fresh pool needs no list of all its pieces. */
   #untouched = 0
   readonly #next: Int32Array
+  readonly #at: Float64Array
   readonly #seq: Int32Array
   readonly #length: Int32Array
   readonly #ack: Int32Array
@@ -38,11 +44,13 @@ export class SendPool {
   /** IP id, traffic class and flags. */
   readonly #header: Int32Array
 
-  /** @param blocksAt where in `memory` the blocks of `piecesMax × PIECE_MAX` octets begin */
-  constructor(memory: Uint8Array, blocksAt: number, piecesMax: number) {
+  /** @param blocksAt where in `memory` the `pagesMax × PIECE_MAX` octets for payload begin */
+  constructor(memory: Uint8Array, blocksAt: number, pagesMax: number) {
     this.memory = memory
-    this.#blocksAt = blocksAt
+    this.#blocks = new BlockStore(blocksAt, pagesMax)
+    const piecesMax = pagesMax * PIECES_A_PAGE
     this.piecesMax = piecesMax
+    this.#at = new Float64Array(piecesMax)
     this.#next = new Int32Array(piecesMax)
     this.#seq = new Int32Array(piecesMax)
     this.#length = new Int32Array(piecesMax)
@@ -59,12 +67,17 @@ export class SendPool {
    * @returns the piece, with no next; NONE when the pool is full
    */
   add(segment: Segment, from: number, length: number, number: number, isPushed: boolean): number {
+    const at = this.#blocks.take(length)
+    if (at < 0) return NONE
     const piece = this.#take()
-    if (piece === NONE) return NONE
-    const at = this.#blocksAt + piece * PIECE_MAX
+    if (piece === NONE) {
+      this.#blocks.give(at)
+      return NONE
+    }
+    this.#at[piece] = at
     const sum = fold(copyAndSum(segment.bytes, segment.payloadAt + from, this.memory, at, length))
     this.#next[piece] = NONE
-    this.#seq[piece] = segment.seq + from
+    this.#seq[piece] = payloadSeq(segment) + from
     this.#length[piece] = length
     this.#ack[piece] = segment.ack
     this.#tsVal[piece] = segment.tsVal
@@ -72,13 +85,20 @@ export class SendPool {
     const flags =
       (isPushed ? IS_PUSHED : 0) |
       (segment.hasTimestamps ? HAS_TIMESTAMPS : 0) |
-      (segment.dontFragment ? DONT_FRAGMENT : 0)
+      (segment.dontFragment ? DONT_FRAGMENT : 0) |
+      (segment.flags & SYN ? IS_FROM_SYN : 0)
     const ipId = segment.ipId === 0 ? 0 : (segment.ipId + number) & 0xffff
     this.#header[piece] = (ipId << 16) | (segment.trafficClass << 8) | flags
     return piece
   }
 
+  /** Octets of memory in use. */
+  get usedBytes(): number {
+    return this.#blocks.usedBytes
+  }
+
   free(piece: number): void {
+    this.#blocks.give(float64At(this.#at, piece))
     this.usedCount -= 1
     this.#next[piece] = this.#free
     this.#free = piece
@@ -137,8 +157,12 @@ export class SendPool {
   dontFragment(piece: number): boolean {
     return (int32At(this.#header, piece) & DONT_FRAGMENT) !== 0
   }
+  /** They came in the SYN (RFC 7413), so there is no acknowledgment number to them. */
+  isFromSyn(piece: number): boolean {
+    return (int32At(this.#header, piece) & IS_FROM_SYN) !== 0
+  }
   /** Where in `memory` the octets begin. */
   at(piece: number): number {
-    return this.#blocksAt + piece * PIECE_MAX
+    return float64At(this.#at, piece)
   }
 }

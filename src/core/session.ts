@@ -3,13 +3,14 @@
  * in the client's rhythm. It takes captured segments of the client, answers of the target and the time; its only
  * effects are packets, counters and `onEnd`.
  */
-import { ACK, FIN, PSH, RST, type Segment, SYN } from '../wire/segment.ts'
+import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
-import { Epochs, Gate } from './epochs.ts'
+import { Epochs } from './epochs.ts'
 import { optionsLength, type PacketStyle } from './frames.ts'
+import { Output } from './output.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { ResponseStream } from './response-stream.ts'
 import { NONE, PIECE_MAX } from './send-pool.ts'
@@ -56,15 +57,13 @@ export class Session implements PacketStyle {
   readonly #epochs = new Epochs()
   readonly #context: SessionContext
   readonly #packets: PacketWriter
+  readonly #output: Output
   #synAttempts = 0
   #progressAt: number
-  #gateAt = NEVER
   #holeSince = NEVER
-  #finAck: Seq = seq(0)
   #hasReset = false
   #resetSeq: Seq = seq(0)
   #resetAck: Seq = seq(0)
-  #isFinSent = false
 
   constructor(id: number, origin: Origin, segment: Segment, context: SessionContext, now: number) {
     this.id = id
@@ -85,6 +84,8 @@ export class Session implements PacketStyle {
     this.#packets = new PacketWriter(this, this.response, context, segment.tsVal)
     this.transmission = new Transmission(this.iss)
     this.stream = new ClientStream(add(this.iss, 1), context.pool, context.counters)
+    const { stream, transmission, response } = this
+    this.#output = new Output(stream, transmission, response, this.#epochs, this.#packets, context)
     this.response.sawWindow(origin.isJoined ? this.#packets.scaled(segment.window) : segment.window)
     this.#progressAt = now
     this.#plan()
@@ -106,7 +107,7 @@ export class Session implements PacketStyle {
 
   /** A captured segment of this client connection, other than the SYN that began it. */
   onSource(segment: Segment, now: number): Drop {
-    if (segment.flags & SYN) return Drop.Duplicate
+    if (segment.flags & SYN) return this.#onSynAgain(segment)
     if (segment.flags & RST) return this.#onClientReset(segment, now)
     this.response.sawWindow(this.#packets.scaled(segment.window))
     if (segment.flags & ACK) this.#epochs.begin(segment.ack)
@@ -118,7 +119,7 @@ export class Session implements PacketStyle {
     if (segment.flags & FIN && !this.stream.hasFin) {
       this.stream.hasFin = true
       this.stream.finSeq = add(segment.seq, segment.payloadLength)
-      this.#finAck = segment.ack
+      this.#output.finAck = segment.ack
       if (this.#isIdle()) this.#progressAt = now
       result = Drop.None
     }
@@ -132,17 +133,17 @@ export class Session implements PacketStyle {
     if (this.state !== State.Established) return Drop.AnswerUnacceptable
     if (segment.flags & RST) return this.#onTargetReset(segment, now)
     if (segment.flags & SYN) {
-      this.#sendAck('SYN-ACK again')
+      this.#output.acknowledge('SYN-ACK again')
       return Drop.None
     }
     if ((segment.flags & ACK) === 0) return Drop.AnswerUnacceptable
     const result = this.#acknowledge(segment, now)
     if (result === Acknowledged.Unacceptable) {
-      this.#sendAck('acknowledgment of unsent octets')
+      this.#output.acknowledge('acknowledgment of unsent octets')
       return Drop.AnswerUnacceptable
     }
     const drop = this.#receive(segment, now)
-    if (result === Acknowledged.Loss) this.#retransmitFirst()
+    if (result === Acknowledged.Loss) this.#output.retransmitFirst()
     this.#step(now)
     return drop
   }
@@ -158,7 +159,7 @@ export class Session implements PacketStyle {
       return
     }
     if (this.state === State.SynSent && now >= this.transmission.rtoAt) this.#sendSyn(now)
-    else if (this.state === State.Established && now >= this.transmission.rtoAt) this.#onRetransmissionTimeout(now)
+    else if (this.state === State.Established && now >= this.transmission.rtoAt) this.#output.timedOut(now)
     this.#step(now)
   }
 
@@ -177,9 +178,14 @@ export class Session implements PacketStyle {
     if (!this.isClientDone) {
       this.#hasReset = true
       this.#resetSeq = this.stream.end
-      this.#resetAck = this.#finAck
+      this.#resetAck = this.#output.finAck
     }
     this.#step(now)
+  }
+
+  /** Octets in a SYN (RFC 7413) go once the target has answered ours. */
+  #onSynAgain(segment: Segment): Drop {
+    return segment.payloadLength > 0 ? this.stream.insert(segment, this.#cut()) : Drop.Duplicate
   }
 
   #cut(): number {
@@ -207,12 +213,12 @@ export class Session implements PacketStyle {
   }
 
   #onClientReset(segment: Segment, now: number): Drop {
+    if (segment.payloadLength > 0) this.#context.counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
     if (this.#hasReset) return Drop.Duplicate
     this.#hasReset = true
     this.#resetSeq = segment.seq
     this.#resetAck = segment.flags & ACK ? segment.ack : seq(0)
-    if (segment.payloadLength > 0) this.#context.counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
-    if ((segment.flags & ACK) === 0) this.#resetAck = this.#finAck
+    if ((segment.flags & ACK) === 0) this.#resetAck = this.#output.finAck
     this.#progressAt = now
     this.#step(now)
     return Drop.None
@@ -238,7 +244,7 @@ export class Session implements PacketStyle {
     this.state = State.Established
     this.#progressAt = now
     this.#context.counters.add(Counter.synAcks, 1)
-    this.#sendAck('handshake')
+    this.#output.acknowledge('handshake')
     this.#step(now)
     return Drop.None
   }
@@ -275,40 +281,12 @@ export class Session implements PacketStyle {
     return Drop.None
   }
 
-  #onRetransmissionTimeout(now: number): void {
-    if (this.transmission.isAllAcknowledged) {
-      // The window is closed: a segment before it makes the target say how large it is now.
-      this.#packets.control(ACK, add(this.transmission.sndUna, -1), 'window probe')
-      this.transmission.probed(now)
-      return
-    }
-    this.transmission.timedOut(now)
-    if (this.transmission.room() <= 0) this.#retransmitFirst()
-  }
-
-  /** Sends the first segment that is not acknowledged, whatever the window says: it was inside it once. */
-  #retransmitFirst(): void {
-    const { sndUna, segmentMax } = this.transmission
-    this.transmission.roundTrip.cancel()
-    if (!isBefore(sndUna, this.stream.end)) {
-      if (this.#isFinSent) this.#packets.control(FIN | ACK, sndUna, 'FIN again')
-      return
-    }
-    const piece = this.stream.head
-    const offset = distance(sndUna, this.#context.pool.seq(piece))
-    const length = Math.min(this.#context.pool.length(piece) - offset, segmentMax)
-    this.#context.counters.add(Counter.retransmissions, 1)
-    this.#packets.payload(this.#pieceFlags(piece, offset, length), sndUna, piece, offset, length, 'again')
-  }
-
   /** Sends what may be sent, and works out when to look again. */
   #step(now: number): void {
     if (this.state === State.Established) {
-      this.#gateAt = NEVER
-      while (this.#sendNext(now)) {}
-      this.#sendFin(now)
+      this.#output.sendDue(now)
       if (this.#sendReset(now) || this.#closeWhenDone(now)) return
-      if (this.response.ackAt <= now) this.#sendAck('acknowledgment')
+      if (this.response.ackAt <= now) this.#output.acknowledge('acknowledgment')
     }
     if (!this.#lacksOctets()) this.#holeSince = NEVER
     else if (this.#holeSince === NEVER) this.#holeSince = now
@@ -316,91 +294,23 @@ export class Session implements PacketStyle {
   }
 
   #lacksOctets(): boolean {
-    return this.stream.hasHole || (this.#hasReset && isAfter(this.#resetSeq, this.stream.end))
-  }
-
-  /** @returns true if a segment with payload was sent and another may follow */
-  #sendNext(now: number): boolean {
-    const { transmission } = this
-    const { pool } = this.#context
-    const piece = transmission.cursor(this.stream, pool)
-    if (piece === NONE) return false
-    const offset = distance(transmission.sndNxt, pool.seq(piece))
-    const isFirstTime = transmission.sndNxt === transmission.sndMax
-    if (isFirstTime && !this.#mayBegin(pool.ack(piece), now)) return false
-    const wanted = Math.min(pool.length(piece) - offset, transmission.segmentMax)
-    const room = transmission.room()
-    // A part of a segment goes only when nothing is in flight that would open the window (RFC 9293 §3.8.6.2.1).
-    if (room <= 0 || (room < wanted && transmission.flightBytes > 0)) {
-      if (transmission.flightBytes === 0) transmission.awaitWindow(now)
-      return false
-    }
-    const length = Math.min(wanted, room)
-    if (!isFirstTime) this.#context.counters.add(Counter.retransmissions, 1)
-    const flags = this.#pieceFlags(piece, offset, length)
-    this.#packets.payload(flags, transmission.sndNxt, piece, offset, length, isFirstTime ? '' : 'again')
-    transmission.sent(length, piece, offset + length === pool.length(piece), now)
-    return true
-  }
-
-  #pieceFlags(piece: number, offset: number, length: number): number {
-    const { pool } = this.#context
-    return pool.isPushed(piece) && offset + length === pool.length(piece) ? ACK | PSH : ACK
-  }
-
-  /** The gate of epochs, for octets that came with this acknowledgment. */
-  #mayBegin(ack: Seq, now: number): boolean {
-    const { roundTrip, isAllAcknowledged } = this.transmission
-    const { counters, epochs } = this.#context
-    const gate = this.#epochs.ask(ack, this.response, isAllAcknowledged, roundTrip.smoothedMs, epochs, now)
-    if (gate === Gate.Closed) {
-      this.#gateAt = this.#epochs.lookAgainAt
-      return false
-    }
-    if (gate === Gate.Quiet) counters.add(Counter.epochsQuiet, 1)
-    else if (gate === Gate.TimedOut) counters.add(Counter.epochTimeouts, 1)
-    if (gate !== Gate.SameEpoch || this.transmission.sndMax === add(this.iss, 1)) counters.add(Counter.epochs, 1)
-    return true
-  }
-
-  #sendFin(now: number): void {
-    const { transmission, stream } = this
-    if (!stream.isComplete || transmission.sndNxt !== stream.finSeq) return
-    if (!this.#isFinSent && !this.#mayEnd(this.#finAck, now)) return
-    this.#packets.control(FIN | ACK, stream.finSeq, this.#isFinSent ? 'FIN again' : '')
-    this.#isFinSent = true
-    transmission.sent(1, NONE, false, now)
-  }
-
-  /** FIN and RST wait for the answers that the client had read, but are no epoch of their own. */
-  #mayEnd(ack: Seq, now: number): boolean {
-    const { roundTrip, isAllAcknowledged } = this.transmission
-    const gate = this.#epochs.ask(
-      ack,
-      this.response,
-      isAllAcknowledged,
-      roundTrip.smoothedMs,
-      this.#context.epochs,
-      now
-    )
-    if (gate === Gate.Closed) this.#gateAt = this.#epochs.lookAgainAt
-    if (gate === Gate.TimedOut) this.#context.counters.add(Counter.epochTimeouts, 1)
-    return gate !== Gate.Closed
+    const end = this.stream.isComplete ? add(this.stream.end, 1) : this.stream.end
+    return this.stream.hasHole || (this.#hasReset && isAfter(this.#resetSeq, end))
   }
 
   /** @returns true if the session ended with the client's reset */
   #sendReset(now: number): boolean {
     if (!this.#hasReset || this.#lacksOctets() || !this.transmission.isAllAcknowledged) return false
     if (!this.#isDeliveredSoFar()) return false
-    if (this.#resetAck !== 0 && !this.#mayEnd(this.#resetAck, now)) return false
+    if (this.#resetAck !== 0 && !this.#output.mayGo(this.#resetAck, false, now)) return false
     this.#packets.control(RST | ACK, this.transmission.sndNxt, '')
     this.#end(Drop.None, now)
     return true
   }
 
   #closeWhenDone(now: number): boolean {
-    if (!this.#isFinSent || !this.response.isClosed || !this.transmission.isAllAcknowledged) return false
-    if (this.response.ackAt !== NEVER) this.#sendAck('acknowledgment')
+    if (!this.#output.isFinSent || !this.response.isClosed || !this.transmission.isAllAcknowledged) return false
+    if (this.response.ackAt !== NEVER) this.#output.acknowledge('acknowledgment')
     this.#context.counters.add(Counter.sessionsClosed, 1)
     this.#end(Drop.None, now)
     return true
@@ -417,10 +327,6 @@ export class Session implements PacketStyle {
     } else this.transmission.rtoAt = now + this.transmission.roundTrip.rtoMs
   }
 
-  #sendAck(why: string): void {
-    this.#packets.control(ACK, this.transmission.sndMax, why)
-  }
-
   #end(reason: Drop, now: number): void {
     const una = isBefore(this.transmission.sndUna, add(this.iss, 1)) ? add(this.iss, 1) : this.transmission.sndUna
     this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
@@ -435,7 +341,13 @@ export class Session implements PacketStyle {
   /** The earliest instant at which anything is due. */
   #plan(): void {
     const limit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
-    const hole = this.#holeSince === NEVER ? NEVER : this.#holeSince + HOLE_PATIENCE_MS
-    this.deadline = Math.min(this.#progressAt + limit, this.transmission.rtoAt, this.response.ackAt, this.#gateAt, hole)
+    const hole = this.#isDeliveredSoFar() ? this.#holeSince + HOLE_PATIENCE_MS : NEVER
+    this.deadline = Math.min(
+      this.#progressAt + limit,
+      this.transmission.rtoAt,
+      this.response.ackAt,
+      this.#output.gateAt,
+      hole
+    )
   }
 }

@@ -7,7 +7,6 @@ import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { FlowTable } from './flow-table.ts'
 import type { Mapping } from './mapping.ts'
-import { PIECE_MAX } from './send-pool.ts'
 import { Session } from './session.ts'
 import { type Origin, type SessionContext, State } from './session-context.ts'
 import { TimerWheel } from './timer-wheel.ts'
@@ -124,17 +123,13 @@ export class Sessions {
     this.#wheel.advance(now, this.#fire)
     this.#closed.expire(now, BURIALS_MAX, this.#bury)
     this.#broken.expire(now, BURIALS_MAX, this.#bury)
-    const usedBytes = this.#context.pool.usedCount * PIECE_MAX
-    this.#context.counters.set(Counter.poolUsedBytes, usedBytes)
+    this.#context.counters.set(Counter.poolUsedBytes, this.#context.pool.usedBytes)
   }
 
-  /** Resets every copied connection at its target. */
+  /** Resets every copied connection at its target; first those go that would begin when another ends. */
   shutdown(now: number): void {
-    for (const session of this.#slots) {
-      if (session === undefined) continue
-      session.successor?.abort(Drop.Shutdown, now)
-      if (session.state !== State.Closed) session.abort(Drop.Shutdown, now)
-    }
+    for (const session of this.#slots) if (session?.state === State.Waiting) session.abort(Drop.Shutdown, now)
+    for (const session of this.#slots) session?.abort(Drop.Shutdown, now)
   }
 
   /** Every session whose answers intercept has to know a route for. */
@@ -156,12 +151,22 @@ export class Sessions {
       this.#remember(session, now)
     }
     const { clientAddress, clientPort, targetAddress, targetPort } = session
-    if (this.#byTarget.get(clientAddress, clientPort, targetAddress, targetPort) === session.id) {
-      this.#byTarget.delete(clientAddress, clientPort, targetAddress, targetPort)
+    const speaker = this.#byTarget.get(clientAddress, clientPort, targetAddress, targetPort)
+    if (speaker !== session.id) {
+      this.#leaveQueue(session, this.#slots[speaker])
+      return
     }
-    if (successor === undefined || successor.state !== State.Waiting) return
+    this.#byTarget.delete(clientAddress, clientPort, targetAddress, targetPort)
+    if (successor === undefined) return
     this.#byTarget.set(clientAddress, clientPort, targetAddress, targetPort, successor.id)
     this.#start(successor, now)
+  }
+
+  /** One that ended while it waited: who waits for it waits for the one before it. */
+  #leaveQueue(session: Session, speaker: Session | undefined): void {
+    let before = speaker
+    while (before !== undefined && before.successor !== session) before = before.successor
+    if (before !== undefined) before.successor = session.successor
   }
 
   /** A session that ended with nothing missing may be joined again; others leave a tombstone. */
@@ -203,10 +208,8 @@ export class Sessions {
       previous.supersede(session, now)
       this.#schedule(previous)
     }
-    if (!isSyn) {
-      this.#context.counters.add(Counter.sessionsJoined, 1)
-      session.onSource(segment, now)
-    }
+    if (!isSyn) this.#context.counters.add(Counter.sessionsJoined, 1)
+    if (segment.payloadLength > 0) session.onSource(segment, now)
     this.#schedule(session)
     return Drop.None
   }

@@ -50,10 +50,10 @@ export interface CopierTrace extends PacketTrace, SessionTrace {}
 
 /** Octets of memory that a copier with these options works in; pages not used cost nothing. */
 export function copierMemoryLength(poolBytes: number): number {
-  return FRAMES_MAX * Outbox.headerStride + piecesOf(poolBytes) * PIECE_MAX
+  return FRAMES_MAX * Outbox.headerStride + pagesOf(poolBytes) * PIECE_MAX
 }
 
-function piecesOf(poolBytes: number): number {
+function pagesOf(poolBytes: number): number {
   return Math.max(16, Math.floor(poolBytes / PIECE_MAX))
 }
 
@@ -81,7 +81,7 @@ export class Copier {
     this.#mapping = options.mapping
     this.#now = ports.clock.now()
     this.outbox = new Outbox(memory, 0, FRAMES_MAX)
-    const pool = new SendPool(memory, FRAMES_MAX * Outbox.headerStride, piecesOf(options.poolBytes))
+    const pool = new SendPool(memory, FRAMES_MAX * Outbox.headerStride, pagesOf(options.poolBytes))
     const context: SessionContext = {
       pool,
       frames: new Frames(this.outbox, pool, () => this.#flush()),

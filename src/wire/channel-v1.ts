@@ -16,7 +16,7 @@ export const RECORD_LENGTH = 64
 /** Most records in one combined message. */
 export const RECORDS_MAX = 16
 /** Octets of TCP options in a record. */
-export const RECORD_OPTIONS = 24
+const RECORD_OPTIONS = 24
 
 export const MessageType = { AddRoute: 1, RemoveRoute: 2, Version: 6 } as const
 

@@ -2,7 +2,7 @@
 import { i32, u8, u16 } from './bytes.ts'
 import { fold, pseudoHeaderSum, sum } from './checksum.ts'
 import { Flaw } from './flaw.ts'
-import { type Seq, seq } from './seq.ts'
+import { add, type Seq, seq } from './seq.ts'
 
 /** TCP control bits (RFC 9293 §3.1). */
 export const FIN = 0x01
@@ -102,6 +102,11 @@ export function verifyChecksum(segment: Segment): Flaw {
     pseudoHeaderSum(segment.fromAddress, segment.toAddress, TCP, segment.tcpLength) +
     sum(segment.bytes, segment.tcpAt, segment.tcpLength)
   return fold(total) === 0xffff ? Flaw.None : Flaw.BadChecksum
+}
+
+/** The sequence number of the first octet of payload: a SYN stands before it (RFC 9293 §3.4). */
+export function payloadSeq(segment: Segment): Seq {
+  return segment.flags & SYN ? add(segment.seq, 1) : segment.seq
 }
 
 export function fillIp(bytes: Uint8Array, at: number, segment: Segment): void {

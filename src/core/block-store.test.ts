@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { BlockStore, PAGE } from './block-store.ts'
+
+const START = 4096
+
+test('blocks never overlap, lie in the memory, and are as large as asked for', () => {
+  const step = fc.oneof(fc.integer({ min: 1, max: PAGE }), fc.constant(-1))
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 400 }), fc.nat(), (steps, dice) => {
+      const store = new BlockStore(START, 8)
+      const taken: { at: number; length: number }[] = []
+      for (const [index, length] of steps.entries()) {
+        if (length < 0) {
+          const [block] = taken.splice((dice + index) % Math.max(1, taken.length), 1)
+          if (block !== undefined) store.give(block.at)
+          continue
+        }
+        const at = store.take(length)
+        if (at < 0) continue
+        assert.ok(at >= START && at + length <= START + 8 * PAGE)
+        for (const other of taken) assert.ok(at + length <= other.at || other.at + other.length <= at)
+        taken.push({ at, length })
+      }
+      for (const block of taken) store.give(block.at)
+      assert.equal(store.usedBytes, 0)
+    })
+  )
+})
+
+test('memory once full of small blocks can be filled with large ones', () => {
+  const store = new BlockStore(0, 4)
+  const small: number[] = []
+  for (let at = store.take(100); at >= 0; at = store.take(100)) small.push(at)
+  assert.equal(small.length, 4 * 16)
+  assert.equal(store.take(1), -1)
+  for (const at of small) store.give(at)
+  const large = [store.take(PAGE), store.take(1025), store.take(PAGE), store.take(PAGE)]
+  assert.deepEqual(
+    [...large].sort((a, b) => a - b),
+    [0, PAGE, 2 * PAGE, 3 * PAGE]
+  )
+  assert.equal(store.take(128), -1)
+})

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { writePacket } from '../sim/packet.ts'
+import { ACK, parseIpv4, Segment } from '../wire/segment.ts'
+import { add, isBefore, type Seq, seq } from '../wire/seq.ts'
+import { ClientStream } from './client-stream.ts'
+import { Counter, Counters } from './counters.ts'
+import { Drop } from './drop.ts'
+import { NONE, PIECE_MAX, SendPool } from './send-pool.ts'
+
+const LENGTH = 400
+
+interface World {
+  readonly stream: ClientStream
+  readonly pool: SendPool
+  readonly counters: Counters
+  readonly start: Seq
+}
+
+function world(start: number, pagesMax: number): World {
+  const pool = new SendPool(new Uint8Array(pagesMax * PIECE_MAX), 0, pagesMax)
+  const counters = new Counters()
+  return { stream: new ClientStream(seq(start), pool, counters), pool, counters, start: seq(start) }
+}
+
+const octetOf = (offset: number): number => (offset * 7 + (offset >> 8)) & 255
+
+function capture(world: World, from: number, to: number, cut: number): Drop {
+  const payload = Uint8Array.from({ length: to - from }, (_, index) => octetOf(from + index))
+  const packet = writePacket({
+    fromAddress: 1,
+    fromPort: 1,
+    toAddress: 2,
+    toPort: 2,
+    flags: ACK,
+    seq: add(world.start, from),
+    payload
+  })
+  const segment = new Segment()
+  parseIpv4(packet, 0, packet.length, packet.length, false, segment)
+  world.counters.add(Counter.capturedPayloadBytes, payload.length)
+  return world.stream.insert(segment, cut)
+}
+
+/** The octets of the contiguous part, from the first piece that is held. */
+function contiguous({ stream, pool }: World): number[] {
+  const octets: number[] = []
+  for (let piece = stream.head; piece !== NONE && isBefore(pool.seq(piece), stream.end); piece = pool.next(piece)) {
+    octets.push(...pool.memory.subarray(pool.at(piece), pool.at(piece) + pool.length(piece)))
+  }
+  return octets
+}
+
+const range = fc
+  .tuple(fc.nat(LENGTH), fc.integer({ min: 1, max: 60 }))
+  .map(([from, length]) => [from, Math.min(LENGTH, from + length)] as const)
+  .filter(([from, to]) => from < to)
+const starts = fc.constantFrom(0, 1, -1, -200, 2 ** 31 - 200, -(2 ** 31), 0x12345678)
+
+test('any cuts, in any order, with any overlaps, give the stream once', () => {
+  fc.assert(
+    fc.property(starts, fc.array(range, { maxLength: 60 }), fc.integer({ min: 1, max: 70 }), (start, ranges, cut) => {
+      const it = world(start, 4096)
+      const seen = new Set<number>()
+      let duplicates = 0
+      for (const [from, to] of ranges) {
+        let fresh = 0
+        for (let offset = from; offset < to; offset++) if (!seen.has(offset)) fresh += 1
+        duplicates += to - from - fresh
+        for (let offset = from; offset < to; offset++) seen.add(offset)
+        assert.equal(capture(it, from, to, cut), fresh > 0 ? Drop.None : Drop.Duplicate)
+        let end = 0
+        while (seen.has(end)) end += 1
+        assert.equal(it.stream.end, add(it.start, end))
+        assert.equal(it.stream.hasHole, seen.size > end)
+        assert.deepEqual(
+          contiguous(it),
+          Array.from({ length: end }, (_, offset) => octetOf(offset))
+        )
+        assert.equal(it.counters.get(Counter.duplicateBytes), duplicates)
+        assert.equal(it.counters.get(Counter.pendingBytes), seen.size)
+        assert.equal(it.counters.unaccountedBytes(), 0)
+      }
+      it.stream.clear(it.start, Drop.TimedOut)
+      assert.equal(it.pool.usedCount, 0)
+      assert.equal(it.counters.droppedBytes(Drop.TimedOut), seen.size)
+      assert.equal(it.counters.unaccountedBytes(), 0)
+    }),
+    { seed: 1, numRuns: 300 }
+  )
+})
+
+const step = fc.oneof(
+  range.map(([from, to]) => ({ kind: 'capture' as const, from, to })),
+  fc.nat(100).map((octets) => ({ kind: 'acknowledge' as const, octets }))
+)
+
+test('the books close while octets are acknowledged, and when the pool is full', () => {
+  fc.assert(
+    fc.property(
+      starts,
+      fc.array(step, { maxLength: 80 }),
+      fc.integer({ min: 1, max: 30 }),
+      (start, steps, pagesMax) => {
+        const it = world(start, pagesMax)
+        let una = it.start
+        for (const action of steps) {
+          if (action.kind === 'capture') capture(it, action.from, action.to, 25)
+          else {
+            const before = una
+            una = isBefore(add(una, action.octets), it.stream.end) ? add(una, action.octets) : it.stream.end
+            it.stream.release(una)
+            it.counters.add(Counter.deliveredBytes, una - before)
+            it.counters.add(Counter.pendingBytes, before - una)
+          }
+          assert.equal(it.counters.unaccountedBytes(), 0)
+          assert.ok(it.pool.usedBytes <= pagesMax * PIECE_MAX)
+          const from = it.stream.head === NONE || !isBefore(it.pool.seq(it.stream.head), it.stream.end)
+          if (!from) {
+            const offset = it.pool.seq(it.stream.head) - it.start
+            assert.deepEqual(
+              contiguous(it),
+              Array.from({ length: it.stream.end - it.start - offset }, (_, index) => octetOf(offset + index))
+            )
+          }
+        }
+        it.stream.clear(una, Drop.TimedOut)
+        assert.equal(it.pool.usedCount, 0)
+        assert.equal(it.counters.get(Counter.pendingBytes), 0)
+        assert.equal(it.counters.unaccountedBytes(), 0)
+      }
+    ),
+    { seed: 1, numRuns: 500 }
+  )
+})
+
+test('octets that are too far ahead to be anything but stray are dropped by name', () => {
+  const it = world(0, 16)
+  assert.equal(capture(it, (1 << 29) + 10, (1 << 29) + 20, 25), Drop.TooFarAhead)
+  assert.equal(it.counters.droppedBytes(Drop.TooFarAhead), 10)
+  assert.equal(it.counters.unaccountedBytes(), 0)
+})

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { parseAddress } from '../wire/address.ts'
+import { Mapping } from './mapping.ts'
+
+const ip = (text: string): number => parseAddress(text) ?? assert.fail(text)
+const TARGET = ip('10.0.0.3')
+
+test('the first map that fits an address and port is taken', () => {
+  const map = (source: string, sourcePort: number) => ({
+    sourceAddress: ip(source),
+    sourcePort,
+    targetAddress: TARGET,
+    targetPort: 1
+  })
+  const mapping = new Mapping([map('10.0.0.2', 80), map('0.0.0.0', 80), map('10.0.0.9', 81)])
+  assert.equal(mapping.find(ip('10.0.0.2'), 80), 0)
+  assert.equal(mapping.find(ip('10.0.0.7'), 80), 1)
+  assert.equal(mapping.find(ip('10.0.0.9'), 81), 2)
+  assert.equal(mapping.find(ip('10.0.0.2'), 81), -1)
+  assert.equal(mapping.find(ip('10.0.0.2'), 82), -1)
+})
+
+test('clients without -c are who they are; -H stands in for the loopback address only', () => {
+  const mapping = new Mapping([], [], ip('10.1.1.1'))
+  assert.equal(mapping.clientAddress(ip('10.0.0.7'), TARGET), ip('10.0.0.7'))
+  assert.equal(mapping.clientAddress(ip('127.0.0.1'), TARGET), ip('10.1.1.1'))
+  assert.equal(new Mapping([]).clientAddress(ip('127.0.0.1'), TARGET), ip('127.0.0.1'))
+})
+
+test("-c gives each client one of its addresses, always the same, and never the target's", () => {
+  const ranges = [
+    { first: ip('10.0.0.1'), count: 4 },
+    { first: ip('192.168.255.254'), count: 3 }
+  ]
+  const allowed = new Set(
+    ['10.0.0.1', '10.0.0.2', '10.0.0.4', '192.168.255.254', '192.168.255.255', '192.169.0.0'].map(ip)
+  )
+  const mapping = new Mapping([], ranges)
+  const used = new Set<number>()
+  fc.assert(
+    fc.property(fc.integer(), (address) => {
+      const chosen = mapping.clientAddress(address, TARGET)
+      assert.ok(allowed.has(chosen))
+      assert.equal(mapping.clientAddress(address, TARGET), chosen)
+      used.add(chosen)
+    }),
+    { seed: 1, numRuns: 300 }
+  )
+  assert.equal(used.size, allowed.size)
+})

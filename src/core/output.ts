@@ -1,0 +1,144 @@
+/**
+ * What a session sends once it is established: the client's octets as far as epochs and windows allow, its FIN, and
+ * everything that was lost once more.
+ */
+import { ACK, FIN, PSH } from '../wire/segment.ts'
+import { add, distance, isBefore, type Seq, seq } from '../wire/seq.ts'
+import type { ClientStream } from './client-stream.ts'
+import { Counter } from './counters.ts'
+import { type Epochs, Gate } from './epochs.ts'
+import type { PacketWriter } from './packet-writer.ts'
+import type { ResponseStream } from './response-stream.ts'
+import { NONE } from './send-pool.ts'
+import type { SessionContext } from './session-context.ts'
+import type { Transmission } from './transmission.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+
+export class Output {
+  /** When the gate of epochs has to be asked again. */
+  gateAt = NEVER
+  /** The acknowledgment number of the client's FIN. */
+  finAck: Seq = seq(0)
+  isFinSent = false
+  readonly #stream: ClientStream
+  readonly #transmission: Transmission
+  readonly #response: ResponseStream
+  readonly #epochs: Epochs
+  readonly #packets: PacketWriter
+  readonly #context: SessionContext
+  readonly #firstSeq: Seq
+
+  constructor(
+    stream: ClientStream,
+    transmission: Transmission,
+    response: ResponseStream,
+    epochs: Epochs,
+    packets: PacketWriter,
+    context: SessionContext
+  ) {
+    this.#stream = stream
+    this.#transmission = transmission
+    this.#response = response
+    this.#epochs = epochs
+    this.#packets = packets
+    this.#context = context
+    this.#firstSeq = stream.end
+  }
+
+  /** Sends all that may be sent now. */
+  sendDue(now: number): void {
+    this.gateAt = NEVER
+    while (this.#sendNext(now)) {}
+    this.#sendFin(now)
+  }
+
+  acknowledge(why: string): void {
+    this.#packets.control(ACK, this.#transmission.sndMax, why)
+  }
+
+  /** The retransmission timer has expired. */
+  timedOut(now: number): void {
+    if (this.#transmission.isAllAcknowledged) {
+      // The window is closed: a segment before it makes the target say how large it is now.
+      this.#packets.control(ACK, add(this.#transmission.sndUna, -1), 'window probe')
+      this.#transmission.probed(now)
+      return
+    }
+    this.#transmission.timedOut(now)
+    if (this.#transmission.room() <= 0 && isBefore(this.#transmission.sndUna, this.#stream.end)) this.retransmitFirst()
+  }
+
+  /** Sends the first segment that is not acknowledged, whatever the window says: it was inside it once. */
+  retransmitFirst(): void {
+    const { sndUna, sndMax, segmentMax } = this.#transmission
+    this.#transmission.roundTrip.cancel()
+    if (!isBefore(sndUna, this.#stream.end)) {
+      if (this.isFinSent) this.#packets.control(FIN | ACK, sndUna, 'FIN again')
+      return
+    }
+    const piece = this.#stream.head
+    const offset = distance(sndUna, this.#context.pool.seq(piece))
+    const length = Math.min(this.#context.pool.length(piece) - offset, segmentMax, distance(sndMax, sndUna))
+    this.#context.counters.add(Counter.retransmissions, 1)
+    this.#packets.payload(this.#pieceFlags(piece, offset, length), sndUna, piece, offset, length, 'again')
+  }
+
+  /** @returns true if a segment with payload was sent and another may follow */
+  #sendNext(now: number): boolean {
+    const transmission = this.#transmission
+    const { pool } = this.#context
+    const piece = transmission.cursor(this.#stream, pool)
+    if (piece === NONE) return false
+    const offset = distance(transmission.sndNxt, pool.seq(piece))
+    const isFirstTime = transmission.sndNxt === transmission.sndMax
+    if (isFirstTime && !pool.isFromSyn(piece) && !this.mayGo(pool.ack(piece), true, now)) return false
+    const wanted = Math.min(pool.length(piece) - offset, transmission.segmentMax)
+    const room = transmission.room()
+    // A part of a segment goes only when nothing is in flight that would open the window (RFC 9293 §3.8.6.2.1).
+    if (room <= 0 || (room < wanted && transmission.flightBytes > 0)) {
+      if (transmission.flightBytes === 0) transmission.awaitWindow(now)
+      return false
+    }
+    const length = Math.min(wanted, room)
+    if (!isFirstTime) this.#context.counters.add(Counter.retransmissions, 1)
+    const flags = this.#pieceFlags(piece, offset, length)
+    this.#packets.payload(flags, transmission.sndNxt, piece, offset, length, isFirstTime ? '' : 'again')
+    transmission.sent(length, piece, offset + length === pool.length(piece), now)
+    return true
+  }
+
+  #pieceFlags(piece: number, offset: number, length: number): number {
+    const { pool } = this.#context
+    return pool.isPushed(piece) && offset + length === pool.length(piece) ? ACK | PSH : ACK
+  }
+
+  /**
+   * Asks the gate of epochs for what the client sent with this acknowledgment.
+   * @param isRequest false for FIN and RST: they wait for the answers that the client had read, but ask for none
+   */
+  mayGo(ack: Seq, isRequest: boolean, now: number): boolean {
+    const { roundTrip, isAllAcknowledged, sndMax } = this.#transmission
+    const { counters, epochs } = this.#context
+    const gate = this.#epochs.ask(ack, this.#response, isAllAcknowledged, roundTrip.smoothedMs, epochs, now)
+    if (gate === Gate.Closed) {
+      this.gateAt = this.#epochs.lookAgainAt
+      return false
+    }
+    if (gate === Gate.TimedOut) counters.add(Counter.epochTimeouts, 1)
+    if (!isRequest) return true
+    if (gate === Gate.Quiet) counters.add(Counter.epochsQuiet, 1)
+    if (gate !== Gate.SameEpoch || sndMax === this.#firstSeq) counters.add(Counter.epochs, 1)
+    return true
+  }
+
+  #sendFin(now: number): void {
+    const transmission = this.#transmission
+    const stream = this.#stream
+    if (!stream.isComplete || transmission.sndNxt !== stream.finSeq) return
+    if (!this.isFinSent && !this.mayGo(this.finAck, false, now)) return
+    this.#packets.control(FIN | ACK, stream.finSeq, this.isFinSent ? 'FIN again' : '')
+    this.isFinSent = true
+    transmission.sent(1, NONE, false, now)
+  }
+}

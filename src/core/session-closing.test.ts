@@ -1,0 +1,264 @@
+import { test } from 'node:test'
+import { drill } from '../sim/drill.ts'
+
+/** Client and source at 301, session and target at 501; round trip 20 ms; a request is answered with 40 octets. */
+const OPEN = `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+`
+const ANSWER = `
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+`
+
+test('a client that closes first is copied so', () => {
+  drill(`${OPEN}${ANSWER}
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +9     target  F.  541:541(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +0     ended   none
+    +0     counter sessionsClosed 1
+    +0     sessions 0
+    +0     pieces 0
+  `)
+})
+
+test('a server that closes first is copied so', () => {
+  drill(`${OPEN}
+    +9     target  FP. 501:541(40) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 542
+    +9     source  F.  110:110(0) ack 342
+    +0     sent    F.  110:110(0) ack 542
+    +9     target  .   542:542(0) ack 111 win 65535
+    +0     ended   none
+    +0     counter sessionsClosed 1
+  `)
+})
+
+test('both may close at once', () => {
+  drill(`${OPEN}${ANSWER}
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +1     target  F.  541:541(0) ack 110 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +9     target  .   542:542(0) ack 111 win 65535
+    +0     ended   none
+  `)
+})
+
+test('a FIN waits for the answer that the client had read', () => {
+  drill(`${OPEN}
+    +1     source  F.  110:110(0) ack 341
+    +0     nothing
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +0     sent    F.  110:110(0) ack 541
+    +0     counter epochs 1
+    +0     counter epochTimeouts 0
+  `)
+})
+
+test('a FIN that comes with payload is sent behind it, and repeated until it is acknowledged', () => {
+  drill(`${OPEN}${ANSWER}
+    +9     source  FP. 110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +0     sent    F.  120:120(0) ack 541
+    +9     target  .   541:541(0) ack 120 win 65535
+    +200   sent    F.  120:120(0) ack 541
+    +400   sent    F.  120:120(0) ack 541
+    +9     target  F.  541:541(0) ack 121 win 65535
+    +0     sent    .   121:121(0) ack 542
+    +0     ended   none
+  `)
+})
+
+test('a FIN goes once at each time-out, into a closed window too', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 0
+    +40    sent    .   110:110(0) ack 541
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +200   sent    F.  110:110(0) ack 541
+    +400   sent    F.  110:110(0) ack 541
+    +9     target  F.  541:541(0) ack 111 win 0
+    +0     sent    .   111:111(0) ack 542
+    +0     ended   none
+  `)
+})
+
+test('a FIN that overtook payload waits for it', () => {
+  drill(`${OPEN}${ANSWER}
+    +9     source  F.  120:120(0) ack 341
+    +0     nothing
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +0     sent    F.  120:120(0) ack 541
+  `)
+})
+
+test('a client that has closed its half goes on reading', () => {
+  drill(`${OPEN}
+    +1     source  F.  110:110(0) ack 301
+    +0     sent    F.  110:110(0) ack 501
+    +9     target  .   501:501(0) ack 111 win 65535
+    +900   target  .   501:1961(1460) ack 111 win 65535
+    +0     target  P.  1961:3421(1460) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 3421
+    +900   target  FP. 3421:3431(10) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 3432
+    +0     ended   none
+  `)
+})
+
+test('a client goes on sending after the target has closed its half', () => {
+  drill(`${OPEN}
+    +9     target  F.  501:501(0) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 502
+    +9     source  P.  110:120(10) ack 302
+    +0     sent    P.  110:120(10) ack 502
+    +9     target  .   502:502(0) ack 120 win 65535
+    +9     source  F.  120:120(0) ack 302
+    +0     sent    F.  120:120(0) ack 502
+    +9     target  .   502:502(0) ack 121 win 65535
+    +0     ended   none
+  `)
+})
+
+test("a client's reset is sent when all before it is delivered and answered", () => {
+  drill(`${OPEN}
+    +1     source  P.  110:120(10) ack 301
+    +0     sent    P.  110:120(10) ack 501
+    +1     source  R.  120:120(0) ack 341
+    +0     nothing
+    +9     target  .   501:501(0) ack 120 win 65535
+    +0     nothing
+    +9     target  P.  501:541(40) ack 120 win 65535
+    +0     sent    R.  120:120(0) ack 541
+    +0     ended   none
+    +0     sessions 0
+  `)
+})
+
+test('a reset that came before the payload it follows waits for it', () => {
+  drill(`${OPEN}
+    +9     target  .   501:501(0) ack 110 win 65535
+    +1     source  R   120:120(0)
+    +0     nothing
+    +1     source  P.  110:120(10) ack 301
+    +0     sent    P.  110:120(10) ack 501
+    +9     target  .   501:501(0) ack 120 win 65535
+    +0     sent    R.  120:120(0) ack 501
+    +0     ended   none
+  `)
+})
+
+test('a reset behind a FIN follows it, and waits for the answer as the FIN does', () => {
+  drill(`${OPEN}
+    +1     source  F.  110:110(0) ack 341
+    +1     source  R   111:111(0)
+    +9     target  .   501:501(0) ack 110 win 65535
+    +2500  nothing
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +0     sent    F.  110:110(0) ack 541
+    +9     target  .   541:541(0) ack 111 win 65535
+    +0     sent    R.  111:111(0) ack 541
+    +0     ended   none
+  `)
+})
+
+test('a reset without a connection at the target costs a SYN', () => {
+  drill(`
+    +0     source  S   99:99(0)
+    +0     sent    S   99:99(0)
+    +1     source  R   100:100(0)
+    +9     target  S.  500:500(0) ack 100
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    R.  100:100(0) ack 501
+    +0     ended   none
+  `)
+})
+
+test('payload of resets is in the books', () => {
+  drill(`${OPEN}
+    +9     source  R.  110:120(10) ack 301
+    +1     source  R.  110:120(10) ack 301
+    +9     target  .   501:501(0) ack 110 win 65535
+    +0     sent    R.  110:110(0) ack 501
+  `)
+})
+
+test('a target that resets ends the session, and what it did not take is dropped by name', () => {
+  drill(`${OPEN}
+    +1     source  P.  110:120(10) ack 301
+    +0     sent    P.  110:120(10) ack 501
+    +9     target  .   501:501(0) ack 110 win 65535
+    +1     target  R   501:501(0)
+    +0     ended   targetReset
+    +0     counter deliveredBytes 10
+    +0     counter pendingBytes 0
+    +0     counter sessionsReset 1
+    +0     sessions 0
+    +9     source  P.  120:130(10) ack 301
+    +0     dropped afterEnd 1
+    +0     nothing
+  `)
+})
+
+test('a reset that is not in the window is ignored', () => {
+  drill(`${OPEN}
+    +9     target  R   500:500(0)
+    +0     dropped answerUnacceptable 1
+    +0     sessions 1
+  `)
+})
+
+test('a target that resets after all was delivered and the client was done has closed', () => {
+  drill(`${OPEN}${ANSWER}
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +9     target  R.  541:541(0) ack 111
+    +0     ended   none
+  `)
+})
+
+test('payload behind the FIN is dropped by name', () => {
+  drill(`${OPEN}${ANSWER}
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +1     source  P.  111:121(10) ack 341
+    +0     dropped beyondEnd 1
+  `)
+})
+
+test('late packets of a connection that is over do not begin another', () => {
+  drill(`${OPEN}${ANSWER}
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +9     target  F.  541:541(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +9     source  P.  100:110(10) ack 301
+    +9     source  .   111:111(0) ack 342
+    +9     source  R   111:111(0)
+    +0     dropped afterEnd 3
+    +0     sessions 0
+    +61000 source  P.  100:110(10) ack 301   // after a minute it is another connection
+    +0     sent    S   99:99(0)
+  `)
+})
+
+test('a shutdown resets every connection at the target', () => {
+  drill(`${OPEN}
+    +9     source  S   7000:7000(0)          // waits
+    +1     source  S   9000:9000(0)          // waits for that one
+    +0     sessions 3
+    +0     shutdown
+    +0     sent    R.  110:110(0) ack 501
+    +0     sessions 0
+    +9     nothing
+  `)
+})

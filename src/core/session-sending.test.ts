@@ -1,0 +1,336 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { drill } from '../sim/drill.ts'
+
+/** Client and source at 301, session and target at 501; no options but the MSS. */
+const OPEN = `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+`
+/** The same with timestamps and window scaling. */
+const OPEN_SCALED = `
+    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK,ts 900 100,wscale 9>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 502 <ts 101 1>
+`
+
+test("a captured segment goes to the target with the client's window, IP id, TTL, PSH and TSval", () => {
+  drill(`${OPEN_SCALED}
+    +5     source  P.  100:138(38) ack 301 win 517 id 4711 ttl 57 <ts 105 1>
+    +0     sent    P.  100:138(38) ack 501 win 517 id 4711 ttl 64 <ts 105 900>
+    +1     target  .   501:501(0) ack 138 win 128 <ts 905 105>
+    +0     source  .   138:148(10) ack 301 win 520 id 4712 <ts 106 1>
+    +0     sent    .   138:148(10) ack 501 win 520 id 4712 <ts 106 905>
+  `)
+})
+
+test("TSecr is the target's last TSval, and TSval never goes back", () => {
+  drill(`${OPEN_SCALED}
+    +5     source  P.  110:120(10) ack 301 win 517 <ts 120 1>
+    +5     source  P.  100:110(10) ack 301 win 517 <ts 110 1>
+    +0     sent    P.  100:110(10) ack 501 <ts 110 900>
+    +0     sent    P.  110:120(10) ack 501 <ts 120 900>
+    +1     target  .   501:501(0) ack 120 win 128 <ts 990 110>
+    +0     source  P.  120:130(10) ack 301 win 517 <ts 90 1>
+    +0     sent    P.  120:130(10) ack 501 <ts 120 990>
+    +1     target  P.  501:511(10) ack 130 win 128 <ts 995 120>
+    +40    sent    .   130:130(0) ack 511 <ts 120 995>
+  `)
+})
+
+test('what the client repeats is counted as duplicate and not sent again', () => {
+  drill(`${OPEN}
+    +5     source  P.  100:138(38) ack 301
+    +0     sent    P.  100:138(38) ack 501
+    +9     source  P.  100:138(38) ack 301
+    +0     counter duplicateBytes 38
+    +1     target  .   501:501(0) ack 138 win 65535
+    +9     source  P.  100:138(38) ack 301
+    +0     counter duplicateBytes 76
+    +0     counter deliveredBytes 38
+    +0     counter pendingBytes 0
+    +0     pieces 0
+  `)
+})
+
+test('of octets that came twice the first stay', () => {
+  drill(`${OPEN}
+    +5     source  .   103:106(3) ack 301 "DEF"
+    +1     source  .   109:112(3) ack 301 "JKL"
+    +1     source  P.  101:114(13) ack 301 "bcdefghijklmn"
+    +0     nothing
+    +1     source  .   98:103(5) ack 301 "yzABC"
+    +0     sent    .   100:101(1) ack 501 "A"
+    +0     sent    .   101:103(2) ack 501 "bc"
+    +0     sent    .   103:106(3) ack 501 "DEF"
+    +0     sent    .   106:109(3) ack 501 "ghi"
+    +0     sent    .   109:112(3) ack 501 "JKL"
+    +0     sent    P.  112:114(2) ack 501 "mn"
+    +0     counter duplicateBytes 10
+  `)
+})
+
+test('segments that came in disorder are sent in order, each as captured', () => {
+  drill(`${OPEN}
+    +1     source  P.  120:130(10) ack 301 id 3
+    +1     source  .   110:120(10) ack 301 id 2
+    +0     nothing
+    +1     source  .   100:110(10) ack 301 id 1
+    +0     sent    .   100:110(10) ack 501 id 1
+    +0     sent    .   110:120(10) ack 501 id 2
+    +0     sent    P.  120:130(10) ack 501 id 3
+  `)
+})
+
+test('a super-packet is cut at the MSS, its IP ids count on, and only the last piece has PSH', () => {
+  drill(`${OPEN}
+    +1     source  P.  100:4100(4000) ack 301 id 65535
+    +0     sent    .   100:1560(1460) ack 501 id 65535
+    +0     sent    .   1560:3020(1460) ack 501 id 0
+    +0     sent    P.  3020:4100(1080) ack 501 id 1
+  `)
+  drill(`${OPEN_SCALED}
+    +1     source  P.  100:3000(2900) ack 301 win 502 <ts 105 1>
+    +0     sent    .   100:1548(1448) ack 501
+    +0     sent    .   1548:2996(1448) ack 501
+    +0     sent    P.  2996:3000(4) ack 501
+  `)
+})
+
+test('a target with a smaller MSS gets smaller segments', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1460>
+    +0     sent    S   99:99(0)
+    +5     source  P.  100:1560(1460) ack 301 id 7
+    +5     target  S.  500:500(0) ack 100 win 65535 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    .   100:1100(1000) ack 501 id 7
+    +0     sent    P.  1100:1560(460) ack 501
+    +1     source  P.  1560:3020(1460) ack 301
+    +0     sent    .   1560:2560(1000) ack 501
+    +0     sent    P.  2560:3020(460) ack 501
+  `)
+})
+
+test('a target that names no MSS gets 536 octets, and -M bounds ours', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1460>
+    +0     sent    S   99:99(0)
+    +5     target  S.  500:500(0) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 501
+    +1     source  P.  100:700(600) ack 301
+    +0     sent    .   100:636(536) ack 501
+    +0     sent    P.  636:700(64) ack 501
+  `)
+  drill(
+    `${OPEN}
+    +1     source  P.  100:700(600) ack 301
+    +0     sent    .   100:560(460) ack 501
+    +0     sent    P.  560:700(140) ack 501
+  `,
+    { mtuBytes: 500 }
+  )
+})
+
+test('the first flight has ten segments, and grows with acknowledgments', () => {
+  const flight = Array.from(
+    { length: 10 },
+    (_, index) => `+0 sent . ${100 + index * 1000}:${1100 + index * 1000}(1000) ack 501`
+  )
+  const counters = drill(`
+    +0     source  S   99:99(0) <mss 1000>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:20100(20000) ack 301
+    ${flight.join('\n')}
+    +20    target  .   501:501(0) ack 2100 win 65535
+    +0     sent    .   10100:11100(1000) ack 501
+    +0     sent    .   11100:12100(1000) ack 501
+    +0     sent    .   12100:13100(1000) ack 501
+    +0     sent    .   13100:14100(1000) ack 501
+  `)
+  assert.equal(counters.report().deliveredBytes, 2000)
+})
+
+test("the target's window is respected, and what does not fit waits for the flight to be acknowledged", () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 1500 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:3100(3000) ack 301
+    +0     sent    .   100:1560(1460) ack 501
+    +9     target  .   501:501(0) ack 1560 win 1500
+    +0     sent    .   1560:3020(1460) ack 501
+    +9     target  .   501:501(0) ack 3020 win 1500
+    +0     sent    P.  3020:3100(80) ack 501
+  `)
+})
+
+test('a closed window is probed with back-off until it opens', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +20    target  .   501:501(0) ack 110 win 0
+    +0     source  P.  110:130(20) ack 301
+    +0     nothing
+    +200   sent    .   109:109(0) ack 501
+    +1     target  .   501:501(0) ack 110 win 0
+    +399   sent    .   109:109(0) ack 501
+    +1     target  .   501:501(0) ack 110 win 0
+    +799   sent    .   109:109(0) ack 501
+    +1     target  .   501:501(0) ack 110 win 5
+    +0     sent    .   110:115(5) ack 501
+    +1     target  .   501:501(0) ack 115 win 65535
+    +0     sent    P.  115:130(15) ack 501
+    +1     target  .   501:501(0) ack 130 win 65535
+    +99999 nothing
+  `)
+})
+
+test('an old segment does not move the window', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +5     target  P.  501:511(10) ack 110 win 65535
+    +0     target  P.  511:521(10) ack 110 win 0
+    +0     source  P.  110:120(10) ack 301
+    +1     target  .   501:501(0) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 521
+    +0     nothing
+    +1     target  .   521:521(0) ack 110 win 65535
+    +0     sent    P.  110:120(10) ack 521
+  `)
+})
+
+test('what is not acknowledged is sent again after the time-out of RFC 6298, with back-off', () => {
+  drill(`${OPEN_SCALED}
+    +0     source  P.  100:110(10) ack 301 id 9 win 517 <ts 105 1>
+    +0     sent    P.  100:110(10) ack 501 id 9 win 517 <ts 105 900>
+    +200   sent    P.  100:110(10) ack 501 id 0 <ts 105 900>
+    +400   sent    P.  100:110(10) ack 501
+    +800   sent    P.  100:110(10) ack 501
+    +1600  sent    P.  100:110(10) ack 501
+    +1     target  .   501:501(0) ack 110 win 128 <ts 905 105>
+    +0     counter retransmissions 4
+    +0     source  P.  110:120(10) ack 301 win 517 <ts 110 1>
+    +0     sent    P.  110:120(10) ack 501
+    +200   sent    P.  110:120(10) ack 501
+  `)
+})
+
+test('a slow target is waited for', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1460>
+    +0     sent    S   99:99(0)
+    +300   target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +900   sent    P.  100:110(10) ack 501  // smoothed 300, variation 150: 300 + 4 × 150
+    +10    target  .   501:501(0) ack 110 win 65535
+  `)
+})
+
+test('three duplicate acknowledgments have the first segment sent again, partial ones the next', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1000>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:5100(5000) ack 301
+    +0     sent    .   100:1100(1000) ack 501
+    +0     sent    .   1100:2100(1000) ack 501
+    +0     sent    .   2100:3100(1000) ack 501
+    +0     sent    .   3100:4100(1000) ack 501
+    +0     sent    P.  4100:5100(1000) ack 501
+    +20    target  .   501:501(0) ack 100 win 65535
+    +0     target  .   501:501(0) ack 100 win 65535
+    +0     nothing
+    +0     target  .   501:501(0) ack 100 win 65535
+    +0     sent    .   100:1100(1000) ack 501
+    +0     target  .   501:501(0) ack 100 win 65535
+    +0     nothing
+    +20    target  .   501:501(0) ack 2100 win 65535
+    +0     sent    .   2100:3100(1000) ack 501
+    +20    target  .   501:501(0) ack 5100 win 65535
+    +9999  nothing
+    +0     counter retransmissions 2
+  `)
+})
+
+test('what is sent again is never more than what was sent', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1000>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 400 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:1100(1000) ack 301
+    +0     sent    .   100:500(400) ack 501
+    +20    target  .   501:501(0) ack 100 win 400
+    +0     target  .   501:501(0) ack 100 win 400
+    +0     target  .   501:501(0) ack 100 win 400
+    +0     sent    .   100:500(400) ack 501
+    +20    target  .   501:501(0) ack 500 win 65535
+    +0     sent    P.  500:1100(600) ack 501
+    +20    target  .   501:501(0) ack 1100 win 65535
+    +0     counter deliveredBytes 1000
+  `)
+})
+
+test('an acknowledgment of what was never sent is answered and moves nothing', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +5     target  .   501:501(0) ack 111 win 65535
+    +0     sent    .   110:110(0) ack 501
+    +0     dropped answerUnacceptable 1
+    +0     counter deliveredBytes 0
+    +5     target  .   501:501(0) ack 110 win 65535
+    +0     counter deliveredBytes 10
+  `)
+})
+
+test('sequence numbers wrap around', () => {
+  drill(`
+    +0     source  S   4294967290:4294967290(0) <mss 1460>
+    +0     sent    S   4294967290:4294967290(0)
+    +9     target  S.  4294967295:4294967295(0) ack 4294967291 win 65535 <mss 1460>
+    +0     sent    .   4294967291:4294967291(0) ack 0
+    +0     source  .   4294967291:4294967291(0) ack 4294967200
+    +0     source  .   4294967291:5(10) ack 4294967200
+    +0     sent    .   4294967291:5(10) ack 0
+    +0     source  P.  5:15(10) ack 4294967200
+    +0     sent    P.  5:15(10) ack 0
+    +9     target  P.  0:200(200) ack 15 win 65535
+    +0     source  P.  15:25(10) ack 104
+    +0     sent    P.  15:25(10) ack 200
+    +9     target  .   200:200(0) ack 25 win 65535
+    +0     counter deliveredBytes 30
+  `)
+})
+
+test('a full pool drops new octets by name and keeps the books', () => {
+  drill(
+    `${OPEN}
+    +0     source  P.  100:1100(1000) ack 301
+    +0     sent    P.  100:1100(1000) ack 501
+    +0     source  P.  1100:2100(1000) ack 301
+    +0     sent    P.  1100:2100(1000) ack 501
+    +0     source  P.  2100:3100(1000) ack 301
+    +0     dropped poolFull 1
+    +0     pieces 2
+    +9     target  .   501:501(0) ack 2100 win 65535
+    +0     pieces 0
+    +0     source  P.  2100:3100(1000) ack 301
+    +0     sent    P.  2100:3100(1000) ack 501
+  `,
+    { poolPages: 1 }
+  )
+})

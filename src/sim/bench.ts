@@ -1,0 +1,164 @@
+/**
+ * All sessions of one worker on a fake clock, with real bytes in and out: what the drill and simple simulations stand
+ * on. Packets pass the same checks as in the copier.
+ */
+import assert from 'node:assert/strict'
+import { Counter, Counters } from '../core/counters.ts'
+import type { Drop } from '../core/drop.ts'
+import { Frames } from '../core/frames.ts'
+import { type AddressRange, type CopyMap, Mapping } from '../core/mapping.ts'
+import { Outbox } from '../core/outbox.ts'
+import { PIECE_MAX, SendPool } from '../core/send-pool.ts'
+import type { Session } from '../core/session.ts'
+import type { SessionContext } from '../core/session-context.ts'
+import { Sessions } from '../core/sessions.ts'
+import { parseRecord, putRecord, RECORD_LENGTH } from '../wire/channel-v1.ts'
+import { Flaw } from '../wire/flaw.ts'
+import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
+
+export interface BenchOptions {
+  readonly maps: readonly CopyMap[]
+  readonly ranges: readonly AddressRange[]
+  readonly poolPages: number
+  readonly framesMax: number
+  readonly sessionsMax: number
+  readonly timeoutMs: number
+  readonly keepAliveMs: number
+  readonly mtuBytes: number
+  readonly isWaiting: boolean
+  readonly epochTimeoutMs: number
+}
+
+const DEFAULTS = {
+  ranges: [],
+  poolPages: 4096,
+  framesMax: 64,
+  sessionsMax: 1024,
+  timeoutMs: 600_000,
+  keepAliveMs: 720_000,
+  mtuBytes: 1500,
+  isWaiting: true,
+  epochTimeoutMs: 3000
+}
+
+const START = 1_000_000
+
+/** A packet that sessions sent, taken out of the outbox. */
+export class SentPacket {
+  readonly bytes: Uint8Array
+  /** When it was sent. */
+  readonly at: number
+  /** Where its IP header sends it. */
+  readonly targetAddress: number
+
+  constructor(bytes: Uint8Array, at: number, targetAddress: number) {
+    this.bytes = bytes
+    this.at = at
+    this.targetAddress = targetAddress
+  }
+
+  /** Reads and verifies it. */
+  parse(segment: Segment): void {
+    const flaw = parseIpv4(this.bytes, 0, this.bytes.length, this.bytes.length, false, segment)
+    assert.equal(flaw, Flaw.None, 'a packet that was sent cannot be parsed')
+    assert.equal(verifyChecksum(segment), Flaw.None, 'a packet that was sent has a wrong checksum')
+    assert.equal(segment.toAddress, this.targetAddress, 'a frame goes elsewhere than its packet')
+  }
+}
+
+export class Bench {
+  now = START
+  readonly sessions: Sessions
+  readonly counters = new Counters()
+  readonly pool: SendPool
+  /** Packets in the order in which they were sent; whoever reads one takes it out. */
+  readonly sent: SentPacket[] = []
+  /** Why sessions ended, in order. */
+  readonly ended: Drop[] = []
+  /** Sessions whose routes intercept was told. */
+  readonly announced: Session[] = []
+  readonly #outbox: Outbox
+  readonly #segment = new Segment()
+  readonly #record = new Uint8Array(RECORD_LENGTH)
+
+  constructor(given: Partial<BenchOptions> & Pick<BenchOptions, 'maps'>) {
+    const options = { ...DEFAULTS, ...given }
+    const arena = options.framesMax * Outbox.headerStride
+    const memory = new Uint8Array(arena + options.poolPages * PIECE_MAX)
+    this.#outbox = new Outbox(memory, 0, options.framesMax)
+    this.pool = new SendPool(memory, arena, options.poolPages)
+    const context: SessionContext = {
+      pool: this.pool,
+      frames: new Frames(this.#outbox, this.pool, () => this.#flush()),
+      counters: this.counters,
+      epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
+      timeoutMs: options.timeoutMs,
+      keepAliveMs: options.keepAliveMs,
+      mtuBytes: options.mtuBytes,
+      announce: (session) => this.announced.push(session),
+      onEnd: (session, now) => {
+        this.ended.push(session.endReason)
+        this.sessions.ended(session, now)
+      }
+    }
+    const mapping = new Mapping(options.maps, options.ranges)
+    this.sessions = new Sessions(context, { sessionsMax: options.sessionsMax, mapping }, this.now)
+  }
+
+  get deadline(): number {
+    return this.sessions.deadline
+  }
+
+  /** A captured packet. */
+  source(bytes: Uint8Array): void {
+    const segment = this.#segment
+    let flaw = parseIpv4(bytes, 0, bytes.length, bytes.length, false, segment)
+    if (flaw === Flaw.None) flaw = verifyChecksum(segment)
+    if (flaw === Flaw.None) this.sessions.onSource(segment, this.now)
+    else this.counters.drop(flaw, 1, 0)
+    this.#flush()
+  }
+
+  /** A packet of the target that intercept captured: only its record arrives. */
+  target(bytes: Uint8Array): void {
+    putRecord(bytes, 0, this.#record, 0)
+    const flaw = parseRecord(this.#record, 0, this.#segment)
+    if (flaw === Flaw.None) this.sessions.onTarget(this.#segment, this.now)
+    else this.counters.drop(flaw, 1, 0)
+    this.#flush()
+  }
+
+  /** Moves the clock and does what is due. */
+  step(now: number): void {
+    this.now = Math.max(this.now, now)
+    this.sessions.onTimer(this.now)
+    this.#flush()
+  }
+
+  /** Ends everything; nothing may be left. */
+  close(): void {
+    this.sessions.shutdown(this.now)
+    this.#flush()
+    this.sent.length = 0
+    assert.equal(this.sessions.count, 0, 'sessions live on after the shutdown')
+    assert.equal(this.pool.usedCount, 0, 'the pool is not empty after the shutdown')
+    assert.equal(this.counters.get(Counter.pendingBytes), 0, 'octets are pending after the shutdown')
+    assert.equal(this.counters.unaccountedBytes(), 0, 'octets are in no place of the books after the shutdown')
+    assert.equal(this.counters.get(Counter.sessionsEnded), this.counters.get(Counter.sessionsStarted))
+  }
+
+  #flush(): void {
+    const box = this.#outbox
+    for (let frame = 0; frame < box.count; frame++) {
+      const headerAt = box.headerAt[frame] ?? 0
+      const payloadAt = box.payloadAt[frame] ?? 0
+      const header = box.memory.subarray(headerAt, headerAt + (box.headerLength[frame] ?? 0))
+      const payload = box.memory.subarray(payloadAt, payloadAt + (box.payloadLength[frame] ?? 0))
+      const bytes = new Uint8Array(header.length + payload.length)
+      bytes.set(header)
+      bytes.set(payload, header.length)
+      this.sent.push(new SentPacket(bytes, this.now, box.targetAddress[frame] ?? 0))
+    }
+    box.clear()
+  }
+}
