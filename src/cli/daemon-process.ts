@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { isInBackground, tellParent } from './background.ts'
 import type { ProcessOptions } from './command.ts'
+import { closeInspector } from './inspector.ts'
 import { LogFile } from './log.ts'
 import { seconds } from './values.ts'
 import { Control, type WorkerMessage } from './worker-protocol.ts'
@@ -42,6 +43,7 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
   const worker = new Worker(spec.workerUrl, { workerData: { ...spec.workerData, control } })
   const daemon = new Daemon(spec, logFile, worker, new Int32Array(control))
   await daemon.ready
+  closeInspector()
   try {
     if (options.pidFile !== undefined) writePidFile(options.pidFile)
     logFile.log('info', 'ready', { pid: process.pid })
@@ -151,8 +153,7 @@ class Daemon {
 
 /** Runs a program's main function, and prints what an operator can mend. */
 export async function runProgram(name: string, main: () => Promise<number>): Promise<void> {
-  // SIGUSR1 would open Node's inspector: a port on a production host.
-  process.on('SIGUSR1', () => {})
+  closeInspector()
   try {
     process.exitCode = await main()
   } catch (error) {

@@ -1,6 +1,6 @@
 /** The four hosts of a copy, the two programs as an operator starts them, and what is asked of them in the end. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -49,9 +49,11 @@ export class CopyLab {
 
   /** A redis-server on source and target. */
   async startRedisPair(port = PORT): Promise<{ readonly source: Redis; readonly target: Redis }> {
+    const folder = join(this.folder, `${port}`)
+    mkdirSync(folder)
     return {
-      source: await startRedis(this.hosts.source, port, this.folder),
-      target: await startRedis(this.hosts.target, port, this.folder)
+      source: await startRedis(this.hosts.source, port, folder),
+      target: await startRedis(this.hosts.target, port, folder)
     }
   }
 
