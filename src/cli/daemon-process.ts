@@ -2,13 +2,14 @@
  * The control plane of both programs: starts the worker, hands its words to the log, answers signals, writes
  * statistics, and ends in order.
  */
-import { rmSync, writeFileSync, writeSync } from 'node:fs'
+import { writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { isInBackground, tellParent } from './background.ts'
 import type { ProcessOptions } from './command.ts'
 import { closeInspector } from './inspector.ts'
 import { LogFile } from './log.ts'
+import { PidFile } from './pid-file.ts'
 import { seconds } from './values.ts'
 import { Control, type WorkerMessage } from './worker-protocol.ts'
 
@@ -39,29 +40,22 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
   const intervalMs = seconds('--statistics-interval', options.statisticsInterval, 0, 86_400)
   const logPath = options.log ?? (isInBackground() ? `${spec.name}.log` : undefined)
   const logFile = new LogFile(logPath, options.logFormat)
-  const control = new SharedArrayBuffer(Control.Length * 4)
-  const worker = new Worker(spec.workerUrl, { workerData: { ...spec.workerData, control } })
-  const daemon = new Daemon(spec, logFile, worker, new Int32Array(control))
-  await daemon.ready
-  closeInspector()
+  const pidFile = options.pidFile === undefined ? undefined : new PidFile(options.pidFile)
+  let daemon: Daemon | undefined
   try {
-    if (options.pidFile !== undefined) writePidFile(options.pidFile)
+    const control = new SharedArrayBuffer(Control.Length * 4)
+    const worker = new Worker(spec.workerUrl, { workerData: { ...spec.workerData, control } })
+    daemon = new Daemon(spec, logFile, worker, new Int32Array(control))
+    await daemon.ready
+    closeInspector()
+    pidFile?.write()
     logFile.log('info', 'ready', { pid: process.pid })
     tellParent('ready')
     daemon.startStatistics(intervalMs)
     return await daemon.ended
   } finally {
-    daemon.stop()
-    if (options.pidFile !== undefined) rmSync(options.pidFile, { force: true })
-  }
-}
-
-function writePidFile(path: string): void {
-  try {
-    writeFileSync(path, `${process.pid}\n`)
-  } catch (cause) {
-    const hint = 'Give a path in a directory that exists and may be written.'
-    throw new OperatorError('no-pid-file', `the pid file ${path} cannot be written`, hint, { cause })
+    daemon?.stop()
+    pidFile?.remove()
   }
 }
 
