@@ -1,8 +1,18 @@
 /** Requests larger than a packet, with offloads and without, and segments that are not what they should be. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { counter } from '../../lab/json-log.ts'
-import { openCopyLab, PORT, SOURCE, statisticsOf, stopAndReadBooks, untilCounter, untilSame } from './copy-lab.ts'
+import {
+  openCopyLab,
+  PORT,
+  SOURCE,
+  statisticsOf,
+  stopAndReadBooks,
+  until,
+  untilCounter,
+  untilSame
+} from './copy-lab.ts'
 
 /** Sets keys of these sizes, one after the other, on one connection; every value is another pattern. */
 const setValues = `
@@ -25,6 +35,8 @@ socket.on('data', (data) => {
   next()
 })
 `
+
+const rawSegment = fileURLToPath(new URL('./raw-segment.js', import.meta.url))
 
 for (const offloads of [false, true]) {
   test(`SETs of 1 B to 200 kB arrive byte for byte, offloads ${offloads ? 'on' : 'off'}`, async () => {
@@ -60,11 +72,24 @@ test('a segment with a wrong checksum is dropped by name, and its octets are in 
   await lab.startRedisPair()
   await lab.startIntercept()
   const tcpcopy = await lab.startTcpcopy()
-  await lab.hosts.client.mustRun(process.execPath, [new URL('./bad-segment.js', import.meta.url).pathname, SOURCE])
+  await lab.hosts.client.mustRun(process.execPath, [rawSegment, 'bad-checksum', SOURCE, 'PING\n'])
   await untilCounter(tcpcopy, 'dropped.badChecksum', (count) => count === 1)
   const statistics = await statisticsOf(tcpcopy)
   assert.equal(counter(statistics, 'dropped.badChecksum.bytes'), 5)
   assert.equal(counter(statistics, 'sessionsStarted'), 0)
   assert.equal(counter(statistics, 'capturedPayloadBytes'), 5)
   assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 5)
+})
+
+test('a segment that arrives in IP fragments is copied whole', async () => {
+  await using lab = await openCopyLab()
+  await lab.startRedisPair()
+  await lab.startIntercept()
+  const tcpcopy = await lab.startTcpcopy()
+  const command = `SET fragmented ${'x'.repeat(2000)}\r\n`
+  await lab.hosts.client.mustRun(process.execPath, [rawSegment, 'fragmented', SOURCE, command])
+  await until('the key is at the target', async () => (await lab.askTarget('STRLEN', 'fragmented')) === '2000')
+  const books = await stopAndReadBooks(tcpcopy)
+  assert.deepEqual([books.capturedPayloadBytes, books.deliveredBytes], [command.length, command.length])
+  assert.equal(books.sessionsJoined, 1)
 })
