@@ -1,5 +1,6 @@
 /** `--trace`: every packet of the chosen clients in packetdrill notation, with the session's state. */
 import { Drop, dropNames } from '../core/drop.ts'
+import { Outbox } from '../core/outbox.ts'
 import type { Session } from '../core/session.ts'
 import { stateNames } from '../core/session-context.ts'
 import type { CopierTrace } from '../daemon/copier.ts'
@@ -43,21 +44,26 @@ export class LineTrace implements CopierTrace {
     this.#control = control
   }
 
-  captured(segment: Segment, session: Session | undefined, drop: Drop): void {
+  captured(segment: Segment, session: Session | undefined): void {
     if (!this.#isWanted(segment.fromAddress, segment.fromPort)) return
-    this.#print('captured', segment.fromAddress, segment.fromPort, segment, session, reasonText(drop))
+    this.#print('captured', segment.fromAddress, segment.fromPort, segment, session, '')
   }
 
-  answered(segment: Segment, session: Session | undefined, drop: Drop): void {
+  answered(segment: Segment, session: Session | undefined): void {
     const address = session?.origin.capturedAddress ?? segment.toAddress
     const port = session?.origin.capturedPort ?? segment.toPort
-    if (this.#isWanted(address, port)) this.#print('answered', address, port, segment, session, reasonText(drop))
+    if (this.#isWanted(address, port)) this.#print('answered', address, port, segment, session, '')
+  }
+
+  refused(address: number, port: number, drop: Drop): void {
+    if (!this.#isWanted(address, port)) return
+    this.#line(`${performance.now().toFixed(3)} ${formatEndpoint(address, port)} dropped  (${dropNames[drop]})`)
   }
 
   sent(session: Session, headerAt: number, payloadLength: number, why: string): void {
     const { capturedAddress, capturedPort } = session.origin
     if (!this.#isWanted(capturedAddress, capturedPort)) return
-    const length = payloadLength + 60
+    const length = payloadLength + Outbox.headerStride
     parseIpv4(this.#memory, headerAt, length, length, true, this.#sent)
     this.#print('sent    ', capturedAddress, capturedPort, this.#sent, session, why)
   }
@@ -102,8 +108,4 @@ export class LineTrace implements CopierTrace {
     Atomics.add(this.#control, Control.TraceLines, 1)
     this.#say({ type: 'trace', line })
   }
-}
-
-function reasonText(drop: Drop): string {
-  return drop === Drop.None ? '' : `nothing sent: ${dropNames[drop]}`
 }

@@ -38,14 +38,12 @@ export const Drop = {
   /** From the target: no session has this client's address and port. */
   AnswerNoSession: 32,
   /** From the target: acknowledges what was never sent, or is outside the window. */
-  AnswerUnacceptable: 33,
-  /** From the target: not contiguous; it will be sent again. */
-  AnswerOutOfOrder: 34
+  AnswerUnacceptable: 33
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 35
+export const DROPS_END = 34
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

@@ -7,6 +7,7 @@ import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
 import { ACK, IPV4_HEADER, OptionKind, SYN, TCP, TCP_HEADER } from '../wire/segment.ts'
 import type { Seq } from '../wire/seq.ts'
 import type { Outbox } from './outbox.ts'
+import type { Ranges } from './ranges.ts'
 import { NONE, type SendPool } from './send-pool.ts'
 
 /** What all packets of one copied connection have in common. */
@@ -48,6 +49,7 @@ export class Frames {
 
   /**
    * Adds one packet to the outbox.
+   * @param sack what came beyond the acknowledgment number, if that is to be told
    * @param piece whose octets from `offset` on are the payload, or NONE
    * @param asCaptured the payload goes for the first time: with its captured IP id and DF
    * @returns where its header was written in the outbox's memory
@@ -60,6 +62,7 @@ export class Frames {
     window: number,
     tsVal: Seq,
     tsEcr: Seq,
+    sack: Ranges | undefined,
     piece: number,
     offset: number,
     length: number,
@@ -74,7 +77,8 @@ export class Frames {
     put32(memory, tcpAt + 4, sequence)
     put32(memory, tcpAt + 8, flags & ACK ? acknowledgment : 0)
     const end = flags & SYN ? synOptions(memory, tcpAt + TCP_HEADER, style) : tcpAt + TCP_HEADER
-    const headerEnd = style.hasTimestamps ? timestamps(memory, end, tsVal, tsEcr) : end
+    const timed = style.hasTimestamps ? timestamps(memory, end, tsVal, tsEcr) : end
+    const headerEnd = sack === undefined ? timed : sackBlocks(memory, timed, sack, style.hasTimestamps ? 3 : 4)
     const tcpHeader = headerEnd - tcpAt
     memory[tcpAt + 12] = (tcpHeader / 4) << 4
     memory[tcpAt + 13] = flags
@@ -148,4 +152,24 @@ function timestamps(memory: Uint8Array, at: number, tsVal: Seq, tsEcr: Seq): num
   put32(memory, at + 4, tsVal)
   put32(memory, at + 8, tsEcr)
   return at + TIMESTAMPS_LENGTH
+}
+
+/** RFC 2018 §3 and §4: the block that the last segment fell into first, then the others as far as there is room. */
+function sackBlocks(memory: Uint8Array, at: number, sack: Ranges, most: number): number {
+  const count = Math.min(sack.count, most)
+  put32(memory, at, (OptionKind.Nop << 24) | (OptionKind.Nop << 16) | (OptionKind.Sack << 8) | (2 + 8 * count))
+  const first = sack.latest
+  let to = putBlock(memory, at + 4, sack, first)
+  for (let index = 0, written = 1; written < count; index++) {
+    if (index === first) continue
+    to = putBlock(memory, to, sack, index)
+    written++
+  }
+  return to
+}
+
+function putBlock(memory: Uint8Array, at: number, sack: Ranges, index: number): number {
+  put32(memory, at, sack.left(index))
+  put32(memory, at + 4, sack.right(index))
+  return at + 8
 }

@@ -3,7 +3,7 @@
  * everything that was lost once more.
  */
 import { ACK, FIN, PSH } from '../wire/segment.ts'
-import { add, distance, isBefore, type Seq, seq } from '../wire/seq.ts'
+import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
 import type { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
 import { type Epochs, Gate } from './epochs.ts'
@@ -66,22 +66,35 @@ export class Output {
       return
     }
     this.#transmission.timedOut(now)
-    if (this.#transmission.room() <= 0 && isBefore(this.#transmission.sndUna, this.#stream.end)) this.retransmitFirst()
+    if (this.#transmission.room() <= 0 && isBefore(this.#transmission.sndUna, this.#stream.end))
+      this.#sendAgain(this.#transmission.sndUna)
   }
 
-  /** Sends the first segment that is not acknowledged, whatever the window says: it was inside it once. */
-  retransmitFirst(): void {
-    const { sndUna, sndMax, segmentMax } = this.#transmission
-    this.#transmission.roundTrip.cancel()
-    if (!isBefore(sndUna, this.#stream.end)) {
-      if (this.isFinSent) this.#packets.control(FIN | ACK, sndUna, 'FIN again')
-      return
+  /** Sends what an acknowledgment has shown to be lost, two segments at most: so many left the network for it. */
+  retransmitLost(): void {
+    const transmission = this.#transmission
+    for (let count = 0; count < 2; count++) {
+      const from = transmission.nextLost()
+      if (from === transmission.sndMax) return
+      transmission.repaired(this.#sendAgain(from))
     }
-    const piece = this.#stream.head
-    const offset = distance(sndUna, this.#context.pool.seq(piece))
-    const length = Math.min(this.#context.pool.length(piece) - offset, segmentMax, distance(sndMax, sndUna))
-    this.#context.counters.add(Counter.retransmissions, 1)
-    this.#packets.payload(this.#pieceFlags(piece, offset, length), sndUna, piece, offset, length, 'again')
+  }
+
+  /** Sends one segment from `from` on again, whatever the window says: it was inside it once. @returns its end */
+  #sendAgain(from: Seq): Seq {
+    const { sndMax, segmentMax } = this.#transmission
+    const { pool, counters } = this.#context
+    if (!isBefore(from, this.#stream.end)) {
+      if (this.isFinSent) this.#packets.control(FIN | ACK, from, 'FIN again')
+      return sndMax
+    }
+    let piece = this.#stream.head
+    while (!isAfter(pool.end(piece), from)) piece = pool.next(piece)
+    const offset = distance(from, pool.seq(piece))
+    const length = Math.min(pool.length(piece) - offset, segmentMax, distance(sndMax, from))
+    counters.add(Counter.retransmissions, 1)
+    this.#packets.payload(this.#pieceFlags(piece, offset, length), from, piece, offset, length, 'again')
+    return add(from, length)
   }
 
   /** @returns true if a segment with payload was sent and another may follow */
@@ -93,6 +106,10 @@ export class Output {
     const offset = distance(transmission.sndNxt, pool.seq(piece))
     const isFirstTime = transmission.sndNxt === transmission.sndMax
     if (isFirstTime && !pool.isFromSyn(piece) && !this.mayGo(pool.ack(piece), true, now)) return false
+    if (!isFirstTime && transmission.isSacked(transmission.sndNxt, pool.end(piece))) {
+      transmission.skip(pool.end(piece), piece)
+      return true
+    }
     const wanted = Math.min(pool.length(piece) - offset, transmission.segmentMax)
     const room = transmission.room()
     // A part of a segment goes only when nothing is in flight that would open the window (RFC 9293 §3.8.6.2.1).

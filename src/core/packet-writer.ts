@@ -57,7 +57,10 @@ export class PacketWriter {
     const tsEcr = flags & ACK ? tsRecent : seq(0)
     const isFirst = why === ''
     const style: PacketStyle = this.#session
-    const at = frames.write(style, flags, sequence, rcvNxt, window, this.#tsVal, tsEcr, piece, offset, length, isFirst)
+    const { held } = this.#response
+    const sack = piece === NONE && style.isSackPermitted && held !== undefined && held.count > 0 ? held : undefined
+    const tsVal = this.#tsVal
+    const at = frames.write(style, flags, sequence, rcvNxt, window, tsVal, tsEcr, sack, piece, offset, length, isFirst)
     if (flags & ACK) this.#response.acknowledged()
     if (trace !== undefined) trace.sent(this.#session, at, length, why)
   }

@@ -5,12 +5,15 @@
 import { ACK, FIN, PSH, type Segment } from '../wire/segment.ts'
 import { add, distance, isAfter, type Seq, seq } from '../wire/seq.ts'
 import type { ResponseState } from './epochs.ts'
+import { Ranges } from './ranges.ts'
 
 /** How long an acknowledgment waits for a request to ride on (RFC 9293 §3.8.6.3 allows 500 ms). */
 const ACK_DELAY_MS = 40
 /** Below this the captured window is not worth repeating: an answer may be larger. */
 const WINDOW_ENOUGH = 32 * 1024
 const WINDOW_OWN = 65535
+/** The largest window there is (RFC 7323 §2.3). */
+const HELD_REACH = 1 << 30
 
 export class ResponseStream implements ResponseState {
   /** The next octet expected. */
@@ -25,6 +28,12 @@ export class ResponseStream implements ResponseState {
   tsRecent: Seq = seq(0)
   /** Largest window captured from the client, in octets. */
   #largestWindow = 0
+  /** What came beyond `rcvNxt`; made when first needed. */
+  held: Ranges | undefined
+  /** The segment that was held last had PSH. */
+  #isHeldPushed = false
+  #hasHeldFin = false
+  #heldFin: Seq = seq(0)
   /** Right edge of the window advertised so far. */
   #rightEdge: Seq = seq(0)
   #unacknowledgedBytes = 0
@@ -40,6 +49,21 @@ export class ResponseStream implements ResponseState {
     if (windowBytes > this.#largestWindow) this.#largestWindow = windowBytes
   }
 
+  /** Remembers that a segment came beyond a gap, so that only the gap has to be sent again. */
+  hold(segment: Segment): void {
+    if (distance(segment.seq, this.rcvNxt) > HELD_REACH) return
+    const end = add(segment.seq, segment.payloadLength)
+    if (segment.payloadLength > 0) {
+      this.held ??= new Ranges()
+      this.held.add(segment.seq, end)
+      this.#isHeldPushed = (segment.flags & PSH) !== 0
+    }
+    if (segment.flags & FIN) {
+      this.#hasHeldFin = true
+      this.#heldFin = end
+    }
+  }
+
   /**
    * Takes an acceptable segment that begins at or before `rcvNxt`.
    * @param mss octets after which two segments' worth are acknowledged at once (RFC 5681 §4.2)
@@ -52,17 +76,35 @@ export class ResponseStream implements ResponseState {
       this.tsRecent = segment.tsVal
     }
     if (fresh <= 0 || this.isClosed) return false
-    this.rcvNxt = add(this.rcvNxt, fresh)
-    this.receivedBytes += fresh
-    this.#unacknowledgedBytes += fresh
+    this.#advance(fresh)
     if (segment.payloadLength > 0) {
       this.isPushed = (segment.flags & PSH) !== 0
       this.lastAt = now
     }
     if (segment.flags & FIN) this.isClosed = true
+    else this.#closeGap()
     if (this.isClosed || this.#unacknowledgedBytes >= 2 * mss) this.ackAt = now
     else this.ackAt = Math.min(this.ackAt, now + ACK_DELAY_MS)
     return true
+  }
+
+  #advance(octets: number): void {
+    this.rcvNxt = add(this.rcvNxt, octets)
+    this.receivedBytes += octets
+    this.#unacknowledgedBytes += octets
+  }
+
+  /** What was held beyond a gap that has closed counts now. */
+  #closeGap(): void {
+    const { held } = this
+    if (held !== undefined && held.count > 0) {
+      this.#advance(distance(held.endOf(this.rcvNxt), this.rcvNxt))
+      held.dropBefore(this.rcvNxt)
+      if (held.count === 0) this.isPushed = this.#isHeldPushed
+    }
+    if (!this.#hasHeldFin || this.#heldFin !== this.rcvNxt) return
+    this.#advance(1)
+    this.isClosed = true
   }
 
   /** Every packet with ACK acknowledges all. */

@@ -12,13 +12,14 @@ export class RoundTrip {
   smoothedMs = 0
   #variationMs = 0
   #rtoMs = RTO_INITIAL_MS
-  #backoff = 0
+  /** Time-outs in a row. */
+  backoff = 0
   #timedEnd: Seq = seq(0)
   #timedSince = Number.NaN
 
   /** With the back-off of repeated time-outs (§5.5). */
   get rtoMs(): number {
-    return Math.min(this.#rtoMs * 2 ** this.#backoff, RTO_MAX_MS)
+    return Math.min(this.#rtoMs * 2 ** this.backoff, RTO_MAX_MS)
   }
 
   /** Times the segment that ends at `end`, unless one is being timed. */
@@ -35,14 +36,14 @@ export class RoundTrip {
 
   /** An acknowledgment of new octets up to `una`. */
   acknowledged(una: Seq, now: number): void {
-    this.#backoff = 0
+    this.backoff = 0
     if (Number.isNaN(this.#timedSince) || isBefore(una, this.#timedEnd)) return
     this.#measure(now - this.#timedSince)
     this.#timedSince = Number.NaN
   }
 
   timedOut(): void {
-    this.#backoff += 1
+    this.backoff += 1
     this.cancel()
   }
 

@@ -80,7 +80,9 @@ test('only a SYN-ACK of this very incarnation opens the session', () => {
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
     +1     target  S.  500:500(0) ack 99
+    +0     sent    R   99:99(0)
     +1     target  S.  500:500(0) ack 101
+    +0     sent    R   101:101(0)
     +1     target  S   500:500(0)
     +1     target  R.  0:0(0) ack 99
     +1     target  R   0:0(0)
@@ -180,4 +182,16 @@ test('what is not mapped, and a table that is full, are named', () => {
   `,
     { sessionsMax: 1 }
   )
+})
+
+test('a target that still holds an older connection of the port is freed of it (RFC 9293 §3.10.7.3)', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1460,ts 100 0>
+    +0     sent    S   99:99(0)
+    +1     target  .   7000:7000(0) ack 5000 <ts 7 8>
+    +0     sent    R   5000:5000(0)
+    +999   sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100
+    +0     sent    .   100:100(0) ack 501
+  `)
 })

@@ -334,3 +334,63 @@ test('a full pool drops new octets by name and keeps the books', () => {
     { poolPages: 1 }
   )
 })
+
+test('of what was sent only what the target lacks goes again, by its SACK blocks (RFC 6675)', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:5940(5840) ack 301 win 64240
+    +0     sent    .   100:1560(1460)
+    +0     sent    .   1560:3020(1460)
+    +0     sent    .   3020:4480(1460)
+    +0     sent    P.  4480:5940(1460)
+    +9     target  .   501:501(0) ack 100 win 65535 <sack 1560:3020>
+    +1     target  .   501:501(0) ack 100 win 65535 <sack 1560:3020 4480:5940>
+    +0     nothing
+    +1     target  .   501:501(0) ack 100 win 65535 <sack 1560:3020 4480:5940>
+    +0     sent    .   100:1560(1460)
+    +0     sent    .   3020:4480(1460)
+    +9     target  .   501:501(0) ack 5940 win 65535
+    +0     counter retransmissions 2
+    +0     counter pendingBytes 0
+    +250   nothing
+  `)
+})
+
+test('after a time-out too, what the target has is not sent again', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:4480(4380) ack 301 win 64240
+    +0     sent    .   100:1560(1460)
+    +0     sent    .   1560:3020(1460)
+    +0     sent    P.  3020:4480(1460)
+    +9     target  .   501:501(0) ack 100 win 65535 <sack 1560:3020>
+    +191   sent    .   100:1560(1460)
+    +9     target  .   501:501(0) ack 3020 win 65535 <>
+    +0     sent    P.  3020:4480(1460)
+    +9     target  .   501:501(0) ack 4480 win 65535
+    +0     counter retransmissions 2
+    +250   nothing
+  `)
+})
+
+test('what the target sends beyond a gap is told in SACK blocks, the latest first (RFC 2018)', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK>
+    +0     sent    .   100:100(0) ack 501
+    +1     target  P.  601:701(100) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 501 <nop,nop,sack 601:701>
+    +1     target  P.  801:901(100) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 501 <nop,nop,sack 801:901 601:701>
+    +1     target  P.  501:601(100) ack 100 win 65535
+    +1     target  P.  701:801(100) ack 100 win 65535
+    +38    sent    .   100:100(0) ack 901 <>
+  `)
+})

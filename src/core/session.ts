@@ -35,8 +35,8 @@ export class Session implements PacketStyle {
   readonly trafficClass: number
   readonly mss: number
   readonly windowScale: number
-  readonly isSackPermitted: boolean
   /** In the SYN: offered; after the SYN-ACK: in force. */
+  isSackPermitted: boolean
   hasTimestamps: boolean
   readonly origin: Origin
   /** Slot in the table of sessions; also the timer wheel's entry. */
@@ -47,6 +47,8 @@ export class Session implements PacketStyle {
   deadline = NEVER
   /** What the timer wheel has; never later than `deadline`. */
   armedAt = NEVER
+  /** It has taken packets and waits to be stepped. */
+  isReady = false
   /** A later connection of the same client address and port, which begins when this one has ended. */
   successor: Session | undefined
   /** Why it ended; None: both sides had closed, or the client reset it. */
@@ -105,7 +107,7 @@ export class Session implements PacketStyle {
     this.#plan()
   }
 
-  /** A captured segment of this client connection, other than the SYN that began it. */
+  /** Takes a captured segment of this client connection, other than the SYN that began it; `step` acts on it. */
   onSource(segment: Segment, now: number): Drop {
     if (segment.flags & SYN) return this.#onSynAgain(segment)
     if (segment.flags & RST) return this.#onClientReset(segment, now)
@@ -123,11 +125,10 @@ export class Session implements PacketStyle {
       if (this.#isIdle()) this.#progressAt = now
       result = Drop.None
     }
-    this.#step(now)
     return result
   }
 
-  /** A header that intercept returned. */
+  /** Takes a header that intercept returned; `step` acts on it. */
   onTarget(segment: Segment, now: number): Drop {
     if (this.state === State.SynSent) return this.#onAnswerToSyn(segment, now)
     if (this.state !== State.Established) return Drop.AnswerUnacceptable
@@ -143,8 +144,7 @@ export class Session implements PacketStyle {
       return Drop.AnswerUnacceptable
     }
     const drop = this.#receive(segment, now)
-    if (result === Acknowledged.Loss) this.#output.retransmitFirst()
-    this.#step(now)
+    if (result === Acknowledged.Loss) this.#output.retransmitLost()
     return drop
   }
 
@@ -160,7 +160,7 @@ export class Session implements PacketStyle {
     }
     if (this.state === State.SynSent && now >= this.transmission.rtoAt) this.#sendSyn(now)
     else if (this.state === State.Established && now >= this.transmission.rtoAt) this.#output.timedOut(now)
-    this.#step(now)
+    this.step(now)
   }
 
   /** Ends the session at once: the target's side is reset, what was not delivered is dropped for `reason`. */
@@ -180,7 +180,7 @@ export class Session implements PacketStyle {
       this.#resetSeq = this.stream.end
       this.#resetAck = this.#output.finAck
     }
-    this.#step(now)
+    this.step(now)
   }
 
   /** Octets in a SYN (RFC 7413) go once the target has answered ours. */
@@ -220,13 +220,17 @@ export class Session implements PacketStyle {
     this.#resetAck = segment.flags & ACK ? segment.ack : seq(0)
     if ((segment.flags & ACK) === 0) this.#resetAck = this.#output.finAck
     this.#progressAt = now
-    this.#step(now)
     return Drop.None
   }
 
   /** RFC 9293 §3.10.7.3: only a SYN-ACK of this very incarnation opens the session. */
   #onAnswerToSyn(segment: Segment, now: number): Drop {
-    if ((segment.flags & ACK) === 0 || segment.ack !== add(this.iss, 1)) return Drop.AnswerUnacceptable
+    if ((segment.flags & ACK) === 0) return Drop.AnswerUnacceptable
+    if (segment.ack !== add(this.iss, 1)) {
+      // The target holds an older connection of this port: its challenge asks whether that may go (RFC 5961 §4).
+      if ((segment.flags & RST) === 0) this.#packets.control(RST, segment.ack, 'reset of an older connection')
+      return Drop.AnswerUnacceptable
+    }
     if (segment.flags & RST) {
       this.#context.counters.add(Counter.sessionsReset, 1)
       this.#end(Drop.TargetRefused, now)
@@ -234,6 +238,7 @@ export class Session implements PacketStyle {
     }
     if ((segment.flags & SYN) === 0) return Drop.AnswerUnacceptable
     this.hasTimestamps = this.hasTimestamps && segment.hasTimestamps
+    this.isSackPermitted = this.isSackPermitted && segment.sackPermitted
     const isScaled = this.windowScale >= 0 && segment.windowScale >= 0
     this.#packets.open(isScaled)
     const targetShift = isScaled ? segment.windowScale : 0
@@ -245,7 +250,6 @@ export class Session implements PacketStyle {
     this.#progressAt = now
     this.#context.counters.add(Counter.synAcks, 1)
     this.#output.acknowledge('handshake')
-    this.#step(now)
     return Drop.None
   }
 
@@ -272,8 +276,9 @@ export class Session implements PacketStyle {
   #receive(segment: Segment, now: number): Drop {
     const length = segment.payloadLength + (segment.flags & FIN ? 1 : 0)
     if (isAfter(segment.seq, this.response.rcvNxt)) {
-      if (length > 0) this.response.ackAt = now // a duplicate acknowledgment asks for what is missing
-      return length > 0 ? Drop.AnswerOutOfOrder : Drop.None
+      this.response.hold(segment)
+      if (length > 0) this.#output.acknowledge('duplicate, asks for what is missing')
+      return Drop.None
     }
     if (this.response.take(segment, this.transmission.segmentMax, now)) this.#progressAt = now
     // Octets seen before, and probes (RFC 9293 §3.8.4), are answered at once.
@@ -281,8 +286,9 @@ export class Session implements PacketStyle {
     return Drop.None
   }
 
-  /** Sends what may be sent, and works out when to look again. */
-  #step(now: number): void {
+  /** Sends what may be sent, and works out when to look again. To be called after packets were taken. */
+  step(now: number): void {
+    if (isEnded(this.state)) return
     if (this.state === State.Established) {
       this.#output.sendDue(now)
       if (this.#sendReset(now) || this.#closeWhenDone(now)) return

@@ -29,8 +29,10 @@ export interface SessionsOptions {
 
 /** Sees what is captured and answered, for `--trace`. */
 export interface PacketTrace {
-  captured(segment: Segment, session: Session | undefined, drop: Drop): void
-  answered(segment: Segment, session: Session | undefined, drop: Drop): void
+  captured(segment: Segment, session: Session | undefined): void
+  answered(segment: Segment, session: Session | undefined): void
+  /** What came last of this client, or for it, goes no further. Both as captured. */
+  refused(address: number, port: number, drop: Drop): void
 }
 
 export class Sessions {
@@ -48,6 +50,8 @@ export class Sessions {
   readonly #broken: Tombstones
   #tombstoneSerial = 0
   readonly #wheel: TimerWheel
+  /** Sessions that took packets in this batch. */
+  readonly #ready: Session[] = []
   #now = 0
   readonly #fire: (entry: number) => void
   readonly #bury: (a: number, b: number, ports: number, marker: number) => void
@@ -82,40 +86,60 @@ export class Sessions {
     return this.#wheel.next()
   }
 
-  /** A checked segment that a client sent to a source. */
+  /** Takes a checked segment that a client sent to a source; `settle` acts on it. */
   onSource(segment: Segment, now: number): Drop {
     const { counters } = this.#context
     counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
     const found = this.#bySource.get(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort)
     const session = found >= 0 && found % 2 === 0 ? this.#slots[found / 2] : undefined
+    if (this.#trace !== undefined) this.#trace.captured(segment, session)
     let drop: Drop
     if (session !== undefined && !isNewConnection(session, segment)) {
       drop = session.onSource(segment, now)
-      this.#schedule(session)
+      this.#markReady(session)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
     } else {
       drop = this.#begin(segment, session, found >= 0, now)
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
     }
-    if (this.#trace !== undefined) this.#trace.captured(segment, session, drop)
+    if (drop !== Drop.None && this.#trace !== undefined)
+      this.#trace.refused(segment.fromAddress, segment.fromPort, drop)
     return drop
   }
 
-  /** A header that the target sent to a copied client. */
+  /** Takes a header that the target sent to a copied client; `settle` acts on it. */
   onTarget(segment: Segment, now: number): Drop {
     const slot = this.#byTarget.get(segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
     const session = slot >= 0 ? this.#slots[slot] : undefined
+    if (this.#trace !== undefined) this.#trace.answered(segment, session)
     let drop: Drop = Drop.AnswerNoSession
     if (session !== undefined) {
       const wasOpening = session.state === State.SynSent
       drop = session.onTarget(segment, now)
       const map = session.origin.mapIndex
       if (wasOpening && drop === Drop.None) this.synAcksByMap[map] = (this.synAcksByMap[map] ?? 0) + 1
+      this.#markReady(session)
+    }
+    if (drop === Drop.None) return drop
+    this.#context.counters.drop(drop, 1, 0)
+    if (this.#trace !== undefined) {
+      const address = session?.origin.capturedAddress ?? segment.toAddress
+      this.#trace.refused(address, session?.origin.capturedPort ?? segment.toPort, drop)
+    }
+    return drop
+  }
+
+  /** Steps the sessions that took packets: once a batch, however many they took. */
+  settle(now: number): void {
+    // A session that starts another's successor adds to the list.
+    for (let index = 0; index < this.#ready.length; index++) {
+      const session = this.#ready[index]
+      if (session === undefined) continue
+      session.isReady = false
+      session.step(now)
       this.#schedule(session)
     }
-    if (drop !== Drop.None) this.#context.counters.drop(drop, 1, 0)
-    if (this.#trace !== undefined) this.#trace.answered(segment, session, drop)
-    return drop
+    this.#ready.length = 0
   }
 
   onTimer(now: number): void {
@@ -241,6 +265,12 @@ export class Sessions {
     session.armedAt = Number.POSITIVE_INFINITY
     if (session.deadline <= this.#now) session.onTimer(this.#now)
     this.#schedule(session)
+  }
+
+  #markReady(session: Session): void {
+    if (session.isReady || session.state === State.Closed) return
+    session.isReady = true
+    this.#ready.push(session)
   }
 
   /** A deadline that moved later is found out when the wheel fires; one that moved earlier is armed anew. */

@@ -2,10 +2,12 @@
  * The sending half of a copied connection: what of the client's stream has been sent and acknowledged, how much may
  * be sent now, and when it has to be sent again (RFC 9293 §3.8, RFC 5681, RFC 6298).
  */
+import { int32At } from '../wire/bytes.ts'
 import { ACK, FIN, type Segment } from '../wire/segment.ts'
-import { add, distance, isAfter, isBefore, later, type Seq } from '../wire/seq.ts'
+import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../wire/seq.ts'
 import type { ClientStream } from './client-stream.ts'
 import { Congestion } from './congestion.ts'
+import { Ranges } from './ranges.ts'
 import { RoundTrip } from './round-trip.ts'
 import { NONE, type SendPool } from './send-pool.ts'
 
@@ -50,6 +52,10 @@ export class Transmission {
   /** Until this is acknowledged the loss at hand is not over (RFC 6582). */
   #recover: Seq
   #isRecovering = false
+  /** What the target says it has beyond `sndUna` (RFC 2018); made when first needed. */
+  #sacked: Ranges | undefined
+  /** In recovery: what is lost before here was sent again. */
+  #repairedTo: Seq
 
   /** @param iss the initial sequence number: the client's */
   constructor(iss: Seq) {
@@ -59,6 +65,7 @@ export class Transmission {
     this.#wl1 = iss
     this.#wl2 = iss
     this.#recover = iss
+    this.#repairedTo = iss
   }
 
   /** Octets sent and not acknowledged, SYN and FIN counted. */
@@ -121,14 +128,64 @@ export class Transmission {
       window === this.sndWnd &&
       this.sndMax !== this.sndUna
     this.#moveWindow(segment, window)
+    if (segment.sackCount > 0) this.#takeSack(segment)
     if (isAfter(segment.ack, this.sndUna)) return this.#advance(segment.ack, stream, pool, now)
     if (!isDuplicate) return Acknowledged.Nothing
     this.#duplicates += 1
-    if (this.#duplicates !== DUPLICATES_FOR_LOSS || this.#isRecovering) return Acknowledged.Nothing
+    if (this.#isRecovering) return this.#sacked === undefined ? Acknowledged.Nothing : Acknowledged.Loss
+    const isLost = this.#duplicates >= DUPLICATES_FOR_LOSS || this.#sackedBytes() > 2 * this.segmentMax
+    if (!isLost) return Acknowledged.Nothing
     this.#isRecovering = true
     this.#recover = this.sndMax
+    this.#repairedTo = this.sndUna
     this.#congestion.lost(this.flightBytes)
     return Acknowledged.Loss
+  }
+
+  /** The first octet that is lost and was not sent again in this recovery; `sndMax` if there is none (RFC 6675). */
+  nextLost(): Seq {
+    if (!this.#isRecovering) return this.sndMax
+    const from = later(this.sndUna, this.#repairedTo)
+    const sacked = this.#sacked
+    if (sacked === undefined || sacked.count === 0) return from === this.sndUna ? from : this.sndMax
+    const lost = sacked.endOf(from)
+    return isBefore(lost, sacked.left(sacked.count - 1)) ? lost : this.sndMax
+  }
+
+  /** Octets up to `end` were sent again. */
+  repaired(end: Seq): void {
+    this.#repairedTo = later(this.#repairedTo, end)
+    this.roundTrip.cancel()
+  }
+
+  /** True if the target has all of [from, end). */
+  isSacked(from: Seq, end: Seq): boolean {
+    return this.#sacked !== undefined && !isBefore(this.#sacked.endOf(from), end)
+  }
+
+  /** Octets [sndNxt, end) need not be sent again: the target has them. */
+  skip(end: Seq, piece: number): void {
+    this.sndNxt = end
+    this.#lastSent = piece
+  }
+
+  #takeSack(segment: Segment): void {
+    for (let block = 0; block < segment.sackCount; block++) {
+      const left = seq(int32At(segment.sackEdges, block * 2))
+      const right = seq(int32At(segment.sackEdges, block * 2 + 1))
+      // Blocks below `sndUna` tell of duplicates (RFC 2883), others of octets that were never sent.
+      if (isBefore(left, this.sndUna) || isAfter(right, this.sndMax)) continue
+      this.#sacked ??= new Ranges()
+      this.#sacked.add(left, right)
+    }
+  }
+
+  #sackedBytes(): number {
+    let total = 0
+    const sacked = this.#sacked
+    if (sacked === undefined) return total
+    for (let index = 0; index < sacked.count; index++) total += distance(sacked.right(index), sacked.left(index))
+    return total
   }
 
   /** RFC 9293 §3.10.7.4: only a segment that is not older than the last one moves the window. */
@@ -145,6 +202,7 @@ export class Transmission {
     this.sndUna = una
     this.sndNxt = later(this.sndNxt, una)
     if (this.#lastSent !== NONE && !isAfter(pool.end(this.#lastSent), una)) this.#lastSent = NONE
+    this.#sacked?.dropBefore(una)
     stream.release(isBefore(una, stream.end) ? una : stream.end)
     this.roundTrip.acknowledged(una, now)
     this.#duplicates = 0
@@ -158,6 +216,8 @@ export class Transmission {
   timedOut(now: number): void {
     this.#congestion.timedOut(this.flightBytes)
     this.roundTrip.timedOut()
+    // A target that lets octets be missing again and again has given up what it had said it has (RFC 2018 §8).
+    if (this.roundTrip.backoff > 1) this.#sacked?.clear()
     this.sndNxt = this.sndUna
     this.#lastSent = NONE
     this.#isRecovering = false

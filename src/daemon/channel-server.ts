@@ -99,7 +99,7 @@ export class ChannelServer {
       const peer = this.#pending[index]
       if (peer === undefined || !this.#peers.has(peer.id)) continue
       peer.messageAt = -1
-      if (!peer.backlog.flush(peer.stream)) this.#close(peer, peer.stream.failure)
+      if (!peer.backlog.flush(peer.stream)) this.#close(peer, peer.stream.failure || 'it closed the connection')
       else if (peer.backlog.length > 0) this.#pending[waiting++] = peer
     }
     this.#pending.length = waiting
@@ -127,7 +127,7 @@ export class ChannelServer {
     for (;;) {
       const octets = peer.stream.read()
       if (octets < 0) {
-        this.#close(peer, peer.stream.failure)
+        this.#close(peer, peer.stream.failure || 'it closed the connection')
         return
       }
       if (octets === 0) break

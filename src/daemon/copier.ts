@@ -19,6 +19,8 @@ import { ChannelClient, type InterceptAddress } from './channel-client.ts'
 
 /** Packets taken in one turn: enough to share the cost of a turn, few enough to keep answers prompt. */
 const BATCH = 256
+/** Packets taken at most before sessions are stepped, so that a flood cannot stop them. */
+const CAPTURE_FIRST = 4096
 const FRAMES_MAX = 1024
 const HOUSEKEEPING_MS = 1000
 const REPORT_MS = 60_000
@@ -116,9 +118,16 @@ export class Copier {
     const deadline = Math.min(this.sessions.deadline, this.#channel.deadline, this.#housekeepingAt)
     waiter.wait(Math.max(0, deadline - clock.now()))
     this.#now = clock.now()
-    const packets = capture.receive(this.#takePacket, BATCH)
-    if (packets > 0) this.#counters.add(Counter.capturedPackets, packets)
+    let packets = capture.receive(this.#takePacket, BATCH)
+    let taken = packets
+    // What waits in the ring may be lost, what waits in a session may not: a full batch is followed by another.
+    while (packets === BATCH && taken < CAPTURE_FIRST) {
+      packets = capture.receive(this.#takePacket, BATCH)
+      taken += packets
+    }
+    if (taken > 0) this.#counters.add(Counter.capturedPackets, taken)
     this.#channel.receive(this.#takeRecord, this.#now)
+    this.sessions.settle(this.#now)
     this.sessions.onTimer(this.#now)
     this.#channel.onTimer(this.#now)
     this.#flush()

@@ -116,6 +116,7 @@ export class Bench {
     if (flaw === Flaw.None) flaw = verifyChecksum(segment)
     if (flaw === Flaw.None) this.sessions.onSource(segment, this.now)
     else this.counters.drop(flaw, 1, 0)
+    this.sessions.settle(this.now)
     this.#flush()
   }
 
@@ -125,6 +126,7 @@ export class Bench {
     const flaw = parseRecord(this.#record, 0, this.#segment)
     if (flaw === Flaw.None) this.sessions.onTarget(this.#segment, this.now)
     else this.counters.drop(flaw, 1, 0)
+    this.sessions.settle(this.now)
     this.#flush()
   }
 
