@@ -98,6 +98,18 @@ export class Session implements PacketStyle {
     return this.stream.hasFin || this.#hasReset
   }
 
+  /** Why octets that were captured are not sent yet, for `--trace`; empty if none wait. */
+  get waitsFor(): string {
+    if (this.state === State.Waiting) return 'the end of the connection before it with the same address and port'
+    const { sndNxt, sndMax, sndWnd } = this.transmission
+    if (!isBefore(sndNxt, this.stream.end)) return this.stream.hasHole ? 'octets that were not captured' : ''
+    if (this.state === State.SynSent) return "the target's SYN-ACK"
+    if (sndNxt === sndMax && this.#output.gateAt !== NEVER) return "the target's answer to the request before"
+    return this.transmission.flightBytes + this.transmission.segmentMax > sndWnd
+      ? "the target's window"
+      : 'acknowledgments: the congestion window is full'
+  }
+
   /** Sends the SYN. */
   start(now: number): void {
     this.state = State.SynSent

@@ -138,6 +138,8 @@ export class Sessions {
       session.isReady = false
       session.step(now)
       this.#schedule(session)
+      const trace = this.#context.trace
+      if (trace !== undefined && session.waitsFor !== '') trace.waits(session, session.waitsFor)
     }
     this.#ready.length = 0
   }
