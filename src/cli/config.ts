@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import type { Command, Option } from 'commander'
-import { parse } from 'smol-toml'
+import { parse, TomlError } from 'smol-toml'
 import { OperatorError } from '../errors.ts'
 
 /** Collects an option that may be given several times. */
@@ -41,9 +41,16 @@ function readToml(path: string): Record<string, unknown> {
   try {
     return parse(text)
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new OperatorError('bad-config', `${path} is not TOML: ${reason}`, 'See docs/configuration.md for an example.')
+    const message = `${path} is not TOML: ${reasonOf(cause)}`
+    throw new OperatorError('bad-config', message, 'See docs/configuration.md for an example.', { cause })
   }
+}
+
+/** In one line; the parser's own words go on with a picture of the place. */
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof TomlError)) return String(cause)
+  const [words = ''] = cause.message.replace(/^Invalid TOML document: /, '').split('\n')
+  return `line ${cause.line}, column ${cause.column}: ${words}`
 }
 
 function convert(path: string, name: string, option: Option, value: unknown): unknown {

@@ -2,12 +2,14 @@
  * The control plane of both programs: starts the worker, hands its words to the log, answers signals, writes
  * statistics, and ends in order.
  */
-import { rmSync, writeFileSync, writeSync } from 'node:fs'
+import { writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { isInBackground, tellParent } from './background.ts'
 import type { ProcessOptions } from './command.ts'
+import { closeInspector } from './inspector.ts'
 import { LogFile } from './log.ts'
+import { PidFile } from './pid-file.ts'
 import { seconds } from './values.ts'
 import { Control, type WorkerMessage } from './worker-protocol.ts'
 
@@ -21,6 +23,8 @@ export interface DaemonSpec {
   readonly report: () => Record<string, number>
   /** The same in one line, for people. */
   readonly summary: (report: Record<string, number>) => string
+  /** To be said once, when the program is ready. */
+  readonly warnings?: readonly string[]
   /** More to say about a word of the worker. */
   readonly explain?: (message: string, fields: Readonly<Record<string, unknown>>) => string | undefined
 }
@@ -38,28 +42,23 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
   const intervalMs = seconds('--statistics-interval', options.statisticsInterval, 0, 86_400)
   const logPath = options.log ?? (isInBackground() ? `${spec.name}.log` : undefined)
   const logFile = new LogFile(logPath, options.logFormat)
-  const control = new SharedArrayBuffer(Control.Length * 4)
-  const worker = new Worker(spec.workerUrl, { workerData: { ...spec.workerData, control } })
-  const daemon = new Daemon(spec, logFile, worker, new Int32Array(control))
-  await daemon.ready
+  const pidFile = options.pidFile === undefined ? undefined : new PidFile(options.pidFile)
+  let daemon: Daemon | undefined
   try {
-    if (options.pidFile !== undefined) writePidFile(options.pidFile)
+    const control = new SharedArrayBuffer(Control.Length * 4)
+    const worker = new Worker(spec.workerUrl, { workerData: { ...spec.workerData, control } })
+    daemon = new Daemon(spec, logFile, worker, new Int32Array(control))
+    await daemon.ready
+    closeInspector()
+    pidFile?.write()
     logFile.log('info', 'ready', { pid: process.pid })
+    for (const warning of spec.warnings ?? []) logFile.log('warn', warning)
     tellParent('ready')
     daemon.startStatistics(intervalMs)
     return await daemon.ended
   } finally {
-    daemon.stop()
-    if (options.pidFile !== undefined) rmSync(options.pidFile, { force: true })
-  }
-}
-
-function writePidFile(path: string): void {
-  try {
-    writeFileSync(path, `${process.pid}\n`)
-  } catch (cause) {
-    const hint = 'Give a path in a directory that exists and may be written.'
-    throw new OperatorError('no-pid-file', `the pid file ${path} cannot be written`, hint, { cause })
+    daemon?.stop()
+    pidFile?.remove()
   }
 }
 
@@ -151,8 +150,7 @@ class Daemon {
 
 /** Runs a program's main function, and prints what an operator can mend. */
 export async function runProgram(name: string, main: () => Promise<number>): Promise<void> {
-  // SIGUSR1 would open Node's inspector: a port on a production host.
-  process.on('SIGUSR1', () => {})
+  closeInspector()
   try {
     process.exitCode = await main()
   } catch (error) {

@@ -1,10 +1,13 @@
 /** The program tcpcopy. */
 import { Counters } from '../core/counters.ts'
+import { NOTHING_COMES_BACK, type Silence } from '../daemon/copier.ts'
+import { conntrackCount } from '../io/linux/devices.ts'
+import { formatAddress } from '../wire/address.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { readOptions } from './command.ts'
-import { type CopyOptions, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, type CopyPlan, copyCommand, copyPlan } from './copy-plan.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
-import { explainSilence, type Silence } from './diagnosis.ts'
+import { explainSilence } from './diagnosis.ts'
 import { copySummary } from './summary.ts'
 
 async function main(): Promise<number> {
@@ -16,6 +19,7 @@ async function main(): Promise<number> {
   const counters = new Counters(buffer)
   return runDaemon({
     name: 'tcpcopy',
+    warnings: conntrackWarning(plan),
     workerUrl: new URL('./copier-worker.js', import.meta.url),
     workerData: { plan, counters: buffer },
     options,
@@ -23,8 +27,22 @@ async function main(): Promise<number> {
     summary: copySummary,
     explain: (message, fields) =>
       // as: the fields of this message are those of a Silence
-      message === 'nothing comes back from the target' ? explainSilence(fields as unknown as Silence) : undefined
+      message === NOTHING_COMES_BACK ? explainSilence(fields as unknown as Silence) : undefined
   })
+}
+
+/** A copied packet that the kernel routes enters connection tracking, where its connection never gets complete. */
+function conntrackWarning(plan: CopyPlan): readonly string[] {
+  const count = conntrackCount()
+  if (count === 0) return []
+  const rules = plan.maps.map(({ targetAddress, targetPort }) => {
+    const target = `-d ${formatAddress(targetAddress)} -p tcp --dport ${targetPort}`
+    return `iptables -t raw -I OUTPUT ${target} -j NOTRACK`
+  })
+  return [
+    `this host tracks connections (${count} now): each copied one leaves an entry for 120 s, and firewall rules that drop ` +
+      `invalid packets drop the copies\n  Keep the copies out of it: ${rules.join('; ')}`
+  ]
 }
 
 await runProgram('tcpcopy', main)

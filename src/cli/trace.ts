@@ -68,6 +68,13 @@ export class LineTrace implements CopierTrace {
     this.#print('sent    ', capturedAddress, capturedPort, this.#sent, session, why)
   }
 
+  waits(session: Session, why: string): void {
+    const { capturedAddress, capturedPort } = session.origin
+    if (!this.#isWanted(capturedAddress, capturedPort)) return
+    const where = formatEndpoint(capturedAddress, capturedPort)
+    this.#line(`${performance.now().toFixed(3)} ${where} waits    for ${why}`)
+  }
+
   ended(session: Session, reason: Drop): void {
     const { capturedAddress, capturedPort } = session.origin
     if (!this.#isWanted(capturedAddress, capturedPort)) return

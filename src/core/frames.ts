@@ -5,7 +5,7 @@
 import { put16, put32 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
 import { ACK, IPV4_HEADER, OptionKind, SYN, TCP, TCP_HEADER } from '../wire/segment.ts'
-import type { Seq } from '../wire/seq.ts'
+import { type Seq, seq } from '../wire/seq.ts'
 import type { Outbox } from './outbox.ts'
 import type { Ranges } from './ranges.ts'
 import { NONE, type SendPool } from './send-pool.ts'
@@ -35,7 +35,29 @@ export function optionsLength(style: PacketStyle): number {
   return style.hasTimestamps ? TIMESTAMPS_LENGTH : 0
 }
 
+/** What differs from packet to packet of a connection. One object is used again and again. */
+export class OutgoingPacket {
+  flags = 0
+  sequence: Seq = seq(0)
+  acknowledgment: Seq = seq(0)
+  window = 0
+  tsVal: Seq = seq(0)
+  tsEcr: Seq = seq(0)
+  /** What came beyond the acknowledgment number, if that is to be told. */
+  sack: Ranges | undefined
+  /** Whose `length` octets from `offset` on are the payload; or NONE. */
+  piece = NONE
+  offset = 0
+  length = 0
+  /** The client's own packet, for the first time: payload goes with its captured IP id, traffic class and DF. */
+  isCopy = false
+  /** The captured IP id of a copied packet without payload; else 0. */
+  ipId = 0
+}
+
 export class Frames {
+  /** To be filled before `write`. */
+  readonly packet = new OutgoingPacket()
   readonly #outbox: Outbox
   readonly #pool: SendPool
   readonly #flush: () => void
@@ -47,27 +69,9 @@ export class Frames {
     this.#flush = flush
   }
 
-  /**
-   * Adds one packet to the outbox.
-   * @param sack what came beyond the acknowledgment number, if that is to be told
-   * @param piece whose octets from `offset` on are the payload, or NONE
-   * @param asCaptured the payload goes for the first time: with its captured IP id and DF
-   * @returns where its header was written in the outbox's memory
-   */
-  write(
-    style: PacketStyle,
-    flags: number,
-    sequence: Seq,
-    acknowledgment: Seq,
-    window: number,
-    tsVal: Seq,
-    tsEcr: Seq,
-    sack: Ranges | undefined,
-    piece: number,
-    offset: number,
-    length: number,
-    asCaptured: boolean
-  ): number {
+  /** Adds `packet` to the outbox. @returns where its header was written in the outbox's memory */
+  write(style: PacketStyle): number {
+    const { flags, sequence, acknowledgment, window, tsVal, tsEcr, sack, piece, offset, length } = this.packet
     if (this.#outbox.count === this.#outbox.framesMax) this.#flush()
     const memory = this.#outbox.memory
     const at = this.#outbox.nextHeaderAt()
@@ -76,8 +80,9 @@ export class Frames {
     put16(memory, tcpAt + 2, style.targetPort)
     put32(memory, tcpAt + 4, sequence)
     put32(memory, tcpAt + 8, flags & ACK ? acknowledgment : 0)
-    const end = flags & SYN ? synOptions(memory, tcpAt + TCP_HEADER, style) : tcpAt + TCP_HEADER
-    const timed = style.hasTimestamps ? timestamps(memory, end, tsVal, tsEcr) : end
+    const optionsAt = tcpAt + TCP_HEADER
+    const plain = style.hasTimestamps ? timestamps(memory, optionsAt, tsVal, tsEcr) : optionsAt
+    const timed = flags & SYN ? synOptions(memory, optionsAt, style, tsVal) : plain
     const headerEnd = sack === undefined ? timed : sackBlocks(memory, timed, sack, style.hasTimestamps ? 3 : 4)
     const tcpHeader = headerEnd - tcpAt
     memory[tcpAt + 12] = (tcpHeader / 4) << 4
@@ -90,13 +95,15 @@ export class Frames {
       sum(memory, tcpAt, tcpHeader) +
       this.#payloadSum(piece, offset, length)
     put16(memory, tcpAt + 16, ~fold(total))
-    this.#writeIp(style, at, IPV4_HEADER + tcpLength, asCaptured ? piece : NONE, offset)
+    this.#writeIp(style, at, IPV4_HEADER + tcpLength)
     const payloadAt = piece === NONE ? 0 : this.#pool.at(piece) + offset
     this.#outbox.add(headerEnd - at, payloadAt, length, style.targetAddress)
     return at
   }
 
-  #writeIp(style: PacketStyle, at: number, totalLength: number, piece: number, offset: number): void {
+  #writeIp(style: PacketStyle, at: number, totalLength: number): void {
+    const { isCopy, offset, ipId } = this.packet
+    const piece = isCopy ? this.packet.piece : NONE
     const memory = this.#outbox.memory
     const isPiece = piece !== NONE
     const trafficClass = (isPiece ? this.#pool.trafficClass(piece) : style.trafficClass) & ~ECN_MASK
@@ -104,7 +111,7 @@ export class Frames {
     memory[at + 1] = trafficClass
     put16(memory, at + 2, totalLength)
     // The parts of a piece that is cut again cannot share its id unless they carry DF.
-    put16(memory, at + 4, isPiece && offset === 0 ? this.#pool.ipId(piece) : 0)
+    put16(memory, at + 4, isPiece && offset === 0 ? this.#pool.ipId(piece) : ipId)
     put16(memory, at + 6, !isPiece || this.#pool.dontFragment(piece) ? DF : 0)
     memory[at + 8] = style.ttl
     memory[at + 9] = TCP
@@ -121,8 +128,11 @@ export class Frames {
   }
 }
 
-/** In the order that Linux writes them. @returns where they end, a multiple of 4 octets, timestamps not included */
-function synOptions(memory: Uint8Array, from: number, style: PacketStyle): number {
+/**
+ * MSS, then what fits in front of the timestamps, then the window scale: in the order of Linux, which puts
+ * SACK-permitted into the place of the padding (RFC 7323 appendix A). @returns where they end, a multiple of 4 octets
+ */
+function synOptions(memory: Uint8Array, from: number, style: PacketStyle, tsVal: Seq): number {
   let at = from
   if (style.mss > 0) {
     memory[at] = OptionKind.Mss
@@ -130,7 +140,11 @@ function synOptions(memory: Uint8Array, from: number, style: PacketStyle): numbe
     put16(memory, at + 2, style.mss)
     at += 4
   }
-  if (style.isSackPermitted) at = padded(memory, at, OptionKind.SackPermitted, 2)
+  if (style.hasTimestamps) {
+    const start = at
+    at = timestamps(memory, at, tsVal, seq(0))
+    if (style.isSackPermitted) put16(memory, start, (OptionKind.SackPermitted << 8) | 2)
+  } else if (style.isSackPermitted) at = padded(memory, at, OptionKind.SackPermitted, 2)
   if (style.windowScale >= 0) {
     at = padded(memory, at, OptionKind.WindowScale, 3)
     memory[at - 1] = style.windowScale

@@ -20,6 +20,8 @@ export class Output {
   gateAt = NEVER
   /** The acknowledgment number of the client's FIN. */
   finAck: Seq = seq(0)
+  /** The IP id of the client's FIN, if it came without payload. */
+  finIpId = 0
   isFinSent = false
   readonly #stream: ClientStream
   readonly #transmission: Transmission
@@ -154,7 +156,8 @@ export class Output {
     const stream = this.#stream
     if (!stream.isComplete || transmission.sndNxt !== stream.finSeq) return
     if (!this.isFinSent && !this.mayGo(this.finAck, false, now)) return
-    this.#packets.control(FIN | ACK, stream.finSeq, this.isFinSent ? 'FIN again' : '')
+    if (this.isFinSent) this.#packets.control(FIN | ACK, stream.finSeq, 'FIN again')
+    else this.#packets.control(FIN | ACK, stream.finSeq, '', this.finIpId)
     this.isFinSent = true
     transmission.sent(1, NONE, false, now)
   }

@@ -4,7 +4,6 @@
  */
 import { ACK, SYN } from '../wire/segment.ts'
 import { later, type Seq, seq } from '../wire/seq.ts'
-import type { PacketStyle } from './frames.ts'
 import type { ResponseStream } from './response-stream.ts'
 import { NONE } from './send-pool.ts'
 import type { Session } from './session.ts'
@@ -39,29 +38,43 @@ export class PacketWriter {
     return window << Math.max(0, Math.min(this.#session.windowScale, SCALE_MAX))
   }
 
-  /** A packet without payload. @param why empty for what the client did itself; else for `--trace` */
-  control(flags: number, sequence: Seq, why: string): void {
-    this.payload(flags, sequence, NONE, 0, 0, why)
+  /**
+   * A packet without payload.
+   * @param why empty for what the client did itself; else for `--trace`
+   * @param ipId that of the client's own packet, if this is its copy
+   */
+  control(flags: number, sequence: Seq, why: string, ipId = 0): void {
+    this.#write(flags, sequence, NONE, 0, 0, why, ipId)
   }
 
   /** A packet with `length` octets of `piece` from `offset` on. */
   payload(flags: number, sequence: Seq, piece: number, offset: number, length: number, why: string): void {
+    this.#write(flags, sequence, piece, offset, length, why, 0)
+  }
+
+  #write(flags: number, sequence: Seq, piece: number, offset: number, length: number, why: string, ipId: number): void {
     const { pool, frames, trace } = this.#context
+    const response = this.#response
     let captured = 0
     if (piece !== NONE) {
       captured = this.scaled(pool.window(piece))
       if (pool.hasTimestamps(piece)) this.#tsVal = later(this.#tsVal, pool.tsVal(piece))
     }
-    const window = this.#response.windowField(flags, captured, flags & SYN ? 0 : this.#shift)
-    const { rcvNxt, tsRecent } = this.#response
-    const tsEcr = flags & ACK ? tsRecent : seq(0)
-    const isFirst = why === ''
-    const style: PacketStyle = this.#session
-    const { held } = this.#response
-    const sack = piece === NONE && style.isSackPermitted && held !== undefined && held.count > 0 ? held : undefined
-    const tsVal = this.#tsVal
-    const at = frames.write(style, flags, sequence, rcvNxt, window, tsVal, tsEcr, sack, piece, offset, length, isFirst)
-    if (flags & ACK) this.#response.acknowledged()
+    const { packet } = frames
+    packet.flags = flags
+    packet.sequence = sequence
+    packet.acknowledgment = response.rcvNxt
+    packet.window = response.windowField(flags, captured, flags & SYN ? 0 : this.#shift)
+    packet.tsVal = this.#tsVal
+    packet.tsEcr = flags & ACK ? response.tsRecent : seq(0)
+    packet.sack = piece === NONE && this.#session.isSackPermitted ? response.heldRanges : undefined
+    packet.piece = piece
+    packet.offset = offset
+    packet.length = length
+    packet.isCopy = why === ''
+    packet.ipId = ipId
+    const at = frames.write(this.#session)
+    if (flags & ACK) response.acknowledged()
     if (trace !== undefined) trace.sent(this.#session, at, length, why)
   }
 }

@@ -29,7 +29,7 @@ export class ResponseStream implements ResponseState {
   /** Largest window captured from the client, in octets. */
   #largestWindow = 0
   /** What came beyond `rcvNxt`; made when first needed. */
-  held: Ranges | undefined
+  #held: Ranges | undefined
   /** The segment that was held last had PSH. */
   #isHeldPushed = false
   #hasHeldFin = false
@@ -49,13 +49,18 @@ export class ResponseStream implements ResponseState {
     if (windowBytes > this.#largestWindow) this.#largestWindow = windowBytes
   }
 
+  /** What came beyond a gap, if there is one. */
+  get heldRanges(): Ranges | undefined {
+    return this.#held !== undefined && this.#held.count > 0 ? this.#held : undefined
+  }
+
   /** Remembers that a segment came beyond a gap, so that only the gap has to be sent again. */
   hold(segment: Segment): void {
     if (distance(segment.seq, this.rcvNxt) > HELD_REACH) return
     const end = add(segment.seq, segment.payloadLength)
     if (segment.payloadLength > 0) {
-      this.held ??= new Ranges()
-      this.held.add(segment.seq, end)
+      this.#held ??= new Ranges()
+      this.#held.add(segment.seq, end)
       this.#isHeldPushed = (segment.flags & PSH) !== 0
     }
     if (segment.flags & FIN) {
@@ -96,7 +101,7 @@ export class ResponseStream implements ResponseState {
 
   /** What was held beyond a gap that has closed counts now. */
   #closeGap(): void {
-    const { held } = this
+    const held = this.#held
     if (held !== undefined && held.count > 0) {
       this.#advance(distance(held.endOf(this.rcvNxt), this.rcvNxt))
       held.dropBefore(this.rcvNxt)

@@ -40,6 +40,8 @@ export interface SessionContext {
 export interface SessionTrace {
   /** @param headerAt where the packet's headers lie in the outbox's memory */
   sent(session: Session, headerAt: number, payloadLength: number, why: string): void
+  /** Nothing more can be sent now, although octets are there. */
+  waits(session: Session, why: string): void
   ended(session: Session, reason: Drop): void
 }
 
@@ -53,4 +55,6 @@ export interface Origin extends PacketStyle {
   /** Index of the `-x` mapping. */
   readonly mapIndex: number
   readonly isJoined: boolean
+  /** IP id of the captured SYN; 0 if there was none. */
+  readonly ipId: number
 }

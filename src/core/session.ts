@@ -98,6 +98,18 @@ export class Session implements PacketStyle {
     return this.stream.hasFin || this.#hasReset
   }
 
+  /** Why octets that were captured are not sent yet, for `--trace`; empty if none wait. */
+  get waitsFor(): string {
+    if (this.state === State.Waiting) return 'the end of the connection before it with the same address and port'
+    const { sndNxt, sndMax, sndWnd } = this.transmission
+    if (!isBefore(sndNxt, this.stream.end)) return this.stream.hasHole ? 'octets that were not captured' : ''
+    if (this.state === State.SynSent) return "the target's SYN-ACK"
+    if (sndNxt === sndMax && this.#output.gateAt !== NEVER) return "the target's answer to the request before"
+    return this.transmission.flightBytes + this.transmission.segmentMax > sndWnd
+      ? "the target's window"
+      : 'acknowledgments: the congestion window is full'
+  }
+
   /** Sends the SYN. */
   start(now: number): void {
     this.state = State.SynSent
@@ -122,6 +134,7 @@ export class Session implements PacketStyle {
       this.stream.hasFin = true
       this.stream.finSeq = add(segment.seq, segment.payloadLength)
       this.#output.finAck = segment.ack
+      this.#output.finIpId = segment.payloadLength === 0 ? segment.ipId : 0
       if (this.#isIdle()) this.#progressAt = now
       result = Drop.None
     }
@@ -325,7 +338,8 @@ export class Session implements PacketStyle {
     if (this.#synAttempts > 0) this.transmission.roundTrip.timedOut()
     this.#synAttempts += 1
     this.#context.counters.add(Counter.synsSent, 1)
-    this.#packets.control(SYN, this.iss, this.#synAttempts > 1 ? 'SYN again' : '')
+    const isAgain = this.#synAttempts > 1
+    this.#packets.control(SYN, this.iss, isAgain ? 'SYN again' : '', isAgain ? 0 : this.origin.ipId)
     this.transmission.rtoAt = NEVER
     if (this.#synAttempts === 1) {
       this.transmission.sent(1, NONE, false, now)

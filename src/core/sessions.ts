@@ -138,6 +138,8 @@ export class Sessions {
       session.isReady = false
       session.step(now)
       this.#schedule(session)
+      const trace = this.#context.trace
+      if (trace !== undefined && session.waitsFor !== '') trace.waits(session, session.waitsFor)
     }
     this.#ready.length = 0
   }
@@ -147,13 +149,14 @@ export class Sessions {
     this.#wheel.advance(now, this.#fire)
     this.#closed.expire(now, BURIALS_MAX, this.#bury)
     this.#broken.expire(now, BURIALS_MAX, this.#bury)
-    this.#context.counters.set(Counter.poolUsedBytes, this.#context.pool.usedBytes)
+    this.#countPool()
   }
 
   /** Resets every copied connection at its target; first those go that would begin when another ends. */
   shutdown(now: number): void {
     for (const session of this.#slots) if (session?.state === State.Waiting) session.abort(Drop.Shutdown, now)
     for (const session of this.#slots) session?.abort(Drop.Shutdown, now)
+    this.#countPool()
   }
 
   /** Every session whose answers intercept has to know a route for. */
@@ -203,6 +206,10 @@ export class Sessions {
     this.#bySource.set(a, capturedPort, b, sourcePort, marker)
     const tombstones = session.isClientDone ? this.#closed : this.#broken
     tombstones.add(a, b, (capturedPort << 16) | sourcePort, marker, now)
+  }
+
+  #countPool(): void {
+    this.#context.counters.set(Counter.poolUsedBytes, this.#context.pool.usedBytes)
   }
 
   /** Begins a session with a segment that belongs to none. */
@@ -306,6 +313,7 @@ function originOf(
     targetPort,
     mapIndex,
     isJoined,
+    ipId: isJoined ? 0 : segment.ipId,
     ttl: segment.ttl,
     trafficClass: segment.trafficClass,
     mss: isJoined ? MADE_UP_MSS : segment.mss,

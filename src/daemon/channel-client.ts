@@ -37,6 +37,7 @@ class Connection {
   isReady = false
   /** When to connect again, or to give up connecting. */
   nextAt = 0
+  openedAt = 0
   retryMs = RETRY_FIRST_MS
   readonly backlog = new Backlog(BACKLOG_MAX)
 }
@@ -134,12 +135,14 @@ export class ChannelClient {
         this.#lose(intercept, connection, stream.failure || 'it closed the connection', now)
         return
       }
-      if (!connection.isReady && stream.open) this.#open(intercept, connection)
+      if (!connection.isReady && stream.open) this.#open(intercept, connection, now)
       if (octets === 0) return
       if (!this.#takeMessages(stream, sink)) {
         this.#lose(intercept, connection, 'it does not speak the protocol of intercept, version 1', now)
         return
       }
+      // Only now is it plain that this is intercept: what takes a connection and ends it is not asked ever faster.
+      connection.retryMs = RETRY_FIRST_MS
     }
   }
 
@@ -159,9 +162,9 @@ export class ChannelClient {
     return true
   }
 
-  #open(intercept: Intercept, connection: Connection): void {
+  #open(intercept: Intercept, connection: Connection, now: number): void {
     connection.isReady = true
-    connection.retryMs = RETRY_FIRST_MS
+    connection.openedAt = now
     this.#counters.add(Counter.channelsOpen, 1)
     const at = connection.backlog.reserve(MESSAGE_LENGTH)
     putHello(connection.backlog.bytes, at)
@@ -180,6 +183,7 @@ export class ChannelClient {
     this.#counters.add(Counter.channelFailures, 1)
     const wasReady = connection.isReady
     connection.isReady = false
+    if (wasReady && now - connection.openedAt >= RETRY_MAX_MS) connection.retryMs = RETRY_FIRST_MS
     connection.nextAt = now + connection.retryMs
     connection.retryMs = Math.min(connection.retryMs * 2, RETRY_MAX_MS)
     this.deadline = Math.min(this.deadline, connection.nextAt)

@@ -12,6 +12,7 @@ import { PIECE_MAX, SendPool } from '../core/send-pool.ts'
 import type { SessionContext, SessionTrace } from '../core/session-context.ts'
 import { type PacketTrace, Sessions } from '../core/sessions.ts'
 import { type Capture, ChecksumState, type Clock, type Log, type Network, type Sender, type Waiter } from '../ports.ts'
+import { formatEndpoint } from '../wire/address.ts'
 import { parseRecord } from '../wire/channel-v1.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
@@ -23,8 +24,23 @@ const BATCH = 256
 const CAPTURE_FIRST = 4096
 const FRAMES_MAX = 1024
 const HOUSEKEEPING_MS = 1000
+/** The warning that a `-x` sends SYNs and gets no SYN-ACK; its fields are those of a `Silence`. */
+export const NOTHING_COMES_BACK = 'nothing comes back from the target'
 const REPORT_MS = 60_000
 const FIRST_REPORT_MS = 10_000
+
+/** What is told of a `-x` for which nothing comes back. Counts are since the last time it was looked at. */
+export interface Silence {
+  readonly source: string
+  readonly target: string
+  readonly syns: number
+  readonly synAcks: number
+  /** Sessions that targets reset or refused, of all maps. */
+  readonly resets: number
+  /** Packets that the kernel refused to send, of all maps. */
+  readonly sendRefused: number
+  readonly channelsOpen: number
+}
 
 export interface CopierPorts {
   readonly capture: Capture
@@ -73,6 +89,7 @@ export class Copier {
   #reportAt: number
   #housekeepingAt: number
   #refusedReported = 0
+  #resetsReported = 0
   readonly #takePacket = this.#onPacket.bind(this)
   readonly #takeRecord = this.#onRecord.bind(this)
 
@@ -186,7 +203,10 @@ export class Copier {
   #report(): void {
     this.#reportAt = this.#now + REPORT_MS
     const refused = this.#counters.get(Counter.sendRefused)
-    if (refused > this.#refusedReported) {
+    const refusedBefore = this.#refusedReported
+    const resets = this.#counters.get(Counter.sessionsReset) - this.#resetsReported
+    this.#resetsReported += resets
+    if (refused > refusedBefore) {
       const errnos = Object.fromEntries(this.#ports.sender.refused)
       this.#ports.log('warn', 'the kernel refused to send packets', { refused, errnos })
       this.#refusedReported = refused
@@ -198,11 +218,17 @@ export class Copier {
       const synAcks = (this.sessions.synAcksByMap[index] ?? 0) - before.synAcks
       before.syns += syns
       before.synAcks += synAcks
-      if (syns > 0 && synAcks === 0) {
-        const channelsOpen = this.#counters.get(Counter.channelsOpen)
-        const refused = this.#counters.get(Counter.sessionsReset)
-        this.#ports.log('warn', 'nothing comes back from the target', { ...map, syns, synAcks, channelsOpen, refused })
+      if (syns === 0 || synAcks > 0) continue
+      const silence: Silence = {
+        source: map.sourceAddress === 0 ? `*:${map.sourcePort}` : formatEndpoint(map.sourceAddress, map.sourcePort),
+        target: formatEndpoint(map.targetAddress, map.targetPort),
+        syns,
+        synAcks,
+        resets,
+        sendRefused: refused - refusedBefore,
+        channelsOpen: this.#counters.get(Counter.channelsOpen)
       }
+      this.#ports.log('warn', NOTHING_COMES_BACK, { ...silence })
     }
   }
 }

@@ -60,7 +60,7 @@ export function isEthernet(name: string): boolean {
 
 function readSetting(path: string): number | undefined {
   try {
-    return Number(readFileSync(`/proc/sys/net/ipv4/${path}`, 'latin1'))
+    return Number(readFileSync(`/proc/sys/net/${path}`, 'latin1'))
   } catch {
     return undefined // no such device, or a container that hides /proc/sys: the caller has to say what that means
   }
@@ -72,7 +72,7 @@ function readSetting(path: string): number | undefined {
  * @returns undefined when the system does not tell
  */
 export function isForwarding(name?: string): boolean | undefined {
-  const value = readSetting(name === undefined ? 'ip_forward' : `conf/${name}/forwarding`)
+  const value = readSetting(name === undefined ? 'ipv4/ip_forward' : `ipv4/conf/${name}/forwarding`)
   return value === undefined ? undefined : value !== 0
 }
 
@@ -82,7 +82,12 @@ export function isForwarding(name?: string): boolean | undefined {
  * @returns undefined when the system does not tell
  */
 export function reversePathFilter(name: string): number | undefined {
-  const own = readSetting(`conf/${name}/rp_filter`)
-  const all = readSetting('conf/all/rp_filter')
+  const own = readSetting(`ipv4/conf/${name}/rp_filter`)
+  const all = readSetting('ipv4/conf/all/rp_filter')
   return own === undefined || all === undefined ? undefined : Math.max(own, all)
+}
+
+/** Connections that the host's connection tracking follows now; 0 where it is not in use. */
+export function conntrackCount(): number {
+  return readSetting('netfilter/nf_conntrack_count') ?? 0
 }

@@ -1,0 +1,203 @@
+/** What an operator can get wrong: one clear message that says what and what to do, exit 1, and nothing left behind. */
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Host } from '../../lab/host.ts'
+import {
+  ASSISTANT,
+  type CopyLab,
+  INTERCEPT,
+  MAP,
+  openCopyLab,
+  SOURCE,
+  startReady,
+  TARGET,
+  TCPCOPY,
+  until
+} from './copy-lab.ts'
+
+const TO_ASSISTANT = ['-s', ASSISTANT]
+const ANSWERS = ['-i', 'eth0', '-F', 'tcp and src port 6379']
+
+/** Runs a program that is to refuse its start. @returns its message, the hint in the second line */
+async function refusal(lab: CopyLab, host: Host, command: readonly string[]): Promise<string> {
+  const [program = '', ...args] = command
+  const before = readdirSync(lab.folder)
+  const { status, signal, stdout, stderr } = await host.run(program, args)
+  assert.deepEqual(
+    { status, signal, stdout },
+    { status: 1, signal: null, stdout: '' },
+    `${command.join(' ')}\n${stderr}`
+  )
+  assert.match(stderr, /^(?:tcpcopy|intercept): .+\n {2}\S.*\n$/, stderr)
+  assert.deepEqual(readdirSync(lab.folder), before)
+  assert.equal((await host.mustRun('ss', ['-H', '-ltn'])).trim(), '')
+  return stderr
+}
+
+/** Runs every case on its own and says which one is wrong. */
+async function holdAll(
+  lab: CopyLab,
+  host: Host,
+  program: string,
+  cases: readonly (readonly [readonly string[], RegExp])[]
+): Promise<void> {
+  for (const [args, expected] of cases) {
+    assert.match(await refusal(lab, host, [program, ...args]), expected, args.join(' '))
+  }
+}
+
+test('tcpcopy refuses wrong and contradictory options', async () => {
+  await using lab = await openCopyLab()
+  await holdAll(lab, lab.hosts.source, TCPCOPY, [
+    [TO_ASSISTANT, /no --map is given\n.*-x/],
+    [['-x', MAP], /no --intercept is given\n.*-s/],
+    [['-x', '80', ...TO_ASSISTANT], /--map got "80"/],
+    [['-x', `80-${TARGET}`, ...TO_ASSISTANT], /--map got/],
+    [['-x', `0-${TARGET}:80`, ...TO_ASSISTANT], /source port got "0"/],
+    [['-x', `80-${TARGET}:65536`, ...TO_ASSISTANT], /target port got "65536"/],
+    [['-x', `300.1.1.1:80-${TARGET}:80`, ...TO_ASSISTANT], /300\.1\.1\.1/],
+    [['-x', `80-${TARGET}:80@02:00:00:00:00:01`, ...TO_ASSISTANT], /MAC/],
+    [['-x', `80-${TARGET}:80,80-${ASSISTANT}:80`, ...TO_ASSISTANT], /copies the same connections twice/],
+    [
+      ['-x', `80-${TARGET}:80`, '-x', `${SOURCE}:80-${TARGET}:81`, ...TO_ASSISTANT],
+      /copies the same connections twice/
+    ],
+    [['-x', `80-${SOURCE}:80`, ...TO_ASSISTANT], /loop/],
+    [['-x', '80-no-such-host.invalid:80', ...TO_ASSISTANT], /no-such-host\.invalid/],
+    [['-x', MAP, '-s', 'no-such-host.invalid'], /no-such-host\.invalid/],
+    [['-x', MAP, '-s', `${ASSISTANT}:0`], /port got "0"/],
+    [['-x', MAP, ...TO_ASSISTANT, '-c', '10.0.0.1/24'], /10\.0\.0\.0\/24/],
+    [['-x', MAP, ...TO_ASSISTANT, '-t', 'soon'], /--timeout got "soon"/],
+    [['-x', MAP, ...TO_ASSISTANT, '-C', '12'], /--connections got "12"/],
+    [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth9'], /eth9\n.*eth0/],
+    [['-x', MAP, ...TO_ASSISTANT, '--trace', 'some'], /--trace got "some"/],
+    [['-x', MAP, ...TO_ASSISTANT, '--statistics-interval', '-1'], /--statistics-interval/],
+    [['-x', MAP, ...TO_ASSISTANT, '--log-format', 'xml'], /xml/],
+    [['-x', MAP, ...TO_ASSISTANT, '--no-such-option'], /unknown option '--no-such-option'/],
+    [['-x', MAP, ...TO_ASSISTANT, 'extra'], /argument/],
+    [['-x'], /argument missing/]
+  ])
+})
+
+test('intercept refuses wrong options, a missing device, and a filter that does not compile', async () => {
+  await using lab = await openCopyLab()
+  await holdAll(lab, lab.hosts.assistant, INTERCEPT, [
+    [[], /no --filter is given\n.*-F/],
+    [['-F', 'tcp and and'], /tcp and and/],
+    [['-i', 'eth0', '-F', 'port http-no-such'], /http-no-such/],
+    [['-i', 'eth9', '-F', 'tcp'], /eth9/],
+    [['-i', 'eth0,eth9', '-F', 'tcp'], /eth9/],
+    [[...ANSWERS, '-p', '70000'], /--port got "70000"/],
+    [[...ANSWERS, '-b', 'no-such-host.invalid'], /no-such-host\.invalid/],
+    [[...ANSWERS, '-b', '192.0.2.1'], /192\.0\.2\.1/],
+    [[...ANSWERS, '-n', '17'], /--headers got "17"/],
+    [[...ANSWERS, '-s', '0'], /--delay-table got "0"/],
+    [[...ANSWERS, '-x', '10.0.0.1'], /unknown option '-x'/]
+  ])
+})
+
+test('a port in use is told with its number, and the program that has it goes on', async () => {
+  await using lab = await openCopyLab()
+  const { assistant } = lab.hosts
+  const pidFile = join(lab.folder, 'pid')
+  const first = await startReady(assistant, INTERCEPT, [...ANSWERS, '-P', pidFile])
+  const { status, stderr } = await assistant.run(INTERCEPT, [...ANSWERS, '-P', pidFile])
+  assert.equal(status, 1)
+  assert.match(stderr, /^intercept: .*36524.*\n {2}\S.*\n$/)
+  assert.equal(first.exit, undefined)
+  assert.equal(readFileSync(pidFile, 'utf8'), `${first.pid}\n`)
+})
+
+test('a configuration file is read, and one that is wrong is told by what is wrong in it', async () => {
+  await using lab = await openCopyLab()
+  const { source } = lab.hosts
+  const path = join(lab.folder, 'tcpcopy.toml')
+  for (const [text, expected] of [
+    ['map = [', /tcpcopy\.toml is not TOML: line 1, column \d+: unfinished array\n/],
+    [`mapp = "${MAP}"`, /sets "mapp"/],
+    ['map = true', /"map" has a value of the wrong kind\n.*string/],
+    ['daemon = "yes"', /"daemon" has a value of the wrong kind\n.*true or false/],
+    [`map = "${MAP}"\nintercept = "${ASSISTANT}"\ntimeout = "soon"`, /--timeout got "soon"/]
+  ] as const) {
+    writeFileSync(path, text)
+    assert.match(await refusal(lab, source, [TCPCOPY, '--config', path]), expected)
+  }
+  assert.match(await refusal(lab, source, [TCPCOPY, '--config', `${path}.gone`]), /tcpcopy\.toml\.gone cannot be read/)
+
+  writeFileSync(path, `map = ["${MAP}"]\nintercept = "${ASSISTANT}"\ntimeout = 60\nlog-format = "json"\nwait = false\n`)
+  const tcpcopy = await startReady(source, TCPCOPY, ['--config', path])
+  assert.equal((await tcpcopy.stop()).status, 0)
+})
+
+test('a log or pid file that cannot be written is told with its path', async () => {
+  await using lab = await openCopyLab()
+  const { source, assistant } = lab.hosts
+  const folder = join(lab.folder, 'taken')
+  mkdirSync(folder)
+  for (const [host, command] of [
+    [source, [TCPCOPY, '-x', MAP, ...TO_ASSISTANT]],
+    [assistant, [INTERCEPT, ...ANSWERS]]
+  ] as const) {
+    for (const option of ['-l', '-P']) {
+      for (const path of [`${lab.folder}/no/such/file`, folder]) {
+        assert.ok((await refusal(lab, host, [...command, option, path])).includes(path))
+      }
+    }
+    // In the background it is told as well.
+    const { status, stderr } = await host.run(command[0] ?? '', [...command.slice(1), '-d', '-l', folder])
+    assert.equal(status, 1)
+    assert.ok(stderr.includes(folder), stderr)
+  }
+  assert.ok(existsSync(folder))
+})
+
+test('missing privileges are told, with what to do', async () => {
+  await using lab = await openCopyLab()
+  const { source, assistant } = lab.hosts
+  const without = ['setpriv', '--bounding-set=-net_raw', '--inh-caps=-net_raw', '--ambient-caps=-net_raw']
+  const drop =
+    process.getuid?.() === 0 ? [...without, '--'] : ['setpriv', '--inh-caps=-all', '--ambient-caps=-all', '--']
+  for (const [host, command] of [
+    [source, [TCPCOPY, '-x', MAP, ...TO_ASSISTANT]],
+    [assistant, [INTERCEPT, ...ANSWERS]]
+  ] as const) {
+    assert.match(await refusal(lab, host, [...drop, ...command]), /CAP_NET_RAW|root/)
+  }
+})
+
+test('intercept refuses to start on a host that forwards what it captures, unless told otherwise', async () => {
+  await using lab = await openCopyLab()
+  const { assistant } = lab.hosts
+  await assistant.mustRun('sh', ['-c', 'echo 1 > /proc/sys/net/ipv4/conf/eth0/forwarding'])
+  for (const devices of [['-i', 'eth0'], []]) {
+    const message = await refusal(lab, assistant, [INTERCEPT, ...devices, '-F', 'tcp'])
+    assert.match(
+      message,
+      /forwards packets of eth0.*real clients\n.*net\.ipv4\.conf\.eth0\.forwarding=0.*--allow-forwarding/
+    )
+  }
+  const allowed = await startReady(assistant, INTERCEPT, [...ANSWERS, '--allow-forwarding'])
+  assert.equal((await allowed.stop()).status, 0)
+  await assistant.mustRun('sh', ['-c', 'echo 0 > /proc/sys/net/ipv4/conf/eth0/forwarding'])
+  const intercept = await startReady(assistant, INTERCEPT, ANSWERS)
+  await until('it listens', async () => (await assistant.mustRun('ss', ['-H', '-ltn'])).includes(':36524'))
+  assert.equal((await intercept.stop()).status, 0)
+})
+
+test('help and version are printed on stdout, with exit 0', async () => {
+  await using lab = await openCopyLab()
+  for (const program of [TCPCOPY, INTERCEPT]) {
+    for (const [option, expected] of [
+      ['-h', /--help/],
+      ['--help', /--pid-file/],
+      ['-v', /^\d+\.\d+\.\d+\n$/],
+      ['--version', /^\d+\.\d+\.\d+\n$/]
+    ] as const) {
+      const { status, stdout, stderr } = await lab.hosts.client.run(program, [option])
+      assert.deepEqual([status, stderr], [0, ''])
+      assert.match(stdout, expected)
+    }
+  }
+})
