@@ -36,7 +36,7 @@ export function optionsLength(style: PacketStyle): number {
 }
 
 /** What differs from packet to packet of a connection. One object is used again and again. */
-export class OutgoingPacket {
+class OutgoingPacket {
   flags = 0
   sequence: Seq = seq(0)
   acknowledgment: Seq = seq(0)
