@@ -259,10 +259,10 @@ export class Sessions {
     map: { readonly targetAddress: number; readonly targetPort: number }
   ): number {
     let candidate = port
-    do {
+    for (let tried = 0; tried <= PORT_MAX - PORT_MIN + 1; tried++) {
       if (this.#byTarget.get(clientAddress, candidate, map.targetAddress, map.targetPort) < 0) return candidate
-      candidate = candidate >= PORT_MAX ? PORT_MIN : candidate + 1
-    } while (candidate !== port)
+      candidate = candidate >= PORT_MAX || candidate < PORT_MIN ? PORT_MIN : candidate + 1
+    }
     return 0
   }
 
