@@ -16,8 +16,8 @@ test('without a route on the target, tcpcopy says that nothing comes back, and w
   const line = await tcpcopy.waitForLine('stderr', isHint, 30_000)
   const { hint, level } = JSON.parse(line) as { hint: string; level: string } // as: our own log
   assert.equal(level, 'warn')
-  assert.match(hint, /^\d+ SYNs? sent to 10\.77\.0\.2:6379, 0 SYN-ACKs/)
-  for (const cause of ['route', 'rp_filter', 'ip_forward', 'filter', 'dropped on the way']) {
+  assert.match(hint, /10\.77\.0\.2:6379.*\d+ SYNs? sent, 0 SYN-ACKs/)
+  for (const cause of ['route', 'rp_filter', 'ip_forward', 'filter', 'on the way']) {
     assert.ok(hint.includes(cause), `${cause} is not in\n${hint}`)
   }
   for (const command of ['ip route get', 'sysctl net.ipv4', 'tcpdump -ni']) assert.ok(hint.includes(command), command)
