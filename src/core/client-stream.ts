@@ -25,11 +25,25 @@ export class ClientStream {
   /** Where the client's FIN stands, if `hasFin`. */
   hasFin = false
   finSeq: Seq = seq(0)
+  /**
+   * After octets were missed: everything is dropped until an epoch surely begins, so that the target never gets the
+   * rest of a request whose beginning is lost.
+   */
+  isSeeking = false
+  /** Why octets are dropped while seeking. */
+  #seekReason: Drop = Drop.None
+  /** What came before the first piece: where it ended, the acknowledgment with it, and whether it had PSH. */
+  #lastEnd: Seq
+  #lastAck: Seq = seq(0)
+  #isLastPushed = true
+  /** Nothing came before it: an epoch begins there. */
+  #isAtStart = true
   readonly #pool: SendPool
   readonly #counters: Counters
 
   constructor(start: Seq, pool: SendPool, counters: Counters) {
     this.end = start
+    this.#lastEnd = start
     this.#pool = pool
     this.#counters = counters
   }
@@ -49,6 +63,7 @@ export class ClientStream {
    * @returns None if anything new was kept
    */
   insert(segment: Segment, cut: number): Drop {
+    if (this.isSeeking && !this.#finds(segment)) return this.#seekReason
     const begin = payloadSeq(segment)
     const end = add(begin, segment.payloadLength)
     let from = later(begin, this.end)
@@ -89,8 +104,72 @@ export class ClientStream {
       const piece = this.head
       this.head = this.#pool.next(piece)
       if (piece === this.tail) this.tail = NONE
+      this.#pass(piece)
       this.#pool.free(piece)
     }
+  }
+
+  /**
+   * Gives up what cannot be delivered on a connection that has ended: octets up to the first epoch that begins at or
+   * beyond `una`. If none does yet, the stream seeks one among what is captured later.
+   * @param isSkipping the epoch that begins at `una` is given up too
+   */
+  resume(una: Seq, isSkipping: boolean, reason: Drop): void {
+    this.release(una)
+    let lost = 0
+    let isFirst = true
+    while (this.head !== NONE) {
+      const piece = this.head
+      const isBoundary = this.#beginsEpoch(this.#pool.seq(piece), this.#pool.ack(piece))
+      if (isBoundary && !(isFirst && isSkipping && this.#pool.seq(piece) === una)) break
+      isFirst = false
+      lost += distance(this.#pool.end(piece), later(this.#pool.seq(piece), una))
+      this.head = this.#pool.next(piece)
+      this.#pass(piece)
+      this.#pool.free(piece)
+    }
+    this.#counters.add(Counter.pendingBytes, -lost)
+    if (lost > 0) this.#counters.drop(reason, 0, lost)
+    this.tail = NONE
+    this.#ahead = this.head
+    this.end = this.head === NONE ? this.#lastEnd : this.#pool.seq(this.head)
+    this.#seekReason = reason
+    this.isSeeking = this.head === NONE
+    this.#extend()
+  }
+
+  /** Remembers a piece that goes. */
+  #pass(piece: number): void {
+    this.#lastEnd = this.#pool.end(piece)
+    this.#lastAck = this.#pool.ack(piece)
+    this.#isLastPushed = this.#pool.isPushed(piece)
+    this.#isAtStart = false
+  }
+
+  /** True if octets at `at` that came with `ack` follow on the last ones, and the client had read more before them. */
+  #beginsEpoch(at: Seq, ack: Seq): boolean {
+    if (at !== this.#lastEnd) return false
+    return this.#isAtStart || (this.#isLastPushed && isAfter(ack, this.#lastAck))
+  }
+
+  /** While seeking: true if an epoch begins with this segment; else its octets are counted and forgotten. */
+  #finds(segment: Segment): boolean {
+    const begin = payloadSeq(segment)
+    const end = add(begin, segment.payloadLength)
+    if (this.#beginsEpoch(begin, segment.ack)) {
+      this.isSeeking = false
+      this.end = begin
+      return true
+    }
+    if (isAfter(end, this.#lastEnd)) {
+      this.#counters.drop(this.#seekReason, 0, segment.payloadLength)
+      this.#lastEnd = end
+      this.#lastAck = segment.ack
+      this.#isLastPushed = (segment.flags & PSH) !== 0
+      this.#isAtStart = false
+      this.end = end
+    } else this.#countDuplicate(segment.payloadLength)
+    return false
   }
 
   /** Frees everything, counting what lies beyond `una` as dropped for `reason`. */

@@ -57,11 +57,15 @@ export const Counter = {
   /** Connections to intercept that broke, or that could not be made. */
   channelFailures: 23,
   /** Octets of send buffers in use. */
-  poolUsedBytes: 24
+  poolUsedBytes: 24,
+  /** Sessions that went on with a new connection after the target, or octets that were missed, ended the one before. */
+  sessionsContinued: 25,
+  /** SYNs that the target answered with a reset; they are sent again. */
+  refusals: 26
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 25
+const COUNTERS_END = 27
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

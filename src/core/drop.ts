@@ -38,12 +38,14 @@ export const Drop = {
   /** From the target: no session has this client's address and port. */
   AnswerNoSession: 32,
   /** From the target: acknowledges what was never sent, or is outside the window. */
-  AnswerUnacceptable: 33
+  AnswerUnacceptable: 33,
+  /** The target closed the connection while the client had more to send. */
+  TargetClosed: 34
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 34
+export const DROPS_END = 35
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

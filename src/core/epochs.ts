@@ -100,8 +100,9 @@ export class Epochs {
     options: EpochOptions,
     now: number
   ): Gate {
+    // Its FIN counts as an octet: a client that spoke after it had read the source's has an acknowledgment beyond it.
+    if (response.isClosed && response.receivedBytes !== this.#expected(ack)) return Gate.TargetClosed
     if (response.receivedBytes >= this.#expected(ack) || !options.isWaiting) return Gate.Answered
-    if (response.isClosed) return Gate.TargetClosed
     if (Number.isNaN(this.#waitingSince)) this.#waitingSince = now
     const timeoutAt = this.#waitingSince + options.timeoutMs
     if (now >= timeoutAt) return Gate.TimedOut

@@ -3,7 +3,8 @@
  * everything that was lost once more.
  */
 import { ACK, FIN, PSH } from '../wire/segment.ts'
-import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
+import { add, distance, isAfter, isBefore, type Seq } from '../wire/seq.ts'
+import type { ClientEnd } from './client-end.ts'
 import type { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
 import { type Epochs, Gate } from './epochs.ts'
@@ -18,21 +19,20 @@ const NEVER = Number.POSITIVE_INFINITY
 export class Output {
   /** When the gate of epochs has to be asked again. */
   gateAt = NEVER
-  /** The acknowledgment number of the client's FIN. */
-  finAck: Seq = seq(0)
-  /** The IP id of the client's FIN, if it came without payload. */
-  finIpId = 0
   isFinSent = false
+  /** The target closed, but the client has more to say: that takes a new connection. */
+  isTargetGone = false
   readonly #stream: ClientStream
+  readonly #clientEnd: ClientEnd
   readonly #transmission: Transmission
   readonly #response: ResponseStream
   readonly #epochs: Epochs
   readonly #packets: PacketWriter
   readonly #context: SessionContext
-  readonly #firstSeq: Seq
 
   constructor(
     stream: ClientStream,
+    clientEnd: ClientEnd,
     transmission: Transmission,
     response: ResponseStream,
     epochs: Epochs,
@@ -40,12 +40,12 @@ export class Output {
     context: SessionContext
   ) {
     this.#stream = stream
+    this.#clientEnd = clientEnd
     this.#transmission = transmission
     this.#response = response
     this.#epochs = epochs
     this.#packets = packets
     this.#context = context
-    this.#firstSeq = stream.end
   }
 
   /** Sends all that may be sent now. */
@@ -53,6 +53,14 @@ export class Output {
     this.gateAt = NEVER
     while (this.#sendNext(now)) {}
     this.#sendFin(now)
+  }
+
+  /** Why octets that are there are not sent, for `--trace`. */
+  get waitsFor(): string {
+    const { sndNxt, sndMax, sndWnd, flightBytes, segmentMax } = this.#transmission
+    if (sndNxt === sndMax && this.gateAt !== NEVER) return "the target's answer to the request before"
+    if (flightBytes + segmentMax > sndWnd) return "the target's window"
+    return 'acknowledgments: the congestion window is full'
   }
 
   acknowledge(why: string): void {
@@ -137,17 +145,21 @@ export class Output {
    * @param isRequest false for FIN and RST: they wait for the answers that the client had read, but ask for none
    */
   mayGo(ack: Seq, isRequest: boolean, now: number): boolean {
-    const { roundTrip, isAllAcknowledged, sndMax } = this.#transmission
+    const { roundTrip, isAllAcknowledged, isFresh } = this.#transmission
     const { counters, epochs } = this.#context
     const gate = this.#epochs.ask(ack, this.#response, isAllAcknowledged, roundTrip.smoothedMs, epochs, now)
     if (gate === Gate.Closed) {
       this.gateAt = this.#epochs.lookAgainAt
       return false
     }
+    if (gate === Gate.TargetClosed && isRequest) {
+      this.isTargetGone = true
+      return false
+    }
     if (gate === Gate.TimedOut) counters.add(Counter.epochTimeouts, 1)
     if (!isRequest) return true
     if (gate === Gate.Quiet) counters.add(Counter.epochsQuiet, 1)
-    if (gate !== Gate.SameEpoch || sndMax === this.#firstSeq) counters.add(Counter.epochs, 1)
+    if (gate !== Gate.SameEpoch || isFresh) counters.add(Counter.epochs, 1)
     return true
   }
 
@@ -155,9 +167,9 @@ export class Output {
     const transmission = this.#transmission
     const stream = this.#stream
     if (!stream.isComplete || transmission.sndNxt !== stream.finSeq) return
-    if (!this.isFinSent && !this.mayGo(this.finAck, false, now)) return
+    if (!this.isFinSent && !this.mayGo(this.#clientEnd.finAck, false, now)) return
     if (this.isFinSent) this.#packets.control(FIN | ACK, stream.finSeq, 'FIN again')
-    else this.#packets.control(FIN | ACK, stream.finSeq, '', this.finIpId)
+    else this.#packets.control(FIN | ACK, stream.finSeq, '', this.#clientEnd.finIpId)
     this.isFinSent = true
     transmission.sent(1, NONE, false, now)
   }

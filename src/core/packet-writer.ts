@@ -17,7 +17,7 @@ export class PacketWriter {
   readonly #response: ResponseStream
   readonly #context: SessionContext
   /** The largest timestamp value sent: one below it would be ignored by the target (RFC 7323 §5). */
-  #tsVal: Seq
+  tsVal: Seq
   /** The scale of our window fields that is in force: the client's, or 0 where the target offered none. */
   #shift = 0
 
@@ -25,7 +25,7 @@ export class PacketWriter {
     this.#session = session
     this.#response = response
     this.#context = context
-    this.#tsVal = tsVal
+    this.tsVal = tsVal
   }
 
   /** After the SYN-ACK. */
@@ -58,14 +58,14 @@ export class PacketWriter {
     let captured = 0
     if (piece !== NONE) {
       captured = this.scaled(pool.window(piece))
-      if (pool.hasTimestamps(piece)) this.#tsVal = later(this.#tsVal, pool.tsVal(piece))
+      if (pool.hasTimestamps(piece)) this.tsVal = later(this.tsVal, pool.tsVal(piece))
     }
     const { packet } = frames
     packet.flags = flags
     packet.sequence = sequence
     packet.acknowledgment = response.rcvNxt
     packet.window = response.windowField(flags, captured, flags & SYN ? 0 : this.#shift)
-    packet.tsVal = this.#tsVal
+    packet.tsVal = this.tsVal
     packet.tsEcr = flags & ACK ? response.tsRecent : seq(0)
     packet.sack = piece === NONE && this.#session.isSackPermitted ? response.heldRanges : undefined
     packet.piece = piece

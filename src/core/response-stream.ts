@@ -27,7 +27,7 @@ export class ResponseStream implements ResponseState {
   /** TS.Recent of RFC 7323 §4.3, echoed in every packet. */
   tsRecent: Seq = seq(0)
   /** Largest window captured from the client, in octets. */
-  #largestWindow = 0
+  largestWindow = 0
   /** What came beyond `rcvNxt`; made when first needed. */
   #held: Ranges | undefined
   /** The segment that was held last had PSH. */
@@ -46,7 +46,7 @@ export class ResponseStream implements ResponseState {
 
   /** @param windowBytes what the client advertised to the source */
   sawWindow(windowBytes: number): void {
-    if (windowBytes > this.#largestWindow) this.#largestWindow = windowBytes
+    if (windowBytes > this.largestWindow) this.largestWindow = windowBytes
   }
 
   /** What came beyond a gap, if there is one. */
@@ -143,6 +143,6 @@ export class ResponseStream implements ResponseState {
   }
 
   #ownWindow(): number {
-    return this.#largestWindow >= WINDOW_ENOUGH ? this.#largestWindow : WINDOW_OWN
+    return this.largestWindow >= WINDOW_ENOUGH ? this.largestWindow : WINDOW_OWN
   }
 }

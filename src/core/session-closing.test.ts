@@ -192,7 +192,7 @@ test('payload of resets is in the books', () => {
   `)
 })
 
-test('a target that resets ends the session, and what it did not take is dropped by name', () => {
+test('a target that resets ends the connection, and the rest of the request it did not take is dropped by name', () => {
   drill(`${OPEN}
     +1     source  P.  110:120(10) ack 301
     +0     sent    P.  110:120(10) ack 501
@@ -202,10 +202,12 @@ test('a target that resets ends the session, and what it did not take is dropped
     +0     counter deliveredBytes 10
     +0     counter pendingBytes 0
     +0     counter sessionsReset 1
-    +0     sessions 0
+    +0     sessions 1
     +9     source  P.  120:130(10) ack 301
-    +0     dropped afterEnd 1
+    +0     dropped targetReset 1
     +0     nothing
+    +9     source  P.  130:140(10) ack 341
+    +0     sent    S   129:129(0)
   `)
 })
 

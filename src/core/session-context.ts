@@ -1,4 +1,7 @@
 /** What sessions share, and where one begins. */
+import type { Seq } from '../wire/seq.ts'
+import type { ClientEnd } from './client-end.ts'
+import type { ClientStream } from './client-stream.ts'
 import type { Counters } from './counters.ts'
 import type { Drop } from './drop.ts'
 import type { EpochOptions } from './epochs.ts'
@@ -28,7 +31,7 @@ export interface SessionContext {
   readonly keepAliveMs: number
   /** `-M`: most octets of an IP packet. */
   readonly mtuBytes: number
-  /** Tells intercept whose answers are ours; before the first SYN. */
+  /** A SYN is about to go out for the first time: intercept has to know whose answers are ours. */
   announce(session: Session): void
   /** The session has ended and holds nothing any more. */
   onEnd(session: Session, now: number): void
@@ -45,7 +48,7 @@ export interface SessionTrace {
   ended(session: Session, reason: Drop): void
 }
 
-/** Where a session begins: at a captured SYN, or at a payload in mid-stream (then `syn` is false). */
+/** Whose copy a session is, and how its SYN looks. */
 export interface Origin extends PacketStyle {
   readonly sourceAddress: number
   readonly sourcePort: number
@@ -57,4 +60,34 @@ export interface Origin extends PacketStyle {
   readonly isJoined: boolean
   /** IP id of the captured SYN; 0 if there was none. */
   readonly ipId: number
+}
+
+/** With what a session begins. */
+export interface Beginning {
+  /** The client's initial sequence number; where no SYN was captured, the number before the first octet. */
+  readonly iss: Seq
+  readonly tsVal: Seq
+  /** The client's window, in octets. */
+  readonly windowBytes: number
+  /** Set if the session goes on where another connection ended. */
+  readonly heritage?: Heritage | undefined
+}
+
+/** What a session takes over whose connection ended before its client. */
+export interface Heritage {
+  readonly stream: ClientStream
+  readonly clientEnd: ClientEnd
+  readonly clientRttMs: number
+  /** Connections in a row that ended before the target had taken anything. */
+  readonly failures: number
+}
+
+/** Between connections to a target that takes nothing; doubled each time. */
+const RESTART_FIRST_MS = 1000
+const RESTART_MAX_MS = 60_000
+
+/** How long a session waits before it goes on, so that a target which ends every connection is not flooded. */
+export function restartDelay(heritage: Heritage | undefined): number {
+  if (heritage === undefined || heritage.failures === 0) return 0
+  return Math.min(RESTART_FIRST_MS * 2 ** (heritage.failures - 1), RESTART_MAX_MS)
 }

@@ -124,13 +124,19 @@ test('an epoch whose answer never comes goes after the time-out, counted', () =>
   `)
 })
 
-test('a target that has closed is not waited for', () => {
+test('a target that closes early is not waited for: the next request goes on a new connection', () => {
   drill(`${OPEN}
     +0     source  P.  100:110(10) ack 301
     +0     sent    P.  100:110(10) ack 501
     +1     source  P.  110:120(10) ack 351
     +9     target  F.  501:501(0) ack 110 win 65535
-    +0     sent    P.  110:120(10) ack 502
+    +0     sent    R.  110:110(0) ack 502
+    +0     sent    S   109:109(0)
+    +0     ended   targetClosed
+    +9     target  S.  900:900(0) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 901
+    +0     sent    P.  110:120(10) ack 901
+    +0     counter sessionsContinued 1
   `)
 })
 

@@ -59,19 +59,38 @@ test('a target that never answers costs a session, its octets and nothing more',
   )
 })
 
-test('a target that refuses ends the session', () => {
-  const counters = drill(`
+test('a target that refuses is asked again, and what is captured meanwhile waits', () => {
+  drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
     +0     source  P.  100:110(10) ack 301
     +20    target  R.  0:0(0) ack 100
+    +980   sent    S   99:99(0)
+    +1     target  R.  0:0(0) ack 100
+    +0     counter refusals 2
+    +1999  sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+  `)
+})
+
+test('a target that refuses for too long costs the session', () => {
+  const counters = drill(
+    `
+    +0     source  S   99:99(0)
+    +0     sent    S   99:99(0)
+    +0     source  P.  100:110(10) ack 301
+    +20    target  R.  0:0(0) ack 100
+    +980   sent    S   99:99(0)
+    +1000  sent    R   100:100(0)
     +0     ended   targetRefused
-    +0     counter sessionsReset 1
     +0     sessions 0
     +1     source  P.  110:120(10) ack 301
     +0     dropped afterEnd 1
-    +9000  nothing
-  `)
+  `,
+    { timeoutMs: 2000 }
+  )
   assert.equal(counters.allDroppedBytes(), 20)
 })
 

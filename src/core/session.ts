@@ -5,26 +5,26 @@
  */
 import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
+import { ClientEnd } from './client-end.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { Epochs } from './epochs.ts'
 import { optionsLength, type PacketStyle } from './frames.ts'
+import { Handshake } from './handshake.ts'
+import { HoleWatch } from './hole-watch.ts'
 import { Output } from './output.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { ResponseStream } from './response-stream.ts'
 import { NONE, PIECE_MAX } from './send-pool.ts'
-import { type Origin, type SessionContext, State } from './session-context.ts'
+import { type Beginning, type Heritage, type Origin, type SessionContext, State } from './session-context.ts'
 import { Acknowledged, Transmission } from './transmission.ts'
 
-const MTU_HEADERS = 40
-const HOLE_PATIENCE_MS = 2000
 const NEVER = Number.POSITIVE_INFINITY
 
-/** A function, because what it asks for changes behind the compiler's back. */
-function isEnded(state: State): boolean {
-  return state === State.Closed
-}
+// Functions, because what they ask for changes behind the compiler's back.
+const isEnded = (state: State): boolean => state === State.Closed
+const isOpen = (state: State): boolean => state === State.Established
 
 export class Session implements PacketStyle {
   readonly clientAddress: number
@@ -41,7 +41,10 @@ export class Session implements PacketStyle {
   readonly origin: Origin
   /** Slot in the table of sessions; also the timer wheel's entry. */
   readonly id: number
-  readonly iss: Seq
+  /** The initial sequence number of the client's connection. */
+  readonly clientIss: Seq
+  /** That of the copied connection: the client's, or the one before its first octet. */
+  iss: Seq
   state: State = State.Waiting
   /** The session must be stepped at this instant, or before. */
   deadline = NEVER
@@ -53,6 +56,8 @@ export class Session implements PacketStyle {
   successor: Session | undefined
   /** Why it ended; None: both sides had closed, or the client reset it. */
   endReason: Drop = Drop.None
+  /** Set at the end if the client had not ended: with this another session goes on. */
+  continuation: Beginning | undefined
   readonly transmission: Transmission
   readonly response = new ResponseStream()
   readonly stream: ClientStream
@@ -60,14 +65,17 @@ export class Session implements PacketStyle {
   readonly #context: SessionContext
   readonly #packets: PacketWriter
   readonly #output: Output
-  #synAttempts = 0
+  readonly #handshake: Handshake
   #progressAt: number
-  #holeSince = NEVER
-  #hasReset = false
-  #resetSeq: Seq = seq(0)
-  #resetAck: Seq = seq(0)
+  readonly #hole = new HoleWatch()
+  readonly #clientEnd: ClientEnd
+  readonly #heritage: Heritage | undefined
+  #clientRttMs: number
+  readonly #beganAt: number
+  /** While waiting: when it may begin. */
+  #startAt = NEVER
 
-  constructor(id: number, origin: Origin, segment: Segment, context: SessionContext, now: number) {
+  constructor(id: number, origin: Origin, beginning: Beginning, context: SessionContext, now: number) {
     this.id = id
     this.origin = origin
     this.clientAddress = origin.clientAddress
@@ -80,51 +88,65 @@ export class Session implements PacketStyle {
     this.windowScale = origin.windowScale
     this.isSackPermitted = origin.isSackPermitted
     this.hasTimestamps = origin.hasTimestamps
-    // In mid-stream a SYN is made up whose sequence number is the one before the first octet.
-    this.iss = origin.isJoined ? add(segment.seq, -1) : segment.seq
+    this.clientIss = beginning.iss
+    this.iss = beginning.iss
     this.#context = context
-    this.#packets = new PacketWriter(this, this.response, context, segment.tsVal)
+    this.#heritage = beginning.heritage
+    this.#clientEnd = beginning.heritage?.clientEnd ?? new ClientEnd()
+    this.#clientRttMs = beginning.heritage?.clientRttMs ?? 0
+    this.stream = beginning.heritage?.stream ?? new ClientStream(add(this.iss, 1), context.pool, context.counters)
     this.transmission = new Transmission(this.iss)
-    this.stream = new ClientStream(add(this.iss, 1), context.pool, context.counters)
+    this.#packets = new PacketWriter(this, this.response, context, beginning.tsVal)
+    this.#handshake = new Handshake(this, this.#packets, context)
     const { stream, transmission, response } = this
-    this.#output = new Output(stream, transmission, response, this.#epochs, this.#packets, context)
-    this.response.sawWindow(origin.isJoined ? this.#packets.scaled(segment.window) : segment.window)
+    this.#output = new Output(stream, this.#clientEnd, transmission, response, this.#epochs, this.#packets, context)
+    this.response.sawWindow(beginning.windowBytes)
+    this.#beganAt = now
     this.#progressAt = now
     this.#plan()
   }
 
   /** True once the client has closed its half or reset the connection. */
   get isClientDone(): boolean {
-    return this.stream.hasFin || this.#hasReset
+    return this.stream.hasFin || this.#clientEnd.hasReset
   }
 
   /** Why octets that were captured are not sent yet, for `--trace`; empty if none wait. */
   get waitsFor(): string {
-    if (this.state === State.Waiting) return 'the end of the connection before it with the same address and port'
-    const { sndNxt, sndMax, sndWnd } = this.transmission
-    if (!isBefore(sndNxt, this.stream.end)) return this.stream.hasHole ? 'octets that were not captured' : ''
-    if (this.state === State.SynSent) return "the target's SYN-ACK"
-    if (sndNxt === sndMax && this.#output.gateAt !== NEVER) return "the target's answer to the request before"
-    return this.transmission.flightBytes + this.transmission.segmentMax > sndWnd
-      ? "the target's window"
-      : 'acknowledgments: the congestion window is full'
+    if (this.state === State.Waiting) return 'the end of the connection before it, or the time to connect again'
+    if (!isBefore(this.transmission.sndNxt, this.stream.end)) {
+      return this.stream.hasHole ? 'octets that were not captured' : ''
+    }
+    return this.state === State.SynSent ? "the target's SYN-ACK" : this.#output.waitsFor
+  }
+
+  /** Lets a waiting session begin at `at`, or later, as soon as it has something to send. */
+  allowStart(at: number, now: number): void {
+    this.#startAt = at
+    this.step(now)
   }
 
   /** Sends the SYN. */
   start(now: number): void {
+    if (this.#heritage !== undefined) {
+      this.iss = add(this.#context.pool.seq(this.stream.head), -1)
+      this.transmission.begin(this.iss)
+    }
     this.state = State.SynSent
     this.#progressAt = now
     this.#context.announce(this)
-    this.#sendSyn(now)
+    this.#handshake.send(now)
     this.#plan()
   }
 
   /** Takes a captured segment of this client connection, other than the SYN that began it; `step` acts on it. */
   onSource(segment: Segment, now: number): Drop {
-    if (segment.flags & SYN) return this.#onSynAgain(segment)
+    // Octets in a SYN (RFC 7413) go once the target has answered ours.
+    if (segment.flags & SYN)
+      return segment.payloadLength > 0 ? this.stream.insert(segment, this.#cut()) : Drop.Duplicate
     if (segment.flags & RST) return this.#onClientReset(segment, now)
     this.response.sawWindow(this.#packets.scaled(segment.window))
-    if (segment.flags & ACK) this.#epochs.begin(segment.ack)
+    if (segment.flags & ACK && !this.origin.isJoined) this.#sawAck(segment.ack, now)
     let result: Drop = Drop.PureAck
     if (segment.payloadLength > 0) {
       if (this.#isIdle()) this.#progressAt = now
@@ -133,17 +155,28 @@ export class Session implements PacketStyle {
     if (segment.flags & FIN && !this.stream.hasFin) {
       this.stream.hasFin = true
       this.stream.finSeq = add(segment.seq, segment.payloadLength)
-      this.#output.finAck = segment.ack
-      this.#output.finIpId = segment.payloadLength === 0 ? segment.ipId : 0
+      this.#clientEnd.finAck = segment.ack
+      this.#clientEnd.finIpId = segment.payloadLength === 0 ? segment.ipId : 0
       if (this.#isIdle()) this.#progressAt = now
       result = Drop.None
     }
     return result
   }
 
+  /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */
+  #sawAck(ack: Seq, now: number): void {
+    if (this.#clientRttMs > 0) return
+    this.#clientRttMs = Math.max(now - this.#beganAt, Number.MIN_VALUE)
+    this.#epochs.begin(ack)
+  }
+
   /** Takes a header that intercept returned; `step` acts on it. */
   onTarget(segment: Segment, now: number): Drop {
-    if (this.state === State.SynSent) return this.#onAnswerToSyn(segment, now)
+    if (this.state === State.SynSent) {
+      const drop = this.#handshake.onAnswer(segment, now)
+      if (isOpen(this.state)) this.#progressAt = now
+      return drop
+    }
     if (this.state !== State.Established) return Drop.AnswerUnacceptable
     if (segment.flags & RST) return this.#onTargetReset(segment, now)
     if (segment.flags & SYN) {
@@ -167,18 +200,18 @@ export class Session implements PacketStyle {
     const idleLimit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
     if (now - this.#progressAt >= idleLimit) this.#onTimeLimit(now)
     if (isEnded(this.state)) return
-    if (this.#holeSince + HOLE_PATIENCE_MS <= now && this.#isDeliveredSoFar()) {
+    if (now >= this.#holeLimit()) {
       this.abort(Drop.Hole, now)
       return
     }
-    if (this.state === State.SynSent && now >= this.transmission.rtoAt) this.#sendSyn(now)
+    if (this.state === State.SynSent && now >= this.transmission.rtoAt) this.#handshake.send(now)
     else if (this.state === State.Established && now >= this.transmission.rtoAt) this.#output.timedOut(now)
     this.step(now)
   }
 
   /** Ends the session at once: the target's side is reset, what was not delivered is dropped for `reason`. */
   abort(reason: Drop, now: number): void {
-    if (this.state === State.Established || (this.state === State.SynSent && this.#synAttempts > 0)) {
+    if (this.state === State.Established || (this.state === State.SynSent && this.#handshake.attempts > 0)) {
       const flags = this.state === State.Established ? RST | ACK : RST
       this.#packets.control(flags, this.transmission.sndMax, 'session ends')
     }
@@ -189,26 +222,17 @@ export class Session implements PacketStyle {
   supersede(successor: Session, now: number): void {
     this.successor = successor
     if (!this.isClientDone) {
-      this.#hasReset = true
-      this.#resetSeq = this.stream.end
-      this.#resetAck = this.#output.finAck
+      this.#clientEnd.hasReset = true
+      this.#clientEnd.resetSeq = this.stream.end
+      this.#clientEnd.resetAck = this.#clientEnd.finAck
     }
     this.step(now)
   }
 
-  /** Octets in a SYN (RFC 7413) go once the target has answered ours. */
-  #onSynAgain(segment: Segment): Drop {
-    return segment.payloadLength > 0 ? this.stream.insert(segment, this.#cut()) : Drop.Duplicate
-  }
-
   #cut(): number {
-    const size = this.state === State.Established ? this.transmission.segmentMax : this.#mssMax() - optionsLength(this)
+    const size =
+      this.state === State.Established ? this.transmission.segmentMax : this.#handshake.mssMax - optionsLength(this)
     return Math.min(size, PIECE_MAX)
-  }
-
-  #mssMax(): number {
-    const own = this.#context.mtuBytes - MTU_HEADERS
-    return this.mss > 0 ? Math.min(own, this.mss) : own
   }
 
   #isIdle(): boolean {
@@ -216,53 +240,31 @@ export class Session implements PacketStyle {
     return this.state === State.Established && isSent && !this.isClientDone && !this.stream.hasHole
   }
 
+  /** When octets that were not captured are given up; not before all in front of them is delivered. */
+  #holeLimit(): number {
+    if (!this.#isDeliveredSoFar()) return NEVER
+    return this.#hole.limit(this.#clientRttMs, this.isClientDone, this.#context.counters.get(Counter.captureDropped))
+  }
+
   #isDeliveredSoFar(): boolean {
+    if (this.state === State.Waiting) return this.stream.tail === NONE
     return !isBefore(this.transmission.sndUna, this.stream.end)
   }
 
   #onTimeLimit(now: number): void {
     this.#context.counters.add(Counter.sessionsTimedOut, 1)
-    this.abort(this.state === State.SynSent ? Drop.Unanswered : Drop.TimedOut, now)
+    const unanswered = this.#handshake.isRefused ? Drop.TargetRefused : Drop.Unanswered
+    this.abort(this.state === State.SynSent ? unanswered : Drop.TimedOut, now)
   }
 
   #onClientReset(segment: Segment, now: number): Drop {
     if (segment.payloadLength > 0) this.#context.counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
-    if (this.#hasReset) return Drop.Duplicate
-    this.#hasReset = true
-    this.#resetSeq = segment.seq
-    this.#resetAck = segment.flags & ACK ? segment.ack : seq(0)
-    if ((segment.flags & ACK) === 0) this.#resetAck = this.#output.finAck
+    if (this.#clientEnd.hasReset) return Drop.Duplicate
+    this.#clientEnd.hasReset = true
+    this.#clientEnd.resetSeq = segment.seq
+    this.#clientEnd.resetAck = segment.flags & ACK ? segment.ack : seq(0)
+    if ((segment.flags & ACK) === 0) this.#clientEnd.resetAck = this.#clientEnd.finAck
     this.#progressAt = now
-    return Drop.None
-  }
-
-  /** RFC 9293 §3.10.7.3: only a SYN-ACK of this very incarnation opens the session. */
-  #onAnswerToSyn(segment: Segment, now: number): Drop {
-    if ((segment.flags & ACK) === 0) return Drop.AnswerUnacceptable
-    if (segment.ack !== add(this.iss, 1)) {
-      // The target holds an older connection of this port: its challenge asks whether that may go (RFC 5961 §4).
-      if ((segment.flags & RST) === 0) this.#packets.control(RST, segment.ack, 'reset of an older connection')
-      return Drop.AnswerUnacceptable
-    }
-    if (segment.flags & RST) {
-      this.#context.counters.add(Counter.sessionsReset, 1)
-      this.#end(Drop.TargetRefused, now)
-      return Drop.None
-    }
-    if ((segment.flags & SYN) === 0) return Drop.AnswerUnacceptable
-    this.hasTimestamps = this.hasTimestamps && segment.hasTimestamps
-    this.isSackPermitted = this.isSackPermitted && segment.sackPermitted
-    const isScaled = this.windowScale >= 0 && segment.windowScale >= 0
-    this.#packets.open(isScaled)
-    const targetShift = isScaled ? segment.windowScale : 0
-    if (this.#synAttempts > 1) this.transmission.roundTrip.cancel()
-    this.transmission.open(segment, targetShift, this.#mssMax(), optionsLength(this), now)
-    this.response.open(add(segment.seq, 1))
-    this.response.tsRecent = segment.tsVal
-    this.state = State.Established
-    this.#progressAt = now
-    this.#context.counters.add(Counter.synAcks, 1)
-    this.#output.acknowledge('handshake')
     return Drop.None
   }
 
@@ -304,23 +306,37 @@ export class Session implements PacketStyle {
     if (this.state === State.Established) {
       this.#output.sendDue(now)
       if (this.#sendReset(now) || this.#closeWhenDone(now)) return
+      if (this.#output.isTargetGone) {
+        this.abort(Drop.TargetClosed, now)
+        return
+      }
       if (this.response.ackAt <= now) this.#output.acknowledge('acknowledgment')
+    } else if (this.state === State.Waiting && now >= this.#startAt) {
+      if (this.#hasWork()) this.start(now)
+      else if (this.isClientDone && !this.#lacksOctets()) {
+        this.#end(Drop.None, now)
+        return
+      }
     }
-    if (!this.#lacksOctets()) this.#holeSince = NEVER
-    else if (this.#holeSince === NEVER) this.#holeSince = now
+    this.#hole.update(this.#lacksOctets(), now, this.#context.counters.get(Counter.captureDropped))
     this.#plan()
+  }
+
+  /** A waiting session that goes on begins with the client's next octets, any other at once. */
+  #hasWork(): boolean {
+    return this.#heritage === undefined || this.stream.tail !== NONE
   }
 
   #lacksOctets(): boolean {
     const end = this.stream.isComplete ? add(this.stream.end, 1) : this.stream.end
-    return this.stream.hasHole || (this.#hasReset && isAfter(this.#resetSeq, end))
+    return this.stream.hasHole || (this.#clientEnd.hasReset && isAfter(this.#clientEnd.resetSeq, end))
   }
 
   /** @returns true if the session ended with the client's reset */
   #sendReset(now: number): boolean {
-    if (!this.#hasReset || this.#lacksOctets() || !this.transmission.isAllAcknowledged) return false
+    if (!this.#clientEnd.hasReset || this.#lacksOctets() || !this.transmission.isAllAcknowledged) return false
     if (!this.#isDeliveredSoFar()) return false
-    if (this.#resetAck !== 0 && !this.#output.mayGo(this.#resetAck, false, now)) return false
+    if (this.#clientEnd.resetAck !== 0 && !this.#output.mayGo(this.#clientEnd.resetAck, false, now)) return false
     this.#packets.control(RST | ACK, this.transmission.sndNxt, '')
     this.#end(Drop.None, now)
     return true
@@ -334,21 +350,12 @@ export class Session implements PacketStyle {
     return true
   }
 
-  #sendSyn(now: number): void {
-    if (this.#synAttempts > 0) this.transmission.roundTrip.timedOut()
-    this.#synAttempts += 1
-    this.#context.counters.add(Counter.synsSent, 1)
-    const isAgain = this.#synAttempts > 1
-    this.#packets.control(SYN, this.iss, isAgain ? 'SYN again' : '', isAgain ? 0 : this.origin.ipId)
-    this.transmission.rtoAt = NEVER
-    if (this.#synAttempts === 1) {
-      this.transmission.sent(1, NONE, false, now)
-    } else this.transmission.rtoAt = now + this.transmission.roundTrip.rtoMs
-  }
-
   #end(reason: Drop, now: number): void {
-    const una = isBefore(this.transmission.sndUna, add(this.iss, 1)) ? add(this.iss, 1) : this.transmission.sndUna
-    this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
+    const first = add(this.iss, 1)
+    const una = isBefore(this.transmission.sndUna, first) ? first : this.transmission.sndUna
+    const goesOn = reason === Drop.Hole || reason === Drop.TargetReset || reason === Drop.TargetClosed
+    if (goesOn) this.#leaveHeritage(una, reason)
+    if (this.continuation === undefined) this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
     this.state = State.Closed
     this.endReason = reason
     this.deadline = NEVER
@@ -357,16 +364,35 @@ export class Session implements PacketStyle {
     this.#context.onEnd(this, now)
   }
 
+  /** What the client has said and will say goes on with another connection, unless there is nothing and never will be. */
+  #leaveHeritage(una: Seq, reason: Drop): void {
+    const { stream } = this
+    const isFruitless = una === add(this.iss, 1)
+    // An epoch is sent again once: if it ended this connection too, it is given up.
+    const isSkipping = isFruitless && this.#heritage !== undefined && !this.transmission.isFresh
+    stream.resume(una, isSkipping, reason)
+    if (stream.head === NONE && this.isClientDone) return
+    const failures = isFruitless ? (this.#heritage?.failures ?? 0) + 1 : 0
+    this.continuation = {
+      iss: this.clientIss,
+      tsVal: this.#packets.tsVal,
+      windowBytes: this.response.largestWindow,
+      heritage: { stream, clientEnd: this.#clientEnd, clientRttMs: this.#clientRttMs, failures }
+    }
+  }
+
   /** The earliest instant at which anything is due. */
   #plan(): void {
     const limit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
-    const hole = this.#isDeliveredSoFar() ? this.#holeSince + HOLE_PATIENCE_MS : NEVER
+    const start = this.state === State.Waiting && this.#hasWork() ? this.#startAt : NEVER
+    const hole = this.#holeLimit()
     this.deadline = Math.min(
       this.#progressAt + limit,
       this.transmission.rtoAt,
       this.response.ackAt,
       this.#output.gateAt,
-      hole
+      hole,
+      start
     )
   }
 }

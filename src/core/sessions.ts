@@ -3,12 +3,13 @@
  * whose time has come. Every captured packet ends here in a session or in a named drop.
  */
 import { RST, type Segment, SYN } from '../wire/segment.ts'
+import { add } from '../wire/seq.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { FlowTable } from './flow-table.ts'
 import type { Mapping } from './mapping.ts'
 import { Session } from './session.ts'
-import { type Origin, type SessionContext, State } from './session-context.ts'
+import { type Beginning, type Origin, restartDelay, type SessionContext, State } from './session-context.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { Tombstones } from './tombstones.ts'
 
@@ -159,6 +160,12 @@ export class Sessions {
     this.#countPool()
   }
 
+  /** To be called when a session sends its SYN for the first time. */
+  countSyn(session: Session): void {
+    const map = session.origin.mapIndex
+    this.synsByMap[map] = (this.synsByMap[map] ?? 0) + 1
+  }
+
   /** Every session whose answers intercept has to know a route for. */
   forEachStarted(visit: (session: Session) => void): void {
     for (const session of this.#slots) {
@@ -170,6 +177,10 @@ export class Sessions {
   ended(session: Session, now: number): void {
     const { origin, successor } = session
     this.#wheel.disarm(session.id)
+    if (session.continuation !== undefined) {
+      this.#goOn(session, session.continuation, now)
+      return
+    }
     this.#slots[session.id] = undefined
     this.#freeSlots.push(session.id)
     const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = origin
@@ -180,20 +191,36 @@ export class Sessions {
     const { clientAddress, clientPort, targetAddress, targetPort } = session
     const speaker = this.#byTarget.get(clientAddress, clientPort, targetAddress, targetPort)
     if (speaker !== session.id) {
-      this.#leaveQueue(session, this.#slots[speaker])
+      this.#replaceInQueue(session, successor, this.#slots[speaker])
       return
     }
     this.#byTarget.delete(clientAddress, clientPort, targetAddress, targetPort)
     if (successor === undefined) return
     this.#byTarget.set(clientAddress, clientPort, targetAddress, targetPort, successor.id)
-    this.#start(successor, now)
+    successor.allowStart(now, now)
+    this.#schedule(successor)
   }
 
-  /** One that ended while it waited: who waits for it waits for the one before it. */
-  #leaveQueue(session: Session, speaker: Session | undefined): void {
+  /** Another session takes the place of one that ended before its client: its slot, its flow, its place in the queue. */
+  #goOn(session: Session, continuation: Beginning, now: number): void {
+    const { clientAddress, clientPort, targetAddress, targetPort } = session
+    const origin: Origin = { ...session.origin, isJoined: true, ipId: 0 }
+    const next = new Session(session.id, origin, continuation, this.#context, now)
+    next.successor = session.successor
+    this.#slots[session.id] = next
+    this.#context.counters.add(Counter.sessionsStarted, 1)
+    this.#context.counters.add(Counter.sessionsContinued, 1)
+    const speaker = this.#byTarget.get(clientAddress, clientPort, targetAddress, targetPort)
+    if (speaker === session.id) next.allowStart(now + restartDelay(continuation.heritage), now)
+    else this.#replaceInQueue(session, next, this.#slots[speaker])
+    this.#schedule(next)
+  }
+
+  /** One that ended while it waited: who waits for it waits for what replaces it, or for the one before it. */
+  #replaceInQueue(session: Session, by: Session | undefined, speaker: Session | undefined): void {
     let before = speaker
     while (before !== undefined && before.successor !== session) before = before.successor
-    if (before !== undefined) before.successor = session.successor
+    if (before !== undefined) before.successor = by
   }
 
   /** A session that ended with nothing missing may be joined again; others leave a tombstone. */
@@ -227,13 +254,13 @@ export class Sessions {
     if (clientPort === 0) return Drop.NoFreePort
     const origin = originOf(segment, mapIndex, clientAddress, clientPort, map.targetAddress, map.targetPort)
     const slot = this.#freeSlots.pop() ?? this.#slots.length
-    const session = new Session(slot, origin, segment, this.#context, now)
+    const session = new Session(slot, origin, beginningOf(segment, origin), this.#context, now)
     this.#slots[slot] = session
     this.#bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
     this.#context.counters.add(Counter.sessionsStarted, 1)
     if (previous === undefined) {
       this.#byTarget.set(clientAddress, clientPort, map.targetAddress, map.targetPort, slot)
-      this.#start(session, now)
+      session.allowStart(now, now)
     } else {
       this.#context.counters.add(Counter.sessionsWaited, 1)
       previous.supersede(session, now)
@@ -243,13 +270,6 @@ export class Sessions {
     if (segment.payloadLength > 0) session.onSource(segment, now)
     this.#schedule(session)
     return Drop.None
-  }
-
-  #start(session: Session, now: number): void {
-    const map = session.origin.mapIndex
-    this.synsByMap[map] = (this.synsByMap[map] ?? 0) + 1
-    session.start(now)
-    this.#schedule(session)
   }
 
   /** The client's own port, or the next that no other copied connection uses. @returns 0 if none is left */
@@ -290,7 +310,7 @@ export class Sessions {
 
 /** A SYN with another initial sequence number is another connection. */
 function isNewConnection(session: Session, segment: Segment): boolean {
-  return (segment.flags & SYN) !== 0 && segment.seq !== session.iss
+  return (segment.flags & SYN) !== 0 && segment.seq !== session.clientIss
 }
 
 function originOf(
@@ -321,4 +341,11 @@ function originOf(
     isSackPermitted: isJoined ? true : segment.sackPermitted,
     hasTimestamps: segment.hasTimestamps
   }
+}
+
+function beginningOf(segment: Segment, origin: Origin): Beginning {
+  // The window of a SYN is not scaled (RFC 7323 §2.2).
+  const shift = origin.isJoined ? MADE_UP_SCALE : 0
+  const iss = origin.isJoined ? add(segment.seq, -1) : segment.seq
+  return { iss, tsVal: segment.tsVal, windowBytes: segment.window << shift }
 }

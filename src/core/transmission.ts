@@ -30,6 +30,7 @@ export const Acknowledged = {
 export type Acknowledged = (typeof Acknowledged)[keyof typeof Acknowledged]
 
 export class Transmission {
+  #iss: Seq
   sndUna: Seq
   sndNxt: Seq
   /** The largest `sndNxt` so far: below it, what is sent is sent again. */
@@ -57,8 +58,9 @@ export class Transmission {
   /** In recovery: what is lost before here was sent again. */
   #repairedTo: Seq
 
-  /** @param iss the initial sequence number: the client's */
+  /** @param iss the initial sequence number */
   constructor(iss: Seq) {
+    this.#iss = iss
     this.sndUna = iss
     this.sndNxt = iss
     this.sndMax = iss
@@ -66,6 +68,21 @@ export class Transmission {
     this.#wl2 = iss
     this.#recover = iss
     this.#repairedTo = iss
+  }
+
+  /** Begins anew at another sequence number, before anything was sent. */
+  begin(iss: Seq): void {
+    this.#iss = iss
+    this.sndUna = iss
+    this.sndNxt = iss
+    this.sndMax = iss
+    this.#recover = iss
+    this.#repairedTo = iss
+  }
+
+  /** True until payload or FIN was sent. */
+  get isFresh(): boolean {
+    return !isAfter(this.sndMax, add(this.#iss, 1))
   }
 
   /** Octets sent and not acknowledged, SYN and FIN counted. */

@@ -109,7 +109,10 @@ export class Copier {
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
       mtuBytes: options.mtuBytes,
-      announce: (session) => this.#channel.announce(session),
+      announce: (session) => {
+        this.sessions.countSyn(session)
+        this.#channel.announce(session)
+      },
       onEnd: (session, now) => this.sessions.ended(session, now),
       trace
     }
@@ -204,7 +207,8 @@ export class Copier {
     this.#reportAt = this.#now + REPORT_MS
     const refused = this.#counters.get(Counter.sendRefused)
     const refusedBefore = this.#refusedReported
-    const resets = this.#counters.get(Counter.sessionsReset) - this.#resetsReported
+    const resets =
+      this.#counters.get(Counter.sessionsReset) + this.#counters.get(Counter.refusals) - this.#resetsReported
     this.#resetsReported += resets
     if (refused > refusedBefore) {
       const errnos = Object.fromEntries(this.#ports.sender.refused)

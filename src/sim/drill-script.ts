@@ -36,7 +36,7 @@ export type Line = Common &
     | { readonly kind: 'nothing' | 'shutdown' }
     | { readonly kind: 'counter' | 'dropped'; readonly name: string; readonly value: number }
     | { readonly kind: 'ended'; readonly name: string }
-    | { readonly kind: 'sessions' | 'pieces'; readonly value: number }
+    | { readonly kind: 'sessions' | 'pieces' | 'lost'; readonly value: number }
   )
 
 /** Text behind `//` is a comment. */
@@ -68,6 +68,7 @@ function parseLine(text: string, number: number): Line {
       return { ...common, kind, name: first }
     case 'sessions':
     case 'pieces':
+    case 'lost':
       return { ...common, kind, value: Number(first) }
     default:
       return wrong(number, text, 'nothing begins so')

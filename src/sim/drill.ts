@@ -13,7 +13,7 @@
  * (timers fire on whole milliseconds, and what is smoothed has fractions). Before any line that is not `sent`, and at
  * the end, all packets sent must have been named. `nothing`: only that check. `counter NAME VALUE`;
  * `dropped REASON PACKETS`; `ended REASON`: the next session that ended did so for it; `sessions N`: as many live;
- * `pieces N`: as many of the send pool are in use; `shutdown`.
+ * `pieces N`: as many of the send pool are in use; `lost N`: the capture says so; `shutdown`.
  *
  * A segment is flags, `first:last(length)`, and what matters of `ack N win N id N ttl N tos N "payload" <options>
  * from A:P to A:P`; what is not written is not compared (of options also their order and NOPs). Payload that is not
@@ -104,6 +104,9 @@ class Drill {
         break
       case 'target':
         bench.target(this.#packet(line.segment, target, client))
+        break
+      case 'lost':
+        bench.counters.set(Counter.captureDropped, line.value)
         break
       case 'shutdown':
         bench.sessions.shutdown(bench.now)

@@ -1,0 +1,82 @@
+/** The opening of a copied connection, towards the target (RFC 9293 §3.10.7.3). */
+import { ACK, RST, type Segment, SYN } from '../wire/segment.ts'
+import { add } from '../wire/seq.ts'
+import { Counter } from './counters.ts'
+import { Drop } from './drop.ts'
+import { optionsLength } from './frames.ts'
+import type { PacketWriter } from './packet-writer.ts'
+import { NONE } from './send-pool.ts'
+import type { Session } from './session.ts'
+import { type SessionContext, State } from './session-context.ts'
+
+const MTU_HEADERS = 40
+
+export class Handshake {
+  /** SYNs sent. */
+  attempts = 0
+  /** The target answered a SYN with a reset. */
+  isRefused = false
+  readonly #session: Session
+  readonly #packets: PacketWriter
+  readonly #context: SessionContext
+
+  constructor(session: Session, packets: PacketWriter, context: SessionContext) {
+    this.#session = session
+    this.#packets = packets
+    this.#context = context
+  }
+
+  /** Sends the SYN, or sends it again. */
+  send(now: number): void {
+    const { transmission, iss, origin } = this.#session
+    const isAgain = this.attempts > 0
+    if (isAgain) transmission.roundTrip.timedOut()
+    this.attempts += 1
+    this.#context.counters.add(Counter.synsSent, 1)
+    this.#packets.control(SYN, iss, isAgain ? 'SYN again' : '', isAgain ? 0 : origin.ipId)
+    if (isAgain) transmission.rtoAt = now + transmission.roundTrip.rtoMs
+    else transmission.sent(1, NONE, false, now)
+  }
+
+  /** RFC 9293 §3.10.7.3: only a SYN-ACK of this very incarnation opens the session. */
+  onAnswer(segment: Segment, now: number): Drop {
+    if ((segment.flags & ACK) === 0) return Drop.AnswerUnacceptable
+    if (segment.ack !== add(this.#session.iss, 1)) {
+      // The target holds an older connection of this port: its challenge asks whether that may go (RFC 5961 §4).
+      if ((segment.flags & RST) === 0) this.#packets.control(RST, segment.ack, 'reset of an older connection')
+      return Drop.AnswerUnacceptable
+    }
+    if (segment.flags & RST) {
+      // A target that is being restarted refuses for a while: the SYN's timer tries again.
+      this.#context.counters.add(Counter.refusals, 1)
+      this.isRefused = true
+      return Drop.None
+    }
+    if ((segment.flags & SYN) === 0) return Drop.AnswerUnacceptable
+    this.#open(segment, now)
+    return Drop.None
+  }
+
+  /** Takes what both sides offered into force. */
+  #open(segment: Segment, now: number): void {
+    const session = this.#session
+    const { transmission, response } = session
+    session.hasTimestamps = session.hasTimestamps && segment.hasTimestamps
+    session.isSackPermitted = session.isSackPermitted && segment.sackPermitted
+    const isScaled = session.windowScale >= 0 && segment.windowScale >= 0
+    this.#packets.open(isScaled)
+    if (this.attempts > 1) transmission.roundTrip.cancel()
+    transmission.open(segment, isScaled ? segment.windowScale : 0, this.mssMax, optionsLength(session), now)
+    response.open(add(segment.seq, 1))
+    response.tsRecent = segment.tsVal
+    session.state = State.Established
+    this.#context.counters.add(Counter.synAcks, 1)
+    this.#packets.control(ACK, transmission.sndMax, 'handshake')
+  }
+
+  /** Most octets of a segment that our side and the client allow. */
+  get mssMax(): number {
+    const own = this.#context.mtuBytes - MTU_HEADERS
+    return this.#session.mss > 0 ? Math.min(own, this.#session.mss) : own
+  }
+}
