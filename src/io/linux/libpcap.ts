@@ -26,8 +26,9 @@ const DLT_RAW = 12
 const PCAP_NETMASK_UNKNOWN = 0xffffffff
 const NAMES = ['libpcap.so.0.8', 'libpcap.so.1']
 
-function open(): Libpcap {
-  for (const name of NAMES) {
+/** @param names of the library, tried in turn @throws OperatorError `no-libpcap` */
+export function openLibpcap(names: readonly string[] = NAMES): Libpcap {
+  for (const name of names) {
     try {
       const library = koffi.load(name)
       return {
@@ -83,7 +84,7 @@ export function compileFilter(expression: string, context: FilterContext): Filte
       'packets arrive without their VLAN tag',
       "leave `vlan` out, or capture on the VLAN's device"
     )
-  loaded ??= open()
+  loaded ??= openLibpcap()
   const pcap = loaded
   const handle = pcap.openDead(context.link === 'cooked' ? DLT_RAW : DLT_EN10MB, context.snapLength)
   const program = allocate(16)
