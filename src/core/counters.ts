@@ -57,11 +57,13 @@ export const Counter = {
   /** Connections to intercept that broke, or that could not be made. */
   channelFailures: 23,
   /** Octets of send buffers in use. */
-  poolUsedBytes: 24
+  poolUsedBytes: 24,
+  /** New flows that `-r`, `-g` or `-O` left out. */
+  flowsLeftOut: 25
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 25
+const COUNTERS_END = 26
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

@@ -38,12 +38,16 @@ export const Drop = {
   /** From the target: no session has this client's address and port. */
   AnswerNoSession: 32,
   /** From the target: acknowledges what was never sent, or is outside the window. */
-  AnswerUnacceptable: 33
+  AnswerUnacceptable: 33,
+  /** `-r` or `-g` leaves this flow out. */
+  SampledOut: 34,
+  /** `-O` leaves this flow out: its SYN was not captured. */
+  NotFromSyn: 35
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 34
+export const DROPS_END = 36
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

@@ -185,8 +185,11 @@ export class Session implements PacketStyle {
     this.#end(reason, now)
   }
 
-  /** The client opened a new connection with this address and port: this one is over at its side. */
-  supersede(successor: Session, now: number): void {
+  /**
+   * The client opened a new connection with this address and port: this one is over at its side.
+   * @param successor the copy that waits for this one's end; undefined if none does
+   */
+  supersede(successor: Session | undefined, now: number): void {
     this.successor = successor
     if (!this.isClientDone) {
       this.#hasReset = true
