@@ -26,6 +26,8 @@ export interface CopyOptions extends ProcessOptions {
   readonly clientAddresses?: readonly string[]
   readonly loopbackAddress?: string
   readonly percentage: string
+  readonly onlyNew?: boolean
+  readonly rampUp?: boolean
   readonly port: string
   readonly timeout: string
   readonly keepAlive?: string
@@ -66,6 +68,8 @@ export function copyCommand(): Command {
     .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
     .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
     .option('-r, --percentage <percent>', 'share of the connections to copy, chosen evenly', '100')
+    .option('-O, --only-new', 'copy connections from their SYN on only, none in mid-stream')
+    .option('-g, --ramp-up', 'copy one percent of the connections, then one more each second')
     .option('-p, --port <port>', "intercept's port where --intercept names none", '36524')
     .option('-t, --timeout <seconds>', 'end a session that makes no progress for so long', '600')
     .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
@@ -174,8 +178,8 @@ async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]>
 function readSelection(options: CopyOptions): Selection {
   return {
     share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
-    isOnlyNew: false,
-    isRampUp: false
+    isOnlyNew: options.onlyNew === true,
+    isRampUp: options.rampUp === true
   }
 }
 

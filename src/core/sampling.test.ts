@@ -125,3 +125,40 @@ test('a copied connection whose port begins one that is left out is over', () =>
     HALF
   )
 })
+
+test('-O copies no connection from its middle', () => {
+  const counters = drill(
+    `
+    +0     source  P.  100:110(10) ack 301
+    +0     source  P.  110:120(10) ack 301
+    +0     dropped notFromSyn 2
+    +0     counter flowsLeftOut 1
+    +0     source  S   7000:7000(0)
+    +0     sent    S   7000:7000(0)
+  `,
+    { selection: { isOnlyNew: true } }
+  )
+  assert.equal(counters.droppedBytes(Drop.NotFromSyn), 20)
+})
+
+test('-O and -r together: the share is of the connections seen from their SYN', () => {
+  const sampling = new Sampling({ share: WHOLE / 2, isOnlyNew: true, isRampUp: false }, 0)
+  const decisions = [true, false, true, false, true].map((isSyn) => sampling.refusal(isSyn, 0))
+  assert.deepEqual(decisions, [Drop.None, Drop.NotFromSyn, Drop.SampledOut, Drop.NotFromSyn, Drop.None])
+})
+
+test('-g copies one percent more each second, up to -r', () => {
+  const copiedAt = (share: number, now: number): number => {
+    const sampling = new Sampling({ share, isOnlyNew: false, isRampUp: true }, 0)
+    return Array.from({ length: 1000 }, () => sampling.refusal(true, now)).filter((drop) => drop === Drop.None).length
+  }
+  const seconds = [0, 999, 1000, 49_000, 98_999, 99_000, 500_000]
+  assert.deepEqual(
+    seconds.map((now) => copiedAt(WHOLE, now)),
+    [10, 10, 20, 500, 990, 1000, 1000]
+  )
+  assert.deepEqual(
+    [0, 28_000, 29_000, 99_000].map((now) => copiedAt(0.3 * WHOLE, now)),
+    [10, 290, 300, 300]
+  )
+})
