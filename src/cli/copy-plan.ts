@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
 import type { AddressRange, CopyMap } from '../core/mapping.ts'
+import type { Selection } from '../core/sampling.ts'
 import type { InterceptAddress } from '../daemon/channel-client.ts'
 import { OperatorError } from '../errors.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
@@ -9,7 +10,7 @@ import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts
 import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { parseTraceTarget, type TraceTarget } from './trace.ts'
-import { addressRange, badValue, hostAndPort, listOf, mapText, seconds, wholeNumber } from './values.ts'
+import { addressRange, badValue, decimal, hostAndPort, listOf, mapText, seconds, wholeNumber } from './values.ts'
 
 const MEGABYTE = 1 << 20
 /** Where -k is not given it is this much more than -t. */
@@ -24,6 +25,9 @@ export interface CopyOptions extends ProcessOptions {
   readonly intercept?: readonly string[]
   readonly clientAddresses?: readonly string[]
   readonly loopbackAddress?: string
+  readonly percentage: string
+  readonly onlyNew?: boolean
+  readonly rampUp?: boolean
   readonly port: string
   readonly timeout: string
   readonly keepAlive?: string
@@ -43,6 +47,7 @@ export interface CopyPlan {
   readonly intercepts: readonly InterceptAddress[]
   readonly ranges: readonly AddressRange[]
   readonly loopbackAddress: number
+  readonly selection: Selection
   readonly connectionsEach: number
   readonly poolBytes: number
   readonly sessionsMax: number
@@ -62,6 +67,9 @@ export function copyCommand(): Command {
     .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
     .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
     .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
+    .option('-r, --percentage <percent>', 'share of the connections to copy, chosen evenly', '100')
+    .option('-O, --only-new', 'copy connections from their SYN on only, none in mid-stream')
+    .option('-g, --ramp-up', 'copy one percent of the connections, then one more each second')
     .option('-p, --port <port>', "intercept's port where --intercept names none", '36524')
     .option('-t, --timeout <seconds>', 'end a session that makes no progress for so long', '600')
     .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
@@ -89,6 +97,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     intercepts: await readIntercepts(options),
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),
     loopbackAddress: loopbackAddress(options.loopbackAddress),
+    selection: readSelection(options),
     connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
     poolBytes: wholeNumber('--memory', options.memory, 1, 65_536) * MEGABYTE,
     sessionsMax: SESSIONS_MAX,
@@ -164,6 +173,14 @@ async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]>
       return { address: await resolveHost('--intercept', host), port: portGiven }
     })
   )
+}
+
+function readSelection(options: CopyOptions): Selection {
+  return {
+    share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
+    isOnlyNew: options.onlyNew === true,
+    isRampUp: options.rampUp === true
+  }
 }
 
 function loopbackAddress(text: string | undefined): number {

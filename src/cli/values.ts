@@ -23,6 +23,15 @@ export function seconds(option: string, value: string, leastS: number, mostS: nu
   return number * 1000
 }
 
+/** A number with up to four decimal places, exactly. @returns ten thousandths */
+export function decimal(option: string, value: string, least: number, most: number, unit: string): number {
+  const match = /^(\d{1,4})(?:\.(\d{1,4}))?$/.exec(value)
+  const [, whole = '', places = ''] = match ?? []
+  const number = match === null ? Number.NaN : Number(whole) * 10_000 + Number(places.padEnd(4, '0'))
+  if (number >= least * 10_000 && number <= most * 10_000) return number
+  throw badValue(option, value, `${unit} from ${least} to ${most}, with up to four decimal places`)
+}
+
 /** The parts of a comma-separated value that may be given several times. */
 export function listOf(values: readonly string[]): string[] {
   return values

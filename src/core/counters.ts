@@ -61,11 +61,13 @@ export const Counter = {
   /** Sessions that went on with a new connection after the target, or octets that were missed, ended the one before. */
   sessionsContinued: 25,
   /** SYNs that the target answered with a reset; they are sent again. */
-  refusals: 26
+  refusals: 26,
+  /** New flows that `-r`, `-g` or `-O` left out. */
+  flowsLeftOut: 27
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 27
+const COUNTERS_END = 28
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

@@ -40,12 +40,16 @@ export const Drop = {
   /** From the target: acknowledges what was never sent, or is outside the window. */
   AnswerUnacceptable: 33,
   /** The target closed the connection while the client had more to send. */
-  TargetClosed: 34
+  TargetClosed: 34,
+  /** `-r` or `-g` leaves this flow out. */
+  SampledOut: 35,
+  /** `-O` leaves this flow out: its SYN was not captured. */
+  NotFromSyn: 36
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 35
+export const DROPS_END = 37
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

@@ -218,8 +218,8 @@ export class Session implements PacketStyle {
     this.#end(reason, now)
   }
 
-  /** The client opened a new connection with this address and port: this one is over at its side. */
-  supersede(successor: Session, now: number): void {
+  /** The client's new connection with this address and port ends this one; its copy, if there is one, waits for that. */
+  supersede(successor: Session | undefined, now: number): void {
     this.successor = successor
     if (!this.isClientDone) {
       this.#clientEnd.hasReset = true

@@ -3,11 +3,13 @@
  * whose time has come. Every captured packet ends here in a session or in a named drop.
  */
 import { RST, type Segment, SYN } from '../wire/segment.ts'
-import { add } from '../wire/seq.ts'
+import { Bystanders } from './bystanders.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { FlowTable } from './flow-table.ts'
 import type { Mapping } from './mapping.ts'
+import { beginningOf, originOf } from './origin.ts'
+import { Sampling, type Selection } from './sampling.ts'
 import { Session } from './session.ts'
 import { type Beginning, type Origin, restartDelay, type SessionContext, State } from './session-context.ts'
 import { TimerWheel } from './timer-wheel.ts'
@@ -19,13 +21,12 @@ const CLOSED_LINGER_MS = 60_000
 const BURIALS_MAX = 256
 const PORT_MIN = 1024
 const PORT_MAX = 65535
-/** What a made-up SYN says. */
-const MADE_UP_MSS = 1460
-const MADE_UP_SCALE = 7
 
 export interface SessionsOptions {
   readonly sessionsMax: number
   readonly mapping: Mapping
+  /** Which new flows are copied. */
+  readonly selection: Selection
 }
 
 /** Sees what is captured and answered, for `--trace`. */
@@ -43,13 +44,15 @@ export class Sessions {
   /** By slot; a slot of an ended session is used again. */
   readonly #slots: (Session | undefined)[] = []
   readonly #freeSlots: number[] = []
-  /** Captured flow → 2 × slot of its newest session, or an odd marker of a tombstone. */
+  /** Captured flow → 2 × slot of its newest session, or the marker of a tombstone (4n + 1) or bystander (4n + 3). */
   readonly #bySource = new FlowTable()
   /** Copied flow → slot of the session that speaks now. */
   readonly #byTarget = new FlowTable()
   readonly #closed = new Tombstones(CLOSED_LINGER_MS)
   readonly #broken: Tombstones
   #tombstoneSerial = 0
+  readonly #bystanders: Bystanders
+  readonly #sampling: Sampling
   readonly #wheel: TimerWheel
   /** Sessions that took packets in this batch. */
   readonly #ready: Session[] = []
@@ -67,6 +70,8 @@ export class Sessions {
     this.#trace = trace
     this.#wheel = new TimerWheel(now)
     this.#broken = new Tombstones(context.timeoutMs)
+    this.#bystanders = new Bystanders(this.#bySource, context.timeoutMs)
+    this.#sampling = new Sampling(options.selection, now)
     this.synsByMap = new Float64Array(options.mapping.maps.length)
     this.synAcksByMap = new Float64Array(options.mapping.maps.length)
     this.#fire = (entry) => this.#onDue(entry)
@@ -100,7 +105,7 @@ export class Sessions {
       this.#markReady(session)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
     } else {
-      drop = this.#begin(segment, session, found >= 0, now)
+      drop = this.#onOtherFlow(segment, found, session, now)
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
     }
     if (drop !== Drop.None && this.#trace !== undefined)
@@ -150,6 +155,7 @@ export class Sessions {
     this.#wheel.advance(now, this.#fire)
     this.#closed.expire(now, BURIALS_MAX, this.#bury)
     this.#broken.expire(now, BURIALS_MAX, this.#bury)
+    this.#bystanders.expire(now, BURIALS_MAX)
     this.#countPool()
   }
 
@@ -228,8 +234,8 @@ export class Sessions {
     const isIdleEnd = session.endReason === Drop.TimedOut && !session.isClientDone
     if (isIdleEnd || session.endReason === Drop.Hole || session.endReason === Drop.Shutdown) return
     const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = session.origin
-    this.#tombstoneSerial = (this.#tombstoneSerial + 1) & 0x3fffffff
-    const marker = this.#tombstoneSerial * 2 + 1
+    this.#tombstoneSerial = (this.#tombstoneSerial + 1) & 0x1fffffff
+    const marker = this.#tombstoneSerial * 4 + 1
     this.#bySource.set(a, capturedPort, b, sourcePort, marker)
     const tombstones = session.isClientDone ? this.#closed : this.#broken
     tombstones.add(a, b, (capturedPort << 16) | sourcePort, marker, now)
@@ -239,13 +245,31 @@ export class Sessions {
     this.#context.counters.set(Counter.poolUsedBytes, this.#context.pool.usedBytes)
   }
 
-  /** Begins a session with a segment that belongs to none. */
-  #begin(segment: Segment, previous: Session | undefined, isKnown: boolean, now: number): Drop {
+  /** Takes a segment that belongs to no session, or that begins another connection than `previous`. */
+  #onOtherFlow(segment: Segment, found: number, previous: Session | undefined, now: number): Drop {
     const isSyn = (segment.flags & SYN) !== 0
-    if (!isSyn && isKnown) return Drop.AfterEnd
+    if (found >= 0 && Bystanders.isMarker(found)) {
+      const reason = this.#bystanders.onSource(found, segment, now)
+      if (reason !== Drop.None) return reason
+    } else if (!isSyn && found >= 0) return Drop.AfterEnd
     if (!isSyn && (segment.payloadLength === 0 || segment.flags & RST)) return Drop.NoSession
+    const mapIndex = this.#options.mapping.find(segment.toAddress, segment.toPort)
+    if (mapIndex < 0) return Drop.NotMapped
+    let refusal = this.#sampling.refusal(isSyn, now)
+    if (refusal === Drop.None) refusal = this.#begin(segment, mapIndex, previous, now)
+    else this.#context.counters.add(Counter.flowsLeftOut, 1)
+    if (refusal === Drop.None) return refusal
+    this.#bystanders.add(segment, refusal, now)
+    if (previous !== undefined) {
+      previous.supersede(undefined, now)
+      this.#schedule(previous)
+    }
+    return refusal
+  }
+
+  /** Begins a session with a segment that belongs to none. */
+  #begin(segment: Segment, mapIndex: number, previous: Session | undefined, now: number): Drop {
     const { mapping, sessionsMax } = this.#options
-    const mapIndex = mapping.find(segment.toAddress, segment.toPort)
     const map = mapping.maps[mapIndex]
     if (map === undefined) return Drop.NotMapped
     if (this.count >= sessionsMax) return Drop.TableFull
@@ -254,7 +278,7 @@ export class Sessions {
     if (clientPort === 0) return Drop.NoFreePort
     const origin = originOf(segment, mapIndex, clientAddress, clientPort, map.targetAddress, map.targetPort)
     const slot = this.#freeSlots.pop() ?? this.#slots.length
-    const session = new Session(slot, origin, beginningOf(segment, origin), this.#context, now)
+    const session = new Session(slot, origin, beginningOf(segment, origin.isJoined), this.#context, now)
     this.#slots[slot] = session
     this.#bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
     this.#context.counters.add(Counter.sessionsStarted, 1)
@@ -266,7 +290,7 @@ export class Sessions {
       previous.supersede(session, now)
       this.#schedule(previous)
     }
-    if (!isSyn) this.#context.counters.add(Counter.sessionsJoined, 1)
+    if (origin.isJoined) this.#context.counters.add(Counter.sessionsJoined, 1)
     if (segment.payloadLength > 0) session.onSource(segment, now)
     this.#schedule(session)
     return Drop.None
@@ -311,41 +335,4 @@ export class Sessions {
 /** A SYN with another initial sequence number is another connection. */
 function isNewConnection(session: Session, segment: Segment): boolean {
   return (segment.flags & SYN) !== 0 && segment.seq !== session.clientIss
-}
-
-function originOf(
-  segment: Segment,
-  mapIndex: number,
-  clientAddress: number,
-  clientPort: number,
-  targetAddress: number,
-  targetPort: number
-): Origin {
-  const isJoined = (segment.flags & SYN) === 0
-  return {
-    capturedAddress: segment.fromAddress,
-    capturedPort: segment.fromPort,
-    sourceAddress: segment.toAddress,
-    sourcePort: segment.toPort,
-    clientAddress,
-    clientPort,
-    targetAddress,
-    targetPort,
-    mapIndex,
-    isJoined,
-    ipId: isJoined ? 0 : segment.ipId,
-    ttl: segment.ttl,
-    trafficClass: segment.trafficClass,
-    mss: isJoined ? MADE_UP_MSS : segment.mss,
-    windowScale: isJoined ? MADE_UP_SCALE : segment.windowScale,
-    isSackPermitted: isJoined ? true : segment.sackPermitted,
-    hasTimestamps: segment.hasTimestamps
-  }
-}
-
-function beginningOf(segment: Segment, origin: Origin): Beginning {
-  // The window of a SYN is not scaled (RFC 7323 §2.2).
-  const shift = origin.isJoined ? MADE_UP_SCALE : 0
-  const iss = origin.isJoined ? add(segment.seq, -1) : segment.seq
-  return { iss, tsVal: segment.tsVal, windowBytes: segment.window << shift }
 }

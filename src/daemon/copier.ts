@@ -8,6 +8,7 @@ import type { EpochOptions } from '../core/epochs.ts'
 import { Frames } from '../core/frames.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
+import type { Selection } from '../core/sampling.ts'
 import { PIECE_MAX, SendPool } from '../core/send-pool.ts'
 import type { SessionContext, SessionTrace } from '../core/session-context.ts'
 import { type PacketTrace, Sessions } from '../core/sessions.ts'
@@ -53,6 +54,7 @@ export interface CopierPorts {
 
 export interface CopierOptions {
   readonly mapping: Mapping
+  readonly selection: Selection
   readonly intercepts: readonly InterceptAddress[]
   readonly connectionsEach: number
   readonly poolBytes: number

@@ -8,6 +8,7 @@ import type { Drop } from '../core/drop.ts'
 import { Frames } from '../core/frames.ts'
 import { type AddressRange, type CopyMap, Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
+import { ALL_FLOWS, type Selection } from '../core/sampling.ts'
 import { PIECE_MAX, SendPool } from '../core/send-pool.ts'
 import type { Session } from '../core/session.ts'
 import type { SessionContext } from '../core/session-context.ts'
@@ -20,6 +21,7 @@ import { frameBytes } from './memory-ports.ts'
 export interface BenchOptions {
   readonly maps: readonly CopyMap[]
   readonly ranges: readonly AddressRange[]
+  readonly selection: Partial<Selection>
   readonly poolPages: number
   readonly framesMax: number
   readonly sessionsMax: number
@@ -32,6 +34,7 @@ export interface BenchOptions {
 
 const DEFAULTS = {
   ranges: [],
+  selection: {},
   poolPages: 4096,
   framesMax: 64,
   sessionsMax: 1024,
@@ -103,7 +106,8 @@ export class Bench {
       }
     }
     const mapping = new Mapping(options.maps, options.ranges)
-    this.sessions = new Sessions(context, { sessionsMax: options.sessionsMax, mapping }, this.now)
+    const selection = { ...ALL_FLOWS, ...options.selection }
+    this.sessions = new Sessions(context, { sessionsMax: options.sessionsMax, mapping, selection }, this.now)
   }
 
   get deadline(): number {

@@ -10,6 +10,7 @@ import assert from 'node:assert/strict'
 import { Counter, Counters } from '../core/counters.ts'
 import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Mapping } from '../core/mapping.ts'
+import { ALL_FLOWS } from '../core/sampling.ts'
 import { Copier, copierMemoryLength } from '../daemon/copier.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
 import { formatEndpoint } from '../wire/address.ts'
@@ -291,6 +292,7 @@ function copierOptions() {
     mapping: new Mapping([
       { sourceAddress: 0, sourcePort: SOURCE.port, targetAddress: fromAddress, targetPort: fromPort }
     ]),
+    selection: ALL_FLOWS,
     intercepts: [{ address: 0x0a000004, port: 36524 }],
     connectionsEach: 2,
     poolBytes: POOL_BYTES,
