@@ -34,6 +34,7 @@ export interface CopyOptions extends ProcessOptions {
   readonly memory: string
   readonly mtu: string
   readonly connections: string
+  readonly rtt?: string
   readonly wait: boolean
   readonly epochTimeout: string
   readonly device?: string
@@ -54,6 +55,7 @@ export interface CopyPlan {
   readonly timeoutMs: number
   readonly keepAliveMs: number
   readonly mtuBytes: number
+  readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
   readonly device: string | undefined
@@ -76,6 +78,7 @@ export function copyCommand(): Command {
     .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
     .option('-M, --mtu <octets>', 'largest packet to send', '1500')
     .option('-C, --connections <number>', 'connections to each intercept', '2')
+    .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
     .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
     .option('-i, --device <name>', 'capture on this device only (default: on any)')
@@ -104,6 +107,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     timeoutMs,
     keepAliveMs,
     mtuBytes: wholeNumber('--mtu', options.mtu, 576, 65_535),
+    clientRttMs: options.rtt === undefined ? undefined : wholeNumber('--rtt', options.rtt, 0, 60_000),
     isWaiting: options.wait,
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
     device: options.device,

@@ -10,12 +10,18 @@ import type { Session } from './session.ts'
 import { type SessionContext, State } from './session-context.ts'
 
 const MTU_HEADERS = 40
+const NEVER = Number.POSITIVE_INFINITY
+/** A target repeats its SYN-ACK after a second: before that it is acknowledged in any case. */
+const ACK_PATIENCE_MS = 900
 
 export class Handshake {
   /** SYNs sent. */
   attempts = 0
-  /** The target answered a SYN with a reset. */
-  isRefused = false
+  /** Why it failed, should it never be answered otherwise. */
+  failure: Drop = Drop.Unanswered
+  /** When the SYN-ACK is acknowledged: as late as the client did its own; Infinity: before the SYN-ACK, and after. */
+  ackAt = NEVER
+  #sentAt = 0
   readonly #session: Session
   readonly #packets: PacketWriter
   readonly #context: SessionContext
@@ -32,6 +38,7 @@ export class Handshake {
     const isAgain = this.attempts > 0
     if (isAgain) transmission.roundTrip.timedOut()
     this.attempts += 1
+    this.#sentAt = now
     this.#context.counters.add(Counter.synsSent, 1)
     this.#packets.control(SYN, iss, isAgain ? 'SYN again' : '', isAgain ? 0 : origin.ipId)
     if (isAgain) transmission.rtoAt = now + transmission.roundTrip.rtoMs
@@ -49,7 +56,7 @@ export class Handshake {
     if (segment.flags & RST) {
       // A target that is being restarted refuses for a while: the SYN's timer tries again.
       this.#context.counters.add(Counter.refusals, 1)
-      this.isRefused = true
+      this.failure = Drop.TargetRefused
       return Drop.None
     }
     if ((segment.flags & SYN) === 0) return Drop.AnswerUnacceptable
@@ -71,7 +78,39 @@ export class Handshake {
     response.tsRecent = segment.tsVal
     session.state = State.Established
     this.#context.counters.add(Counter.synAcks, 1)
+    this.ackAt = now + this.#patience(now)
+  }
+
+  /** How long after the SYN-ACK the client's acknowledgment, if it was not captured yet, may still come. */
+  #patience(now: number): number {
+    const session = this.#session
+    const clientRttMs = this.#context.clientRttMs ?? session.clientRttMs
+    if (this.#context.clientRttMs === undefined && (session.origin.isJoined || clientRttMs > 0)) return 0
+    if (clientRttMs === 0) return this.#context.clientRttMs === undefined ? ACK_PATIENCE_MS : 0
+    return Math.max(0, clientRttMs - (now - this.#sentAt))
+  }
+
+  /** The target's SYN-ACK came again. @returns false if it was acknowledged before */
+  hurry(now: number): boolean {
+    if (this.ackAt === NEVER) return false
+    this.ackAt = now
+    return true
+  }
+
+  /** The client's acknowledgment was captured. */
+  clientHasAcknowledged(now: number): void {
+    if (this.ackAt !== NEVER && this.#context.clientRttMs === undefined) this.ackAt = now
+  }
+
+  /** @returns true once the SYN-ACK is acknowledged: data may go */
+  acknowledge(now: number): boolean {
+    if (this.ackAt === NEVER) return true
+    if (now < this.ackAt) return false
+    this.ackAt = NEVER
+    const { transmission, response, clientRttMs } = this.#session
     this.#packets.control(ACK, transmission.sndMax, 'handshake')
+    response.setPace((this.#context.clientRttMs ?? clientRttMs) - transmission.roundTrip.smoothedMs)
+    return true
   }
 
   /** Most octets of a segment that our side and the client allow. */

@@ -63,6 +63,12 @@ export class Output {
     return 'acknowledgments: the congestion window is full'
   }
 
+  /** Acknowledges as much as the client would have by now. */
+  acknowledgeDue(now: number): void {
+    this.#response.prepareAck(now)
+    this.acknowledge('acknowledgment')
+  }
+
   acknowledge(why: string): void {
     this.#packets.control(ACK, this.#transmission.sndMax, why)
   }

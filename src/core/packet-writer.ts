@@ -63,8 +63,9 @@ export class PacketWriter {
     const { packet } = frames
     packet.flags = flags
     packet.sequence = sequence
-    packet.acknowledgment = response.rcvNxt
-    packet.window = response.windowField(flags, captured, flags & SYN ? 0 : this.#shift)
+    const isPure = flags === ACK && piece === NONE
+    packet.acknowledgment = isPure ? response.ackNxt : response.rcvNxt
+    packet.window = response.windowField(flags, captured, flags & SYN ? 0 : this.#shift, packet.acknowledgment)
     packet.tsVal = this.tsVal
     packet.tsEcr = flags & ACK ? response.tsRecent : seq(0)
     packet.sack = piece === NONE && this.#session.isSackPermitted ? response.heldRanges : undefined
@@ -74,7 +75,7 @@ export class PacketWriter {
     packet.isCopy = why === ''
     packet.ipId = ipId
     const at = frames.write(this.#session)
-    if (flags & ACK) response.acknowledged()
+    if (flags & ACK) response.acknowledged(isPure)
     if (trace !== undefined) trace.sent(this.#session, at, length, why)
   }
 }

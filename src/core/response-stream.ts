@@ -4,6 +4,7 @@
  */
 import { ACK, FIN, PSH, type Segment } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
+import { AckPacer } from './ack-pacer.ts'
 import type { ResponseState } from './epochs.ts'
 import { Ranges } from './ranges.ts'
 
@@ -12,6 +13,8 @@ const ACK_DELAY_MS = 40
 /** Below this the captured window is not worth repeating: an answer may be larger. */
 const WINDOW_ENOUGH = 32 * 1024
 const WINDOW_OWN = 65535
+/** Timers fire on whole milliseconds. */
+const PACE_LEAST_MS = 1
 /** The largest window there is (RFC 7323 §2.3). */
 const HELD_REACH = 1 << 30
 
@@ -24,6 +27,11 @@ export class ResponseStream implements ResponseState {
   isClosed = false
   /** When an acknowledgment has to go out; Infinity: nothing to acknowledge. */
   ackAt = Number.POSITIVE_INFINITY
+  /** What a packet without payload acknowledges: `rcvNxt`, or less of it where acknowledgments are paced. */
+  ackNxt: Seq = seq(0)
+  /** By how much the client's round trip is longer than ours: so long acknowledgments wait. */
+  #paceMs = 0
+  #pacer: AckPacer | undefined
   /** TS.Recent of RFC 7323 §4.3, echoed in every packet. */
   tsRecent: Seq = seq(0)
   /** Largest window captured from the client, in octets. */
@@ -41,6 +49,7 @@ export class ResponseStream implements ResponseState {
   /** @param next the octet after the target's SYN */
   open(next: Seq): void {
     this.rcvNxt = next
+    this.ackNxt = next
     this.#rightEdge = next
   }
 
@@ -54,9 +63,33 @@ export class ResponseStream implements ResponseState {
     return this.#held !== undefined && this.#held.count > 0 ? this.#held : undefined
   }
 
+  /** @param paceMs what is below the clock's resolution counts as nothing */
+  setPace(paceMs: number): void {
+    this.#paceMs = paceMs < PACE_LEAST_MS ? 0 : paceMs
+  }
+
+  /** The target sends again what we have: our acknowledgments are too late for it. */
+  hurry(now: number): void {
+    this.setPace(this.#paceMs / 2)
+    this.#acknowledgeAll()
+    this.ackAt = now
+  }
+
+  /** Brings `ackNxt` up to what is due. */
+  prepareAck(now: number): void {
+    if (this.#pacer === undefined) return
+    this.ackNxt = this.#pacer.take(now, this.ackNxt)
+  }
+
+  #acknowledgeAll(): void {
+    this.ackNxt = this.rcvNxt
+    this.#pacer?.clear()
+  }
+
   /** Remembers that a segment came beyond a gap, so that only the gap has to be sent again. */
   hold(segment: Segment): void {
     if (distance(segment.seq, this.rcvNxt) > HELD_REACH) return
+    this.#acknowledgeAll() // what is in front of the gap must not look lost as well
     const end = add(segment.seq, segment.payloadLength)
     if (segment.payloadLength > 0) {
       this.#held ??= new Ranges()
@@ -88,9 +121,22 @@ export class ResponseStream implements ResponseState {
     }
     if (segment.flags & FIN) this.isClosed = true
     else this.#closeGap()
-    if (this.isClosed || this.#unacknowledgedBytes >= 2 * mss) this.ackAt = now
-    else this.ackAt = Math.min(this.ackAt, now + ACK_DELAY_MS)
+    const isAtOnce = this.isClosed || this.#unacknowledgedBytes >= 2 * mss
+    this.#planAck(isAtOnce, now)
     return true
+  }
+
+  #planAck(isAtOnce: boolean, now: number): void {
+    const dueAt = isAtOnce ? now : now + ACK_DELAY_MS
+    if (this.#paceMs === 0) {
+      this.#acknowledgeAll()
+      this.ackAt = Math.min(this.ackAt, dueAt)
+      return
+    }
+    this.#pacer ??= new AckPacer()
+    this.#pacer.note(this.rcvNxt, dueAt + this.#paceMs)
+    this.ackAt = this.#pacer.nextAt
+    if (isAtOnce) this.#unacknowledgedBytes = 0
   }
 
   #advance(octets: number): void {
@@ -122,9 +168,10 @@ export class ResponseStream implements ResponseState {
     return isAfter(sequence, this.#rightEdge)
   }
 
-  /** Every packet with ACK acknowledges all. */
-  acknowledged(): void {
-    this.ackAt = Number.POSITIVE_INFINITY
+  /** A packet with ACK went out. @param isPure without payload and FIN: it acknowledged `ackNxt`, others all */
+  acknowledged(isPure: boolean): void {
+    if (!isPure) this.#acknowledgeAll()
+    this.ackAt = this.#pacer?.nextAt ?? Number.POSITIVE_INFINITY
     this.#unacknowledgedBytes = 0
   }
 
@@ -132,12 +179,13 @@ export class ResponseStream implements ResponseState {
    * The window field of a packet. It never moves the right edge of the window back (RFC 9293 §3.8.6).
    * @param capturedBytes what the client advertised with these octets; 0 for a packet of our own
    * @param shift the scale in force towards the target (RFC 7323 §2.2), 0 in a SYN
+   * @param acknowledgment of the packet: the window counts from there
    */
-  windowField(flags: number, capturedBytes: number, shift: number): number {
+  windowField(flags: number, capturedBytes: number, shift: number, acknowledgment: Seq): number {
     const wanted = capturedBytes > 0 ? capturedBytes : this.#ownWindow()
-    const held = flags & ACK ? distance(this.#rightEdge, this.rcvNxt) : 0
+    const held = flags & ACK ? distance(this.#rightEdge, acknowledgment) : 0
     const field = Math.min(0xffff, Math.max(wanted >>> shift, (held + (1 << shift) - 1) >>> shift))
-    const edge = add(this.rcvNxt, field << shift)
+    const edge = add(acknowledgment, field << shift)
     if (flags & ACK && isAfter(edge, this.#rightEdge)) this.#rightEdge = edge
     return field
   }

@@ -29,6 +29,8 @@ export interface SessionContext {
   readonly timeoutMs: number
   /** `-k`: a session that has nothing to do for so long ends. */
   readonly keepAliveMs: number
+  /** `-R`: the client's round trip, instead of the one that its handshake shows; 0: acknowledge at once. */
+  readonly clientRttMs: number | undefined
   /** `-M`: most octets of an IP packet. */
   readonly mtuBytes: number
   /** A SYN is about to go out for the first time: intercept has to know whose answers are ours. */

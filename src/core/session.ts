@@ -70,7 +70,8 @@ export class Session implements PacketStyle {
   readonly #hole = new HoleWatch()
   readonly #clientEnd: ClientEnd
   readonly #heritage: Heritage | undefined
-  #clientRttMs: number
+  /** Of the client to the source, as its handshake shows it; 0: not known. */
+  clientRttMs: number
   readonly #beganAt: number
   /** While waiting: when it may begin. */
   #startAt = NEVER
@@ -93,7 +94,7 @@ export class Session implements PacketStyle {
     this.#context = context
     this.#heritage = beginning.heritage
     this.#clientEnd = beginning.heritage?.clientEnd ?? new ClientEnd()
-    this.#clientRttMs = beginning.heritage?.clientRttMs ?? 0
+    this.clientRttMs = beginning.heritage?.clientRttMs ?? 0
     this.stream = beginning.heritage?.stream ?? new ClientStream(add(this.iss, 1), context.pool, context.counters)
     this.transmission = new Transmission(this.iss)
     this.#packets = new PacketWriter(this, this.response, context, beginning.tsVal)
@@ -165,9 +166,10 @@ export class Session implements PacketStyle {
 
   /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */
   #sawAck(ack: Seq, now: number): void {
-    if (this.#clientRttMs > 0) return
-    this.#clientRttMs = Math.max(now - this.#beganAt, Number.MIN_VALUE)
+    if (this.clientRttMs > 0) return
+    this.clientRttMs = Math.max(now - this.#beganAt, Number.MIN_VALUE)
     this.#epochs.begin(ack)
+    this.#handshake.clientHasAcknowledged(now)
   }
 
   /** Takes a header that intercept returned; `step` acts on it. */
@@ -180,7 +182,7 @@ export class Session implements PacketStyle {
     if (this.state !== State.Established) return Drop.AnswerUnacceptable
     if (segment.flags & RST) return this.#onTargetReset(segment, now)
     if (segment.flags & SYN) {
-      this.#output.acknowledge('SYN-ACK again')
+      if (!this.#handshake.hurry(now)) this.#output.acknowledge('SYN-ACK again')
       return Drop.None
     }
     if ((segment.flags & ACK) === 0 || this.response.isBeyondWindow(segment.seq)) return Drop.AnswerUnacceptable
@@ -243,7 +245,7 @@ export class Session implements PacketStyle {
   /** When octets that were not captured are given up; not before all in front of them is delivered. */
   #holeLimit(): number {
     if (!this.#isDeliveredSoFar()) return NEVER
-    return this.#hole.limit(this.#clientRttMs, this.isClientDone, this.#context.counters.get(Counter.captureDropped))
+    return this.#hole.limit(this.clientRttMs, this.isClientDone, this.#context.counters.get(Counter.captureDropped))
   }
 
   #isDeliveredSoFar(): boolean {
@@ -253,8 +255,7 @@ export class Session implements PacketStyle {
 
   #onTimeLimit(now: number): void {
     this.#context.counters.add(Counter.sessionsTimedOut, 1)
-    const unanswered = this.#handshake.isRefused ? Drop.TargetRefused : Drop.Unanswered
-    this.abort(this.state === State.SynSent ? unanswered : Drop.TimedOut, now)
+    this.abort(this.state === State.SynSent ? this.#handshake.failure : Drop.TimedOut, now)
   }
 
   #onClientReset(segment: Segment, now: number): Drop {
@@ -296,21 +297,22 @@ export class Session implements PacketStyle {
     }
     if (this.response.take(segment, this.transmission.segmentMax, now)) this.#progressAt = now
     // Octets seen before, and probes (RFC 9293 §3.8.4), are answered at once.
-    else if (length > 0 || isBefore(segment.seq, this.response.rcvNxt)) this.response.ackAt = now
+    else if (length > 0) this.response.hurry(now)
+    else if (isBefore(segment.seq, this.response.rcvNxt)) this.response.ackAt = now
     return Drop.None
   }
 
   /** Sends what may be sent, and works out when to look again. To be called after packets were taken. */
   step(now: number): void {
     if (isEnded(this.state)) return
-    if (this.state === State.Established) {
+    if (this.state === State.Established && this.#handshake.acknowledge(now)) {
       this.#output.sendDue(now)
       if (this.#sendReset(now) || this.#closeWhenDone(now)) return
       if (this.#output.isTargetGone) {
         this.abort(Drop.TargetClosed, now)
         return
       }
-      if (this.response.ackAt <= now) this.#output.acknowledge('acknowledgment')
+      if (this.response.ackAt <= now) this.#output.acknowledgeDue(now)
     } else if (this.state === State.Waiting && now >= this.#startAt) {
       if (this.#hasWork()) this.start(now)
       else if (this.isClientDone && !this.#lacksOctets()) {
@@ -377,7 +379,7 @@ export class Session implements PacketStyle {
       iss: this.clientIss,
       tsVal: this.#packets.tsVal,
       windowBytes: this.response.largestWindow,
-      heritage: { stream, clientEnd: this.#clientEnd, clientRttMs: this.#clientRttMs, failures }
+      heritage: { stream, clientEnd: this.#clientEnd, clientRttMs: this.clientRttMs, failures }
     }
   }
 
@@ -385,13 +387,13 @@ export class Session implements PacketStyle {
   #plan(): void {
     const limit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
     const start = this.state === State.Waiting && this.#hasWork() ? this.#startAt : NEVER
-    const hole = this.#holeLimit()
     this.deadline = Math.min(
       this.#progressAt + limit,
       this.transmission.rtoAt,
       this.response.ackAt,
       this.#output.gateAt,
-      hole,
+      this.#holeLimit(),
+      this.#handshake.ackAt,
       start
     )
   }

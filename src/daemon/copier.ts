@@ -62,6 +62,7 @@ export interface CopierOptions {
   readonly timeoutMs: number
   readonly keepAliveMs: number
   readonly mtuBytes: number
+  readonly clientRttMs: number | undefined
   readonly epochs: EpochOptions
 }
 
@@ -111,6 +112,7 @@ export class Copier {
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
       mtuBytes: options.mtuBytes,
+      clientRttMs: options.clientRttMs,
       announce: (session) => {
         this.sessions.countSyn(session)
         this.#channel.announce(session)

@@ -28,6 +28,8 @@ export interface BenchOptions {
   readonly timeoutMs: number
   readonly keepAliveMs: number
   readonly mtuBytes: number
+  /** `-R`; 0 unless a script is about the client's round trip. */
+  readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
 }
@@ -41,6 +43,7 @@ const DEFAULTS = {
   timeoutMs: 600_000,
   keepAliveMs: 720_000,
   mtuBytes: 1500,
+  clientRttMs: 0,
   isWaiting: true,
   epochTimeoutMs: 3000
 }
@@ -99,6 +102,7 @@ export class Bench {
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
       mtuBytes: options.mtuBytes,
+      clientRttMs: options.clientRttMs,
       announce: (session) => this.announced.push(session),
       onEnd: (session, now) => {
         this.ended.push(session.endReason)

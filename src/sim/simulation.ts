@@ -300,6 +300,7 @@ function copierOptions() {
     timeoutMs: TIMEOUT_MS,
     keepAliveMs: KEEP_ALIVE_MS,
     mtuBytes: 1500,
+    clientRttMs: undefined,
     epochs: { isWaiting: true, timeoutMs: 3000 }
   }
 }

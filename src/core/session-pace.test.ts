@@ -1,0 +1,107 @@
+import { test } from 'node:test'
+import { drill } from '../sim/drill.ts'
+
+const MEASURED = { clientRttMs: undefined }
+
+/** A client 100 ms away from the source, a target next to it. */
+const FAR = `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     nothing
+    +99    source  .   100:100(0) ack 301 win 64240
+    +0     sent    .   100:100(0) ack 501
+`
+
+test("the SYN-ACK is acknowledged when the client's acknowledgment is captured", () => {
+  drill(FAR, MEASURED)
+})
+
+test('the SYN-ACK is acknowledged in time even if the client is not heard of', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +900   sent    .   100:100(0) ack 501
+    +9     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+  `,
+    MEASURED
+  )
+})
+
+test('answers are acknowledged as late as a far client would', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  .   501:1961(1460) ack 110 win 65535
+    +1     target  .   1961:3421(1460) ack 110 win 65535
+    +10    target  P.  3421:4881(1460) ack 110 win 65535
+    +0     nothing
+    +89    sent    .   110:110(0) ack 3421
+    +50    sent    .   110:110(0) ack 4881
+  `,
+    MEASURED
+  )
+})
+
+test('the next request acknowledges all: the client had read it', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:601(100) ack 110 win 65535
+    +98    source  P.  110:120(10) ack 401 win 64240
+    +0     sent    P.  110:120(10) ack 601
+    +9     target  .   601:601(0) ack 120 win 65535
+    +200   nothing
+  `,
+    MEASURED
+  )
+})
+
+test('a target that sends again what we have is acknowledged at once, and sooner from then on', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:3421(2920) ack 110 win 65535
+    +20    target  P.  501:1961(1460) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 3421
+    +9     target  P.  3421:6341(2920) ack 110 win 65535
+    +49    sent    .   110:110(0) ack 6341
+  `,
+    MEASURED
+  )
+})
+
+test('what comes beyond a gap is told at once, and nothing in front of it looks lost', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK>
+    +99    source  .   100:100(0) ack 301 win 64240
+    +0     sent    .   100:100(0) ack 501
+    +1     target  P.  501:601(100) ack 100 win 65535
+    +1     target  P.  701:801(100) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 601 <nop,nop,sack 701:801>
+  `,
+    MEASURED
+  )
+})
+
+test('-R takes the place of what was measured', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     source  .   100:100(0) ack 301 win 64240
+    +49    sent    .   100:100(0) ack 501
+  `,
+    { clientRttMs: 50 }
+  )
+})
