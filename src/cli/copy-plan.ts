@@ -2,7 +2,8 @@
 import { networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
 import type { AddressRange, CopyMap } from '../core/mapping.ts'
-import type { Selection } from '../core/sampling.ts'
+import { PORTS_EACH } from '../core/ports-pool.ts'
+import { type Selection, WHOLE } from '../core/sampling.ts'
 import type { InterceptAddress } from '../daemon/channel-client.ts'
 import { OperatorError } from '../errors.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
@@ -19,12 +20,16 @@ const MAPS_MAX = 32
 const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
+const COPIES_MAX = 1023
+/** With room for fewer connections at once than this, what there is room for is said at the start. */
+const CONNECTIONS_FEW = 1000
 
 export interface CopyOptions extends ProcessOptions {
   readonly map?: readonly string[]
   readonly intercept?: readonly string[]
   readonly clientAddresses?: readonly string[]
   readonly loopbackAddress?: string
+  readonly copies: string
   readonly percentage: string
   readonly onlyNew?: boolean
   readonly rampUp?: boolean
@@ -67,6 +72,7 @@ export function copyCommand(): Command {
     .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
     .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
     .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
+    .option('-n, --copies <number>', 'how often to copy each connection; 1.3: 30 percent of them twice', '1')
     .option('-r, --percentage <percent>', 'share of the connections to copy, chosen evenly', '100')
     .option('-O, --only-new', 'copy connections from their SYN on only, none in mid-stream')
     .option('-g, --ramp-up', 'copy one percent of the connections, then one more each second')
@@ -179,7 +185,9 @@ function readSelection(options: CopyOptions): Selection {
   return {
     share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
     isOnlyNew: options.onlyNew === true,
-    isRampUp: options.rampUp === true
+    isRampUp: options.rampUp === true,
+    // Ten thousandths there, millionths here.
+    copies: decimal('--copies', options.copies, 1, COPIES_MAX, 'a number') * 100
   }
 }
 
@@ -188,4 +196,22 @@ function loopbackAddress(text: string | undefined): number {
   const address = parseAddress(text)
   if (address === undefined) throw badValue('--loopback-address', text, 'an IPv4 address, as in 10.0.0.9')
   return address
+}
+
+/** What is said at the start when the copies of -n leave room for few connections. */
+export function copiesWarnings(plan: CopyPlan): readonly string[] {
+  const copies = plan.selection.copies / WHOLE
+  if (copies === 1) return []
+  const addresses = plan.ranges.reduce((total, range) => total + range.count, 0)
+  const byPorts = Math.floor((Math.max(1, addresses) * PORTS_EACH) / copies)
+  const byTable = Math.floor(plan.sessionsMax / copies)
+  if (byPorts >= CONNECTIONS_FEW && byTable >= CONNECTIONS_FEW) return []
+  const pool = addresses === 0 ? 'each client address has' : `the ${addresses} addresses of --client-addresses have`
+  const ports = (Math.max(1, addresses) * PORTS_EACH).toLocaleString('en')
+  const hint = 'Give more addresses: -c 10.99.0.0/16.'
+  const what = `--copies ${copies}: ${pool} ${ports} ports, enough for ${byPorts} connections at once with all their copies`
+  const table = `; tcpcopy holds ${plan.sessionsMax.toLocaleString('en')} sessions, enough for ${byTable}`
+  return [
+    `${what}${byTable < CONNECTIONS_FEW ? table : ''}\n  ${hint} Copies that find no port are counted as noFreePort.`
+  ]
 }

@@ -2,7 +2,7 @@
  * What tcpcopy counts. Counters are slots of one Float64Array, which another thread may read while they move: a
  * count is exact up to 2⁵³, and an increment is one load and one store. docs/counters.md explains each by its name.
  *
- * The books close: capturedPayloadBytes = deliveredBytes + duplicateBytes + pendingBytes + every drop's bytes.
+ * The books close; an octet counts once for each copy (`-n`) that it was given to: capturedPayloadBytes = deliveredBytes + duplicateBytes + pendingBytes + every drop's bytes.
  */
 import { float64At } from '../wire/bytes.ts'
 import { DROPS_END, Drop, dropNames } from './drop.ts'
@@ -59,11 +59,17 @@ export const Counter = {
   /** Octets of send buffers in use. */
   poolUsedBytes: 24,
   /** New flows that `-r`, `-g` or `-O` left out. */
-  flowsLeftOut: 25
+  flowsLeftOut: 25,
+  /** Sessions of those started that are a second, third … copy of a connection (`-n`). */
+  copiesStarted: 26,
+  /** Copies beyond the first that could not be made. */
+  copiesRefused: 27,
+  /** Copies that gave their port to the client that owns it. */
+  copiesMoved: 28
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 26
+const COUNTERS_END = 29
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

@@ -42,12 +42,14 @@ export const Drop = {
   /** `-r` or `-g` leaves this flow out. */
   SampledOut: 34,
   /** `-O` leaves this flow out: its SYN was not captured. */
-  NotFromSyn: 35
+  NotFromSyn: 35,
+  /** A copy gave its port to the client that owns it. */
+  Displaced: 36
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 36
+export const DROPS_END = 37
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

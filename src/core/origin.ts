@@ -1,18 +1,20 @@
 /** Where a session begins, read from the segment it begins with. */
 import { type Segment, SYN } from '../wire/segment.ts'
+import type { CopyMap } from './mapping.ts'
 import type { Origin } from './session-context.ts'
 
 /** What a made-up SYN says. */
 const MADE_UP_MSS = 1460
 const MADE_UP_SCALE = 7
 
+/** @param copy number of the copy; @param map the one of number `mapIndex` */
 export function originOf(
   segment: Segment,
   mapIndex: number,
+  map: CopyMap,
+  copy: number,
   clientAddress: number,
-  clientPort: number,
-  targetAddress: number,
-  targetPort: number
+  clientPort: number
 ): Origin {
   const isJoined = (segment.flags & SYN) === 0
   return {
@@ -22,8 +24,9 @@ export function originOf(
     sourcePort: segment.toPort,
     clientAddress,
     clientPort,
-    targetAddress,
-    targetPort,
+    targetAddress: map.targetAddress,
+    targetPort: map.targetPort,
+    copy,
     mapIndex,
     isJoined,
     ipId: isJoined ? 0 : segment.ipId,

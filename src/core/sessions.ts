@@ -3,24 +3,23 @@
  * whose time has come. Every captured packet ends here in a session or in a named drop.
  */
 import { RST, type Segment, SYN } from '../wire/segment.ts'
+import { add } from '../wire/seq.ts'
 import { Bystanders } from './bystanders.ts'
+import { CopyGroup } from './copy-group.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { FlowTable } from './flow-table.ts'
-import type { Mapping } from './mapping.ts'
+import type { CopyMap, Mapping } from './mapping.ts'
 import { originOf } from './origin.ts'
+import { PortsPool } from './ports-pool.ts'
 import { Sampling, type Selection } from './sampling.ts'
 import { Session } from './session.ts'
-import { type SessionContext, State } from './session-context.ts'
+import { type Origin, type SessionContext, State } from './session-context.ts'
 import { TimerWheel } from './timer-wheel.ts'
-import { Tombstones } from './tombstones.ts'
+import { FinishedFlows } from './tombstones.ts'
 
-/** Late packets of a connection that both sides have closed come within this time. */
-const CLOSED_LINGER_MS = 60_000
 /** Tombstones buried at most in one turn, so that a turn stays short. */
 const BURIALS_MAX = 256
-const PORT_MIN = 1024
-const PORT_MAX = 65535
 
 export interface SessionsOptions {
   readonly sessionsMax: number
@@ -46,11 +45,10 @@ export class Sessions {
   readonly #freeSlots: number[] = []
   /** Captured flow → 2 × slot of its newest session, or the marker of a tombstone (4n + 1) or bystander (4n + 3). */
   readonly #bySource = new FlowTable()
-  /** Copied flow → slot of the session that speaks now. */
-  readonly #byTarget = new FlowTable()
-  readonly #closed = new Tombstones(CLOSED_LINGER_MS)
-  readonly #broken: Tombstones
-  #tombstoneSerial = 0
+  readonly #ports = new PortsPool()
+  /** By slot; undefined where a connection is copied once. */
+  readonly #groups: (CopyGroup | undefined)[] = []
+  readonly #finished: FinishedFlows
   readonly #bystanders: Bystanders
   readonly #sampling: Sampling
   readonly #wheel: TimerWheel
@@ -58,7 +56,6 @@ export class Sessions {
   readonly #ready: Session[] = []
   #now = 0
   readonly #fire: (entry: number) => void
-  readonly #bury: (a: number, b: number, ports: number, marker: number) => void
   /** SYNs sent and SYN-ACKs received by `-x`, to tell when nothing comes back. */
   readonly synsByMap: Float64Array
   readonly synAcksByMap: Float64Array
@@ -69,17 +66,12 @@ export class Sessions {
     this.#options = options
     this.#trace = trace
     this.#wheel = new TimerWheel(now)
-    this.#broken = new Tombstones(context.timeoutMs)
+    this.#finished = new FinishedFlows(this.#bySource, context.timeoutMs)
     this.#bystanders = new Bystanders(this.#bySource, context.timeoutMs)
     this.#sampling = new Sampling(options.selection, now)
     this.synsByMap = new Float64Array(options.mapping.maps.length)
     this.synAcksByMap = new Float64Array(options.mapping.maps.length)
     this.#fire = (entry) => this.#onDue(entry)
-    this.#bury = (a, b, ports, marker) => {
-      if (this.#bySource.get(a, ports >>> 16, b, ports & 0xffff) === marker) {
-        this.#bySource.delete(a, ports >>> 16, b, ports & 0xffff)
-      }
-    }
   }
 
   /** Sessions that have not ended. */
@@ -104,6 +96,8 @@ export class Sessions {
       drop = session.onSource(segment, now)
       this.#markReady(session)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
+      const group = this.#groups[session.id]
+      if (group !== undefined) this.#giveToCopies(group, session, segment, drop === Drop.None, now)
     } else {
       drop = this.#onOtherFlow(segment, found, session, now)
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
@@ -115,7 +109,7 @@ export class Sessions {
 
   /** Takes a header that the target sent to a copied client; `settle` acts on it. */
   onTarget(segment: Segment, now: number): Drop {
-    const slot = this.#byTarget.get(segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
+    const slot = this.#ports.holder(segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
     const session = slot >= 0 ? this.#slots[slot] : undefined
     if (this.#trace !== undefined) this.#trace.answered(segment, session)
     let drop: Drop = Drop.AnswerNoSession
@@ -153,8 +147,7 @@ export class Sessions {
   onTimer(now: number): void {
     this.#now = now
     this.#wheel.advance(now, this.#fire)
-    this.#closed.expire(now, BURIALS_MAX, this.#bury)
-    this.#broken.expire(now, BURIALS_MAX, this.#bury)
+    this.#finished.expire(now, BURIALS_MAX)
     this.#bystanders.expire(now, BURIALS_MAX)
     this.#countPool()
   }
@@ -175,25 +168,28 @@ export class Sessions {
 
   /** For `SessionContext.onEnd`: buries the session, and starts the one that waited for it. */
   ended(session: Session, now: number): void {
-    const { origin, successor } = session
-    this.#wheel.disarm(session.id)
-    this.#slots[session.id] = undefined
-    this.#freeSlots.push(session.id)
+    const { id, origin, successor } = session
+    const group = this.#groups[id]
+    this.#wheel.disarm(id)
+    this.#slots[id] = undefined
+    this.#groups[id] = undefined
+    this.#freeSlots.push(id)
+    group?.remove(session, mayJoinAgain(session))
     const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = origin
-    if (this.#bySource.get(a, capturedPort, b, sourcePort) === session.id * 2) {
-      this.#bySource.delete(a, capturedPort, b, sourcePort)
-      this.#remember(session, now)
+    if (this.#bySource.get(a, capturedPort, b, sourcePort) === id * 2) {
+      const heir = group?.first
+      if (heir !== undefined) this.#bySource.set(a, capturedPort, b, sourcePort, heir.id * 2)
+      else if (mayJoinAgain(session)) this.#bySource.delete(a, capturedPort, b, sourcePort)
+      else this.#finished.add(origin, session.isClientDone, now)
     }
-    const { clientAddress, clientPort, targetAddress, targetPort } = session
-    const speaker = this.#byTarget.get(clientAddress, clientPort, targetAddress, targetPort)
-    if (speaker !== session.id) {
-      this.#leaveQueue(session, this.#slots[speaker])
-      return
+    const { clientAddress, clientPort, targetAddress, targetPort } = origin
+    const speaker = this.#ports.holder(clientAddress, clientPort, targetAddress, targetPort)
+    if (speaker !== id) this.#leaveQueue(session, this.#slots[speaker])
+    else if (successor === undefined) this.#ports.release(origin)
+    else {
+      this.#ports.take(origin, successor.id)
+      this.#start(successor, now)
     }
-    this.#byTarget.delete(clientAddress, clientPort, targetAddress, targetPort)
-    if (successor === undefined) return
-    this.#byTarget.set(clientAddress, clientPort, targetAddress, targetPort, successor.id)
-    this.#start(successor, now)
   }
 
   /** One that ended while it waited: who waits for it waits for the one before it. */
@@ -201,18 +197,6 @@ export class Sessions {
     let before = speaker
     while (before !== undefined && before.successor !== session) before = before.successor
     if (before !== undefined) before.successor = session.successor
-  }
-
-  /** A session that ended with nothing missing may be joined again; others leave a tombstone. */
-  #remember(session: Session, now: number): void {
-    const isIdleEnd = session.endReason === Drop.TimedOut && !session.isClientDone
-    if (isIdleEnd || session.endReason === Drop.Hole || session.endReason === Drop.Shutdown) return
-    const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = session.origin
-    this.#tombstoneSerial = (this.#tombstoneSerial + 1) & 0x1fffffff
-    const marker = this.#tombstoneSerial * 4 + 1
-    this.#bySource.set(a, capturedPort, b, sourcePort, marker)
-    const tombstones = session.isClientDone ? this.#closed : this.#broken
-    tombstones.add(a, b, (capturedPort << 16) | sourcePort, marker, now)
   }
 
   #countPool(): void {
@@ -234,40 +218,144 @@ export class Sessions {
     else this.#context.counters.add(Counter.flowsLeftOut, 1)
     if (refusal === Drop.None) return refusal
     this.#bystanders.add(segment, refusal, now)
-    if (previous !== undefined) {
-      previous.supersede(undefined, now)
-      this.#schedule(previous)
-    }
+    if (previous !== undefined) this.#supersede(previous, undefined, now)
     return refusal
   }
 
-  /** Begins a session with a segment that belongs to none. */
+  /** Begins the copies of a connection; the first decides whether there are any. */
   #begin(segment: Segment, mapIndex: number, previous: Session | undefined, now: number): Drop {
-    const { mapping, sessionsMax } = this.#options
-    const map = mapping.maps[mapIndex]
-    if (map === undefined) return Drop.NotMapped
-    if (this.count >= sessionsMax) return Drop.TableFull
-    const clientAddress = mapping.clientAddress(segment.fromAddress, map.targetAddress)
-    const clientPort = previous?.clientPort ?? this.#freePort(clientAddress, segment.fromPort, map)
-    if (clientPort === 0) return Drop.NoFreePort
-    const origin = originOf(segment, mapIndex, clientAddress, clientPort, map.targetAddress, map.targetPort)
+    const count = this.#sampling.copies()
+    const group = count > 1 ? new CopyGroup(count) : undefined
+    // Only the first copy waits, for the first: others speak with ports of their own.
+    const before = previous === undefined ? undefined : this.#firstCopyOf(previous)
+    const refusal = this.#add(segment, mapIndex, 0, before, group, now)
+    if (refusal !== Drop.None) return refusal
+    if (previous !== undefined) this.#supersede(previous, before, now)
+    for (let copy = 1; copy < count; copy++) {
+      const drop = this.#add(segment, mapIndex, copy, undefined, group, now)
+      if (drop === Drop.None) {
+        this.#context.counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+        continue
+      }
+      // What this one did not find the next will not find either.
+      this.#context.counters.add(Counter.copiesRefused, count - copy)
+      this.#context.counters.drop(drop, count - copy, 0)
+      break
+    }
+    return Drop.None
+  }
+
+  /** Begins a session. @param before a session with its address and port, for whose end it waits */
+  #add(
+    segment: Segment,
+    mapIndex: number,
+    copy: number,
+    before: Session | undefined,
+    group: CopyGroup | undefined,
+    now: number
+  ): Drop {
+    const { counters } = this.#context
+    if (this.count >= this.#options.sessionsMax) return Drop.TableFull
+    const origin = this.#chooseOrigin(segment, mapIndex, copy, before, now)
+    if (origin === undefined) return Drop.NoFreePort
     const slot = this.#freeSlots.pop() ?? this.#slots.length
     const session = new Session(slot, origin, segment, this.#context, now)
     this.#slots[slot] = session
-    this.#bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
-    this.#context.counters.add(Counter.sessionsStarted, 1)
-    if (previous === undefined) {
-      this.#byTarget.set(clientAddress, clientPort, map.targetAddress, map.targetPort, slot)
+    this.#groups[slot] = group
+    if (group?.first === undefined) {
+      this.#bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
+    }
+    if (group !== undefined) group.members[copy] = session
+    counters.add(Counter.sessionsStarted, 1)
+    if (origin.isJoined) counters.add(Counter.sessionsJoined, 1)
+    if (copy > 0) counters.add(Counter.copiesStarted, 1)
+    if (before === undefined) {
+      this.#ports.take(origin, slot)
       this.#start(session, now)
     } else {
-      this.#context.counters.add(Counter.sessionsWaited, 1)
-      previous.supersede(session, now)
-      this.#schedule(previous)
+      counters.add(Counter.sessionsWaited, 1)
+      before.supersede(session, now)
+      this.#schedule(before)
     }
-    if (origin.isJoined) this.#context.counters.add(Counter.sessionsJoined, 1)
     if (segment.payloadLength > 0) session.onSource(segment, now)
     this.#schedule(session)
     return Drop.None
+  }
+
+  /** Chooses as whom a session speaks. @returns undefined if no port is left */
+  #chooseOrigin(
+    segment: Segment,
+    mapIndex: number,
+    copy: number,
+    before: Session | undefined,
+    now: number
+  ): Origin | undefined {
+    const { mapping } = this.#options
+    const map = mapping.maps[mapIndex]
+    if (map === undefined) return undefined
+    const { fromAddress, fromPort } = segment
+    if (copy === 0) {
+      const address = mapping.clientAddress(fromAddress, map.targetAddress)
+      if (before === undefined) this.#displace(address, fromPort, map, now)
+      const port = before?.clientPort ?? this.#ports.forClient(address, fromPort, map)
+      return port === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
+    }
+    for (let step = 0; step < mapping.addressCount; step++) {
+      const address = mapping.clientAddress(fromAddress, map.targetAddress, copy + step)
+      const port = this.#ports.forCopy(address, fromPort, copy, map)
+      if (port !== 0) return originOf(segment, mapIndex, map, copy, address, port)
+    }
+    return undefined
+  }
+
+  /** A copy beyond the first that has the port of a client who comes now: it ends, and begins again elsewhere. */
+  #displace(address: number, port: number, map: CopyMap, now: number): void {
+    const holder = this.#slots[this.#ports.holder(address, port, map.targetAddress, map.targetPort)]
+    if (holder === undefined || holder.origin.copy === 0) return
+    this.#context.counters.add(Counter.copiesMoved, 1)
+    holder.abort(Drop.Displaced, now)
+  }
+
+  /** Gives a segment that the first of a group has taken to the others. @param isNew it brought something new */
+  #giveToCopies(group: CopyGroup, first: Session, segment: Segment, isNew: boolean, now: number): void {
+    const { counters } = this.#context
+    for (let copy = 0; copy < group.members.length; copy++) {
+      const member = group.members[copy]
+      if (member === undefined || member === first) continue
+      counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+      const drop = member.onSource(segment, now)
+      this.#markReady(member)
+      if (drop !== Drop.None) counters.drop(drop, 1, 0)
+    }
+    if (group.absent.length === 0 || !isNew || segment.payloadLength === 0 || segment.flags & (SYN | RST)) return
+    // Only where the stream goes on: what comes beyond a hole, or once more, is no place to begin.
+    if (first.stream.end === add(segment.seq, segment.payloadLength)) this.#beginAgain(group, first, segment, now)
+  }
+
+  #beginAgain(group: CopyGroup, first: Session, segment: Segment, now: number): void {
+    const { counters } = this.#context
+    for (let copy = group.absent.pop(); copy !== undefined; copy = group.absent.pop()) {
+      counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+      const drop = this.#add(segment, first.origin.mapIndex, copy, undefined, group, now)
+      if (drop === Drop.None) continue
+      counters.add(Counter.copiesRefused, 1)
+      counters.drop(drop, 1, segment.payloadLength)
+    }
+  }
+
+  #firstCopyOf(session: Session): Session | undefined {
+    const group = this.#groups[session.id]
+    return group === undefined ? session : group.members[0]
+  }
+
+  /** Another connection has begun on this one's address and port: all its copies but `waitedFor` are to end. */
+  #supersede(previous: Session, waitedFor: Session | undefined, now: number): void {
+    const group = this.#groups[previous.id]
+    for (const session of group === undefined ? [previous] : [...group.members]) {
+      if (session === undefined || session === waitedFor || session.state === State.Closed) continue
+      session.supersede(undefined, now)
+      this.#schedule(session)
+    }
   }
 
   #start(session: Session, now: number): void {
@@ -275,20 +363,6 @@ export class Sessions {
     this.synsByMap[map] = (this.synsByMap[map] ?? 0) + 1
     session.start(now)
     this.#schedule(session)
-  }
-
-  /** The client's own port, or the next that no other copied connection uses. @returns 0 if none is left */
-  #freePort(
-    clientAddress: number,
-    port: number,
-    map: { readonly targetAddress: number; readonly targetPort: number }
-  ): number {
-    let candidate = port
-    for (let tried = 0; tried <= PORT_MAX - PORT_MIN + 1; tried++) {
-      if (this.#byTarget.get(clientAddress, candidate, map.targetAddress, map.targetPort) < 0) return candidate
-      candidate = candidate >= PORT_MAX || candidate < PORT_MIN ? PORT_MIN : candidate + 1
-    }
-    return 0
   }
 
   #onDue(slot: number): void {
@@ -316,4 +390,11 @@ export class Sessions {
 /** A SYN with another initial sequence number is another connection. */
 function isNewConnection(session: Session, segment: Segment): boolean {
   return (segment.flags & SYN) !== 0 && segment.seq !== session.iss
+}
+
+/** A session that was given up although its connection goes on may be joined again. */
+function mayJoinAgain(session: Session): boolean {
+  const { endReason, isClientDone } = session
+  if (endReason === Drop.TimedOut) return !isClientDone
+  return endReason === Drop.Hole || endReason === Drop.Shutdown || endReason === Drop.Displaced
 }
