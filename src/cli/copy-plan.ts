@@ -2,7 +2,7 @@
 import { networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
 import type { AddressRange, CopyMap } from '../core/mapping.ts'
-import { PORTS_EACH } from '../core/ports-pool.ts'
+import { PORT_SHIFTS, PORTS_EACH } from '../core/ports-pool.ts'
 import { type Selection, WHOLE } from '../core/sampling.ts'
 import type { InterceptAddress } from '../daemon/channel-client.ts'
 import { OperatorError } from '../errors.ts'
@@ -21,6 +21,8 @@ const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
 const COPIES_MAX = 1023
+/** IPv4 and TCP, without options (RFC 9293 §3.7.1). */
+const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
 
@@ -30,6 +32,8 @@ export interface CopyOptions extends ProcessOptions {
   readonly clientAddresses?: readonly string[]
   readonly loopbackAddress?: string
   readonly copies: string
+  readonly portShift: string
+  readonly mss?: string
   readonly percentage: string
   readonly onlyNew?: boolean
   readonly rampUp?: boolean
@@ -53,6 +57,7 @@ export interface CopyPlan {
   readonly ranges: readonly AddressRange[]
   readonly loopbackAddress: number
   readonly selection: Selection
+  readonly portShift: number
   readonly connectionsEach: number
   readonly poolBytes: number
   readonly sessionsMax: number
@@ -73,6 +78,11 @@ export function copyCommand(): Command {
     .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
     .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
     .option('-n, --copies <number>', 'how often to copy each connection; 1.3: 30 percent of them twice', '1')
+    .option(
+      '-f, --port-shift <number>',
+      'choose other ports for the copies of -n than instances with another number',
+      '0'
+    )
     .option('-r, --percentage <percent>', 'share of the connections to copy, chosen evenly', '100')
     .option('-O, --only-new', 'copy connections from their SYN on only, none in mid-stream')
     .option('-g, --ramp-up', 'copy one percent of the connections, then one more each second')
@@ -81,6 +91,7 @@ export function copyCommand(): Command {
     .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
     .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
     .option('-M, --mtu <octets>', 'largest packet to send', '1500')
+    .option('-D, --mss <octets>', 'most octets of payload and TCP options in a packet (default: --mtu − 40)')
     .option('-C, --connections <number>', 'connections to each intercept', '2')
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
     .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
@@ -104,12 +115,13 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),
     loopbackAddress: loopbackAddress(options.loopbackAddress),
     selection: readSelection(options),
+    portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1),
     connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
     poolBytes: wholeNumber('--memory', options.memory, 1, 65_536) * MEGABYTE,
     sessionsMax: SESSIONS_MAX,
     timeoutMs,
     keepAliveMs,
-    mtuBytes: wholeNumber('--mtu', options.mtu, 576, 65_535),
+    mtuBytes: readMtu(options),
     isWaiting: options.wait,
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
     device: options.device,
@@ -179,6 +191,12 @@ async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]>
       return { address: await resolveHost('--intercept', host), port: portGiven }
     })
   )
+}
+
+/** The largest packet, as `-M` and `-D` allow it. */
+function readMtu({ mtu, mss }: CopyOptions): number {
+  const mtuBytes = wholeNumber('--mtu', mtu, 576, 65_535)
+  return mss === undefined ? mtuBytes : Math.min(mtuBytes, wholeNumber('--mss', mss, 536, 65_495) + HEADERS)
 }
 
 function readSelection(options: CopyOptions): Selection {

@@ -207,3 +207,14 @@ test("every copy gets exactly the client's octets", () => {
     })
   )
 })
+
+test('-f moves the ports of copies, and of copies only', () => {
+  drill(
+    `
+    +0     source  S   99:99(0)
+    +0     sent    S   99:99(0) from 10.0.0.1:40001
+    +0     sent    S   99:99(0) from 10.0.0.1:9591
+  `,
+    { ...TWICE, portShift: 10 }
+  )
+})

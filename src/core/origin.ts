@@ -1,6 +1,7 @@
 /** Where a session begins, read from the segment it begins with. */
 import { type Segment, SYN } from '../wire/segment.ts'
-import type { CopyMap } from './mapping.ts'
+import type { CopyMap, Mapping } from './mapping.ts'
+import type { PortsPool } from './ports-pool.ts'
 import type { Origin } from './session-context.ts'
 
 /** What a made-up SYN says. */
@@ -37,4 +38,21 @@ export function originOf(
     isSackPermitted: isJoined ? true : segment.sackPermitted,
     hasTimestamps: segment.hasTimestamps
   }
+}
+
+/** The origin of a second, third … copy: its own address of `-c`, or the next one that has a port left, if any. */
+export function originOfCopy(
+  segment: Segment,
+  mapIndex: number,
+  mapping: Mapping,
+  copy: number,
+  ports: PortsPool
+): Origin | undefined {
+  const map = mapping.maps[mapIndex]
+  for (let step = 0; map !== undefined && step < mapping.addressCount; step++) {
+    const address = mapping.clientAddress(segment.fromAddress, map.targetAddress, copy + step)
+    const port = ports.forCopy(address, segment.fromPort, copy, map)
+    if (port !== 0) return originOf(segment, mapIndex, map, copy, address, port)
+  }
+  return undefined
 }

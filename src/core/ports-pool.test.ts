@@ -67,3 +67,16 @@ test('copies keep out of the ports that Linux gives to clients, while there are 
     pool.take({ clientAddress: ADDRESS, clientPort, ...target }, port)
   }
 })
+
+test('with the numbers of -f far apart, the copies of the same clients do not meet', () => {
+  const [one, other] = [new PortsPool(1), new PortsPool(513)]
+  const given = new Set<number>()
+  for (let port = 40_000; port < 50_000; port++) {
+    for (const pool of [one, other]) {
+      const clientPort = pool.forCopy(ADDRESS, port, 1, target)
+      pool.take({ clientAddress: ADDRESS, clientPort, ...target }, port)
+      given.add(clientPort)
+    }
+  }
+  assert.equal(given.size, 20_000)
+})

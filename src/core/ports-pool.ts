@@ -11,6 +11,8 @@ const PORT_MAX = 65_535
 export const PORTS_EACH = PORT_MAX - PORT_MIN + 1
 /** Copies look here first: from PORT_MIN up to where Linux begins to give ports to clients (32768). */
 const HOME_PORTS = 31 * 1024
+/** `-f` divides these ports in so many parts. */
+export const PORT_SHIFTS = 1024
 const ABOVE_PORTS = PORTS_EACH - HOME_PORTS
 /** The two parts of an address's ports. */
 const HOME = 0
@@ -30,10 +32,16 @@ interface CopiedFlow extends Target {
 }
 
 export class PortsPool {
+  readonly #shift: number
   /** Copied flow → slot of the session that speaks now. */
   readonly #holders = new FlowTable()
   /** Client address, part and target → how many ports are taken: what is full is not searched. */
   readonly #taken = new FlowTable()
+
+  /** @param portShift `-f`, from 0 to 1023: from where on copies look for their ports, in as many parts */
+  constructor(portShift = 0) {
+    this.#shift = portShift * (HOME_PORTS / PORT_SHIFTS)
+  }
 
   /** @returns the slot of the session that has it, or −1 */
   holder(clientAddress: number, clientPort: number, targetAddress: number, targetPort: number): number {
@@ -65,7 +73,7 @@ export class PortsPool {
    * that a port at the target is used again as the client uses its own again. @returns 0 if none is left
    */
   forCopy(clientAddress: number, port: number, copy: number, target: Target): number {
-    const first = PORT_MIN + ((port + (copy - 1) * COPY_STRIDE) % HOME_PORTS)
+    const first = PORT_MIN + ((port + this.#shift + (copy - 1) * COPY_STRIDE) % HOME_PORTS)
     if (!this.#isFull(clientAddress, HOME, target)) {
       const found = this.#search(clientAddress, PORT_MIN, HOME_PORTS, first, port, target)
       if (found !== 0) return found

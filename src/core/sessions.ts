@@ -10,7 +10,7 @@ import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { FlowTable } from './flow-table.ts'
 import type { CopyMap, Mapping } from './mapping.ts'
-import { originOf } from './origin.ts'
+import { originOf, originOfCopy } from './origin.ts'
 import { PortsPool } from './ports-pool.ts'
 import { Sampling, type Selection } from './sampling.ts'
 import { Session } from './session.ts'
@@ -26,6 +26,8 @@ export interface SessionsOptions {
   readonly mapping: Mapping
   /** Which new flows are copied. */
   readonly selection: Selection
+  /** `-f` */
+  readonly portShift: number
 }
 
 /** Sees what is captured and answered, for `--trace`. */
@@ -45,7 +47,7 @@ export class Sessions {
   readonly #freeSlots: number[] = []
   /** Captured flow → 2 × slot of its newest session, or the marker of a tombstone (4n + 1) or bystander (4n + 3). */
   readonly #bySource = new FlowTable()
-  readonly #ports = new PortsPool()
+  readonly #ports: PortsPool
   /** By slot; undefined where a connection is copied once. */
   readonly #groups: (CopyGroup | undefined)[] = []
   readonly #finished: FinishedFlows
@@ -68,6 +70,7 @@ export class Sessions {
     this.#wheel = new TimerWheel(now)
     this.#finished = new FinishedFlows(this.#bySource, context.timeoutMs)
     this.#bystanders = new Bystanders(this.#bySource, context.timeoutMs)
+    this.#ports = new PortsPool(options.portShift)
     this.#sampling = new Sampling(options.selection, now)
     this.synsByMap = new Float64Array(options.mapping.maps.length)
     this.synAcksByMap = new Float64Array(options.mapping.maps.length)
@@ -294,18 +297,11 @@ export class Sessions {
     const map = mapping.maps[mapIndex]
     if (map === undefined) return undefined
     const { fromAddress, fromPort } = segment
-    if (copy === 0) {
-      const address = mapping.clientAddress(fromAddress, map.targetAddress)
-      if (before === undefined) this.#displace(address, fromPort, map, now)
-      const port = before?.clientPort ?? this.#ports.forClient(address, fromPort, map)
-      return port === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
-    }
-    for (let step = 0; step < mapping.addressCount; step++) {
-      const address = mapping.clientAddress(fromAddress, map.targetAddress, copy + step)
-      const port = this.#ports.forCopy(address, fromPort, copy, map)
-      if (port !== 0) return originOf(segment, mapIndex, map, copy, address, port)
-    }
-    return undefined
+    if (copy > 0) return originOfCopy(segment, mapIndex, mapping, copy, this.#ports)
+    const address = mapping.clientAddress(fromAddress, map.targetAddress)
+    if (before === undefined) this.#displace(address, fromPort, map, now)
+    const port = before?.clientPort ?? this.#ports.forClient(address, fromPort, map)
+    return port === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
   }
 
   /** A copy beyond the first that has the port of a client who comes now: it ends, and begins again elsewhere. */

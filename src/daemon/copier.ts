@@ -55,6 +55,7 @@ export interface CopierPorts {
 export interface CopierOptions {
   readonly mapping: Mapping
   readonly selection: Selection
+  readonly portShift: number
   readonly intercepts: readonly InterceptAddress[]
   readonly connectionsEach: number
   readonly poolBytes: number
