@@ -2,7 +2,8 @@
 import { networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
 import type { AddressRange, CopyMap } from '../core/mapping.ts'
-import type { Selection } from '../core/sampling.ts'
+import { PORT_SHIFTS, PORTS_EACH } from '../core/ports-pool.ts'
+import { type Selection, WHOLE } from '../core/sampling.ts'
 import type { InterceptAddress } from '../daemon/channel-client.ts'
 import { OperatorError } from '../errors.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
@@ -19,12 +20,20 @@ const MAPS_MAX = 32
 const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
+const COPIES_MAX = 1023
+/** IPv4 and TCP, without options (RFC 9293 §3.7.1). */
+const HEADERS = 40
+/** With room for fewer connections at once than this, what there is room for is said at the start. */
+const CONNECTIONS_FEW = 1000
 
 export interface CopyOptions extends ProcessOptions {
   readonly map?: readonly string[]
   readonly intercept?: readonly string[]
   readonly clientAddresses?: readonly string[]
   readonly loopbackAddress?: string
+  readonly copies: string
+  readonly portShift: string
+  readonly mss?: string
   readonly percentage: string
   readonly onlyNew?: boolean
   readonly rampUp?: boolean
@@ -49,6 +58,7 @@ export interface CopyPlan {
   readonly ranges: readonly AddressRange[]
   readonly loopbackAddress: number
   readonly selection: Selection
+  readonly portShift: number
   readonly connectionsEach: number
   readonly poolBytes: number
   readonly sessionsMax: number
@@ -69,6 +79,12 @@ export function copyCommand(): Command {
     .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
     .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
     .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
+    .option('-n, --copies <number>', 'how often to copy each connection; 1.3: 30 percent of them twice', '1')
+    .option(
+      '-f, --port-shift <number>',
+      'choose other ports for the copies of -n than instances with another number',
+      '0'
+    )
     .option('-r, --percentage <percent>', 'share of the connections to copy, chosen evenly', '100')
     .option('-O, --only-new', 'copy connections from their SYN on only, none in mid-stream')
     .option('-g, --ramp-up', 'copy one percent of the connections, then one more each second')
@@ -77,6 +93,7 @@ export function copyCommand(): Command {
     .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
     .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
     .option('-M, --mtu <octets>', 'largest packet to send', '1500')
+    .option('-D, --mss <octets>', 'most octets of payload and TCP options in a packet (default: --mtu − 40)')
     .option('-C, --connections <number>', 'connections to each intercept', '2')
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
@@ -101,12 +118,13 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),
     loopbackAddress: loopbackAddress(options.loopbackAddress),
     selection: readSelection(options),
+    portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1),
     connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
     poolBytes: wholeNumber('--memory', options.memory, 1, 65_536) * MEGABYTE,
     sessionsMax: SESSIONS_MAX,
     timeoutMs,
     keepAliveMs,
-    mtuBytes: wholeNumber('--mtu', options.mtu, 576, 65_535),
+    mtuBytes: readMtu(options),
     clientRttMs: options.rtt === undefined ? undefined : wholeNumber('--rtt', options.rtt, 0, 60_000),
     isWaiting: options.wait,
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
@@ -179,11 +197,19 @@ async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]>
   )
 }
 
+/** The largest packet, as `-M` and `-D` allow it. */
+function readMtu({ mtu, mss }: CopyOptions): number {
+  const mtuBytes = wholeNumber('--mtu', mtu, 576, 65_535)
+  return mss === undefined ? mtuBytes : Math.min(mtuBytes, wholeNumber('--mss', mss, 536, 65_495) + HEADERS)
+}
+
 function readSelection(options: CopyOptions): Selection {
   return {
     share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
     isOnlyNew: options.onlyNew === true,
-    isRampUp: options.rampUp === true
+    isRampUp: options.rampUp === true,
+    // Ten thousandths there, millionths here.
+    copies: decimal('--copies', options.copies, 1, COPIES_MAX, 'a number') * 100
   }
 }
 
@@ -192,4 +218,22 @@ function loopbackAddress(text: string | undefined): number {
   const address = parseAddress(text)
   if (address === undefined) throw badValue('--loopback-address', text, 'an IPv4 address, as in 10.0.0.9')
   return address
+}
+
+/** What is said at the start when the copies of -n leave room for few connections. */
+export function copiesWarnings(plan: CopyPlan): readonly string[] {
+  const copies = plan.selection.copies / WHOLE
+  if (copies === 1) return []
+  const addresses = plan.ranges.reduce((total, range) => total + range.count, 0)
+  const byPorts = Math.floor((Math.max(1, addresses) * PORTS_EACH) / copies)
+  const byTable = Math.floor(plan.sessionsMax / copies)
+  if (byPorts >= CONNECTIONS_FEW && byTable >= CONNECTIONS_FEW) return []
+  const pool = addresses === 0 ? 'each client address has' : `the ${addresses} addresses of --client-addresses have`
+  const ports = (Math.max(1, addresses) * PORTS_EACH).toLocaleString('en')
+  const hint = 'Give more addresses: -c 10.99.0.0/16.'
+  const what = `--copies ${copies}: ${pool} ${ports} ports, enough for ${byPorts} connections at once with all their copies`
+  const table = `; tcpcopy holds ${plan.sessionsMax.toLocaleString('en')} sessions, enough for ${byTable}`
+  return [
+    `${what}${byTable < CONNECTIONS_FEW ? table : ''}\n  ${hint} Copies that find no port are counted as noFreePort.`
+  ]
 }

@@ -5,7 +5,7 @@ import { conntrackCount } from '../io/linux/devices.ts'
 import { formatAddress } from '../wire/address.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { readOptions } from './command.ts'
-import { type CopyOptions, type CopyPlan, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { explainSilence } from './diagnosis.ts'
 import { copySummary } from './summary.ts'
@@ -19,7 +19,7 @@ async function main(): Promise<number> {
   const counters = new Counters(buffer)
   return runDaemon({
     name: 'tcpcopy',
-    warnings: conntrackWarning(plan),
+    warnings: [...copiesWarnings(plan), ...conntrackWarning(plan)],
     workerUrl: new URL('./copier-worker.js', import.meta.url),
     workerData: { plan, counters: buffer },
     options,

@@ -2,7 +2,7 @@
  * What tcpcopy counts. Counters are slots of one Float64Array, which another thread may read while they move: a
  * count is exact up to 2⁵³, and an increment is one load and one store. docs/counters.md explains each by its name.
  *
- * The books close: capturedPayloadBytes = deliveredBytes + duplicateBytes + pendingBytes + every drop's bytes.
+ * The books close; an octet counts once for each copy (`-n`) that it was given to: capturedPayloadBytes = deliveredBytes + duplicateBytes + pendingBytes + every drop's bytes.
  */
 import { float64At } from '../wire/bytes.ts'
 import { DROPS_END, Drop, dropNames } from './drop.ts'
@@ -63,11 +63,17 @@ export const Counter = {
   /** SYNs that the target answered with a reset; they are sent again. */
   refusals: 26,
   /** New flows that `-r`, `-g` or `-O` left out. */
-  flowsLeftOut: 27
+  flowsLeftOut: 27,
+  /** Sessions of those started that are a second, third … copy of a connection (`-n`). */
+  copiesStarted: 28,
+  /** Copies beyond the first that could not be made. */
+  copiesRefused: 29,
+  /** Copies that gave their port to the client that owns it. */
+  copiesMoved: 30
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 28
+const COUNTERS_END = 31
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

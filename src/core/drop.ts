@@ -44,12 +44,14 @@ export const Drop = {
   /** `-r` or `-g` leaves this flow out. */
   SampledOut: 35,
   /** `-O` leaves this flow out: its SYN was not captured. */
-  NotFromSyn: 36
+  NotFromSyn: 36,
+  /** A copy gave its port to the client that owns it. */
+  Displaced: 37
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 37
+export const DROPS_END = 38
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

@@ -77,6 +77,7 @@ export class Handshake {
     response.open(add(segment.seq, 1))
     response.tsRecent = segment.tsVal
     session.state = State.Established
+    this.#context.onOpen(session)
     this.#context.counters.add(Counter.synAcks, 1)
     this.ackAt = now + this.#patience(now)
   }

@@ -37,6 +37,11 @@ export class Mapping {
     }
   }
 
+  /** How many addresses there are to choose from for one client. */
+  get addressCount(): number {
+    return Math.max(1, this.#rangesTotal)
+  }
+
   /** @returns the index of the map for packets to this address and port, or −1 */
   find(address: number, port: number): number {
     const first = this.#byPort[port] ?? 0
@@ -51,11 +56,12 @@ export class Mapping {
 
   /**
    * As whom a client appears at a target. The choice depends on the client's address alone, so that one client keeps
-   * the address it got; a target's own address is skipped, since it would answer itself.
+   * the address it got, and on the number of the copy (`-n`), so that copies have other addresses where there are
+   * several; a target's own address is skipped, since it would answer itself.
    */
-  clientAddress(address: number, targetAddress: number): number {
+  clientAddress(address: number, targetAddress: number, copy = 0): number {
     if (this.#rangesTotal === 0) return address === LOOPBACK && this.#loopbackAddress ? this.#loopbackAddress : address
-    const choice = (Math.imul(address, 0x9e3779b1) >>> 0) % this.#rangesTotal
+    const choice = ((Math.imul(address, 0x9e3779b1) >>> 0) + copy) % this.#rangesTotal
     const chosen = this.#address(choice)
     return chosen === targetAddress ? this.#address((choice + 1) % this.#rangesTotal) : chosen
   }

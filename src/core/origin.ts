@@ -1,19 +1,22 @@
 /** Where a session begins, read from the segment it begins with. */
 import { type Segment, SYN } from '../wire/segment.ts'
 import { add } from '../wire/seq.ts'
+import type { CopyMap, Mapping } from './mapping.ts'
+import type { PortsPool } from './ports-pool.ts'
 import type { Beginning, Origin } from './session-context.ts'
 
 /** What a made-up SYN says. */
 const MADE_UP_MSS = 1460
 const MADE_UP_SCALE = 7
 
+/** @param copy number of the copy; @param map the one of number `mapIndex` */
 export function originOf(
   segment: Segment,
   mapIndex: number,
+  map: CopyMap,
+  copy: number,
   clientAddress: number,
-  clientPort: number,
-  targetAddress: number,
-  targetPort: number
+  clientPort: number
 ): Origin {
   const isJoined = (segment.flags & SYN) === 0
   return {
@@ -23,8 +26,9 @@ export function originOf(
     sourcePort: segment.toPort,
     clientAddress,
     clientPort,
-    targetAddress,
-    targetPort,
+    targetAddress: map.targetAddress,
+    targetPort: map.targetPort,
+    copy,
     mapIndex,
     isJoined,
     ipId: isJoined ? 0 : segment.ipId,
@@ -43,4 +47,21 @@ export function beginningOf(segment: Segment, isJoined: boolean): Beginning {
   const shift = isJoined ? MADE_UP_SCALE : 0
   const iss = isJoined ? add(segment.seq, -1) : segment.seq
   return { iss, tsVal: segment.tsVal, windowBytes: segment.window << shift }
+}
+
+/** The origin of a second, third … copy: its own address of `-c`, or the next one that has a port left, if any. */
+export function originOfCopy(
+  segment: Segment,
+  mapIndex: number,
+  mapping: Mapping,
+  copy: number,
+  ports: PortsPool
+): Origin | undefined {
+  const map = mapping.maps[mapIndex]
+  for (let step = 0; map !== undefined && step < mapping.addressCount; step++) {
+    const address = mapping.clientAddress(segment.fromAddress, map.targetAddress, copy + step)
+    const port = ports.forCopy(address, segment.fromPort, copy, map)
+    if (port !== 0) return originOf(segment, mapIndex, map, copy, address, port)
+  }
+  return undefined
 }

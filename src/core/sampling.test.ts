@@ -148,14 +148,14 @@ test('-O copies no connection from its middle', () => {
 })
 
 test('-O and -r together: the share is of the connections seen from their SYN', () => {
-  const sampling = new Sampling({ share: WHOLE / 2, isOnlyNew: true, isRampUp: false }, 0)
+  const sampling = new Sampling({ ...ALL_FLOWS, share: WHOLE / 2, isOnlyNew: true }, 0)
   const decisions = [true, false, true, false, true].map((isSyn) => sampling.refusal(isSyn, 0))
   assert.deepEqual(decisions, [Drop.None, Drop.NotFromSyn, Drop.SampledOut, Drop.NotFromSyn, Drop.None])
 })
 
 test('-g copies one percent more each second, up to -r', () => {
   const copiedAt = (share: number, now: number): number => {
-    const sampling = new Sampling({ share, isOnlyNew: false, isRampUp: true }, 0)
+    const sampling = new Sampling({ ...ALL_FLOWS, share, isRampUp: true }, 0)
     return Array.from({ length: 1000 }, () => sampling.refusal(true, now)).filter((drop) => drop === Drop.None).length
   }
   const seconds = [0, 999, 1000, 49_000, 98_999, 99_000, 500_000]
@@ -167,4 +167,13 @@ test('-g copies one percent more each second, up to -r', () => {
     [0, 28_000, 29_000, 99_000].map((now) => copiedAt(0.3 * WHOLE, now)),
     [10, 290, 300, 300]
   )
+})
+
+test('-n 1.3 copies every flow once and exactly 30 % of them twice', () => {
+  const sampling = new Sampling({ ...ALL_FLOWS, copies: 1.3 * WHOLE }, 0)
+  const counts = Array.from({ length: 1000 }, () => sampling.copies())
+  assert.equal(counts.filter((count) => count === 1).length, 700)
+  assert.equal(counts.filter((count) => count === 2).length, 300)
+  const whole = new Sampling({ ...ALL_FLOWS, copies: 3 * WHOLE }, 0)
+  assert.deepEqual([whole.copies(), whole.copies()], [3, 3])
 })

@@ -1,4 +1,4 @@
-/** Which new flows are copied (`-r`, `-g`, `-O`). Decided once for each flow, by counting and not by chance. */
+/** Which new flows are copied, and how often (`-r`, `-g`, `-O`, `-n`). Decided once for each flow, by counting and not by chance. */
 import { Drop } from './drop.ts'
 
 /** Shares are whole millionths, so that counting them is exact. */
@@ -13,9 +13,11 @@ export interface Selection {
   readonly isOnlyNew: boolean
   /** `-g`: in the first second one percent of new flows, and one percent more each second. */
   readonly isRampUp: boolean
+  /** `-n`: how often to copy each of them, in millionths, at least once. */
+  readonly copies: number
 }
 
-export const ALL_FLOWS: Selection = { share: WHOLE, isOnlyNew: false, isRampUp: false }
+export const ALL_FLOWS: Selection = { share: WHOLE, isOnlyNew: false, isRampUp: false, copies: WHOLE }
 
 /**
  * Says yes to a share of the questions, as evenly as whole questions allow: of any n in a row to n × share, rounded
@@ -37,6 +39,7 @@ export class Sampling {
   readonly #selection: Selection
   readonly #begunAt: number
   readonly #flows = new EvenShare()
+  readonly #more = new EvenShare()
 
   constructor(selection: Selection, now: number) {
     this.#selection = selection
@@ -49,5 +52,11 @@ export class Sampling {
     if (isOnlyNew && !isSyn) return Drop.NotFromSyn
     const ramp = isRampUp ? (Math.floor((now - this.#begunAt) / 1000) + 1) * RAMP_STEP : WHOLE
     return this.#flows.take(Math.min(share, ramp)) ? Drop.None : Drop.SampledOut
+  }
+  /** How often the flow is copied about which was decided: `-n 1.3` copies every flow once, 30 % of them twice. */
+  copies(): number {
+    const { copies } = this.#selection
+    const part = copies % WHOLE
+    return (copies - part) / WHOLE + (part > 0 && this.#more.take(part) ? 1 : 0)
   }
 }

@@ -35,6 +35,8 @@ export interface SessionContext {
   readonly mtuBytes: number
   /** A SYN is about to go out for the first time: intercept has to know whose answers are ours. */
   announce(session: Session): void
+  /** The target has answered the SYN. */
+  onOpen(session: Session): void
   /** The session has ended and holds nothing any more. */
   onEnd(session: Session, now: number): void
   /** With `--trace` only. */
@@ -57,6 +59,8 @@ export interface Origin extends PacketStyle {
   /** The client as captured; `clientAddress` and `clientPort` are what the target sees. */
   readonly capturedAddress: number
   readonly capturedPort: number
+  /** 0: the first copy of its connection, or the only one; of further ones (`-n`) the number. */
+  readonly copy: number
   /** Index of the `-x` mapping. */
   readonly mapIndex: number
   readonly isJoined: boolean

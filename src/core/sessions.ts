@@ -3,30 +3,31 @@
  * whose time has come. Every captured packet ends here in a session or in a named drop.
  */
 import { RST, type Segment, SYN } from '../wire/segment.ts'
+import { add } from '../wire/seq.ts'
 import { Bystanders } from './bystanders.ts'
+import { CopyGroup } from './copy-group.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { FlowTable } from './flow-table.ts'
-import type { Mapping } from './mapping.ts'
-import { beginningOf, originOf } from './origin.ts'
+import type { CopyMap, Mapping } from './mapping.ts'
+import { beginningOf, originOf, originOfCopy } from './origin.ts'
+import { PortsPool } from './ports-pool.ts'
 import { Sampling, type Selection } from './sampling.ts'
 import { Session } from './session.ts'
 import { type Beginning, type Origin, restartDelay, type SessionContext, State } from './session-context.ts'
 import { TimerWheel } from './timer-wheel.ts'
-import { Tombstones } from './tombstones.ts'
+import { FinishedFlows } from './tombstones.ts'
 
-/** Late packets of a connection that both sides have closed come within this time. */
-const CLOSED_LINGER_MS = 60_000
 /** Tombstones buried at most in one turn, so that a turn stays short. */
 const BURIALS_MAX = 256
-const PORT_MIN = 1024
-const PORT_MAX = 65535
 
 export interface SessionsOptions {
   readonly sessionsMax: number
   readonly mapping: Mapping
   /** Which new flows are copied. */
   readonly selection: Selection
+  /** `-f` */
+  readonly portShift: number
 }
 
 /** Sees what is captured and answered, for `--trace`. */
@@ -46,11 +47,10 @@ export class Sessions {
   readonly #freeSlots: number[] = []
   /** Captured flow → 2 × slot of its newest session, or the marker of a tombstone (4n + 1) or bystander (4n + 3). */
   readonly #bySource = new FlowTable()
-  /** Copied flow → slot of the session that speaks now. */
-  readonly #byTarget = new FlowTable()
-  readonly #closed = new Tombstones(CLOSED_LINGER_MS)
-  readonly #broken: Tombstones
-  #tombstoneSerial = 0
+  readonly #ports: PortsPool
+  /** By slot; undefined where a connection is copied once. */
+  readonly #groups: (CopyGroup | undefined)[] = []
+  readonly #finished: FinishedFlows
   readonly #bystanders: Bystanders
   readonly #sampling: Sampling
   readonly #wheel: TimerWheel
@@ -58,10 +58,6 @@ export class Sessions {
   readonly #ready: Session[] = []
   #now = 0
   readonly #fire: (entry: number) => void
-  readonly #bury: (a: number, b: number, ports: number, marker: number) => void
-  /** SYNs sent and SYN-ACKs received by `-x`, to tell when nothing comes back. */
-  readonly synsByMap: Float64Array
-  readonly synAcksByMap: Float64Array
 
   /** @param context its `onEnd` is to call `ended` */
   constructor(context: SessionContext, options: SessionsOptions, now: number, trace?: PacketTrace) {
@@ -69,17 +65,11 @@ export class Sessions {
     this.#options = options
     this.#trace = trace
     this.#wheel = new TimerWheel(now)
-    this.#broken = new Tombstones(context.timeoutMs)
+    this.#finished = new FinishedFlows(this.#bySource, context.timeoutMs)
     this.#bystanders = new Bystanders(this.#bySource, context.timeoutMs)
+    this.#ports = new PortsPool(options.portShift)
     this.#sampling = new Sampling(options.selection, now)
-    this.synsByMap = new Float64Array(options.mapping.maps.length)
-    this.synAcksByMap = new Float64Array(options.mapping.maps.length)
     this.#fire = (entry) => this.#onDue(entry)
-    this.#bury = (a, b, ports, marker) => {
-      if (this.#bySource.get(a, ports >>> 16, b, ports & 0xffff) === marker) {
-        this.#bySource.delete(a, ports >>> 16, b, ports & 0xffff)
-      }
-    }
   }
 
   /** Sessions that have not ended. */
@@ -98,40 +88,36 @@ export class Sessions {
     counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
     const found = this.#bySource.get(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort)
     const session = found >= 0 && found % 2 === 0 ? this.#slots[found / 2] : undefined
-    if (this.#trace !== undefined) this.#trace.captured(segment, session)
+    this.#trace?.captured(segment, session)
     let drop: Drop
     if (session !== undefined && !isNewConnection(session, segment)) {
       drop = session.onSource(segment, now)
       this.#markReady(session)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
+      const group = this.#groups[session.id]
+      if (group !== undefined) this.#giveToCopies(group, session, segment, drop === Drop.None, now)
     } else {
       drop = this.#onOtherFlow(segment, found, session, now)
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
     }
-    if (drop !== Drop.None && this.#trace !== undefined)
-      this.#trace.refused(segment.fromAddress, segment.fromPort, drop)
+    if (drop !== Drop.None) this.#trace?.refused(segment.fromAddress, segment.fromPort, drop)
     return drop
   }
 
   /** Takes a header that the target sent to a copied client; `settle` acts on it. */
   onTarget(segment: Segment, now: number): Drop {
-    const slot = this.#byTarget.get(segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
+    const slot = this.#ports.holder(segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
     const session = slot >= 0 ? this.#slots[slot] : undefined
     if (this.#trace !== undefined) this.#trace.answered(segment, session)
     let drop: Drop = Drop.AnswerNoSession
     if (session !== undefined) {
-      const wasOpening = session.state === State.SynSent
       drop = session.onTarget(segment, now)
-      const map = session.origin.mapIndex
-      if (wasOpening && drop === Drop.None) this.synAcksByMap[map] = (this.synAcksByMap[map] ?? 0) + 1
       this.#markReady(session)
     }
     if (drop === Drop.None) return drop
     this.#context.counters.drop(drop, 1, 0)
-    if (this.#trace !== undefined) {
-      const address = session?.origin.capturedAddress ?? segment.toAddress
-      this.#trace.refused(address, session?.origin.capturedPort ?? segment.toPort, drop)
-    }
+    const address = session?.origin.capturedAddress ?? segment.toAddress
+    this.#trace?.refused(address, session?.origin.capturedPort ?? segment.toPort, drop)
     return drop
   }
 
@@ -153,8 +139,7 @@ export class Sessions {
   onTimer(now: number): void {
     this.#now = now
     this.#wheel.advance(now, this.#fire)
-    this.#closed.expire(now, BURIALS_MAX, this.#bury)
-    this.#broken.expire(now, BURIALS_MAX, this.#bury)
+    this.#finished.expire(now, BURIALS_MAX)
     this.#bystanders.expire(now, BURIALS_MAX)
     this.#countPool()
   }
@@ -166,12 +151,6 @@ export class Sessions {
     this.#countPool()
   }
 
-  /** To be called when a session sends its SYN for the first time. */
-  countSyn(session: Session): void {
-    const map = session.origin.mapIndex
-    this.synsByMap[map] = (this.synsByMap[map] ?? 0) + 1
-  }
-
   /** Every session whose answers intercept has to know a route for. */
   forEachStarted(visit: (session: Session) => void): void {
     for (const session of this.#slots) {
@@ -181,30 +160,33 @@ export class Sessions {
 
   /** For `SessionContext.onEnd`: buries the session, and starts the one that waited for it. */
   ended(session: Session, now: number): void {
-    const { origin, successor } = session
-    this.#wheel.disarm(session.id)
+    const { id, origin, successor } = session
+    const group = this.#groups[id]
+    this.#wheel.disarm(id)
     if (session.continuation !== undefined) {
       this.#goOn(session, session.continuation, now)
       return
     }
-    this.#slots[session.id] = undefined
-    this.#freeSlots.push(session.id)
+    this.#slots[id] = undefined
+    this.#groups[id] = undefined
+    this.#freeSlots.push(id)
+    group?.remove(session, mayJoinAgain(session))
     const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = origin
-    if (this.#bySource.get(a, capturedPort, b, sourcePort) === session.id * 2) {
-      this.#bySource.delete(a, capturedPort, b, sourcePort)
-      this.#remember(session, now)
+    if (this.#bySource.get(a, capturedPort, b, sourcePort) === id * 2) {
+      const heir = group?.first
+      if (heir !== undefined) this.#bySource.set(a, capturedPort, b, sourcePort, heir.id * 2)
+      else if (mayJoinAgain(session)) this.#bySource.delete(a, capturedPort, b, sourcePort)
+      else this.#finished.add(origin, session.isClientDone, now)
     }
-    const { clientAddress, clientPort, targetAddress, targetPort } = session
-    const speaker = this.#byTarget.get(clientAddress, clientPort, targetAddress, targetPort)
-    if (speaker !== session.id) {
-      this.#replaceInQueue(session, successor, this.#slots[speaker])
-      return
+    const { clientAddress, clientPort, targetAddress, targetPort } = origin
+    const speaker = this.#ports.holder(clientAddress, clientPort, targetAddress, targetPort)
+    if (speaker !== id) this.#replaceInQueue(session, successor, this.#slots[speaker])
+    else if (successor === undefined) this.#ports.release(origin)
+    else {
+      this.#ports.take(origin, successor.id)
+      successor.allowStart(now, now)
+      this.#schedule(successor)
     }
-    this.#byTarget.delete(clientAddress, clientPort, targetAddress, targetPort)
-    if (successor === undefined) return
-    this.#byTarget.set(clientAddress, clientPort, targetAddress, targetPort, successor.id)
-    successor.allowStart(now, now)
-    this.#schedule(successor)
   }
 
   /** Another session takes the place of one that ended before its client: its slot, its flow, its place in the queue. */
@@ -214,9 +196,10 @@ export class Sessions {
     const next = new Session(session.id, origin, continuation, this.#context, now)
     next.successor = session.successor
     this.#slots[session.id] = next
+    this.#groups[session.id]?.replace(session, next)
     this.#context.counters.add(Counter.sessionsStarted, 1)
     this.#context.counters.add(Counter.sessionsContinued, 1)
-    const speaker = this.#byTarget.get(clientAddress, clientPort, targetAddress, targetPort)
+    const speaker = this.#ports.holder(clientAddress, clientPort, targetAddress, targetPort)
     if (speaker === session.id) next.allowStart(now + restartDelay(continuation.heritage), now)
     else this.#replaceInQueue(session, next, this.#slots[speaker])
     this.#schedule(next)
@@ -227,18 +210,6 @@ export class Sessions {
     let before = speaker
     while (before !== undefined && before.successor !== session) before = before.successor
     if (before !== undefined) before.successor = by
-  }
-
-  /** A session that ended with nothing missing may be joined again; others leave a tombstone. */
-  #remember(session: Session, now: number): void {
-    const isIdleEnd = session.endReason === Drop.TimedOut && !session.isClientDone
-    if (isIdleEnd || session.endReason === Drop.Hole || session.endReason === Drop.Shutdown) return
-    const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = session.origin
-    this.#tombstoneSerial = (this.#tombstoneSerial + 1) & 0x1fffffff
-    const marker = this.#tombstoneSerial * 4 + 1
-    this.#bySource.set(a, capturedPort, b, sourcePort, marker)
-    const tombstones = session.isClientDone ? this.#closed : this.#broken
-    tombstones.add(a, b, (capturedPort << 16) | sourcePort, marker, now)
   }
 
   #countPool(): void {
@@ -260,54 +231,137 @@ export class Sessions {
     else this.#context.counters.add(Counter.flowsLeftOut, 1)
     if (refusal === Drop.None) return refusal
     this.#bystanders.add(segment, refusal, now)
-    if (previous !== undefined) {
-      previous.supersede(undefined, now)
-      this.#schedule(previous)
-    }
+    if (previous !== undefined) this.#supersede(previous, undefined, now)
     return refusal
   }
 
-  /** Begins a session with a segment that belongs to none. */
+  /** Begins the copies of a connection; the first decides whether there are any. */
   #begin(segment: Segment, mapIndex: number, previous: Session | undefined, now: number): Drop {
-    const { mapping, sessionsMax } = this.#options
-    const map = mapping.maps[mapIndex]
-    if (map === undefined) return Drop.NotMapped
-    if (this.count >= sessionsMax) return Drop.TableFull
-    const clientAddress = mapping.clientAddress(segment.fromAddress, map.targetAddress)
-    const clientPort = previous?.clientPort ?? this.#freePort(clientAddress, segment.fromPort, map)
-    if (clientPort === 0) return Drop.NoFreePort
-    const origin = originOf(segment, mapIndex, clientAddress, clientPort, map.targetAddress, map.targetPort)
+    const count = this.#sampling.copies()
+    const group = count > 1 ? new CopyGroup(count) : undefined
+    // Only the first copy waits, for the first: others speak with ports of their own.
+    const before = previous === undefined ? undefined : this.#firstCopyOf(previous)
+    const refusal = this.#add(segment, mapIndex, 0, before, group, now)
+    if (refusal !== Drop.None) return refusal
+    if (previous !== undefined) this.#supersede(previous, before, now)
+    for (let copy = 1; copy < count; copy++) {
+      const drop = this.#add(segment, mapIndex, copy, undefined, group, now)
+      if (drop === Drop.None) {
+        this.#context.counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+        continue
+      }
+      // What this one did not find the next will not find either.
+      this.#context.counters.add(Counter.copiesRefused, count - copy)
+      this.#context.counters.drop(drop, count - copy, 0)
+      break
+    }
+    return Drop.None
+  }
+
+  /** Begins a session. @param before a session with its address and port, for whose end it waits */
+  #add(
+    segment: Segment,
+    mapIndex: number,
+    copy: number,
+    before: Session | undefined,
+    group: CopyGroup | undefined,
+    now: number
+  ): Drop {
+    const { counters } = this.#context
+    if (this.count >= this.#options.sessionsMax) return Drop.TableFull
+    const origin = this.#chooseOrigin(segment, mapIndex, copy, before, now)
+    if (origin === undefined) return Drop.NoFreePort
     const slot = this.#freeSlots.pop() ?? this.#slots.length
     const session = new Session(slot, origin, beginningOf(segment, origin.isJoined), this.#context, now)
     this.#slots[slot] = session
-    this.#bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
-    this.#context.counters.add(Counter.sessionsStarted, 1)
-    if (previous === undefined) {
-      this.#byTarget.set(clientAddress, clientPort, map.targetAddress, map.targetPort, slot)
+    this.#groups[slot] = group
+    if (group?.first === undefined) {
+      this.#bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
+    }
+    if (group !== undefined) group.members[copy] = session
+    counters.add(Counter.sessionsStarted, 1)
+    if (origin.isJoined) counters.add(Counter.sessionsJoined, 1)
+    if (copy > 0) counters.add(Counter.copiesStarted, 1)
+    if (before === undefined) {
+      this.#ports.take(origin, slot)
       session.allowStart(now, now)
     } else {
-      this.#context.counters.add(Counter.sessionsWaited, 1)
-      previous.supersede(session, now)
-      this.#schedule(previous)
+      counters.add(Counter.sessionsWaited, 1)
+      before.supersede(session, now)
+      this.#schedule(before)
     }
-    if (origin.isJoined) this.#context.counters.add(Counter.sessionsJoined, 1)
     if (segment.payloadLength > 0) session.onSource(segment, now)
     this.#schedule(session)
     return Drop.None
   }
 
-  /** The client's own port, or the next that no other copied connection uses. @returns 0 if none is left */
-  #freePort(
-    clientAddress: number,
-    port: number,
-    map: { readonly targetAddress: number; readonly targetPort: number }
-  ): number {
-    let candidate = port
-    for (let tried = 0; tried <= PORT_MAX - PORT_MIN + 1; tried++) {
-      if (this.#byTarget.get(clientAddress, candidate, map.targetAddress, map.targetPort) < 0) return candidate
-      candidate = candidate >= PORT_MAX || candidate < PORT_MIN ? PORT_MIN : candidate + 1
+  /** Chooses as whom a session speaks. @returns undefined if no port is left */
+  #chooseOrigin(
+    segment: Segment,
+    mapIndex: number,
+    copy: number,
+    before: Session | undefined,
+    now: number
+  ): Origin | undefined {
+    const { mapping } = this.#options
+    const map = mapping.maps[mapIndex]
+    if (map === undefined) return undefined
+    const { fromAddress, fromPort } = segment
+    if (copy > 0) return originOfCopy(segment, mapIndex, mapping, copy, this.#ports)
+    const address = mapping.clientAddress(fromAddress, map.targetAddress)
+    if (before === undefined) this.#displace(address, fromPort, map, now)
+    const port = before?.clientPort ?? this.#ports.forClient(address, fromPort, map)
+    return port === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
+  }
+
+  /** A copy beyond the first that has the port of a client who comes now: it ends, and begins again elsewhere. */
+  #displace(address: number, port: number, map: CopyMap, now: number): void {
+    const holder = this.#slots[this.#ports.holder(address, port, map.targetAddress, map.targetPort)]
+    if (holder === undefined || holder.origin.copy === 0) return
+    this.#context.counters.add(Counter.copiesMoved, 1)
+    holder.abort(Drop.Displaced, now)
+  }
+
+  /** Gives a segment that the first of a group has taken to the others. @param isNew it brought something new */
+  #giveToCopies(group: CopyGroup, first: Session, segment: Segment, isNew: boolean, now: number): void {
+    const { counters } = this.#context
+    for (let copy = 0; copy < group.members.length; copy++) {
+      const member = group.members[copy]
+      if (member === undefined || member === first) continue
+      counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+      const drop = member.onSource(segment, now)
+      this.#markReady(member)
+      if (drop !== Drop.None) counters.drop(drop, 1, 0)
     }
-    return 0
+    if (group.absent.length === 0 || !isNew || segment.payloadLength === 0 || segment.flags & (SYN | RST)) return
+    // Only where the stream goes on: what comes beyond a hole, or once more, is no place to begin.
+    if (first.stream.end === add(segment.seq, segment.payloadLength)) this.#beginAgain(group, first, segment, now)
+  }
+
+  #beginAgain(group: CopyGroup, first: Session, segment: Segment, now: number): void {
+    const { counters } = this.#context
+    for (let copy = group.absent.pop(); copy !== undefined; copy = group.absent.pop()) {
+      counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+      const drop = this.#add(segment, first.origin.mapIndex, copy, undefined, group, now)
+      if (drop === Drop.None) continue
+      counters.add(Counter.copiesRefused, 1)
+      counters.drop(drop, 1, segment.payloadLength)
+    }
+  }
+
+  #firstCopyOf(session: Session): Session | undefined {
+    const group = this.#groups[session.id]
+    return group === undefined ? session : group.members[0]
+  }
+
+  /** Another connection has begun on this one's address and port: all its copies but `waitedFor` are to end. */
+  #supersede(previous: Session, waitedFor: Session | undefined, now: number): void {
+    const group = this.#groups[previous.id]
+    for (const session of group === undefined ? [previous] : [...group.members]) {
+      if (session === undefined || session === waitedFor || session.state === State.Closed) continue
+      session.supersede(undefined, now)
+      this.#schedule(session)
+    }
   }
 
   #onDue(slot: number): void {
@@ -335,4 +389,11 @@ export class Sessions {
 /** A SYN with another initial sequence number is another connection. */
 function isNewConnection(session: Session, segment: Segment): boolean {
   return (segment.flags & SYN) !== 0 && segment.seq !== session.clientIss
+}
+
+/** A session that was given up although its connection goes on may be joined again. */
+function mayJoinAgain(session: Session): boolean {
+  const { endReason, isClientDone } = session
+  if (endReason === Drop.TimedOut) return !isClientDone
+  return endReason === Drop.Hole || endReason === Drop.Shutdown || endReason === Drop.Displaced
 }

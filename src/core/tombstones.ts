@@ -3,6 +3,8 @@
  * All live equally long, so the oldest is always the first to go.
  */
 import { float64At, int32At } from '../wire/bytes.ts'
+import type { FlowTable } from './flow-table.ts'
+import type { Origin } from './session-context.ts'
 
 const KEY = 4
 
@@ -53,5 +55,41 @@ export class Tombstones {
     this.#keys = keys
     this.#expiry = expiry
     this.#first = 0
+  }
+}
+
+/** Late packets of a connection that both sides have closed come within this time. */
+const CLOSED_LINGER_MS = 60_000
+
+/** The tombstones of copied flows, each with a marker (4n + 1) in the table of flows. */
+export class FinishedFlows {
+  readonly #flows: FlowTable
+  readonly #closed = new Tombstones(CLOSED_LINGER_MS)
+  readonly #broken: Tombstones
+  #serial = 0
+  readonly #bury: (a: number, b: number, ports: number, marker: number) => void
+
+  /** @param brokenMs how long a flow is remembered that was not closed by both sides */
+  constructor(flows: FlowTable, brokenMs: number) {
+    this.#flows = flows
+    this.#broken = new Tombstones(brokenMs)
+    this.#bury = (a, b, ports, marker) => {
+      if (flows.get(a, ports >>> 16, b, ports & 0xffff) === marker) flows.delete(a, ports >>> 16, b, ports & 0xffff)
+    }
+  }
+
+  add(origin: Origin, isClosed: boolean, now: number): void {
+    const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = origin
+    this.#serial = (this.#serial + 1) & 0x1fffffff
+    const marker = this.#serial * 4 + 1
+    this.#flows.set(a, capturedPort, b, sourcePort, marker)
+    const tombstones = isClosed ? this.#closed : this.#broken
+    tombstones.add(a, b, (capturedPort << 16) | sourcePort, marker, now)
+  }
+
+  /** Forgets up to `most` of either kind whose time is over. */
+  expire(now: number, most: number): void {
+    this.#closed.expire(now, most, this.#bury)
+    this.#broken.expire(now, most, this.#bury)
   }
 }

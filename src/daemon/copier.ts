@@ -14,6 +14,7 @@ import type { SessionContext, SessionTrace } from '../core/session-context.ts'
 import { type PacketTrace, Sessions } from '../core/sessions.ts'
 import { type Capture, ChecksumState, type Clock, type Log, type Network, type Sender, type Waiter } from '../ports.ts'
 import { formatEndpoint } from '../wire/address.ts'
+import { float64At } from '../wire/bytes.ts'
 import { parseRecord } from '../wire/channel-v1.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
@@ -55,6 +56,7 @@ export interface CopierPorts {
 export interface CopierOptions {
   readonly mapping: Mapping
   readonly selection: Selection
+  readonly portShift: number
   readonly intercepts: readonly InterceptAddress[]
   readonly connectionsEach: number
   readonly poolBytes: number
@@ -86,6 +88,8 @@ export class Copier {
   readonly #channel: ChannelClient
   readonly #segment = new Segment()
   readonly #mapping: Mapping
+  readonly #synsByMap: Float64Array
+  readonly #synAcksByMap: Float64Array
   #now: number
   /** SYNs and SYN-ACKs of each map at the last report, and when the next is due. */
   readonly #reported: { syns: number; synAcks: number }[]
@@ -102,6 +106,8 @@ export class Copier {
     this.#counters = counters
     this.#mapping = options.mapping
     this.#now = ports.clock.now()
+    this.#synsByMap = new Float64Array(options.mapping.maps.length)
+    this.#synAcksByMap = new Float64Array(options.mapping.maps.length)
     this.outbox = new Outbox(memory, 0, FRAMES_MAX)
     const pool = new SendPool(memory, FRAMES_MAX * Outbox.headerStride, pagesOf(options.poolBytes))
     const context: SessionContext = {
@@ -114,9 +120,10 @@ export class Copier {
       mtuBytes: options.mtuBytes,
       clientRttMs: options.clientRttMs,
       announce: (session) => {
-        this.sessions.countSyn(session)
+        count(this.#synsByMap, session.origin.mapIndex)
         this.#channel.announce(session)
       },
+      onOpen: (session) => count(this.#synAcksByMap, session.origin.mapIndex),
       onEnd: (session, now) => this.sessions.ended(session, now),
       trace
     }
@@ -222,8 +229,8 @@ export class Copier {
     for (const [index, map] of this.#mapping.maps.entries()) {
       const before = this.#reported[index]
       if (before === undefined) continue
-      const syns = (this.sessions.synsByMap[index] ?? 0) - before.syns
-      const synAcks = (this.sessions.synAcksByMap[index] ?? 0) - before.synAcks
+      const syns = float64At(this.#synsByMap, index) - before.syns
+      const synAcks = float64At(this.#synAcksByMap, index) - before.synAcks
       before.syns += syns
       before.synAcks += synAcks
       if (syns === 0 || synAcks > 0) continue
@@ -239,4 +246,8 @@ export class Copier {
       this.#ports.log('warn', NOTHING_COMES_BACK, { ...silence })
     }
   }
+}
+
+function count(byMap: Float64Array, map: number): void {
+  byMap[map] = float64At(byMap, map) + 1
 }

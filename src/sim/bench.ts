@@ -22,6 +22,7 @@ export interface BenchOptions {
   readonly maps: readonly CopyMap[]
   readonly ranges: readonly AddressRange[]
   readonly selection: Partial<Selection>
+  readonly portShift: number
   readonly poolPages: number
   readonly framesMax: number
   readonly sessionsMax: number
@@ -37,6 +38,7 @@ export interface BenchOptions {
 const DEFAULTS = {
   ranges: [],
   selection: {},
+  portShift: 0,
   poolPages: 4096,
   framesMax: 64,
   sessionsMax: 1024,
@@ -104,6 +106,7 @@ export class Bench {
       mtuBytes: options.mtuBytes,
       clientRttMs: options.clientRttMs,
       announce: (session) => this.announced.push(session),
+      onOpen: () => {},
       onEnd: (session, now) => {
         this.ended.push(session.endReason)
         this.sessions.ended(session, now)
@@ -111,7 +114,7 @@ export class Bench {
     }
     const mapping = new Mapping(options.maps, options.ranges)
     const selection = { ...ALL_FLOWS, ...options.selection }
-    this.sessions = new Sessions(context, { sessionsMax: options.sessionsMax, mapping, selection }, this.now)
+    this.sessions = new Sessions(context, { ...options, mapping, selection }, this.now)
   }
 
   get deadline(): number {

@@ -293,6 +293,7 @@ function copierOptions() {
       { sourceAddress: 0, sourcePort: SOURCE.port, targetAddress: fromAddress, targetPort: fromPort }
     ]),
     selection: ALL_FLOWS,
+    portShift: 0,
     intercepts: [{ address: 0x0a000004, port: 36524 }],
     connectionsEach: 2,
     poolBytes: POOL_BYTES,
