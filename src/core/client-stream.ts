@@ -53,6 +53,11 @@ export class ClientStream {
     return this.#ahead !== NONE || (this.hasFin && isBefore(this.end, this.finSeq))
   }
 
+  /** When the first octets beyond a hole were captured; NaN if there are none. */
+  get aheadSince(): number {
+    return this.#ahead === NONE ? Number.NaN : this.#pool.capturedAt(this.#ahead)
+  }
+
   get isComplete(): boolean {
     return this.hasFin && this.end === this.finSeq
   }

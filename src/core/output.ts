@@ -11,6 +11,7 @@ import { type Epochs, Gate } from './epochs.ts'
 import type { PacketWriter } from './packet-writer.ts'
 import type { ResponseStream } from './response-stream.ts'
 import { NONE } from './send-pool.ts'
+import type { Session } from './session.ts'
 import type { SessionContext } from './session-context.ts'
 import type { Transmission } from './transmission.ts'
 
@@ -30,19 +31,11 @@ export class Output {
   readonly #packets: PacketWriter
   readonly #context: SessionContext
 
-  constructor(
-    stream: ClientStream,
-    clientEnd: ClientEnd,
-    transmission: Transmission,
-    response: ResponseStream,
-    epochs: Epochs,
-    packets: PacketWriter,
-    context: SessionContext
-  ) {
-    this.#stream = stream
+  constructor(session: Session, clientEnd: ClientEnd, epochs: Epochs, packets: PacketWriter, context: SessionContext) {
+    this.#stream = session.stream
     this.#clientEnd = clientEnd
-    this.#transmission = transmission
-    this.#response = response
+    this.#transmission = session.transmission
+    this.#response = session.response
     this.#epochs = epochs
     this.#packets = packets
     this.#context = context

@@ -29,12 +29,15 @@ export class SendPool {
   readonly memory: Uint8Array
   readonly piecesMax: number
   usedCount = 0
+  /** The instant of the batch at hand: that of the pieces made now. */
+  now = 0
   readonly #blocks: BlockStore
   #free = NONE
   /** Pieces never used yet begin here: a fresh pool needs no list of all its pieces. */
   #untouched = 0
   readonly #next: Int32Array
   readonly #at: Float64Array
+  readonly #capturedAt: Float64Array
   readonly #seq: Int32Array
   readonly #length: Int32Array
   readonly #ack: Int32Array
@@ -51,6 +54,7 @@ export class SendPool {
     const piecesMax = pagesMax * PIECES_A_PAGE
     this.piecesMax = piecesMax
     this.#at = new Float64Array(piecesMax)
+    this.#capturedAt = new Float64Array(piecesMax)
     this.#next = new Int32Array(piecesMax)
     this.#seq = new Int32Array(piecesMax)
     this.#length = new Int32Array(piecesMax)
@@ -75,6 +79,7 @@ export class SendPool {
       return NONE
     }
     this.#at[piece] = at
+    this.#capturedAt[piece] = this.now
     const sum = fold(copyAndSum(segment.bytes, segment.payloadAt + from, this.memory, at, length))
     this.#next[piece] = NONE
     this.#seq[piece] = payloadSeq(segment) + from
@@ -126,6 +131,9 @@ export class SendPool {
   }
   end(piece: number): Seq {
     return seq(int32At(this.#seq, piece) + int32At(this.#length, piece))
+  }
+  capturedAt(piece: number): number {
+    return float64At(this.#capturedAt, piece)
   }
   /** The acknowledgment number that the client sent with these octets. */
   ack(piece: number): Seq {

@@ -346,3 +346,27 @@ test('a client that closes after the target ended its connection leaves nothing 
     +0     sent    S   7000:7000(0)
   `)
 })
+
+test('a hole that is reached late is given up at once: its age counts from what was captured beyond it', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +0     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +0     source  P.  130:140(10) ack 421
+    +0     source  P.  140:150(10) ack 461
+    +0     source  P.  160:170(10) ack 541
+    +0     source  P.  170:180(10) ack 581
+    +200   sent    P.  110:120(10) ack 541
+    +400   sent    P.  110:120(10) ack 541
+    +800   sent    P.  110:120(10) ack 541
+    +900   target  .   541:541(0) ack 120 win 65535
+    +1     sent    R.  120:120(0) ack 541
+    +0     sent    S   139:139(0)
+    +1     target  S.  900:900(0) ack 140 win 65535
+    +0     sent    .   140:140(0) ack 901
+    +0     sent    P.  140:150(10) ack 901
+    +1     target  P.  901:941(40) ack 150 win 65535
+    +1     sent    R.  150:150(0) ack 941
+    +0     sent    S   169:169(0)
+  `)
+})

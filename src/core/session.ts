@@ -67,7 +67,7 @@ export class Session implements PacketStyle {
   readonly #output: Output
   readonly #handshake: Handshake
   #progressAt: number
-  readonly #hole = new HoleWatch()
+  readonly #hole: HoleWatch
   readonly #clientEnd: ClientEnd
   readonly #heritage: Heritage | undefined
   /** Of the client to the source, as its handshake shows it; 0: not known. */
@@ -93,14 +93,14 @@ export class Session implements PacketStyle {
     this.iss = beginning.iss
     this.#context = context
     this.#heritage = beginning.heritage
+    this.#hole = new HoleWatch(context.counters)
     this.#clientEnd = beginning.heritage?.clientEnd ?? new ClientEnd()
     this.clientRttMs = beginning.heritage?.clientRttMs ?? 0
     this.stream = beginning.heritage?.stream ?? new ClientStream(add(this.iss, 1), context.pool, context.counters)
     this.transmission = new Transmission(this.iss)
     this.#packets = new PacketWriter(this, this.response, context, beginning.tsVal)
     this.#handshake = new Handshake(this, this.#packets, context)
-    const { stream, transmission, response } = this
-    this.#output = new Output(stream, this.#clientEnd, transmission, response, this.#epochs, this.#packets, context)
+    this.#output = new Output(this, this.#clientEnd, this.#epochs, this.#packets, context)
     this.response.sawWindow(beginning.windowBytes)
     this.#beganAt = now
     this.#progressAt = now
@@ -245,7 +245,7 @@ export class Session implements PacketStyle {
   /** When octets that were not captured are given up; not before all in front of them is delivered. */
   #holeLimit(): number {
     if (!this.#isDeliveredSoFar()) return NEVER
-    return this.#hole.limit(this.clientRttMs, this.isClientDone, this.#context.counters.get(Counter.captureDropped))
+    return this.#hole.limit(this.clientRttMs, this.isClientDone)
   }
 
   #isDeliveredSoFar(): boolean {
@@ -320,7 +320,7 @@ export class Session implements PacketStyle {
         return
       }
     }
-    this.#hole.update(this.#lacksOctets(), now, this.#context.counters.get(Counter.captureDropped))
+    this.#hole.update(this.#lacksOctets(), this.stream.aheadSince, now)
     this.#plan()
   }
 

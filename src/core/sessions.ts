@@ -84,7 +84,8 @@ export class Sessions {
 
   /** Takes a checked segment that a client sent to a source; `settle` acts on it. */
   onSource(segment: Segment, now: number): Drop {
-    const { counters } = this.#context
+    const { counters, pool } = this.#context
+    pool.now = now
     counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
     const found = this.#bySource.get(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort)
     const session = found >= 0 && found % 2 === 0 ? this.#slots[found / 2] : undefined
