@@ -10,7 +10,7 @@ import { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { Epochs } from './epochs.ts'
-import { optionsLength, type PacketStyle } from './frames.ts'
+import type { PacketStyle } from './frames.ts'
 import { Handshake } from './handshake.ts'
 import { HoleWatch } from './hole-watch.ts'
 import { Output } from './output.ts'
@@ -232,9 +232,8 @@ export class Session implements PacketStyle {
   }
 
   #cut(): number {
-    const size =
-      this.state === State.Established ? this.transmission.segmentMax : this.#handshake.mssMax - optionsLength(this)
-    return Math.min(size, PIECE_MAX)
+    const sender = this.state === State.Established ? this.transmission : this.#handshake
+    return Math.min(sender.segmentMax, PIECE_MAX)
   }
 
   #isIdle(): boolean {
