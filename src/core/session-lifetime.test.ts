@@ -346,3 +346,23 @@ test('a client that closes after the target ended its connection leaves nothing 
     +0     sent    S   7000:7000(0)
   `)
 })
+
+test('a request that a target acknowledged in part before it reset is not sent again', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +9     target  P.  501:551(50) ack 110 win 5
+    +1     source  P.  110:120(10) ack 351
+    +0     sent    .   110:115(5) ack 551
+    +9     target  .   551:551(0) ack 115 win 0
+    +1     target  R   551:551(0)
+    +0     nothing
+    +0     counter pendingBytes 0
+    +0     counter deliveredBytes 15
+  `)
+})
