@@ -25,7 +25,10 @@ export function applyConfig(program: Command, path: string): void {
     }
     const attribute = option.attributeName()
     if (program.getOptionValueSource(attribute) === 'cli') continue
-    program.setOptionValueWithSource(attribute, convert(path, name, option, value), 'config')
+    const converted = convert(path, name, option, value)
+    // `no-wait = true` and `wait = false` are the same.
+    const isNegated = option.negate && option.long === `--${name}`
+    program.setOptionValueWithSource(attribute, isNegated ? !converted : converted, 'config')
   }
 }
 
@@ -57,6 +60,10 @@ function convert(path: string, name: string, option: Option, value: unknown): un
   const isText = typeof value === 'string' || typeof value === 'number'
   if (option.isBoolean() || option.negate) {
     if (typeof value === 'boolean') return value
+  } else if (option.argChoices !== undefined) {
+    if (option.argChoices.includes(String(value))) return String(value)
+    const expected = option.argChoices.join(' or ')
+    throw new OperatorError('bad-config', `${path}: "${name}" is ${String(value)}`, `It takes ${expected}.`)
   } else if (option.parseArg === undefined) {
     if (isText) return String(value)
   } else {

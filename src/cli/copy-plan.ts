@@ -93,7 +93,7 @@ export function copyCommand(): Command {
     .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
     .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
     .option('-M, --mtu <octets>', 'largest packet to send', '1500')
-    .option('-D, --mss <octets>', 'most octets of payload and TCP options in a packet (default: --mtu − 40)')
+    .option('-D, --mss <octets>', 'most octets of payload and TCP options in a packet (default: --mtu less 40)')
     .option('-C, --connections <number>', 'connections to each intercept', '2')
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")

@@ -23,11 +23,13 @@ function dropsText(report: Report): string {
 
 export function copySummary(report: Report): string {
   const live = pick(report, 'sessionsStarted') - pick(report, 'sessionsEnded')
+  // What -r, -g and -O leave out is not lost.
+  const leftOut = pick(report, 'dropped.sampledOut.bytes') + pick(report, 'dropped.notFromSyn.bytes')
   const parts = [
     `sessions ${live} live, ${pick(report, 'sessionsStarted')} in all`,
     `requests ${pick(report, 'epochs')}`,
     `payload captured ${octets(pick(report, 'capturedPayloadBytes'))}, delivered ${octets(pick(report, 'deliveredBytes'))}, ` +
-      `pending ${octets(pick(report, 'pendingBytes'))}, lost ${octets(pick(report, 'droppedBytes'))}`,
+      `pending ${octets(pick(report, 'pendingBytes'))}, lost ${octets(pick(report, 'droppedBytes') - leftOut)}`,
     `packets captured ${pick(report, 'capturedPackets')} (${pick(report, 'captureDropped')} lost by the kernel), ` +
       `sent ${pick(report, 'sentPackets')} (${pick(report, 'sendRefused')} refused)`,
     `intercept connections ${pick(report, 'channelsOpen')}`

@@ -126,7 +126,8 @@ export class ClientStream {
     while (this.head !== NONE) {
       const piece = this.head
       const isBoundary = this.#beginsEpoch(this.#pool.seq(piece), this.#pool.ack(piece))
-      if (isBoundary && !(isFirst && isSkipping && this.#pool.seq(piece) === una)) break
+      const isBroken = isBefore(this.#pool.seq(piece), una) || (isFirst && isSkipping && this.#pool.seq(piece) === una)
+      if (isBoundary && !isBroken) break
       isFirst = false
       lost += distance(this.#pool.end(piece), later(this.#pool.seq(piece), una))
       this.head = this.#pool.next(piece)

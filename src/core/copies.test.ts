@@ -220,3 +220,17 @@ test('-f moves the ports of copies, and of copies only', () => {
     { ...TWICE, portShift: 10 }
   )
 })
+
+test('when a client begins anew all copies of its old connection end, not only the one that is waited for', () => {
+  drill(
+    `${OPEN}
+    +100   source  S   7099:7099(0) win 64240 <mss 1460>
+    +0     sent    R.  100:100(0) ack 501 from 10.0.0.1:40001
+    +0     sent    S   7099:7099(0) from 10.0.0.1:40001
+    +0     sent    R.  100:100(0) ack 901 from ${SECOND}
+    +0     sent    S   7099:7099(0) from ${SECOND}
+    +0     sessions 2
+  `,
+    TWICE
+  )
+})

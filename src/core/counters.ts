@@ -28,7 +28,7 @@ export const Counter = {
   sessionsEnded: 8,
   /** Sessions that ended because both sides had closed. */
   sessionsClosed: 9,
-  /** Sessions ended by a reset or refusal of the target. */
+  /** Sessions ended by a reset of the target. */
   sessionsReset: 10,
   /** Sessions ended by a time limit. */
   sessionsTimedOut: 11,

@@ -8,6 +8,7 @@ import type { PacketWriter } from './packet-writer.ts'
 import { NONE } from './send-pool.ts'
 import type { Session } from './session.ts'
 import { type SessionContext, State } from './session-context.ts'
+import { SEGMENT_MIN } from './transmission.ts'
 
 const MTU_HEADERS = 40
 const NEVER = Number.POSITIVE_INFINITY
@@ -118,5 +119,10 @@ export class Handshake {
   get mssMax(): number {
     const own = this.#context.mtuBytes - MTU_HEADERS
     return this.#session.mss > 0 ? Math.min(own, this.#session.mss) : own
+  }
+
+  /** Most octets of payload in a segment, before the target has named its size. */
+  get segmentMax(): number {
+    return Math.max(SEGMENT_MIN, this.mssMax - optionsLength(this.#session))
   }
 }

@@ -62,6 +62,12 @@ export class Output {
     this.acknowledge('acknowledgment')
   }
 
+  /** Acknowledges the target's FIN: nobody will be there to do it later. */
+  acknowledgeAll(now: number): void {
+    this.#response.hurry(now)
+    this.acknowledge('acknowledgment')
+  }
+
   acknowledge(why: string): void {
     this.#packets.control(ACK, this.#transmission.sndMax, why)
   }

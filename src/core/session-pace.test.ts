@@ -105,3 +105,17 @@ test('-R takes the place of what was measured', () => {
     { clientRttMs: 50 }
   )
 })
+
+test("the last acknowledgment covers the target's FIN, since none will follow it", () => {
+  drill(
+    `${FAR}
+    +0     source  F.  100:100(0) ack 301 win 64240
+    +0     sent    F.  100:100(0) ack 501
+    +1     target  F.  501:501(0) ack 101 win 65535
+    +0     sent    .   101:101(0) ack 502
+    +0     ended   none
+    +0     sessions 0
+  `,
+    MEASURED
+  )
+})

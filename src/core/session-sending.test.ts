@@ -282,3 +282,15 @@ test('after a time-out too, what the target has is not sent again', () => {
     +250   nothing
   `)
 })
+
+test('octets that come before the SYN-ACK are kept however small the segments are that the SYN asks for', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 8,ts 100 0>
+    +0     sent    S   99:99(0)
+    +0     source  P.  100:110(10) ack 301 <ts 101 1>
+    +0     pieces 1
+    +9     target  S.  500:500(0) ack 100 win 65535 <mss 1460,ts 1 100>
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+  `)
+})

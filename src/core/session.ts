@@ -4,13 +4,13 @@
  * effects are packets, counters and `onEnd`.
  */
 import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
-import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
+import { add, distance, isAfter, isBefore, later, type Seq } from '../wire/seq.ts'
 import { ClientEnd } from './client-end.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { Epochs } from './epochs.ts'
-import { optionsLength, type PacketStyle } from './frames.ts'
+import type { PacketStyle } from './frames.ts'
 import { Handshake } from './handshake.ts'
 import { HoleWatch } from './hole-watch.ts'
 import { Output } from './output.ts'
@@ -118,7 +118,8 @@ export class Session implements PacketStyle {
     if (!isBefore(this.transmission.sndNxt, this.stream.end)) {
       return this.stream.hasHole ? 'octets that were not captured' : ''
     }
-    return this.state === State.SynSent ? "the target's SYN-ACK" : this.#output.waitsFor
+    if (this.state === State.SynSent) return "the target's SYN-ACK"
+    return this.#handshake.ackAt === NEVER ? this.#output.waitsFor : "the time of the client's own acknowledgment"
   }
 
   /** Lets a waiting session begin at `at`, or later, as soon as it has something to send. */
@@ -129,15 +130,19 @@ export class Session implements PacketStyle {
 
   /** Sends the SYN. */
   start(now: number): void {
-    if (this.#heritage !== undefined) {
-      this.iss = add(this.#context.pool.seq(this.stream.head), -1)
-      this.transmission.begin(this.iss)
-    }
+    this.#moveToHead()
     this.state = State.SynSent
     this.#progressAt = now
     this.#context.announce(this)
     this.#handshake.send(now)
     this.#plan()
+  }
+
+  /** One that goes on stands in front of the first octet that it has, wherever the connection before it began. */
+  #moveToHead(): void {
+    if (this.#heritage === undefined || this.stream.head === NONE) return
+    this.iss = add(this.#context.pool.seq(this.stream.head), -1)
+    this.transmission.begin(this.iss)
   }
 
   /** Takes a captured segment of this client connection, other than the SYN that began it; `step` acts on it. */
@@ -201,11 +206,8 @@ export class Session implements PacketStyle {
     if (isEnded(this.state)) return
     const idleLimit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
     if (now - this.#progressAt >= idleLimit) this.#onTimeLimit(now)
+    else if (now >= this.#holeLimit()) this.abort(Drop.Hole, now)
     if (isEnded(this.state)) return
-    if (now >= this.#holeLimit()) {
-      this.abort(Drop.Hole, now)
-      return
-    }
     if (this.state === State.SynSent && now >= this.transmission.rtoAt) this.#handshake.send(now)
     else if (this.state === State.Established && now >= this.transmission.rtoAt) this.#output.timedOut(now)
     this.step(now)
@@ -232,9 +234,8 @@ export class Session implements PacketStyle {
   }
 
   #cut(): number {
-    const size =
-      this.state === State.Established ? this.transmission.segmentMax : this.#handshake.mssMax - optionsLength(this)
-    return Math.min(size, PIECE_MAX)
+    const sender = this.state === State.Established ? this.transmission : this.#handshake
+    return Math.min(sender.segmentMax, PIECE_MAX)
   }
 
   #isIdle(): boolean {
@@ -263,8 +264,7 @@ export class Session implements PacketStyle {
     if (this.#clientEnd.hasReset) return Drop.Duplicate
     this.#clientEnd.hasReset = true
     this.#clientEnd.resetSeq = segment.seq
-    this.#clientEnd.resetAck = segment.flags & ACK ? segment.ack : seq(0)
-    if ((segment.flags & ACK) === 0) this.#clientEnd.resetAck = this.#clientEnd.finAck
+    this.#clientEnd.resetAck = segment.flags & ACK ? segment.ack : this.#clientEnd.finAck
     this.#progressAt = now
     return Drop.None
   }
@@ -346,15 +346,15 @@ export class Session implements PacketStyle {
 
   #closeWhenDone(now: number): boolean {
     if (!this.#output.isFinSent || !this.response.isClosed || !this.transmission.isAllAcknowledged) return false
-    if (this.response.ackAt !== NEVER) this.#output.acknowledge('acknowledgment')
+    if (this.response.ackAt !== NEVER) this.#output.acknowledgeAll(now)
     this.#context.counters.add(Counter.sessionsClosed, 1)
     this.#end(Drop.None, now)
     return true
   }
 
   #end(reason: Drop, now: number): void {
-    const first = add(this.iss, 1)
-    const una = isBefore(this.transmission.sndUna, first) ? first : this.transmission.sndUna
+    if (this.state === State.Waiting) this.#moveToHead()
+    const una = later(this.transmission.sndUna, add(this.iss, 1))
     const goesOn = reason === Drop.Hole || reason === Drop.TargetReset || reason === Drop.TargetClosed
     if (goesOn) this.#leaveHeritage(una, reason)
     if (this.continuation === undefined) this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)

@@ -232,7 +232,7 @@ export class Sessions {
     else this.#context.counters.add(Counter.flowsLeftOut, 1)
     if (refusal === Drop.None) return refusal
     this.#bystanders.add(segment, refusal, now)
-    if (previous !== undefined) this.#supersede(previous, undefined, now)
+    if (previous !== undefined) this.#supersede(this.#copiesOf(previous), undefined, now)
     return refusal
   }
 
@@ -241,10 +241,11 @@ export class Sessions {
     const count = this.#sampling.copies()
     const group = count > 1 ? new CopyGroup(count) : undefined
     // Only the first copy waits, for the first: others speak with ports of their own.
-    const before = previous === undefined ? undefined : this.#firstCopyOf(previous)
+    const copies = previous === undefined ? [] : this.#copiesOf(previous)
+    const before = copies[0]
     const refusal = this.#add(segment, mapIndex, 0, before, group, now)
     if (refusal !== Drop.None) return refusal
-    if (previous !== undefined) this.#supersede(previous, before, now)
+    this.#supersede(copies, before, now)
     for (let copy = 1; copy < count; copy++) {
       const drop = this.#add(segment, mapIndex, copy, undefined, group, now)
       if (drop === Drop.None) {
@@ -350,15 +351,14 @@ export class Sessions {
     }
   }
 
-  #firstCopyOf(session: Session): Session | undefined {
-    const group = this.#groups[session.id]
-    return group === undefined ? session : group.members[0]
+  /** All copies of a session's connection, as they are now: by number. */
+  #copiesOf(session: Session): (Session | undefined)[] {
+    return [...(this.#groups[session.id]?.members ?? [session])]
   }
 
-  /** Another connection has begun on this one's address and port: all its copies but `waitedFor` are to end. */
-  #supersede(previous: Session, waitedFor: Session | undefined, now: number): void {
-    const group = this.#groups[previous.id]
-    for (const session of group === undefined ? [previous] : [...group.members]) {
+  /** Another connection has begun with the same address and port: all copies but `waitedFor` are to end. */
+  #supersede(copies: (Session | undefined)[], waitedFor: Session | undefined, now: number): void {
+    for (const session of copies) {
       if (session === undefined || session === waitedFor || session.state === State.Closed) continue
       session.supersede(undefined, now)
       this.#schedule(session)
@@ -396,5 +396,5 @@ function isNewConnection(session: Session, segment: Segment): boolean {
 function mayJoinAgain(session: Session): boolean {
   const { endReason, isClientDone } = session
   if (endReason === Drop.TimedOut) return !isClientDone
-  return endReason === Drop.Hole || endReason === Drop.Shutdown || endReason === Drop.Displaced
+  return endReason === Drop.Shutdown || endReason === Drop.Displaced
 }

@@ -13,7 +13,8 @@ import { NONE, type SendPool } from './send-pool.ts'
 
 /** Segment size where the peer names none (RFC 9293 §3.7.1). */
 const MSS_DEFAULT = 536
-const MSS_MIN = 64
+/** Smaller segments are not made, whatever a SYN says. */
+export const SEGMENT_MIN = 64
 const DUPLICATES_FOR_LOSS = 3
 
 /** What an acknowledgment did. */
@@ -106,7 +107,7 @@ export class Transmission {
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
     const mss = segment.mss === 0 ? MSS_DEFAULT : segment.mss
-    this.segmentMax = Math.max(MSS_MIN, Math.min(mss, mssMax) - optionsLength)
+    this.segmentMax = Math.max(SEGMENT_MIN, Math.min(mss, mssMax) - optionsLength)
     this.#congestion = new Congestion(this.segmentMax)
     this.roundTrip.acknowledged(segment.ack, now)
     this.rtoAt = Number.POSITIVE_INFINITY
