@@ -366,3 +366,22 @@ test('a request that a target acknowledged in part before it reset is not sent a
     +0     counter deliveredBytes 15
   `)
 })
+
+test('late octets of a client that had ended when a hole was given up begin no copy', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +9     target  .   501:501(0) ack 110 win 65535
+    +0     source  F.  120:120(0) ack 301
+    +1000  sent    R.  110:110(0)
+    +0     ended   hole
+    +0     source  P.  110:120(10) ack 301
+    +0     dropped afterEnd 1
+    +0     sessions 0
+  `)
+})

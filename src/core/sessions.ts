@@ -395,5 +395,5 @@ function isNewConnection(session: Session, segment: Segment): boolean {
 function mayJoinAgain(session: Session): boolean {
   const { endReason, isClientDone } = session
   if (endReason === Drop.TimedOut) return !isClientDone
-  return endReason === Drop.Hole || endReason === Drop.Shutdown || endReason === Drop.Displaced
+  return endReason === Drop.Shutdown || endReason === Drop.Displaced
 }
