@@ -226,3 +226,24 @@ test('the window that is advertised never shrinks while an answer comes', () => 
     +0     sent    P.  110:120(10) ack 1961 win 64075
   `)
 })
+
+test('the books close wherever a session stands that waits to go on', () => {
+  // More than 2³¹ octets behind the client's first: a number before that would look later than what is held.
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +9     target  .   501:501(0) ack 110 win 65535
+    +1     target  R   501:501(0)
+    +0     source  .   1500000000:1500000010(10) ack 301
+    +0     source  P.  3000000000:3000000010(10) ack 301
+    +0     source  P.  3000000010:3000000020(10) ack 351
+    +0     sent    S   3000000009:3000000009(0)
+    +9     target  S.  700:700(0) ack 3000000010 win 65535 <mss 1460>
+    +0     sent    .   3000000010:3000000010(0) ack 701
+    +0     sent    P.  3000000010:3000000020(10) ack 701
+    +1     source  P.  3000000020:3000000030(10) ack 401
+    +1     target  R   701:701(0)
+    +9     shutdown
+    +0     counter pendingBytes 0
+  `)
+})

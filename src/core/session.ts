@@ -4,7 +4,7 @@
  * effects are packets, counters and `onEnd`.
  */
 import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
-import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
+import { add, distance, isAfter, isBefore, later, type Seq } from '../wire/seq.ts'
 import { ClientEnd } from './client-end.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
@@ -129,15 +129,19 @@ export class Session implements PacketStyle {
 
   /** Sends the SYN. */
   start(now: number): void {
-    if (this.#heritage !== undefined) {
-      this.iss = add(this.#context.pool.seq(this.stream.head), -1)
-      this.transmission.begin(this.iss)
-    }
+    this.#moveToHead()
     this.state = State.SynSent
     this.#progressAt = now
     this.#context.announce(this)
     this.#handshake.send(now)
     this.#plan()
+  }
+
+  /** One that goes on stands in front of the first octet that it has, wherever the connection before it began. */
+  #moveToHead(): void {
+    if (this.#heritage === undefined || this.stream.head === NONE) return
+    this.iss = add(this.#context.pool.seq(this.stream.head), -1)
+    this.transmission.begin(this.iss)
   }
 
   /** Takes a captured segment of this client connection, other than the SYN that began it; `step` acts on it. */
@@ -201,11 +205,8 @@ export class Session implements PacketStyle {
     if (isEnded(this.state)) return
     const idleLimit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
     if (now - this.#progressAt >= idleLimit) this.#onTimeLimit(now)
+    else if (now >= this.#holeLimit()) this.abort(Drop.Hole, now)
     if (isEnded(this.state)) return
-    if (now >= this.#holeLimit()) {
-      this.abort(Drop.Hole, now)
-      return
-    }
     if (this.state === State.SynSent && now >= this.transmission.rtoAt) this.#handshake.send(now)
     else if (this.state === State.Established && now >= this.transmission.rtoAt) this.#output.timedOut(now)
     this.step(now)
@@ -262,8 +263,7 @@ export class Session implements PacketStyle {
     if (this.#clientEnd.hasReset) return Drop.Duplicate
     this.#clientEnd.hasReset = true
     this.#clientEnd.resetSeq = segment.seq
-    this.#clientEnd.resetAck = segment.flags & ACK ? segment.ack : seq(0)
-    if ((segment.flags & ACK) === 0) this.#clientEnd.resetAck = this.#clientEnd.finAck
+    this.#clientEnd.resetAck = segment.flags & ACK ? segment.ack : this.#clientEnd.finAck
     this.#progressAt = now
     return Drop.None
   }
@@ -352,8 +352,8 @@ export class Session implements PacketStyle {
   }
 
   #end(reason: Drop, now: number): void {
-    const first = add(this.iss, 1)
-    const una = isBefore(this.transmission.sndUna, first) ? first : this.transmission.sndUna
+    if (this.state === State.Waiting) this.#moveToHead()
+    const una = later(this.transmission.sndUna, add(this.iss, 1))
     const goesOn = reason === Drop.Hole || reason === Drop.TargetReset || reason === Drop.TargetClosed
     if (goesOn) this.#leaveHeritage(una, reason)
     if (this.continuation === undefined) this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
