@@ -389,7 +389,7 @@ export class Session implements PacketStyle {
     this.deadline = Math.min(
       this.#progressAt + limit,
       this.transmission.rtoAt,
-      this.response.ackAt,
+      this.#handshake.ackAt === NEVER ? this.response.ackAt : NEVER,
       this.#output.gateAt,
       this.#holeLimit(),
       this.#handshake.ackAt,
