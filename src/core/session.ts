@@ -17,7 +17,7 @@ import { Output } from './output.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { ResponseStream } from './response-stream.ts'
 import { NONE, PIECE_MAX } from './send-pool.ts'
-import { type Beginning, type Heritage, type Origin, type SessionContext, State } from './session-context.ts'
+import { type Beginning, type Heritage, isGivenUp, type Origin, type SessionContext, State } from './session-context.ts'
 import { Acknowledged, Transmission } from './transmission.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
@@ -370,7 +370,7 @@ export class Session implements PacketStyle {
     const { stream } = this
     const isFruitless = una === add(this.iss, 1)
     // An epoch is sent again once: if it ended this connection too, it is given up.
-    const isSkipping = isFruitless && this.#heritage !== undefined && !this.transmission.isFresh
+    const isSkipping = isFruitless && isGivenUp(this.#heritage, this.transmission.isFresh)
     stream.resume(una, isSkipping, reason)
     if (stream.head === NONE && this.isClientDone) return
     const failures = isFruitless ? (this.#heritage?.failures ?? 0) + 1 : 0
