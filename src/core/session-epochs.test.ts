@@ -264,3 +264,14 @@ test('a target that opens no window and resets each connection is given up in th
     +0     dropped targetReset 0
   `)
 })
+
+test('a request waits for an answer that is longer than sequence numbers reach', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +9     target  .   501:501(0) ack 110 win 65535
+    +1     source  .   110:110(0) ack 1250000301
+    +1     source  P.  110:120(10) ack 2500000301
+    +100   nothing
+  `)
+})

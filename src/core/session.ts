@@ -151,7 +151,7 @@ export class Session implements PacketStyle {
       return segment.payloadLength > 0 ? this.stream.insert(segment, this.#cut()) : Drop.Duplicate
     if (segment.flags & RST) return this.#onClientReset(segment, now)
     this.response.sawWindow(this.#packets.scaled(segment.window))
-    if (segment.flags & ACK && !this.origin.isJoined) this.#sawAck(segment.ack, now)
+    if (segment.flags & ACK) this.#sawAck(segment.ack, now)
     let result: Drop = Drop.PureAck
     if (segment.payloadLength > 0) {
       if (this.#isIdle()) this.#progressAt = now
@@ -170,7 +170,8 @@ export class Session implements PacketStyle {
 
   /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */
   #sawAck(ack: Seq, now: number): void {
-    if (this.clientRttMs > 0) return
+    this.#epochs.saw(ack)
+    if (this.clientRttMs > 0 || this.origin.isJoined) return
     this.clientRttMs = Math.max(now - this.#beganAt, Number.MIN_VALUE)
     this.#epochs.begin(ack)
     this.#handshake.clientHasAcknowledged(now)
