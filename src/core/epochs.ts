@@ -3,7 +3,7 @@
  * the client had read before it spoke again); an epoch is released when the target has answered as much as the source
  * had, or when it plainly will not.
  */
-import { add, distance, isAfter, type Seq, seq } from '../wire/seq.ts'
+import { distance, isAfter, type Seq, seq } from '../wire/seq.ts'
 
 /** Why an epoch may be sent, or that it may not. */
 export const Gate = {
@@ -42,10 +42,12 @@ export interface ResponseState {
 export class Epochs {
   /** No instant has to be waited for. */
   lookAgainAt = Number.POSITIVE_INFINITY
-  /** The acknowledgment number that the client had sent with the octets released last. */
+  /** Answer octets that the client had acknowledged with the octets released last. */
+  #released = 0
+  /** The client's latest acknowledgment number: answers may be longer than the numbers reach. */
   #ack: Seq = seq(0)
-  /** The source's answer octets are counted from here: its initial sequence number + 1. */
-  #base: Seq = seq(0)
+  /** Octets of the source's answers up to there, since its initial sequence number + 1. */
+  #acknowledged = 0
   #hasBase = false
   /** Octets by which the target's answers have been longer than the source's so far. */
   #surplus = 0
@@ -58,13 +60,19 @@ export class Epochs {
   begin(ack: Seq): void {
     if (this.#hasBase) return
     this.#hasBase = true
-    this.#base = ack
+    this.#ack = ack
+  }
+
+  /** Of every captured acknowledgment, so that none is farther from the one before than numbers can tell. */
+  saw(ack: Seq): void {
+    if (!this.#hasBase || !isAfter(ack, this.#ack)) return
+    this.#acknowledged += distance(ack, this.#ack)
     this.#ack = ack
   }
 
   /** True if octets that came with this acknowledgment belong to a later epoch than those released last. */
   isNew(ack: Seq): boolean {
-    return isAfter(ack, this.#ack)
+    return this.#octets(ack) > this.#released
   }
 
   /**
@@ -81,12 +89,13 @@ export class Epochs {
     now: number
   ): Gate {
     this.begin(ack)
+    this.saw(ack)
     this.lookAgainAt = Number.POSITIVE_INFINITY
-    if (!isAfter(ack, this.#ack)) return Gate.SameEpoch
+    if (!this.isNew(ack)) return Gate.SameEpoch
     const gate = this.#judge(ack, response, isAllAcknowledged, roundTripMs, options, now)
     if (gate === Gate.Closed) return gate
     this.#adjust(gate, ack, response, isAllAcknowledged)
-    this.#ack = ack
+    this.#released = this.#octets(ack)
     this.#receivedBefore = response.receivedBytes
     this.#waitingSince = Number.NaN
     return gate
@@ -116,9 +125,14 @@ export class Epochs {
     return Gate.Closed
   }
 
+  /** Answer octets of the source that the client had acknowledged with this number. */
+  #octets(ack: Seq): number {
+    return this.#acknowledged + distance(ack, this.#ack)
+  }
+
   /** Answer octets of the target that make the epoch with this acknowledgment due. */
   #expected(ack: Seq): number {
-    return distance(ack, this.#base) + this.#surplus
+    return this.#octets(ack) + this.#surplus
   }
 
   /**
@@ -127,16 +141,8 @@ export class Epochs {
    */
   #adjust(gate: Gate, ack: Seq, response: ResponseState, isAllAcknowledged: boolean): void {
     const surplus = response.receivedBytes - this.#expected(ack)
-    const answerLength = distance(ack, this.#ack)
+    const answerLength = this.#octets(ack) - this.#released
     const isLonger = surplus > 0 && surplus * 2 < answerLength && response.isPushed && isAllAcknowledged
     if (gate === Gate.Quiet || (gate === Gate.Answered && isLonger)) this.#surplus += surplus
-    // Distances are of 31 bits: over a long connection the base moves along.
-    if (distance(ack, this.#base) > 1 << 29) this.#rebase(ack)
-  }
-
-  #rebase(ack: Seq): void {
-    const step = distance(ack, this.#base)
-    this.#base = add(this.#base, step)
-    this.#surplus += step
   }
 }

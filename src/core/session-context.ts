@@ -91,6 +91,13 @@ export interface Heritage {
 /** Between connections to a target that takes nothing; doubled each time. */
 const RESTART_FIRST_MS = 1000
 const RESTART_MAX_MS = 60_000
+/** After so many a request is given up although none of it was sent: the target may never let it be. */
+const FAILURES_MAX = 10
+
+/** Whether the request at which a connection ended is not sent once more. @param isFresh nothing of it was sent */
+export function isGivenUp(heritage: Heritage | undefined, isFresh: boolean): boolean {
+  return heritage !== undefined && (!isFresh || heritage.failures >= FAILURES_MAX)
+}
 
 /** How long a session waits before it goes on, so that a target which ends every connection is not flooded. */
 export function restartDelay(heritage: Heritage | undefined): number {

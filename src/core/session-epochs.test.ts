@@ -247,3 +247,31 @@ test('the books close wherever a session stands that waits to go on', () => {
     +0     counter pendingBytes 0
   `)
 })
+
+test('a target that opens no window and resets each connection is given up in the end', () => {
+  const connection = `
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 0 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +9     target  R   501:501(0)
+  `
+  const again = [1, 2, 4, 8, 16, 32, 60, 60, 60, 60].map((seconds) => `+${seconds * 1000} nothing ${connection}`)
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    ${connection.replace('+9', '+0     source  P.  100:110(10) ack 301\n    +0     source  F.  110:110(0) ack 301\n    +9')}
+    ${again.join('').replaceAll(/(\d000) nothing\s+\+0 /g, '$1 ')}
+    +0     sessions 0
+    +0     dropped targetReset 0
+  `)
+})
+
+test('a request waits for an answer that is longer than sequence numbers reach', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +9     target  .   501:501(0) ack 110 win 65535
+    +1     source  .   110:110(0) ack 1250000301
+    +1     source  P.  110:120(10) ack 2500000301
+    +100   nothing
+  `)
+})

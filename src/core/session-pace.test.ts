@@ -119,3 +119,17 @@ test("the last acknowledgment covers the target's FIN, since none will follow it
     MEASURED
   )
 })
+
+test('what comes while the SYN-ACK waits for its acknowledgment does not keep the session busy', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +1     target  .   500:500(0) ack 100 win 65535
+    +800   nothing
+    +99    sent    .   100:100(0) ack 501
+  `,
+    MEASURED
+  )
+})

@@ -17,7 +17,7 @@ import { Output } from './output.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { ResponseStream } from './response-stream.ts'
 import { NONE, PIECE_MAX } from './send-pool.ts'
-import { type Beginning, type Heritage, type Origin, type SessionContext, State } from './session-context.ts'
+import { type Beginning, type Heritage, isGivenUp, type Origin, type SessionContext, State } from './session-context.ts'
 import { Acknowledged, Transmission } from './transmission.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
@@ -115,9 +115,7 @@ export class Session implements PacketStyle {
   /** Why octets that were captured are not sent yet, for `--trace`; empty if none wait. */
   get waitsFor(): string {
     if (this.state === State.Waiting) return 'the end of the connection before it, or the time to connect again'
-    if (!isBefore(this.transmission.sndNxt, this.stream.end)) {
-      return this.stream.hasHole ? 'octets that were not captured' : ''
-    }
+    if (!isBefore(this.transmission.sndNxt, this.stream.end)) return this.stream.hasHole ? 'octets not captured' : ''
     if (this.state === State.SynSent) return "the target's SYN-ACK"
     return this.#handshake.ackAt === NEVER ? this.#output.waitsFor : "the time of the client's own acknowledgment"
   }
@@ -152,7 +150,7 @@ export class Session implements PacketStyle {
       return segment.payloadLength > 0 ? this.stream.insert(segment, this.#cut()) : Drop.Duplicate
     if (segment.flags & RST) return this.#onClientReset(segment, now)
     this.response.sawWindow(this.#packets.scaled(segment.window))
-    if (segment.flags & ACK && !this.origin.isJoined) this.#sawAck(segment.ack, now)
+    if (segment.flags & ACK) this.#sawAck(segment.ack, now)
     let result: Drop = Drop.PureAck
     if (segment.payloadLength > 0) {
       if (this.#isIdle()) this.#progressAt = now
@@ -171,7 +169,8 @@ export class Session implements PacketStyle {
 
   /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */
   #sawAck(ack: Seq, now: number): void {
-    if (this.clientRttMs > 0) return
+    this.#epochs.saw(ack)
+    if (this.clientRttMs > 0 || this.origin.isJoined) return
     this.clientRttMs = Math.max(now - this.#beganAt, Number.MIN_VALUE)
     this.#epochs.begin(ack)
     this.#handshake.clientHasAcknowledged(now)
@@ -371,7 +370,7 @@ export class Session implements PacketStyle {
     const { stream } = this
     const isFruitless = una === add(this.iss, 1)
     // An epoch is sent again once: if it ended this connection too, it is given up.
-    const isSkipping = isFruitless && this.#heritage !== undefined && !this.transmission.isFresh
+    const isSkipping = isFruitless && isGivenUp(this.#heritage, this.transmission.isFresh)
     stream.resume(una, isSkipping, reason)
     if (stream.head === NONE && this.isClientDone) return
     const failures = isFruitless ? (this.#heritage?.failures ?? 0) + 1 : 0
@@ -390,7 +389,7 @@ export class Session implements PacketStyle {
     this.deadline = Math.min(
       this.#progressAt + limit,
       this.transmission.rtoAt,
-      this.response.ackAt,
+      this.#handshake.ackAt === NEVER ? this.response.ackAt : NEVER,
       this.#output.gateAt,
       this.#holeLimit(),
       this.#handshake.ackAt,
