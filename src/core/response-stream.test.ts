@@ -79,3 +79,12 @@ test('the right edge of the window never moves back', () => {
     { seed: 1 }
   )
 })
+
+test('a probe beyond the window does not open it', () => {
+  const response = new ResponseStream()
+  response.open(seq(0))
+  response.sawWindow(40_000)
+  assert.equal(response.windowField(ACK, 0, 0, response.rcvNxt), 40_000)
+  response.take(answer(seq(0), 40_001), 1460, 0)
+  assert.equal(response.windowField(ACK, 1000, 0, response.rcvNxt), 1000)
+})

@@ -183,7 +183,8 @@ export class ResponseStream implements ResponseState {
    */
   windowField(flags: number, capturedBytes: number, shift: number, acknowledgment: Seq): number {
     const wanted = capturedBytes > 0 ? capturedBytes : this.#ownWindow()
-    const held = flags & ACK ? distance(this.#rightEdge, acknowledgment) : 0
+    // Below 0 where a probe went beyond the window (RFC 9293 §3.8.6.1).
+    const held = flags & ACK ? Math.max(0, distance(this.#rightEdge, acknowledgment)) : 0
     const field = Math.min(0xffff, Math.max(wanted >>> shift, (held + (1 << shift) - 1) >>> shift))
     const edge = add(acknowledgment, field << shift)
     if (flags & ACK && isAfter(edge, this.#rightEdge)) this.#rightEdge = edge

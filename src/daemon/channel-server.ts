@@ -20,6 +20,8 @@ import { Backlog, consume } from './backlog.ts'
 
 const BACKLOG_MAX = 4 << 20
 const PEERS_MAX = 1024
+/** Reads from one peer in one turn: one that never pauses does not hold up the others, nor the capture. */
+const READS_MAX = 16
 /** A connection that has not said what it is by then is closed. */
 const HELLO_PATIENCE_MS = 30_000
 
@@ -124,7 +126,7 @@ export class ChannelServer {
   }
 
   #receiveFrom(peer: Peer, router: Router, now: number): void {
-    for (;;) {
+    for (let reads = 0; reads < READS_MAX; reads++) {
       const octets = peer.stream.read()
       if (octets < 0) {
         this.#close(peer, peer.stream.failure || 'it closed the connection')
