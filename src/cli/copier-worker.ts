@@ -1,5 +1,4 @@
 /** tcpcopy's data plane: the thread that captures, steps the sessions and sends. */
-import { parentPort, workerData } from 'node:worker_threads'
 import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
 import { Copier, type CopierOptions, copierMemoryLength } from '../daemon/copier.ts'
@@ -12,16 +11,12 @@ import { LinuxNetwork } from '../io/linux/streams.ts'
 import type { CopyPlan } from './copy-plan.ts'
 import { monotonic } from './monotonic.ts'
 import { LineTrace } from './trace.ts'
-import { Control, failureOf, type WorkerMessage } from './worker-protocol.ts'
+import { isStopped, log, runWorker, say } from './worker-thread.ts'
 
 export interface CopierWorkerData {
   readonly plan: CopyPlan
   readonly counters: SharedArrayBuffer
   readonly control: SharedArrayBuffer
-}
-
-function say(message: WorkerMessage): void {
-  parentPort?.postMessage(message)
 }
 
 function run({ plan, counters, control }: CopierWorkerData): void {
@@ -45,20 +40,14 @@ function run({ plan, counters, control }: CopierWorkerData): void {
     network: new LinuxNetwork(poller),
     clock: monotonic,
     waiter: poller,
-    log: (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
-      say({ type: 'log', level, message, fields })
+    log
   }
   const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, words)
   const copier = new Copier(ports, options, memory.bytes, new Counters(counters), trace)
   say({ type: 'ready', wake: poller.wakeDescriptor })
-  copier.run(() => Atomics.load(words, Control.Stop) === 1)
+  copier.run(() => isStopped(words))
   capture.close()
   sender.close()
-  say({ type: 'stopped' })
 }
 
-try {
-  run(workerData as CopierWorkerData) // as: what the main thread passed
-} catch (error) {
-  say(failureOf(error))
-}
+runWorker(run)

@@ -1,5 +1,4 @@
 /** intercept's data plane: the thread that captures answers and returns their headers. */
-import { parentPort, workerData } from 'node:worker_threads'
 import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
 import { isEthernet } from '../io/linux/devices.ts'
@@ -9,7 +8,7 @@ import { PacketRing } from '../io/linux/ring.ts'
 import { TcpListener } from '../io/linux/streams.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
 import { monotonic } from './monotonic.ts'
-import { Control, failureOf, type WorkerMessage } from './worker-protocol.ts'
+import { isStopped, log, runWorker, say } from './worker-thread.ts'
 
 export interface InterceptorWorkerData {
   readonly plan: InterceptPlan
@@ -22,10 +21,6 @@ const SNAP_LENGTH = 160
 const SLOT_LENGTH = 256
 /** What a peer may send before we look at it: many routes. */
 const INPUT_LENGTH = 16 * 1024
-
-function say(message: WorkerMessage): void {
-  parentPort?.postMessage(message)
-}
 
 function openRing(plan: InterceptPlan, device: string | undefined): PacketRing {
   const link = device !== undefined && isEthernet(device) ? 'ethernet' : 'cooked'
@@ -52,18 +47,12 @@ function run({ plan, counters, control }: InterceptorWorkerData): void {
     listener,
     clock: monotonic,
     waiter: poller,
-    log: (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
-      say({ type: 'log', level, message, fields })
+    log
   }
   const interceptor = new Interceptor(ports, plan, new InterceptCounters(counters))
   say({ type: 'ready', wake: poller.wakeDescriptor })
-  interceptor.run(() => Atomics.load(words, Control.Stop) === 1)
+  interceptor.run(() => isStopped(words))
   for (const capture of captures) capture.close()
-  say({ type: 'stopped' })
 }
 
-try {
-  run(workerData as InterceptorWorkerData) // as: what the main thread passed
-} catch (error) {
-  say(failureOf(error))
-}
+runWorker(run)

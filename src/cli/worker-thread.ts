@@ -1,0 +1,26 @@
+/** What the workers of both programs have in common: their words to the main thread, and how they begin and end. */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Log } from '../ports.ts'
+import { Control, failureOf, type WorkerMessage } from './worker-protocol.ts'
+
+export function say(message: WorkerMessage): void {
+  parentPort?.postMessage(message)
+}
+
+/** The log of the daemons: the main thread writes it. */
+export const log: Log = (level, message, fields) => say({ type: 'log', level, message, fields })
+
+/** Whether the main thread has asked this one to stop. */
+export function isStopped(control: Int32Array): boolean {
+  return Atomics.load(control, Control.Stop) === 1
+}
+
+/** Runs the worker with what the main thread passed, to its end; an error that it cannot go on with is told. */
+export function runWorker<Data>(run: (data: Data) => void): void {
+  try {
+    run(workerData as Data) // as: what the main thread passed
+    say({ type: 'stopped' })
+  } catch (error) {
+    say(failureOf(error))
+  }
+}
