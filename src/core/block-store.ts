@@ -1,14 +1,23 @@
 /**
- * Blocks of five sizes in one memory. Memory is divided into pages; a page holds blocks of one size and may take
+ * Blocks of eight sizes in one memory. Memory is divided into pages; a page holds blocks of one size and may take
  * another when it is empty again. Taking and giving back cost O(1), and pages never used are never touched.
  */
-import { int32At } from '../wire/bytes.ts'
+import { int32At, u8 } from '../wire/bytes.ts'
 
-/** The largest block, and the size of a page. */
-export const PAGE = 2048
-const SMALLEST_SHIFT = 7 // 128 octets: a page has at most 16 blocks, one bit each
-const CLASSES = 5
+/** Each divides a page; 1536 holds a full Ethernet segment, of which blocks of 2048 would waste a quarter. */
+const SIZES = Uint16Array.of(192, 256, 384, 512, 768, 1024, 1536, 2048)
+/** The largest block. */
+export const BLOCK_MAX = 2048
+/** At most 32 blocks: one bit each. */
+export const PAGE = 6144
+/** All sizes are multiples of it. */
+const GRAIN_SHIFT = 6
 const NONE = -1
+
+/** By length in grains, rounded up: the smallest size that holds it. */
+const classOfGrains = Uint8Array.from({ length: (BLOCK_MAX >>> GRAIN_SHIFT) + 1 }, (_, grains) =>
+  SIZES.findIndex((size) => size >= grains << GRAIN_SHIFT)
+)
 
 export class BlockStore {
   /** Octets of blocks in use. */
@@ -19,7 +28,7 @@ export class BlockStore {
   #emptyPage = NONE
   #untouched = 0
   /** By class: the first page that has a free block. */
-  readonly #open = new Int32Array(CLASSES).fill(NONE)
+  readonly #open = new Int32Array(SIZES.length).fill(NONE)
   readonly #next: Int32Array
   readonly #before: Int32Array
   /** One bit for each free block of a page. */
@@ -36,9 +45,9 @@ export class BlockStore {
     this.#class = new Uint8Array(pagesMax)
   }
 
-  /** @param length 1…PAGE octets @returns where the block begins, or −1 if there is no room */
+  /** @param length 1…BLOCK_MAX octets @returns where the block begins, or −1 if there is no room */
   take(length: number): number {
-    const sizeClass = classOf(length)
+    const sizeClass = u8(classOfGrains, (length + 63) >>> GRAIN_SHIFT)
     let page = int32At(this.#open, sizeClass)
     if (page === NONE) {
       page = this.#takePage()
@@ -52,20 +61,21 @@ export class BlockStore {
     const rest = bits & (bits - 1)
     this.#free[page] = rest
     if (rest === 0) this.#unlink(page, sizeClass)
-    this.usedBytes += 1 << (SMALLEST_SHIFT + sizeClass)
-    return this.#memoryAt + page * PAGE + (index << (SMALLEST_SHIFT + sizeClass))
+    const size = sizeOf(sizeClass)
+    this.usedBytes += size
+    return this.#memoryAt + page * PAGE + index * size
   }
 
   /** @param at what `take` returned */
   give(at: number): void {
     const offset = at - this.#memoryAt
     const page = Math.floor(offset / PAGE)
-    const sizeClass = this.#class[page] ?? 0
-    const index = (offset % PAGE) >> (SMALLEST_SHIFT + sizeClass)
+    const sizeClass = u8(this.#class, page)
+    const size = sizeOf(sizeClass)
     const before = int32At(this.#free, page)
-    const bits = before | (1 << index)
+    const bits = before | (1 << ((offset - page * PAGE) / size))
     this.#free[page] = bits
-    this.usedBytes -= 1 << (SMALLEST_SHIFT + sizeClass)
+    this.usedBytes -= size
     if (bits === allFree(sizeClass)) {
       if (before !== 0) this.#unlink(page, sizeClass)
       this.#next[page] = this.#emptyPage
@@ -97,11 +107,11 @@ export class BlockStore {
   }
 }
 
-/** 0 for up to 128 octets, 4 for up to 2048. */
-function classOf(length: number): number {
-  return Math.max(0, 32 - Math.clz32(length - 1) - SMALLEST_SHIFT)
+function sizeOf(sizeClass: number): number {
+  return SIZES[sizeClass] ?? BLOCK_MAX
 }
 
+/** As many low bits as a page has blocks of this class: up to all 32, which `1 << 32` could not say. */
 function allFree(sizeClass: number): number {
-  return (1 << (PAGE >> (SMALLEST_SHIFT + sizeClass))) - 1
+  return (-1 >>> (32 - PAGE / sizeOf(sizeClass))) | 0
 }

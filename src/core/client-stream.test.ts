@@ -7,7 +7,7 @@ import { add, isBefore, type Seq, seq } from '../wire/seq.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter, Counters } from './counters.ts'
 import { Drop } from './drop.ts'
-import { NONE, PIECE_MAX, SendPool } from './send-pool.ts'
+import { NONE, POOL_PAGE, SendPool } from './send-pool.ts'
 
 const LENGTH = 400
 
@@ -19,7 +19,7 @@ interface World {
 }
 
 function world(start: number, pagesMax: number): World {
-  const pool = new SendPool(new Uint8Array(pagesMax * PIECE_MAX), 0, pagesMax)
+  const pool = new SendPool(new Uint8Array(pagesMax * POOL_PAGE), 0, pagesMax)
   const counters = new Counters()
   return { stream: new ClientStream(seq(start), pool, counters), pool, counters, start: seq(start) }
 }
@@ -115,7 +115,7 @@ test('the books close while octets are acknowledged, and when the pool is full',
             it.counters.add(Counter.pendingBytes, before - una)
           }
           assert.equal(it.counters.unaccountedBytes(), 0)
-          assert.ok(it.pool.usedBytes <= pagesMax * PIECE_MAX)
+          assert.ok(it.pool.usedBytes <= pagesMax * POOL_PAGE)
           const from = it.stream.head === NONE || !isBefore(it.pool.seq(it.stream.head), it.stream.end)
           if (!from) {
             const offset = it.pool.seq(it.stream.head) - it.start

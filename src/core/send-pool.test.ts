@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { encodeOptions, writePacket } from '../sim/packet.ts'
 import { fold, sum } from '../wire/checksum.ts'
 import { ACK, parseIpv4, Segment } from '../wire/segment.ts'
-import { NONE, PIECE_MAX, SendPool } from './send-pool.ts'
+import { NONE, PIECE_MAX, POOL_PAGE, SendPool } from './send-pool.ts'
 
 function segmentOf(payload: Uint8Array, fields: { ipId?: number; seq?: number } = {}): Segment {
   const packet = writePacket({
@@ -30,7 +30,7 @@ test("a piece keeps the octets, their sum, and what the segment's headers said",
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 300 }), fc.nat(299), fc.nat(3), (payload, skip, number) => {
       const from = skip % payload.length
-      const pool = new SendPool(new Uint8Array(64 + 4 * PIECE_MAX), 64, 4)
+      const pool = new SendPool(new Uint8Array(64 + 4 * POOL_PAGE), 64, 4)
       const piece = pool.add(segmentOf(payload), from, payload.length - from, number, true)
       const at = pool.at(piece)
       assert.deepEqual(pool.memory.subarray(at, at + pool.length(piece)), payload.subarray(from))
@@ -46,7 +46,7 @@ test("a piece keeps the octets, their sum, and what the segment's headers said",
 })
 
 test('an IP id of 0 stays 0 in every piece', () => {
-  const pool = new SendPool(new Uint8Array(4 * PIECE_MAX), 0, 4)
+  const pool = new SendPool(new Uint8Array(4 * POOL_PAGE), 0, 4)
   assert.equal(pool.ipId(pool.add(segmentOf(Uint8Array.of(1), { ipId: 0 }), 0, 1, 3, false)), 0)
 })
 
@@ -54,7 +54,7 @@ test('pieces in use keep their octets, whatever is added and freed, and an empty
   const length = fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: PIECE_MAX }))
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(20), length), { maxLength: 100 }), (choices) => {
-      const pool = new SendPool(new Uint8Array(6 * PIECE_MAX), 0, 6)
+      const pool = new SendPool(new Uint8Array(6 * POOL_PAGE), 0, 6)
       const used: { piece: number; length: number; octet: number }[] = []
       for (const [index, [choice, length]] of choices.entries()) {
         const given = choice < used.length ? used.splice(choice, 1)[0] : undefined
@@ -65,7 +65,7 @@ test('pieces in use keep their octets, whatever is added and freed, and an empty
           if (piece !== NONE) used.push({ piece, length, octet })
         }
         assert.equal(pool.usedCount, used.length)
-        assert.ok(pool.usedBytes <= 6 * PIECE_MAX)
+        assert.ok(pool.usedBytes <= 6 * POOL_PAGE)
       }
       for (const { piece, length, octet } of used) {
         const octets = pool.memory.subarray(pool.at(piece), pool.at(piece) + length)
@@ -74,7 +74,7 @@ test('pieces in use keep their octets, whatever is added and freed, and an empty
       }
       assert.equal(pool.usedBytes, 0)
       const whole = segmentOf(new Uint8Array(PIECE_MAX))
-      for (let page = 0; page < 6; page++) assert.notEqual(pool.add(whole, 0, PIECE_MAX, 0, false), NONE)
+      for (let count = 0; count < 6 * 3; count++) assert.notEqual(pool.add(whole, 0, PIECE_MAX, 0, false), NONE)
       assert.equal(pool.add(whole, 0, 1, 0, false), NONE)
     }),
     { seed: 1 }

@@ -9,15 +9,17 @@ import { float64At, int32At } from '../wire/bytes.ts'
 import { copyAndSum, fold } from '../wire/checksum.ts'
 import { payloadSeq, type Segment, SYN } from '../wire/segment.ts'
 import { type Seq, seq } from '../wire/seq.ts'
-import { BlockStore, PAGE } from './block-store.ts'
+import { BLOCK_MAX, BlockStore, PAGE } from './block-store.ts'
 
 /** Most octets of one piece. */
-export const PIECE_MAX = PAGE
+export const PIECE_MAX = BLOCK_MAX
+/** Octets of memory for each page of the pool. */
+export const POOL_PAGE = PAGE
 /** No piece. */
 export const NONE = -1
 
-/** Pieces for each page. Of the smallest blocks half can be in use: then bookkeeping costs a third of the octets. */
-const PIECES_A_PAGE = 8
+/** Pieces for each page. Of the smallest blocks three of four can be in use: bookkeeping costs a sixth at most. */
+const PIECES_A_PAGE = 24
 
 /** What a captured segment's headers said, beside its payload. */
 const IS_PUSHED = 1
@@ -47,7 +49,7 @@ export class SendPool {
   /** IP id, traffic class and flags. */
   readonly #header: Int32Array
 
-  /** @param blocksAt where in `memory` the `pagesMax × PIECE_MAX` octets for payload begin */
+  /** @param blocksAt where in `memory` the `pagesMax × POOL_PAGE` octets for payload begin */
   constructor(memory: Uint8Array, blocksAt: number, pagesMax: number) {
     this.memory = memory
     this.#blocks = new BlockStore(blocksAt, pagesMax)

@@ -247,17 +247,21 @@ test('sequence numbers wrap around', () => {
 test('a full pool drops new octets by name and keeps the books', () => {
   drill(
     `${OPEN}
-    +0     source  P.  100:1100(1000) ack 301
-    +0     sent    P.  100:1100(1000) ack 501
-    +0     source  P.  1100:2100(1000) ack 301
-    +0     sent    P.  1100:2100(1000) ack 501
-    +0     source  P.  2100:3100(1000) ack 301
+    +0     source  P.  100:1500(1400) ack 301
+    +0     sent    P.  100:1500(1400) ack 501
+    +0     source  P.  1500:2900(1400) ack 301
+    +0     sent    P.  1500:2900(1400) ack 501
+    +0     source  P.  2900:4300(1400) ack 301
+    +0     sent    P.  2900:4300(1400) ack 501
+    +0     source  P.  4300:5700(1400) ack 301
+    +0     sent    P.  4300:5700(1400) ack 501
+    +0     source  P.  5700:7100(1400) ack 301
     +0     dropped poolFull 1
-    +0     pieces 2
-    +9     target  .   501:501(0) ack 2100 win 65535
+    +0     pieces 4
+    +9     target  .   501:501(0) ack 5700 win 65535
     +0     pieces 0
-    +0     source  P.  2100:3100(1000) ack 301
-    +0     sent    P.  2100:3100(1000) ack 501
+    +0     source  P.  5700:7100(1400) ack 301
+    +0     sent    P.  5700:7100(1400) ack 501
   `,
     { poolPages: 1 }
   )

@@ -9,7 +9,7 @@ import { Frames } from '../core/frames.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import type { Selection } from '../core/sampling.ts'
-import { PIECE_MAX, SendPool } from '../core/send-pool.ts'
+import { POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { SessionContext, SessionTrace } from '../core/session-context.ts'
 import { type PacketTrace, Sessions } from '../core/sessions.ts'
 import { type Capture, ChecksumState, type Clock, type Log, type Network, type Sender, type Waiter } from '../ports.ts'
@@ -73,11 +73,11 @@ export interface CopierTrace extends PacketTrace, SessionTrace {}
 
 /** Octets of memory that a copier with these options works in; pages not used cost nothing. */
 export function copierMemoryLength(poolBytes: number): number {
-  return FRAMES_MAX * Outbox.headerStride + pagesOf(poolBytes) * PIECE_MAX
+  return FRAMES_MAX * Outbox.headerStride + pagesOf(poolBytes) * POOL_PAGE
 }
 
 function pagesOf(poolBytes: number): number {
-  return Math.max(16, Math.floor(poolBytes / PIECE_MAX))
+  return Math.max(16, Math.floor(poolBytes / POOL_PAGE))
 }
 
 export class Copier {

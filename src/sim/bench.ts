@@ -9,7 +9,7 @@ import { Frames } from '../core/frames.ts'
 import { type AddressRange, type CopyMap, Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import { ALL_FLOWS, type Selection } from '../core/sampling.ts'
-import { PIECE_MAX, SendPool } from '../core/send-pool.ts'
+import { POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { Session } from '../core/session.ts'
 import type { SessionContext } from '../core/session-context.ts'
 import { Sessions } from '../core/sessions.ts'
@@ -93,7 +93,7 @@ export class Bench {
   constructor(given: Partial<BenchOptions> & Pick<BenchOptions, 'maps'>) {
     const options = { ...DEFAULTS, ...given }
     const arena = options.framesMax * Outbox.headerStride
-    const memory = new Uint8Array(arena + options.poolPages * PIECE_MAX)
+    const memory = new Uint8Array(arena + options.poolPages * POOL_PAGE)
     this.#outbox = new Outbox(memory, 0, options.framesMax)
     this.pool = new SendPool(memory, arena, options.poolPages)
     const context: SessionContext = {
