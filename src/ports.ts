@@ -48,9 +48,13 @@ export interface Capture {
 export interface Sender {
   /** Sends all frames of `outbox` and empties it. Refused frames are counted by errno, never thrown. */
   flush(outbox: Outbox): void
-  /** Frames that the kernel took. */
+  /** Whether frames for this target (IPv4, host byte order) may be super-packets. Changes only in `refresh`. */
+  canSegment(targetAddress: number): boolean
+  /** To be called once a second, with an empty outbox: looks whether the way to the targets has changed. */
+  refresh(): void
+  /** Packets that the kernel took. */
   readonly sentCount: number
-  /** Frames refused, by errno. */
+  /** Packets refused, by errno. */
   readonly refused: ReadonlyMap<number, number>
   close(): void
 }

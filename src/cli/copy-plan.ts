@@ -11,7 +11,7 @@ import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts
 import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { parseTraceTarget, type TraceTarget } from './trace.ts'
-import { addressRange, badValue, decimal, hostAndPort, listOf, mapText, seconds, wholeNumber } from './values.ts'
+import { addressRange, badValue, decimal, hostAndPort, listOf, mapText, oneOf, seconds, wholeNumber } from './values.ts'
 
 const MEGABYTE = 1 << 20
 /** Where -k is not given it is this much more than -t. */
@@ -48,8 +48,13 @@ export interface CopyOptions extends ProcessOptions {
   readonly epochTimeout: string
   readonly device?: string
   readonly buffer: string
+  readonly send: string
   readonly trace?: string
 }
+
+/** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
+const SEND_BY = ['auto', 'link', 'ip'] as const
+export type SendBy = (typeof SEND_BY)[number]
 
 /** Everything the worker needs, as plain data. */
 export interface CopyPlan {
@@ -70,6 +75,7 @@ export interface CopyPlan {
   readonly epochTimeoutMs: number
   readonly device: string | undefined
   readonly ringMegabytes: number
+  readonly sendBy: SendBy
   readonly trace: TraceTarget | undefined
 }
 
@@ -100,6 +106,7 @@ export function copyCommand(): Command {
     .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
     .option('-i, --device <name>', 'capture on this device only (default: on any)')
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
+    .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
@@ -130,6 +137,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
     device: options.device,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
+    sendBy: oneOf('--send', options.send, SEND_BY),
     trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace)
   }
 }

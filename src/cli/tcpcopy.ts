@@ -33,7 +33,7 @@ async function main(): Promise<number> {
 
 /** A copied packet that the kernel routes enters connection tracking, where its connection never gets complete. */
 function conntrackWarning(plan: CopyPlan): readonly string[] {
-  const count = conntrackCount()
+  const count = plan.sendBy === 'ip' ? conntrackCount() : 0
   if (count === 0) return []
   const rules = plan.maps.map(({ targetAddress, targetPort }) => {
     const target = `-d ${formatAddress(targetAddress)} -p tcp --dport ${targetPort}`
@@ -41,7 +41,7 @@ function conntrackWarning(plan: CopyPlan): readonly string[] {
   })
   return [
     `this host tracks connections (${count} now): each copied one leaves an entry for 120 s, and firewall rules that drop ` +
-      `invalid packets drop the copies\n  Keep the copies out of it: ${rules.join('; ')}`
+      `invalid packets drop the copies\n  Send with --send link, or keep the copies out of it: ${rules.join('; ')}`
   ]
 }
 

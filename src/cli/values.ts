@@ -16,6 +16,13 @@ export function wholeNumber(option: string, value: string, least: number, most: 
   return number
 }
 
+/** One of a few words. */
+export function oneOf<T extends string>(option: string, value: string, words: readonly T[]): T {
+  const word = words.find((one) => one === value)
+  if (word === undefined) throw badValue(option, value, `one of ${words.join(', ')}`)
+  return word
+}
+
 /** A number of seconds, fractions allowed. @returns milliseconds */
 export function seconds(option: string, value: string, leastS: number, mostS: number): number {
   const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN

@@ -1,22 +1,22 @@
 /**
- * Blocks of eight sizes in one memory. Memory is divided into pages; a page holds blocks of one size and may take
+ * Blocks of fourteen sizes in one memory. Memory is divided into pages; a page holds blocks of one size and may take
  * another when it is empty again. Taking and giving back cost O(1), and pages never used are never touched.
  */
 import { int32At, u8 } from '../wire/bytes.ts'
 
-/** Each divides a page; 1536 holds a full Ethernet segment, of which blocks of 2048 would waste a quarter. */
-const SIZES = Uint16Array.of(192, 256, 384, 512, 768, 1024, 1536, 2048)
+/** Each divides a page; 1536 holds a full Ethernet segment, 15,360 ten of them. */
+const SIZES = Uint16Array.of(192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 7680, 10_240, 15_360)
 /** The largest block. */
-export const BLOCK_MAX = 2048
-/** At most 32 blocks: one bit each. */
-export const PAGE = 6144
+export const BLOCK_MAX = 15_360
+export const PAGE = 61_440
+const BLOCKS_MAX = 320
 /** All sizes are multiples of it. */
-const GRAIN_SHIFT = 6
+const GRAIN = 64
 const NONE = -1
 
 /** By length in grains, rounded up: the smallest size that holds it. */
-const classOfGrains = Uint8Array.from({ length: (BLOCK_MAX >>> GRAIN_SHIFT) + 1 }, (_, grains) =>
-  SIZES.findIndex((size) => size >= grains << GRAIN_SHIFT)
+const classOfGrains = Uint8Array.from({ length: BLOCK_MAX / GRAIN + 1 }, (_, grains) =>
+  SIZES.findIndex((size) => size >= grains * GRAIN)
 )
 
 export class BlockStore {
@@ -31,9 +31,12 @@ export class BlockStore {
   readonly #open = new Int32Array(SIZES.length).fill(NONE)
   readonly #next: Int32Array
   readonly #before: Int32Array
-  /** One bit for each free block of a page. */
-  readonly #free: Int32Array
   readonly #class: Uint8Array
+  readonly #usedCount: Int32Array
+  /** Of a page: blocks given back, linked by `#nextFree`; those never taken begin at `#fresh`. */
+  readonly #free: Int32Array
+  readonly #fresh: Int32Array
+  readonly #nextFree: Int32Array
 
   /** @param memoryAt where the pages begin in the memory that addresses mean */
   constructor(memoryAt: number, pagesMax: number) {
@@ -41,29 +44,25 @@ export class BlockStore {
     this.#pagesMax = pagesMax
     this.#next = new Int32Array(pagesMax)
     this.#before = new Int32Array(pagesMax)
-    this.#free = new Int32Array(pagesMax)
     this.#class = new Uint8Array(pagesMax)
+    this.#usedCount = new Int32Array(pagesMax)
+    this.#free = new Int32Array(pagesMax)
+    this.#fresh = new Int32Array(pagesMax)
+    this.#nextFree = new Int32Array(pagesMax * BLOCKS_MAX)
   }
 
   /** @param length 1…BLOCK_MAX octets @returns where the block begins, or −1 if there is no room */
   take(length: number): number {
-    const sizeClass = u8(classOfGrains, (length + 63) >>> GRAIN_SHIFT)
-    let page = int32At(this.#open, sizeClass)
-    if (page === NONE) {
-      page = this.#takePage()
-      if (page === NONE) return NONE
-      this.#class[page] = sizeClass
-      this.#free[page] = allFree(sizeClass)
-      this.#link(page, sizeClass)
-    }
-    const bits = int32At(this.#free, page)
-    const index = 31 - Math.clz32(bits & -bits)
-    const rest = bits & (bits - 1)
-    this.#free[page] = rest
-    if (rest === 0) this.#unlink(page, sizeClass)
-    const size = sizeOf(sizeClass)
+    const sizeClass = u8(classOfGrains, Math.ceil(length / GRAIN))
+    const open = int32At(this.#open, sizeClass)
+    const page = open === NONE ? this.#openPage(sizeClass) : open
+    if (page === NONE) return NONE
+    const size = elementAt(SIZES, sizeClass)
+    const used = int32At(this.#usedCount, page) + 1
+    this.#usedCount[page] = used
+    if (used * size === PAGE) this.#unlink(page, sizeClass)
     this.usedBytes += size
-    return this.#memoryAt + page * PAGE + index * size
+    return this.#memoryAt + page * PAGE + this.#takeBlock(page) * size
   }
 
   /** @param at what `take` returned */
@@ -71,16 +70,29 @@ export class BlockStore {
     const offset = at - this.#memoryAt
     const page = Math.floor(offset / PAGE)
     const sizeClass = u8(this.#class, page)
-    const size = sizeOf(sizeClass)
-    const before = int32At(this.#free, page)
-    const bits = before | (1 << ((offset - page * PAGE) / size))
-    this.#free[page] = bits
+    const size = elementAt(SIZES, sizeClass)
+    const block = (offset - page * PAGE) / size
+    this.#nextFree[page * BLOCKS_MAX + block] = int32At(this.#free, page)
+    this.#free[page] = block
+    const used = int32At(this.#usedCount, page)
+    this.#usedCount[page] = used - 1
     this.usedBytes -= size
-    if (bits === allFree(sizeClass)) {
-      if (before !== 0) this.#unlink(page, sizeClass)
-      this.#next[page] = this.#emptyPage
-      this.#emptyPage = page
-    } else if (before === 0) this.#link(page, sizeClass)
+    if (used * size === PAGE) this.#link(page, sizeClass)
+    if (used > 1) return
+    this.#unlink(page, sizeClass)
+    this.#next[page] = this.#emptyPage
+    this.#emptyPage = page
+  }
+
+  /** @returns a page whose blocks are all free, or NONE */
+  #openPage(sizeClass: number): number {
+    const page = this.#takePage()
+    if (page === NONE) return NONE
+    this.#class[page] = sizeClass
+    this.#free[page] = NONE
+    this.#fresh[page] = 0
+    this.#link(page, sizeClass)
+    return page
   }
 
   #takePage(): number {
@@ -88,6 +100,17 @@ export class BlockStore {
     if (page === NONE) return this.#untouched === this.#pagesMax ? NONE : this.#untouched++
     this.#emptyPage = int32At(this.#next, page)
     return page
+  }
+
+  #takeBlock(page: number): number {
+    const block = int32At(this.#free, page)
+    if (block !== NONE) {
+      this.#free[page] = int32At(this.#nextFree, page * BLOCKS_MAX + block)
+      return block
+    }
+    const fresh = int32At(this.#fresh, page)
+    this.#fresh[page] = fresh + 1
+    return fresh
   }
 
   #link(page: number, sizeClass: number): void {
@@ -107,11 +130,6 @@ export class BlockStore {
   }
 }
 
-function sizeOf(sizeClass: number): number {
-  return SIZES[sizeClass] ?? BLOCK_MAX
-}
-
-/** As many low bits as a page has blocks of this class: up to all 32, which `1 << 32` could not say. */
-function allFree(sizeClass: number): number {
-  return (-1 >>> (32 - PAGE / sizeOf(sizeClass))) | 0
+function elementAt(array: Uint16Array, index: number): number {
+  return array[index] ?? 0
 }

@@ -8,7 +8,7 @@ import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../wire/
 import type { Counters } from './counters.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
-import { NONE, type SendPool } from './send-pool.ts'
+import { NONE, PIECE_MAX, type SendPool } from './send-pool.ts'
 
 /** How far beyond the contiguous part octets are held: as far as a window can reach (RFC 7323 §2.3), halved. */
 const AHEAD_MAX = 1 << 29
@@ -64,10 +64,10 @@ export class ClientStream {
 
   /**
    * Takes a captured segment's payload, and counts each of its octets as pending, as duplicate, or dropped.
-   * @param cut most octets of a piece
+   * @param segmentMax most octets of a segment to the target: longer pieces are a whole number of them, as far as can be
    * @returns None if anything new was kept
    */
-  insert(segment: Segment, cut: number): Drop {
+  insert(segment: Segment, segmentMax: number): Drop {
     if (this.isSeeking && !this.#finds(segment)) return this.#seekReason
     const begin = payloadSeq(segment)
     const end = add(begin, segment.payloadLength)
@@ -93,7 +93,7 @@ export class ClientStream {
       }
       if (!isBefore(from, end)) break
       const stop = next !== NONE && isBefore(this.#pool.seq(next), end) ? this.#pool.seq(next) : end
-      const last = this.#keep(segment, from, stop, cut, before, next)
+      const last = this.#keep(segment, from, stop, segmentMax, before, next)
       if (last === NONE) return result === Drop.None ? result : Drop.PoolFull
       result = Drop.None
       before = last
@@ -195,14 +195,15 @@ export class ClientStream {
   }
 
   /** Keeps octets [from, stop) between two pieces. @returns the last piece made; NONE: the pool is full */
-  #keep(segment: Segment, from: Seq, stop: Seq, cut: number, before: number, next: number): number {
+  #keep(segment: Segment, from: Seq, stop: Seq, segmentMax: number, before: number, next: number): number {
+    const cut = segmentMax > PIECE_MAX ? PIECE_MAX : PIECE_MAX - (PIECE_MAX % segmentMax)
     let last = before
     let at = from
     while (isBefore(at, stop)) {
       const offset = distance(at, payloadSeq(segment))
       const length = Math.min(cut, distance(stop, at))
       const isPushed = (segment.flags & PSH) !== 0 && offset + length === segment.payloadLength
-      const piece = this.#pool.add(segment, offset, length, Math.floor(offset / cut), isPushed)
+      const piece = this.#pool.add(segment, offset, length, Math.floor(offset / segmentMax), isPushed)
       if (piece === NONE) {
         this.#extend()
         this.#refuse(Drop.PoolFull, distance(add(payloadSeq(segment), segment.payloadLength), at))

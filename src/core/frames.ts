@@ -2,10 +2,10 @@
  * Writes the packets of sessions: IPv4 and TCP headers of our own around payload from the send pool (DESIGN: "Headers
  * of our own"). Addresses, ports and options come from a `PacketStyle`, what changes from packet to packet is passed.
  */
-import { put16, put32 } from '../wire/bytes.ts'
+import { int32At, put16, put32 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
-import { ACK, IPV4_HEADER, OptionKind, SYN, TCP, TCP_HEADER } from '../wire/segment.ts'
-import { type Seq, seq } from '../wire/seq.ts'
+import { ACK, IPV4_HEADER, OptionKind, PSH, SYN, TCP, TCP_HEADER } from '../wire/segment.ts'
+import { add, type Seq, seq } from '../wire/seq.ts'
 import type { Outbox } from './outbox.ts'
 import type { Ranges } from './ranges.ts'
 import { NONE, type SendPool } from './send-pool.ts'
@@ -49,11 +49,20 @@ class OutgoingPacket {
   piece = NONE
   offset = 0
   length = 0
+  /** Most octets of payload of a packet of this connection: with more, this is a super-packet. */
+  segmentMax = 0
   /** The client's own packet, for the first time: payload goes with its captured IP id, traffic class and DF. */
   isCopy = false
   /** The captured IP id of a copied packet without payload; else 0. */
   ipId = 0
 }
+
+/** Largest length of an IPv4 packet, and so of a super-packet. */
+const IP_LENGTH_MAX = 0xffff
+/** IPv4 and TCP, with all options that a TCP header has room for. */
+const HEADERS_MAX = IPV4_HEADER + TCP_HEADER + 40
+const CHECKSUM_AT = 16
+const FLAGS_AT = 13
 
 export class Frames {
   /** To be filled before `write`. */
@@ -61,18 +70,42 @@ export class Frames {
   readonly #outbox: Outbox
   readonly #pool: SendPool
   readonly #flush: () => void
+  readonly #canSegment: (targetAddress: number) => boolean
+  /** What the packet behind the last frame, while that is open, has in common with it or has to go on with. */
+  #style: PacketStyle | undefined
+  #nextSequence: Seq = seq(0)
+  #acknowledgment: Seq = seq(0)
+  #window = 0
+  #tsVal: Seq = seq(0)
+  #tsEcr: Seq = seq(0)
+  #segmentLength = 0
+  #ipLength = 0
+  #nextIpId = 0
+  /** DF and traffic class. */
+  #ipKind = 0
 
-  /** @param flush sends and empties the outbox; called when it is full */
-  constructor(outbox: Outbox, pool: SendPool, flush: () => void) {
+  /**
+   * @param flush sends and empties the outbox; called when it is full
+   * @param canSegment whether what is sent to this address may be a super-packet
+   */
+  constructor(outbox: Outbox, pool: SendPool, flush: () => void, canSegment: (targetAddress: number) => boolean) {
     this.#outbox = outbox
     this.#pool = pool
     this.#flush = flush
+    this.#canSegment = canSegment
   }
 
-  /** Adds `packet` to the outbox. @returns where its header was written in the outbox's memory */
+  /** Most octets of payload that `packet` may have: as many segments as a super-packet holds, or one. */
+  payloadMax(style: PacketStyle, segmentMax: number): number {
+    if (!this.#canSegment(style.targetAddress)) return segmentMax
+    return Math.max(1, Math.floor((IP_LENGTH_MAX - HEADERS_MAX) / segmentMax)) * segmentMax
+  }
+
+  /** Adds `packet` to the outbox. @returns where its header, or that of its super-packet, is in the outbox's memory */
   write(style: PacketStyle): number {
+    if (this.#outbox.isFull) this.#flush()
+    if (this.#outbox.isOpen && this.#isContinued(style)) return this.#extend(style)
     const { flags, sequence, acknowledgment, window, tsVal, tsEcr, sack, piece, offset, length } = this.packet
-    if (this.#outbox.count === this.#outbox.framesMax) this.#flush()
     const memory = this.#outbox.memory
     const at = this.#outbox.nextHeaderAt()
     const tcpAt = at + IPV4_HEADER
@@ -86,33 +119,98 @@ export class Frames {
     const headerEnd = sack === undefined ? timed : sackBlocks(memory, timed, sack, style.hasTimestamps ? 3 : 4)
     const tcpHeader = headerEnd - tcpAt
     memory[tcpAt + 12] = (tcpHeader / 4) << 4
-    memory[tcpAt + 13] = flags
+    memory[tcpAt + FLAGS_AT] = flags
     put16(memory, tcpAt + 14, window)
-    put32(memory, tcpAt + 16, 0) // checksum and urgent pointer
+    put32(memory, tcpAt + CHECKSUM_AT, 0) // and the urgent pointer
     const tcpLength = tcpHeader + length
-    const total =
-      pseudoHeaderSum(style.clientAddress, style.targetAddress, TCP, tcpLength) +
-      sum(memory, tcpAt, tcpHeader) +
-      this.#payloadSum(piece, offset, length)
-    put16(memory, tcpAt + 16, ~fold(total))
+    const segmentLength = this.#isSummedBySender(style) ? Math.min(length, this.packet.segmentMax) : 0
+    const pseudo = pseudoHeaderSum(style.clientAddress, style.targetAddress, TCP, tcpLength)
+    const isPartial = segmentLength > 0
+    const rest = isPartial ? 0 : sum(memory, tcpAt, tcpHeader) + this.#payloadSum(piece, offset, length)
+    put16(memory, tcpAt + CHECKSUM_AT, isPartial ? fold(pseudo) : ~fold(pseudo + rest))
     this.#writeIp(style, at, IPV4_HEADER + tcpLength)
     const payloadAt = piece === NONE ? 0 : this.#pool.at(piece) + offset
-    this.#outbox.add(headerEnd - at, payloadAt, length, style.targetAddress)
+    this.#outbox.add(headerEnd - at, payloadAt, length, style.targetAddress, segmentLength)
+    if (piece !== NONE && flags === ACK) this.#open(style, IPV4_HEADER + tcpLength)
+    return at
+  }
+
+  /** Whether the rest of the checksum of `packet` is left to who sends it: where its sum would have to be made now. */
+  #isSummedBySender(style: PacketStyle): boolean {
+    const { piece, length } = this.packet
+    if (piece === NONE || (this.#pool.hasSum(piece) && length === this.#pool.length(piece))) return false
+    return this.#canSegment(style.targetAddress)
+  }
+
+  /** Lets the payload that follows on the last frame be put behind it, if that ends with a whole segment. */
+  #open(style: PacketStyle, ipLength: number): void {
+    const { packet } = this
+    this.#segmentLength = Math.min(packet.length, packet.segmentMax)
+    if (packet.length % this.#segmentLength !== 0) return
+    this.#outbox.isOpen = this.#canSegment(style.targetAddress)
+    this.#style = style
+    this.#nextSequence = add(packet.sequence, packet.length)
+    this.#acknowledgment = packet.acknowledgment
+    this.#window = packet.window
+    this.#tsVal = packet.tsVal
+    this.#tsEcr = packet.tsEcr
+    this.#ipLength = ipLength
+    this.#nextIpId = this.#ipId() + packet.length / this.#segmentLength
+    this.#ipKind = this.#kind(style)
+  }
+
+  /** Whether cutting the open frame into segments would make `packet`, were its payload put behind (Linux, TSO). */
+  #isContinued(style: PacketStyle): boolean {
+    const { packet } = this
+    const segmentLength = this.#segmentLength
+    return (
+      style === this.#style &&
+      packet.sequence === this.#nextSequence &&
+      packet.length > 0 &&
+      (packet.length <= segmentLength || packet.segmentMax === segmentLength) &&
+      (packet.flags & ~PSH) === ACK &&
+      packet.acknowledgment === this.#acknowledgment &&
+      packet.window === this.#window &&
+      packet.tsVal === this.#tsVal &&
+      packet.tsEcr === this.#tsEcr &&
+      this.#ipLength + packet.length <= IP_LENGTH_MAX &&
+      this.#kind(style) === this.#ipKind &&
+      (!packet.isCopy || this.#ipId() === 0 || this.#ipId() === (this.#nextIpId & 0xffff))
+    )
+  }
+
+  /**
+   * Puts the payload of `packet` behind the open frame. Of a super-packet's checksum only the pseudo-header's part is
+   * made: who cuts it makes the rest (virtio_net.h, VIRTIO_NET_HDR_F_NEEDS_CSUM).
+   */
+  #extend(style: PacketStyle): number {
+    const { flags, piece, offset, length } = this.packet
+    const { memory, headerAt, count } = this.#outbox
+    const at = int32At(headerAt, count - 1)
+    const tcpAt = at + IPV4_HEADER
+    this.#ipLength += length
+    this.#nextSequence = add(this.#nextSequence, length)
+    this.#nextIpId += length / this.#segmentLength
+    put16(memory, at + 2, this.#ipLength)
+    put16(memory, at + 10, 0)
+    put16(memory, at + 10, ~fold(sum(memory, at, IPV4_HEADER)))
+    memory[tcpAt + FLAGS_AT] = flags
+    const tcpLength = this.#ipLength - IPV4_HEADER
+    put16(memory, tcpAt + CHECKSUM_AT, fold(pseudoHeaderSum(style.clientAddress, style.targetAddress, TCP, tcpLength)))
+    this.#outbox.extend(this.#pool.at(piece) + offset, length, this.#segmentLength)
+    // PSH stands on the last segment only, and only the last may be shorter.
+    if (flags !== ACK || length % this.#segmentLength !== 0) this.#outbox.isOpen = false
     return at
   }
 
   #writeIp(style: PacketStyle, at: number, totalLength: number): void {
-    const { isCopy, offset, ipId } = this.packet
-    const piece = isCopy ? this.packet.piece : NONE
     const memory = this.#outbox.memory
-    const isPiece = piece !== NONE
-    const trafficClass = (isPiece ? this.#pool.trafficClass(piece) : style.trafficClass) & ~ECN_MASK
+    const kind = this.#kind(style)
     memory[at] = 0x45
-    memory[at + 1] = trafficClass
+    memory[at + 1] = kind & 0xff
     put16(memory, at + 2, totalLength)
-    // The parts of a piece that is cut again cannot share its id unless they carry DF.
-    put16(memory, at + 4, isPiece && offset === 0 ? this.#pool.ipId(piece) : ipId)
-    put16(memory, at + 6, !isPiece || this.#pool.dontFragment(piece) ? DF : 0)
+    put16(memory, at + 4, this.#ipId())
+    put16(memory, at + 6, kind >>> 8)
     memory[at + 8] = style.ttl
     memory[at + 9] = TCP
     put16(memory, at + 10, 0)
@@ -121,9 +219,23 @@ export class Frames {
     put16(memory, at + 10, ~fold(sum(memory, at, IPV4_HEADER)))
   }
 
+  /** The IP id of `packet`: of a piece that is more than a segment each has the next, an odd part has none. */
+  #ipId(): number {
+    const { isCopy, piece, offset, ipId, segmentMax } = this.packet
+    if (!isCopy || piece === NONE || this.#pool.ipId(piece) === 0) return ipId
+    return offset % segmentMax === 0 ? (this.#pool.ipId(piece) + offset / segmentMax) & 0xffff : ipId
+  }
+
+  /** DF above the traffic class of `packet`. */
+  #kind(style: PacketStyle): number {
+    const { isCopy, piece } = this.packet
+    if (!isCopy || piece === NONE) return (DF << 8) | (style.trafficClass & ~ECN_MASK)
+    return ((this.#pool.dontFragment(piece) ? DF : 0) << 8) | (this.#pool.trafficClass(piece) & ~ECN_MASK)
+  }
+
   #payloadSum(piece: number, offset: number, length: number): number {
     if (piece === NONE) return 0
-    if (offset === 0 && length === this.#pool.length(piece)) return this.#pool.sum(piece)
+    if (this.#pool.hasSum(piece) && length === this.#pool.length(piece)) return this.#pool.sum(piece)
     return sum(this.#pool.memory, this.#pool.at(piece) + offset, length)
   }
 }

@@ -23,6 +23,7 @@ export class Output {
   isFinSent = false
   /** The target closed, but the client has more to say: that takes a new connection. */
   isTargetGone = false
+  readonly #session: Session
   readonly #stream: ClientStream
   readonly #clientEnd: ClientEnd
   readonly #transmission: Transmission
@@ -32,6 +33,7 @@ export class Output {
   readonly #context: SessionContext
 
   constructor(session: Session, clientEnd: ClientEnd, epochs: Epochs, packets: PacketWriter, context: SessionContext) {
+    this.#session = session
     this.#stream = session.stream
     this.#clientEnd = clientEnd
     this.#transmission = session.transmission
@@ -115,24 +117,26 @@ export class Output {
   /** @returns true if a segment with payload was sent and another may follow */
   #sendNext(now: number): boolean {
     const transmission = this.#transmission
-    const { pool } = this.#context
+    const { pool, frames } = this.#context
     const piece = transmission.cursor(this.#stream, pool)
     if (piece === NONE) return false
     const offset = distance(transmission.sndNxt, pool.seq(piece))
     const isFirstTime = transmission.sndNxt === transmission.sndMax
     if (isFirstTime && !pool.isFromSyn(piece) && !this.mayGo(pool.ack(piece), true, now)) return false
-    if (!isFirstTime && transmission.isSacked(transmission.sndNxt, pool.end(piece))) {
-      transmission.skip(pool.end(piece), piece)
-      return true
-    }
-    const wanted = Math.min(pool.length(piece) - offset, transmission.segmentMax)
+    if (!isFirstTime && transmission.skipSacked(piece, pool.end(piece))) return true
+    const { segmentMax } = transmission
+    const left = pool.length(piece) - offset
+    const wanted = Math.min(left, segmentMax)
     const room = transmission.room()
     // A part of a segment goes only when nothing is in flight that would open the window (RFC 9293 §3.8.6.2.1).
     if (room <= 0 || (room < wanted && transmission.flightBytes > 0)) {
       if (transmission.flightBytes === 0) transmission.awaitWindow(now)
       return false
     }
-    const length = Math.min(wanted, room)
+    const most = isFirstTime ? frames.payloadMax(this.#session, segmentMax) : segmentMax
+    let length = Math.min(left, room, most)
+    // Of several segments only the piece's last may be shorter.
+    if (length > segmentMax && length < left) length -= length % segmentMax
     if (!isFirstTime) this.#context.counters.add(Counter.retransmissions, 1)
     const flags = this.#pieceFlags(piece, offset, length)
     this.#packets.payload(flags, transmission.sndNxt, piece, offset, length, isFirstTime ? '' : 'again')

@@ -72,6 +72,7 @@ export class PacketWriter {
     packet.piece = piece
     packet.offset = offset
     packet.length = length
+    packet.segmentMax = this.#session.transmission.segmentMax
     packet.isCopy = why === ''
     packet.ipId = ipId
     const at = frames.write(this.#session)

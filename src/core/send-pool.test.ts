@@ -34,7 +34,8 @@ test("a piece keeps the octets, their sum, and what the segment's headers said",
       const piece = pool.add(segmentOf(payload), from, payload.length - from, number, true)
       const at = pool.at(piece)
       assert.deepEqual(pool.memory.subarray(at, at + pool.length(piece)), payload.subarray(from))
-      assert.equal(pool.sum(piece), fold(sum(payload, from, payload.length - from)))
+      assert.equal(pool.hasSum(piece), payload.length - from < 192)
+      if (pool.hasSum(piece)) assert.equal(pool.sum(piece), fold(sum(payload, from, payload.length - from)))
       assert.deepEqual([pool.seq(piece), pool.end(piece), pool.ack(piece)], [100 + from, 100 + payload.length, -7])
       assert.deepEqual([pool.window(piece), pool.trafficClass(piece), pool.tsVal(piece)], [65535, 0xff, -1])
       assert.equal(pool.ipId(piece), (65535 + number) & 0xffff)
@@ -74,7 +75,7 @@ test('pieces in use keep their octets, whatever is added and freed, and an empty
       }
       assert.equal(pool.usedBytes, 0)
       const whole = segmentOf(new Uint8Array(PIECE_MAX))
-      for (let count = 0; count < 6 * 3; count++) assert.notEqual(pool.add(whole, 0, PIECE_MAX, 0, false), NONE)
+      for (let count = 0; count < 6 * 4; count++) assert.notEqual(pool.add(whole, 0, PIECE_MAX, 0, false), NONE)
       assert.equal(pool.add(whole, 0, 1, 0, false), NONE)
     }),
     { seed: 1 }

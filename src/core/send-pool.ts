@@ -19,13 +19,20 @@ export const POOL_PAGE = PAGE
 export const NONE = -1
 
 /** Pieces for each page. Of the smallest blocks three of four can be in use: bookkeeping costs a sixth at most. */
-const PIECES_A_PAGE = 24
+const PIECES_A_PAGE = 240
+/** Shorter payload is summed while it is copied; of longer one a copy alone is many times faster, and who sends may
+ * have the sum made by the kernel or the network card. */
+const SUMMED_BELOW = 192
+
+/** Copies `length` octets; the ranges do not overlap. */
+export type CopyOctets = (from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number) => void
 
 /** What a captured segment's headers said, beside its payload. */
 const IS_PUSHED = 1
 const HAS_TIMESTAMPS = 2
 const DONT_FRAGMENT = 4
 const IS_FROM_SYN = 8
+const HAS_SUM = 16
 
 export class SendPool {
   readonly memory: Uint8Array
@@ -34,6 +41,7 @@ export class SendPool {
   /** The instant of the batch at hand: that of the pieces made now. */
   now = 0
   readonly #blocks: BlockStore
+  readonly #copy: CopyOctets
   #free = NONE
   /** Pieces never used yet begin here: a fresh pool needs no list of all its pieces. */
   #untouched = 0
@@ -49,9 +57,13 @@ export class SendPool {
   /** IP id, traffic class and flags. */
   readonly #header: Int32Array
 
-  /** @param blocksAt where in `memory` the `pagesMax × POOL_PAGE` octets for payload begin */
-  constructor(memory: Uint8Array, blocksAt: number, pagesMax: number) {
+  /**
+   * @param blocksAt where in `memory` the `pagesMax × POOL_PAGE` octets for payload begin
+   * @param copy for longer payloads
+   */
+  constructor(memory: Uint8Array, blocksAt: number, pagesMax: number, copy: CopyOctets = copyAndSum) {
     this.memory = memory
+    this.#copy = copy
     this.#blocks = new BlockStore(blocksAt, pagesMax)
     const piecesMax = pagesMax * PIECES_A_PAGE
     this.piecesMax = piecesMax
@@ -69,7 +81,7 @@ export class SendPool {
   /**
    * Copies a part of a captured payload into a new piece.
    * @param from offset in the payload; @param length at most PIECE_MAX
-   * @param number which piece of the captured segment this is: its packet's IP id is that much later
+   * @param number which segment of the captured super-packet it begins with: its IP id is that much later
    * @returns the piece, with no next; NONE when the pool is full
    */
   add(segment: Segment, from: number, length: number, number: number, isPushed: boolean): number {
@@ -82,7 +94,10 @@ export class SendPool {
     }
     this.#at[piece] = at
     this.#capturedAt[piece] = this.now
-    const sum = fold(copyAndSum(segment.bytes, segment.payloadAt + from, this.memory, at, length))
+    const isSummed = length < SUMMED_BELOW
+    const bytesAt = segment.payloadAt + from
+    const sum = isSummed ? fold(copyAndSum(segment.bytes, bytesAt, this.memory, at, length)) : 0
+    if (!isSummed) this.#copy(segment.bytes, bytesAt, this.memory, at, length)
     this.#next[piece] = NONE
     this.#seq[piece] = payloadSeq(segment) + from
     this.#length[piece] = length
@@ -93,7 +108,8 @@ export class SendPool {
       (isPushed ? IS_PUSHED : 0) |
       (segment.hasTimestamps ? HAS_TIMESTAMPS : 0) |
       (segment.dontFragment ? DONT_FRAGMENT : 0) |
-      (segment.flags & SYN ? IS_FROM_SYN : 0)
+      (segment.flags & SYN ? IS_FROM_SYN : 0) |
+      (isSummed ? HAS_SUM : 0)
     const ipId = segment.ipId === 0 ? 0 : (segment.ipId + number) & 0xffff
     this.#header[piece] = (ipId << 16) | (segment.trafficClass << 8) | flags
     return piece
@@ -143,6 +159,10 @@ export class SendPool {
   }
   tsVal(piece: number): Seq {
     return seq(int32At(this.#tsVal, piece))
+  }
+  /** Whether `sum` is known. */
+  hasSum(piece: number): boolean {
+    return (int32At(this.#header, piece) & HAS_SUM) !== 0
   }
   /** Folded one's complement sum of the octets. */
   sum(piece: number): number {

@@ -16,7 +16,7 @@ import { HoleWatch } from './hole-watch.ts'
 import { Output } from './output.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { ResponseStream } from './response-stream.ts'
-import { NONE, PIECE_MAX } from './send-pool.ts'
+import { NONE } from './send-pool.ts'
 import { type Beginning, type Heritage, isGivenUp, type Origin, type SessionContext, State } from './session-context.ts'
 import { Acknowledged, Transmission } from './transmission.ts'
 
@@ -147,14 +147,14 @@ export class Session implements PacketStyle {
   onSource(segment: Segment, now: number): Drop {
     // Octets in a SYN (RFC 7413) go once the target has answered ours.
     if (segment.flags & SYN)
-      return segment.payloadLength > 0 ? this.stream.insert(segment, this.#cut()) : Drop.Duplicate
+      return segment.payloadLength > 0 ? this.stream.insert(segment, this.#segmentMax()) : Drop.Duplicate
     if (segment.flags & RST) return this.#onClientReset(segment, now)
     this.response.sawWindow(this.#packets.scaled(segment.window))
     if (segment.flags & ACK) this.#sawAck(segment.ack, now)
     let result: Drop = Drop.PureAck
     if (segment.payloadLength > 0) {
       if (this.#isIdle()) this.#progressAt = now
-      result = this.stream.insert(segment, this.#cut())
+      result = this.stream.insert(segment, this.#segmentMax())
     }
     if (segment.flags & FIN && !this.stream.hasFin) {
       this.stream.hasFin = true
@@ -232,9 +232,8 @@ export class Session implements PacketStyle {
     this.step(now)
   }
 
-  #cut(): number {
-    const sender = this.state === State.Established ? this.transmission : this.#handshake
-    return Math.min(sender.segmentMax, PIECE_MAX)
+  #segmentMax(): number {
+    return this.state === State.Established ? this.transmission.segmentMax : this.#handshake.segmentMax
   }
 
   #isIdle(): boolean {

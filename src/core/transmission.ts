@@ -176,15 +176,14 @@ export class Transmission {
     this.roundTrip.cancel()
   }
 
-  /** True if the target has all of [from, end). */
-  isSacked(from: Seq, end: Seq): boolean {
-    return this.#sacked !== undefined && !isBefore(this.#sacked.endOf(from), end)
-  }
-
-  /** Octets [sndNxt, end) need not be sent again: the target has them. */
-  skip(end: Seq, piece: number): void {
-    this.sndNxt = end
-    this.#lastSent = piece
+  /** Skips what the target has from `sndNxt` on, up to the end of the piece that is in. @returns true if it has any */
+  skipSacked(piece: number, pieceEnd: Seq): boolean {
+    const sackedEnd = this.#sacked?.endOf(this.sndNxt) ?? this.sndNxt
+    if (sackedEnd === this.sndNxt) return false
+    const isPieceDone = !isBefore(sackedEnd, pieceEnd)
+    this.sndNxt = isPieceDone ? pieceEnd : sackedEnd
+    if (isPieceDone) this.#lastSent = piece
+    return true
   }
 
   #takeSack(segment: Segment): void {

@@ -9,7 +9,7 @@ import { Frames } from '../core/frames.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import type { Selection } from '../core/sampling.ts'
-import { POOL_PAGE, SendPool } from '../core/send-pool.ts'
+import { type CopyOctets, POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { SessionContext, SessionTrace } from '../core/session-context.ts'
 import { type PacketTrace, Sessions } from '../core/sessions.ts'
 import { type Capture, ChecksumState, type Clock, type Log, type Network, type Sender, type Waiter } from '../ports.ts'
@@ -51,6 +51,8 @@ export interface CopierPorts {
   readonly clock: Clock
   readonly waiter: Waiter
   readonly log: Log
+  /** For longer payloads; default: a loop. */
+  readonly copy?: CopyOctets
 }
 
 export interface CopierOptions {
@@ -109,10 +111,16 @@ export class Copier {
     this.#synsByMap = new Float64Array(options.mapping.maps.length)
     this.#synAcksByMap = new Float64Array(options.mapping.maps.length)
     this.outbox = new Outbox(memory, 0, FRAMES_MAX)
-    const pool = new SendPool(memory, FRAMES_MAX * Outbox.headerStride, pagesOf(options.poolBytes))
+    const pool = new SendPool(memory, FRAMES_MAX * Outbox.headerStride, pagesOf(options.poolBytes), ports.copy)
     const context: SessionContext = {
       pool,
-      frames: new Frames(this.outbox, pool, () => this.#flush()),
+      // A trace shows each packet as it is on the wire.
+      frames: new Frames(
+        this.outbox,
+        pool,
+        () => this.#flush(),
+        (address) => trace === undefined && ports.sender.canSegment(address)
+      ),
       counters,
       epochs: options.epochs,
       timeoutMs: options.timeoutMs,
@@ -210,6 +218,7 @@ export class Copier {
   #keepHouse(): void {
     this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
     this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
+    this.#ports.sender.refresh()
     if (this.#now >= this.#reportAt) this.#report()
   }
 

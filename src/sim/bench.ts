@@ -16,7 +16,7 @@ import { Sessions } from '../core/sessions.ts'
 import { parseRecord, putRecord, RECORD_LENGTH } from '../wire/channel-v1.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
-import { frameBytes } from './memory-ports.ts'
+import { packetsOf } from './segmentation.ts'
 
 export interface BenchOptions {
   readonly maps: readonly CopyMap[]
@@ -33,6 +33,8 @@ export interface BenchOptions {
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
+  /** The sender takes super-packets. */
+  readonly canSegment: boolean
 }
 
 const DEFAULTS = {
@@ -47,7 +49,8 @@ const DEFAULTS = {
   mtuBytes: 1500,
   clientRttMs: 0,
   isWaiting: true,
-  epochTimeoutMs: 3000
+  epochTimeoutMs: 3000,
+  canSegment: false
 }
 
 const START = 1_000_000
@@ -98,7 +101,12 @@ export class Bench {
     this.pool = new SendPool(memory, arena, options.poolPages)
     const context: SessionContext = {
       pool: this.pool,
-      frames: new Frames(this.#outbox, this.pool, () => this.#flush()),
+      frames: new Frames(
+        this.#outbox,
+        this.pool,
+        () => this.#flush(),
+        () => options.canSegment
+      ),
       counters: this.counters,
       epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
       timeoutMs: options.timeoutMs,
@@ -164,8 +172,8 @@ export class Bench {
   #flush(): void {
     const box = this.#outbox
     for (let frame = 0; frame < box.count; frame++) {
-      const bytes = frameBytes(box, frame)
-      this.sent.push(new SentPacket(bytes, this.now, box.targetAddress[frame] ?? 0))
+      const target = box.targetAddress[frame] ?? 0
+      for (const bytes of packetsOf(box, frame)) this.sent.push(new SentPacket(bytes, this.now, target))
     }
     box.clear()
   }

@@ -47,9 +47,14 @@ const TOLERANCE_MS = 1
 /** Steps of the clock that a second may have: more means that a session spins. */
 const STEPS_PER_SECOND = 100
 
-/** Runs a script. @returns the counters, for what a script cannot say */
+/**
+ * Runs a script: with a sender that takes super-packets and with one that does not, since what is on the wire in the
+ * end is to be the same. @returns the counters, for what a script cannot say
+ */
 export function drill(script: string, options: DrillOptions = {}): Counters {
-  return new Drill(options, !script.includes('"')).run(parseScript(script))
+  const isPatterned = !script.includes('"')
+  new Drill({ ...options, canSegment: true }, isPatterned).run(parseScript(script))
+  return new Drill(options, isPatterned).run(parseScript(script))
 }
 
 /** The octet of a stream at a sequence number, where a script does not write the payload. */

@@ -12,6 +12,7 @@ import {
 } from '../ports.ts'
 import { formatEndpoint } from '../wire/address.ts'
 import type { Scheduler } from './scheduler.ts'
+import { packetsOf } from './segmentation.ts'
 
 export class MemoryCapture implements Capture {
   readonly waiting: Uint8Array[] = []
@@ -29,37 +30,32 @@ export class MemoryCapture implements Capture {
   close(): void {}
 }
 
-/** The bytes of a frame, headers and payload in one piece. */
-export function frameBytes(outbox: Outbox, frame: number): Uint8Array {
-  const { memory } = outbox
-  const headerAt = outbox.headerAt[frame] ?? 0
-  const payloadAt = outbox.payloadAt[frame] ?? 0
-  const header = memory.subarray(headerAt, headerAt + (outbox.headerLength[frame] ?? 0))
-  const payload = memory.subarray(payloadAt, payloadAt + (outbox.payloadLength[frame] ?? 0))
-  const bytes = new Uint8Array(header.length + payload.length)
-  bytes.set(header)
-  bytes.set(payload, header.length)
-  return bytes
-}
-
 export class MemorySender implements Sender {
   sentCount = 0
   readonly refused = new Map<number, number>()
   readonly #deliver: (packet: Uint8Array) => void
   readonly #isRefused: () => boolean
 
-  /** @param isRefused asked for each frame: true makes it fail as with EPERM */
+  /** @param isRefused asked for each packet: true makes it fail as with EPERM */
   constructor(deliver: (packet: Uint8Array) => void, isRefused: () => boolean) {
     this.#deliver = deliver
     this.#isRefused = isRefused
   }
 
+  canSegment(): boolean {
+    return true
+  }
+
+  refresh(): void {}
+
   flush(outbox: Outbox): void {
     for (let frame = 0; frame < outbox.count; frame++) {
-      if (this.#isRefused()) this.refused.set(1, (this.refused.get(1) ?? 0) + 1)
-      else {
-        this.sentCount += 1
-        this.#deliver(frameBytes(outbox, frame))
+      for (const packet of packetsOf(outbox, frame)) {
+        if (this.#isRefused()) this.refused.set(1, (this.refused.get(1) ?? 0) + 1)
+        else {
+          this.sentCount += 1
+          this.#deliver(packet)
+        }
       }
     }
     outbox.clear()

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { deviceIndex, deviceType, isEthernet, isForwarding, listDevices, reversePathFilter } from './devices.ts'
+import { deviceIndex, hardwareOf, isEthernet, isForwarding, listDevices, reversePathFilter } from './devices.ts'
 
 test('the loopback device is there, has an index and Ethernet headers', () => {
   assert.ok(listDevices().includes('lo'))
   assert.ok(deviceIndex('lo') > 0)
-  assert.equal(deviceType('lo'), 772)
+  assert.equal(hardwareOf('lo').type, 772)
   assert.equal(isEthernet('lo'), true)
 })
 
 test('a missing device is an operator error that names those present', () => {
   assert.throws(() => deviceIndex('nope0'), { code: 'no-device', hint: /\blo\b/ })
-  assert.throws(() => deviceType('nope0'), { code: 'no-device' })
+  assert.throws(() => hardwareOf('nope0'), { code: 'no-device' })
 })
 
 test('settings are read, and undefined for a device that is not there', () => {

@@ -5,7 +5,18 @@
 import { readFileSync } from 'node:fs'
 import { OperatorError } from '../../errors.ts'
 import { u8 } from '../../wire/bytes.ts'
-import { AF_INET, close, errno, errnoMessage, ifNameToIndex, ioctl, SOCK_CLOEXEC, SOCK_DGRAM, socket } from './libc.ts'
+import {
+  AF_INET,
+  close,
+  errno,
+  errnoMessage,
+  ifIndexToName,
+  ifNameToIndex,
+  ioctl,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  socket
+} from './libc.ts'
 import { allocate } from './memory.ts'
 
 /** netdevice(7). */
@@ -39,8 +50,22 @@ export function deviceIndex(name: string): number {
   return index
 }
 
-/** The ARPHRD_ type of a device: 1 is Ethernet, 772 loopback. @throws OperatorError `no-device` */
-export function deviceType(name: string): number {
+/** The name of a device, or its index in words if it is gone. */
+export function deviceName(index: number): string {
+  const name = allocate(NAME_LENGTH_MAX + 1)
+  if (ifIndexToName(index, name.address) === 0) return `number ${index}`
+  return Buffer.from(name.bytes.subarray(0, name.bytes.indexOf(0))).toString('latin1')
+}
+
+interface Hardware {
+  /** ARPHRD_: 1 is Ethernet, 772 loopback. */
+  readonly type: number
+  /** Of an Ethernet device. */
+  readonly mac: Uint8Array
+}
+
+/** What a device is at its lowest. netdevice(7) @throws OperatorError `no-device` */
+export function hardwareOf(name: string): Hardware {
   deviceIndex(name)
   const request = allocate(IFREQ_LENGTH)
   request.bytes.set(Buffer.from(name, 'latin1').subarray(0, NAME_LENGTH_MAX))
@@ -49,12 +74,13 @@ export function deviceType(name: string): number {
   const error = isDone ? 0 : errno()
   if (fd >= 0) close(fd)
   if (!isDone) throw new Error(`cannot read the type of ${name}: ${errnoMessage(error)}`)
-  return u8(request.bytes, HARDWARE_TYPE_AT) | (u8(request.bytes, HARDWARE_TYPE_AT + 1) << 8)
+  const type = u8(request.bytes, HARDWARE_TYPE_AT) | (u8(request.bytes, HARDWARE_TYPE_AT + 1) << 8)
+  return { type, mac: request.bytes.slice(HARDWARE_TYPE_AT + 2, HARDWARE_TYPE_AT + 8) }
 }
 
 /** Whether frames of a device begin with an Ethernet header. @throws OperatorError `no-device` */
 export function isEthernet(name: string): boolean {
-  const type = deviceType(name)
+  const { type } = hardwareOf(name)
   return type === ARPHRD_ETHER || type === ARPHRD_LOOPBACK
 }
 

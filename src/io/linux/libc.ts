@@ -37,6 +37,8 @@ export const getsockopt: Call5 = library.func('int getsockopt(int, int, int, uin
 export const mmap: Call6 = library.func('uintptr_t mmap(uintptr_t, size_t, int, int, int, long)')
 /** munmap(2): address, length. */
 export const munmap: Call2 = library.func('int munmap(uintptr_t, size_t)')
+/** memcpy(3): to, from, length. */
+export const memcpy: Call3 = library.func('uintptr_t memcpy(uintptr_t, uintptr_t, size_t)')
 /** poll(2) with a timespec: pollfds, their count, timespec or 0, signal mask (0). */
 export const ppoll: Call4 = library.func('int ppoll(uintptr_t, unsigned long, uintptr_t, uintptr_t)')
 /** sendmmsg(2): descriptor, mmsghdrs, their count, flags. */
@@ -55,6 +57,8 @@ export const eventfd: Call2 = library.func('int eventfd(unsigned int, int)')
 export const ioctl: Call3 = library.func('int ioctl(int, unsigned long, uintptr_t)')
 /** if_nametoindex(3): 0 when there is no such device. */
 export const ifNameToIndex: (name: string) => number = library.func('unsigned int if_nametoindex(const char *)')
+/** if_indextoname(3): index, where the name goes (IF_NAMESIZE octets); 0 when there is no such device. */
+export const ifIndexToName: Call2 = library.func('uintptr_t if_indextoname(unsigned int, uintptr_t)')
 
 /** The error number of the last failed call on this thread. */
 export const errno: () => number = koffi.errno
@@ -65,11 +69,14 @@ export const Errno = constants.errno
 /** socket(2), packet(7). */
 export const AF_INET = 2
 export const AF_PACKET = 17
+export const AF_NETLINK = 16
 export const SOCK_STREAM = 1
 export const SOCK_DGRAM = 2
 export const SOCK_RAW = 3
 export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
+/** packet(7). */
+export const SOL_PACKET = 263
 /** socket(7), asm-generic. */
 export const SOL_SOCKET = 1
 export const SO_ERROR = 4

@@ -13,6 +13,7 @@ import {
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_RAW,
+  SOL_PACKET,
   SOL_SOCKET,
   setsockopt,
   socket
@@ -29,7 +30,6 @@ export interface PacketSocket {
   readonly fanoutGroup: number
 }
 
-const SOL_PACKET = 263
 const PACKET_RX_RING = 5
 const PACKET_COPY_THRESH = 7
 const PACKET_VERSION = 10

@@ -1,7 +1,7 @@
 import { type Capture, ChecksumState, type PacketSink } from '../../ports.ts'
 import { int32At } from '../../wire/bytes.ts'
 import type { FilterProgram } from './filter.ts'
-import { close, errnoMessage, getsockopt, MSG_DONTWAIT, recv } from './libc.ts'
+import { close, errnoMessage, getsockopt, MSG_DONTWAIT, recv, SOL_PACKET } from './libc.ts'
 import { allocate, type Block, type Mapping, mapMemory } from './memory.ts'
 import { openPacketSocket } from './packet-socket.ts'
 import { takeError } from './socket.ts'
@@ -25,7 +25,6 @@ export interface PacketRingOptions {
   readonly headersOnly?: boolean
 }
 
-const SOL_PACKET = 263
 const PACKET_STATISTICS = 6
 
 /** tpacket2_hdr, packet_mmap documentation. In words: */

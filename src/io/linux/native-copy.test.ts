@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { allocate, mapMemory } from './memory.ts'
+import { copyOctets } from './native-copy.ts'
+
+test('any range is copied, and nothing beside it', () => {
+  const arrays = Array.from({ length: 6 }, () => allocate(512).bytes)
+  const mapping = mapMemory(512)
+  arrays.push(mapping.bytes, mapping.bytes.subarray(256))
+  const index = fc.nat(5)
+  fc.assert(
+    fc.property(
+      index,
+      index,
+      fc.nat(400),
+      fc.nat(400),
+      fc.nat(100),
+      fc.nat(255),
+      (a, b, fromAt, toAt, length, octet) => {
+        const from = arrays[a]
+        const to = arrays[b]
+        if (from === undefined || to === undefined || from === to) return
+        from.forEach((_, at) => {
+          from[at] = at * 7 + octet
+        })
+        to.fill(octet)
+        const expected = Uint8Array.from(to)
+        expected.set(from.subarray(fromAt, fromAt + length), toAt)
+        copyOctets(from, fromAt, to, toAt, length)
+        assert.deepEqual(to, expected)
+      }
+    )
+  )
+  const [from = new Uint8Array(), to = new Uint8Array()] = arrays
+  for (const [fromAt, toAt, length] of [
+    [500, 0, 13],
+    [0, 500, 13],
+    [-1, 0, 1],
+    [0, -1, 1]
+  ] as const) {
+    assert.throws(() => copyOctets(from, fromAt, to, toAt, length), RangeError)
+  }
+  mapping.close()
+})

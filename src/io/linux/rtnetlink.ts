@@ -1,0 +1,133 @@
+/** What the kernel knows about the way to an address: its route, and the MAC of the next hop. rtnetlink(7) */
+import { int32At } from '../../wire/bytes.ts'
+import {
+  AF_INET,
+  AF_NETLINK,
+  close,
+  errno,
+  errnoMessage,
+  MSG_DONTWAIT,
+  recv,
+  SOCK_CLOEXEC,
+  SOCK_RAW,
+  send,
+  socket
+} from './libc.ts'
+import { allocate } from './memory.ts'
+import { swap32 } from './socket.ts'
+
+/** The next hop on the way to a target. */
+export interface Hop {
+  readonly deviceIndex: number
+  /** IPv4, host byte order: the target itself, or a gateway. */
+  readonly address: number
+}
+
+/** rtnetlink.h, neighbour.h; all in the machine's byte order. */
+const RTM_NEWROUTE = 24
+const RTM_GETROUTE = 26
+const RTM_NEWNEIGH = 28
+const RTM_GETNEIGH = 30
+const NLM_F_REQUEST = 1
+const NLM_F_CREATE = 0x400
+const HEADER_LENGTH = 16
+/** rtmsg and ndmsg alike. */
+const BODY_LENGTH = 12
+const REQUEST_LENGTH = HEADER_LENGTH + BODY_LENGTH + 8
+const RTN_UNICAST = 1
+const RTA_DST = 1
+const RTA_OIF = 4
+const RTA_GATEWAY = 5
+const RTA_VIA = 18
+const RTA_ENCAP = 22
+const NDA_DST = 1
+const NDA_LLADDR = 2
+/** REACHABLE, STALE, DELAY, PROBE, PERMANENT: the MAC may be used. */
+const NUD_VALID = 0x9e
+const NUD_STALE = 0x04
+const NUD_FAILED = 0x20
+/** As if a packet went to it: the kernel asks for its MAC, or makes sure of it. */
+const NTF_USE = 1
+const ANSWER_LENGTH = 4096
+const MAC_LENGTH = 6
+
+export class Rtnetlink {
+  readonly #fd: number
+  readonly #request = allocate(REQUEST_LENGTH)
+  readonly #answer = allocate(ANSWER_LENGTH)
+
+  /** @throws Error where the kernel has no rtnetlink */
+  constructor() {
+    this.#fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)
+    if (this.#fd < 0) throw new Error(`cannot ask the kernel for its routes: ${errnoMessage(errno())}`)
+  }
+
+  /** @returns undefined where nothing can be sent to on a device: no route, this host itself, a tunnel of routes */
+  hopTo(target: number): Hop | undefined {
+    this.#ask(RTM_GETROUTE, 0, AF_INET | (32 << 8), 0, 0, RTA_DST, target)
+    if (!this.#hasAnswer(RTM_NEWROUTE) || this.#answer.bytes[HEADER_LENGTH + 7] !== RTN_UNICAST) return undefined
+    const deviceAt = this.#attribute(RTA_OIF)
+    if (deviceAt === 0 || this.#attribute(RTA_VIA) > 0 || this.#attribute(RTA_ENCAP) > 0) return undefined
+    const gatewayAt = this.#attribute(RTA_GATEWAY)
+    const address = gatewayAt === 0 ? target : swap32(int32At(this.#answer.words, gatewayAt >>> 2))
+    return { deviceIndex: int32At(this.#answer.words, deviceAt >>> 2), address }
+  }
+
+  /** @returns the six octets of the hop's MAC, or undefined while the kernel does not know it */
+  macOf(hop: Hop): Uint8Array | undefined {
+    const state = this.#stateOf(hop)
+    if ((state & NUD_VALID) === 0) return undefined
+    const macAt = this.#attribute(NDA_LLADDR, MAC_LENGTH)
+    return macAt === 0 ? undefined : this.#answer.bytes.slice(macAt, macAt + MAC_LENGTH)
+  }
+
+  /**
+   * Lets the kernel find out, or make sure of, the MAC of a hop where nothing else does, since what is sent through the
+   * link layer is no use of it. Without CAP_NET_ADMIN nothing happens. Only a stale or missing entry is touched: of a
+   * permanent one, measured, this would make none.
+   */
+  makeSure(hop: Hop): void {
+    const state = this.#stateOf(hop)
+    if (state !== 0 && (state & (NUD_STALE | NUD_FAILED)) === 0) return
+    this.#ask(RTM_NEWNEIGH, NLM_F_CREATE, AF_INET, hop.deviceIndex, NTF_USE << 16, NDA_DST, hop.address)
+  }
+
+  close(): void {
+    close(this.#fd)
+  }
+
+  /** NUD_ of the hop, whose entry is the answer at hand then; 0 if there is none. */
+  #stateOf(hop: Hop): number {
+    this.#ask(RTM_GETNEIGH, 0, AF_INET, hop.deviceIndex, 0, NDA_DST, hop.address)
+    return this.#hasAnswer(RTM_NEWNEIGH) ? int32At(this.#answer.words, (HEADER_LENGTH + 8) >>> 2) & 0xffff : 0
+  }
+
+  /** Sends a request of a body of three words and one attribute that is an address. */
+  #ask(type: number, flags: number, word0: number, word1: number, word2: number, attribute: number, to: number): void {
+    while (recv(this.#fd, this.#answer.address, ANSWER_LENGTH, MSG_DONTWAIT) > 0) {} // what nobody waited for
+    const { words, address } = this.#request
+    words.set([REQUEST_LENGTH, type | ((NLM_F_REQUEST | flags) << 16), 0, 0])
+    words.set([word0, word1, word2, 8 | (attribute << 16), swap32(to)], HEADER_LENGTH >>> 2)
+    send(this.#fd, address, REQUEST_LENGTH, 0)
+  }
+
+  /** The kernel has answered by the time that `send` returns. */
+  #hasAnswer(type: number): boolean {
+    const length = recv(this.#fd, this.#answer.address, ANSWER_LENGTH, MSG_DONTWAIT)
+    return length >= HEADER_LENGTH + BODY_LENGTH && (int32At(this.#answer.words, 1) & 0xffff) === type
+  }
+
+  /** Where the value of an attribute begins; 0 if the answer has none of this length. */
+  #attribute(type: number, length = 0): number {
+    const { words } = this.#answer
+    const end = Math.min(int32At(words, 0), ANSWER_LENGTH)
+    for (let at = HEADER_LENGTH + BODY_LENGTH; at + 4 <= end; ) {
+      const word = int32At(words, at >>> 2)
+      const attributeLength = word & 0xffff
+      if (attributeLength < 4) return 0
+      if (((word >>> 16) & 0x3fff) === type && (length === 0 || attributeLength === 4 + length)) return at + 4
+      at += (attributeLength + 3) & ~3
+    }
+    return 0
+  }
+}
