@@ -12,6 +12,7 @@ import { FlowTable } from './flow-table.ts'
 import type { CopyMap, Mapping } from './mapping.ts'
 import { beginningOf, originOf, originOfCopy } from './origin.ts'
 import { PortsPool } from './ports-pool.ts'
+import { ReadyList } from './ready-list.ts'
 import { Sampling, type Selection } from './sampling.ts'
 import { Session } from './session.ts'
 import { type Beginning, type Origin, restartDelay, type SessionContext, State } from './session-context.ts'
@@ -54,8 +55,7 @@ export class Sessions {
   readonly #bystanders: Bystanders
   readonly #sampling: Sampling
   readonly #wheel: TimerWheel
-  /** Sessions that took packets in this batch. */
-  readonly #ready: Session[] = []
+  readonly #ready = new ReadyList()
   #now = 0
   readonly #fire: (entry: number) => void
 
@@ -93,7 +93,7 @@ export class Sessions {
     let drop: Drop
     if (session !== undefined && !isNewConnection(session, segment)) {
       drop = session.onSource(segment, now)
-      this.#markReady(session)
+      this.#ready.add(session)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
       const group = this.#groups[session.id]
       if (group !== undefined) this.#giveToCopies(group, session, segment, drop === Drop.None, now)
@@ -113,7 +113,7 @@ export class Sessions {
     let drop: Drop = Drop.AnswerNoSession
     if (session !== undefined) {
       drop = session.onTarget(segment, now)
-      this.#markReady(session)
+      this.#ready.add(session)
     }
     if (drop === Drop.None) return drop
     this.#context.counters.drop(drop, 1, 0)
@@ -125,16 +125,12 @@ export class Sessions {
   /** Steps the sessions that took packets: once a batch, however many they took. */
   settle(now: number): void {
     // A session that starts another's successor adds to the list.
-    for (let index = 0; index < this.#ready.length; index++) {
-      const session = this.#ready[index]
-      if (session === undefined) continue
-      session.isReady = false
+    for (let session = this.#ready.take(); session !== undefined; session = this.#ready.take()) {
       session.step(now)
       this.#schedule(session)
       const trace = this.#context.trace
       if (trace !== undefined && session.waitsFor !== '') trace.waits(session, session.waitsFor)
     }
-    this.#ready.length = 0
   }
 
   onTimer(now: number): void {
@@ -332,7 +328,7 @@ export class Sessions {
       if (member === undefined || member === first) continue
       counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
       const drop = member.onSource(segment, now)
-      this.#markReady(member)
+      this.#ready.add(member)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
     }
     if (group.absent.length === 0 || !isNew || segment.payloadLength === 0 || segment.flags & (SYN | RST)) return
@@ -371,12 +367,6 @@ export class Sessions {
     session.armedAt = Number.POSITIVE_INFINITY
     if (session.deadline <= this.#now) session.onTimer(this.#now)
     this.#schedule(session)
-  }
-
-  #markReady(session: Session): void {
-    if (session.isReady || session.state === State.Closed) return
-    session.isReady = true
-    this.#ready.push(session)
   }
 
   /** A deadline that moved later is found out when the wheel fires; one that moved earlier is armed anew. */

@@ -55,11 +55,10 @@ function inNetworkOrder(total: number): number {
   return isLittleEndian ? ((folded & 0xff) << 8) | (folded >>> 8) : folded
 }
 
-/** @param total any non-negative sum of fewer than 2³⁷ words' worth @returns 0…0xffff */
+/** @param total a sum of less than 2³²: of 64 KB, say, and a few headers @returns 0…0xffff */
 export function fold(total: number): number {
-  let folded = total
-  while (folded > 0xffff) folded = (folded % 0x10000) + Math.floor(folded / 0x10000)
-  return folded
+  const once = (total >>> 16) + (total & 0xffff)
+  return (once >>> 16) + (once & 0xffff)
 }
 
 /**

@@ -1,0 +1,164 @@
+/** Sessions without a daemon: clients that ask and a target that answers, in memory, as fast as the core goes. */
+import { Counters } from '../src/core/counters.ts'
+import { Frames } from '../src/core/frames.ts'
+import { Mapping } from '../src/core/mapping.ts'
+import { Outbox } from '../src/core/outbox.ts'
+import { ALL_FLOWS } from '../src/core/sampling.ts'
+import { POOL_PAGE, SendPool } from '../src/core/send-pool.ts'
+import type { SessionContext } from '../src/core/session-context.ts'
+import { Sessions } from '../src/core/sessions.ts'
+import { copyOctets } from '../src/io/linux/native-copy.ts'
+import { encodeOptions, type PacketFields, writePacket } from '../src/sim/packet.ts'
+import { i32, put32 } from '../src/wire/bytes.ts'
+import { parseRecord, putRecord, RECORD_LENGTH } from '../src/wire/channel-v1.ts'
+import { ACK, IPV4_HEADER, PSH, parseIpv4, Segment, SYN, TCP_HEADER } from '../src/wire/segment.ts'
+
+const SOURCE = 0x0a000001
+const TARGET = 0x0a000002
+const PORT = 80
+const FRAMES_MAX = 1024
+const POOL_PAGES = 256
+const TCP_AT = IPV4_HEADER
+const OPTIONS = encodeOptions(['nop', 'nop', 'ts 1 1'])
+const PAYLOAD_AT = TCP_AT + TCP_HEADER + OPTIONS.length
+/** Between a batch of requests and that of their answers. */
+const HALF_ROUND_TRIP_MS = 0.05
+
+/** Where in the rig's memory the packets of a connection are, and how long. */
+interface Talk {
+  readonly requestAt: number
+  readonly requestLength: number
+  readonly answerAt: number
+}
+
+const PACKETS_LENGTH = 64 << 20
+
+/** `connections` that ask in turns: every turn one request each, in one batch, and its answer in another. */
+export class Rig {
+  now = 1000
+  readonly counters = new Counters()
+  readonly #talks: Talk[] = []
+  /** All packets, as in a capture ring. */
+  readonly #packets = new Uint8Array(PACKETS_LENGTH)
+  #packetsEnd = 0
+  readonly #requestLength: number
+  readonly #answerLength: number
+  readonly #outbox: Outbox
+  readonly #sessions: Sessions
+  readonly #segment = new Segment()
+  readonly #record = new Uint8Array(RECORD_LENGTH)
+  /** Frames that were flushed. */
+  sentCount = 0
+
+  /** @param requestLength octets of payload, of answers alike; an answer is one segment */
+  constructor(connections: number, requestLength: number, answerLength: number) {
+    this.#requestLength = requestLength
+    this.#answerLength = answerLength
+    const arena = FRAMES_MAX * Outbox.headerStride
+    const memory = new Uint8Array(arena + POOL_PAGES * POOL_PAGE)
+    this.#outbox = new Outbox(memory, 0, FRAMES_MAX)
+    const pool = new SendPool(memory, arena, POOL_PAGES, copyOctets)
+    const context: SessionContext = {
+      pool,
+      frames: new Frames(
+        this.#outbox,
+        pool,
+        () => this.#flush(),
+        () => true
+      ),
+      counters: this.counters,
+      epochs: { isWaiting: true, timeoutMs: 3000 },
+      timeoutMs: 600_000,
+      keepAliveMs: 720_000,
+      mtuBytes: 1500,
+      clientRttMs: 0,
+      announce: () => {},
+      onOpen: () => {},
+      onEnd: (session, now) => this.#sessions.ended(session, now)
+    }
+    const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+    const options = { sessionsMax: 1 << 20, selection: ALL_FLOWS, portShift: 0, mapping: new Mapping([map], []) }
+    this.#sessions = new Sessions(context, options, this.now)
+    for (let index = 0; index < connections; index++) this.#open(index)
+  }
+
+  /** One request of every connection, and its answer. */
+  turn(): void {
+    const bytes = this.#packets
+    for (const { requestAt, requestLength } of this.#talks) this.#source(bytes, requestAt, requestLength)
+    this.#settle()
+    for (const { requestAt, answerAt } of this.#talks) {
+      const requestTcp = requestAt + TCP_AT
+      const answerTcp = answerAt + TCP_AT
+      put32(bytes, answerTcp + 8, i32(bytes, requestTcp + 4) + this.#requestLength)
+      this.#target(bytes, answerAt)
+      put32(bytes, answerTcp + 4, i32(bytes, answerTcp + 4) + this.#answerLength)
+      put32(bytes, requestTcp + 4, i32(bytes, requestTcp + 4) + this.#requestLength)
+      put32(bytes, requestTcp + 8, i32(bytes, requestTcp + 8) + this.#answerLength)
+    }
+    this.#settle()
+  }
+
+  #open(index: number): void {
+    const client = { fromAddress: 0x0b000000 + (index >>> 14), fromPort: 1024 + (index & 0x3fff), toPort: PORT }
+    const toClient = { fromAddress: TARGET, fromPort: PORT, toAddress: client.fromAddress, toPort: client.fromPort }
+    const synOptions = encodeOptions(['mss 1460', 'sackOK', 'ts 1 0', 'nop', 'wscale 7'])
+    const syn = { ...client, toAddress: SOURCE, flags: SYN, seq: 99, options: synOptions }
+    this.#sourceOnce(syn)
+    const synAck = { ...toClient, flags: SYN | ACK, seq: 499, ack: 100, options: synOptions }
+    this.#target(writePacket(synAck), 0)
+    const fromClient = { ...client, toAddress: SOURCE, seq: 100, ack: 300, options: OPTIONS }
+    this.#sourceOnce({ ...fromClient, flags: ACK })
+    const payload = new Uint8Array(this.#requestLength).fill(7)
+    const request = writePacket({ ...fromClient, flags: ACK | PSH, payload })
+    const answered = new Uint8Array(this.#answerLength)
+    const toAnswer = { ...toClient, flags: ACK | PSH, seq: 500, ack: 100, options: OPTIONS, payload: answered }
+    const requestAt = this.#place(request)
+    this.#talks.push({ requestAt, requestLength: request.length, answerAt: this.#place(writePacket(toAnswer)) })
+  }
+
+  /** Keeps a packet for every turn, at a multiple of 16 as a ring does. @returns where */
+  #place(packet: Uint8Array): number {
+    const at = this.#packetsEnd
+    this.#packets.set(packet, at)
+    this.#packetsEnd = (at + packet.length + 15) & ~15
+    return at
+  }
+
+  #sourceOnce(fields: PacketFields): void {
+    const packet = writePacket(fields)
+    this.#source(packet, 0, packet.length)
+    this.#settle()
+  }
+
+  #source(bytes: Uint8Array, at: number, length: number): void {
+    parseIpv4(bytes, at, length, length, false, this.#segment)
+    this.#sessions.onSource(this.#segment, this.now)
+  }
+
+  #target(bytes: Uint8Array, at: number): void {
+    putRecord(bytes, at, this.#record, 0)
+    parseRecord(this.#record, 0, this.#segment)
+    this.#sessions.onTarget(this.#segment, this.now)
+  }
+
+  #settle(): void {
+    this.#sessions.settle(this.now)
+    this.#sessions.onTimer(this.now)
+    this.#flush()
+    this.now += HALF_ROUND_TRIP_MS
+  }
+
+  #flush(): void {
+    this.sentCount += this.#outbox.count
+    this.#outbox.clear()
+  }
+}
+
+/** A packet of a client with so much payload, for what needs no session. */
+export function sampleRequest(length: number): Uint8Array {
+  const fields = { fromAddress: 0x0b000001, fromPort: 4000, toAddress: SOURCE, toPort: PORT, flags: ACK | PSH }
+  return writePacket({ ...fields, seq: 100, ack: 300, options: OPTIONS, payload: new Uint8Array(length).fill(7) })
+}
+
+export const SAMPLE_PAYLOAD_AT = PAYLOAD_AT

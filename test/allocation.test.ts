@@ -1,0 +1,56 @@
+/** Garbage on the packet path: a collector that has little to do is not heard of. */
+import assert from 'node:assert/strict'
+import { type HeapProfiler, Session } from 'node:inspector'
+import { test } from 'node:test'
+import { Rig } from '../bench/rig.ts'
+
+const CONNECTIONS = 50
+const WARM_UP_TURNS = 10_000
+/** Two packets each: a million. */
+const REQUESTS = 500_000
+/** An instant that is handed on boxed, twice; an object for each packet would be several times as much. */
+const OCTETS_A_PACKET_MAX = 20
+const SAMPLE_OCTETS = 1024
+
+/** Runs `work` and samples what it allocates, collected or not. @returns octets by function */
+function allocationsOf(work: () => void): Map<string, number> {
+  const session = new Session()
+  session.connect()
+  let profile: HeapProfiler.SamplingHeapProfile | undefined
+  // Calls of a session that is connected to its own thread are answered before they return.
+  session.post('HeapProfiler.startSampling', {
+    samplingInterval: SAMPLE_OCTETS,
+    includeObjectsCollectedByMajorGC: true,
+    includeObjectsCollectedByMinorGC: true
+  })
+  work()
+  session.post('HeapProfiler.stopSampling', (error, answer) => {
+    assert.equal(error, null)
+    profile = answer.profile
+  })
+  session.disconnect()
+  const octets = new Map<string, number>()
+  const visit = ({ callFrame, selfSize, children }: HeapProfiler.SamplingHeapProfileNode): void => {
+    const name = `${callFrame.functionName} ${callFrame.url.replace(/.*\//, '')}:${callFrame.lineNumber + 1}`
+    octets.set(name, (octets.get(name) ?? 0) + selfSize)
+    for (const child of children) visit(child)
+  }
+  assert.ok(profile !== undefined, 'the profiler has not answered')
+  visit(profile.head)
+  return octets
+}
+
+for (const payload of [64, 1448]) {
+  test(`a million packets of sessions with requests of ${payload} octets leave next to no garbage`, () => {
+    const rig = new Rig(CONNECTIONS, payload, 5)
+    for (let turn = 0; turn < WARM_UP_TURNS; turn++) rig.turn()
+    const octets = allocationsOf(() => {
+      for (let turn = 0; turn < REQUESTS / CONNECTIONS; turn++) rig.turn()
+    })
+    // The rig's own packets are patched by the rig's functions; what those allocate is no session's.
+    const ofCore = [...octets].filter(([name]) => !name.includes(' rig.'))
+    const total = ofCore.reduce((sum, [, count]) => sum + count, 0) / (2 * REQUESTS)
+    const most = ofCore.sort(([, a], [, b]) => b - a).slice(0, 5)
+    assert.ok(total <= OCTETS_A_PACKET_MAX, `${total.toFixed(1)} octets a packet: ${JSON.stringify(most)}`)
+  })
+}
