@@ -6,7 +6,7 @@ const INITIAL_SEGMENTS = 10
 export class Congestion {
   windowBytes: number
   #threshold = Number.MAX_SAFE_INTEGER
-  readonly #mss: number
+  #mss: number
 
   constructor(mss: number) {
     this.#mss = mss
@@ -25,8 +25,9 @@ export class Congestion {
     this.windowBytes = this.#threshold
   }
 
-  /** §3.1, equation 4. */
-  timedOut(flightBytes: number): void {
+  /** §3.1, equation 4. @param mss octets of a segment from now on */
+  timedOut(flightBytes: number, mss: number): void {
+    this.#mss = mss
     this.#threshold = Math.max(flightBytes / 2, 2 * this.#mss)
     this.windowBytes = this.#mss
   }

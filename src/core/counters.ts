@@ -69,11 +69,13 @@ export const Counter = {
   /** Copies beyond the first that could not be made. */
   copiesRefused: 29,
   /** Copies that gave their port to the client that owns it. */
-  copiesMoved: 30
+  copiesMoved: 30,
+  /** How often a session halved its segments, because large ones timed out again and again. */
+  segmentsHalved: 31
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 31
+const COUNTERS_END = 32
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

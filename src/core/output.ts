@@ -80,9 +80,18 @@ export class Output {
       this.#transmission.probed(now)
       return
     }
-    this.#transmission.timedOut(now)
+    const isSmaller = this.#transmission.timedOut(this.#oldestLength(), now)
+    if (isSmaller) this.#context.counters.add(Counter.segmentsHalved, 1)
     if (this.#transmission.room() <= 0 && isBefore(this.#transmission.sndUna, this.#stream.end))
       this.#sendAgain(this.#transmission.sndUna)
+  }
+
+  /** Octets of the segment that has waited longest for its acknowledgment; 0: it is the FIN. */
+  #oldestLength(): number {
+    const { sndUna, sndMax, segmentMax } = this.#transmission
+    if (!isBefore(sndUna, this.#stream.end)) return 0
+    const rest = distance(this.#context.pool.end(this.#stream.head), sndUna)
+    return Math.min(rest, segmentMax, distance(sndMax, sndUna))
   }
 
   /** Sends what an acknowledgment has shown to be lost, two segments at most: so many left the network for it. */
