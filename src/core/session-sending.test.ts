@@ -137,25 +137,56 @@ test('a target that names no MSS gets 536 octets, and -M bounds ours', () => {
   )
 })
 
-test('the first flight has ten segments, and grows with acknowledgments', () => {
-  const flight = Array.from(
-    { length: 10 },
-    (_, index) => `+0 sent . ${100 + index * 1000}:${1100 + index * 1000}(1000) ack 501`
-  )
-  const counters = drill(`
+/** Lines for segments of 1000 octets that are sent at once. */
+function flight(from: number, count: number): string {
+  const line = (index: number) => `+0 sent . ${from + index * 1000}:${from + index * 1000 + 1000}(1000) ack 501`
+  return Array.from({ length: count }, (_, index) => line(index)).join('\n')
+}
+
+/** The client's round trip is 20 ms, the copy's 10 ms. */
+const OPEN_1000 = `
     +0     source  S   99:99(0) <mss 1000>
     +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
+    +10    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
     +0     sent    .   100:100(0) ack 501
-    +0     source  P.  100:20100(20000) ack 301
-    ${flight.join('\n')}
-    +20    target  .   501:501(0) ack 2100 win 65535
-    +0     sent    .   10100:11100(1000) ack 501
-    +0     sent    .   11100:12100(1000) ack 501
-    +0     sent    .   12100:13100(1000) ack 501
-    +0     sent    .   13100:14100(1000) ack 501
+    +10    source  .   100:100(0) ack 301
+`
+
+test('the first flight has ten segments, and grows with acknowledgments (RFC 6928, RFC 5681 §3.1)', () => {
+  const counters = drill(`${OPEN_1000}
+    +0     source  .   100:10100(10000) ack 301
+    ${flight(100, 10)}
+    +5     source  .   11100:30100(19000) ack 301
+    +6     source  .   10100:11100(1000) ack 301     // the first flight is over
+    +4     target  .   501:501(0) ack 2100 win 65535
+    ${flight(10100, 4)}
   `)
   assert.equal(counters.report().deliveredBytes, 2000)
+})
+
+test("the first flight is as large as the client's own", () => {
+  drill(`${OPEN_1000}
+    +0     source  .   100:14100(14000) ack 301
+    ${flight(100, 14)}
+    +9     source  .   14100:16100(2000) ack 301
+    ${flight(14100, 2)}
+    +2     source  .   16100:18100(2000) ack 301
+    +0     nothing
+    +9     target  .   501:501(0) ack 2100 win 65535
+    ${flight(16100, 2)}
+  `)
+})
+
+test('a first flight that was captured before the target answered goes at once', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1000>
+    +0     sent    S   99:99(0)
+    +20    source  .   100:100(0) ack 301
+    +0     source  .   100:15100(15000) ack 301
+    +10    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    ${flight(100, 15)}
+  `)
 })
 
 test("the target's window is respected, and what does not fit waits for the flight to be acknowledged", () => {

@@ -4,7 +4,7 @@
  * effects are packets, counters and `onEnd`.
  */
 import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
-import { add, isAfter, isBefore, later, type Seq } from '../wire/seq.ts'
+import { add, distance, isAfter, isBefore, later, type Seq } from '../wire/seq.ts'
 import { Answers } from './answers.ts'
 import { ClientEnd } from './client-end.ts'
 import { ClientStream } from './client-stream.ts'
@@ -76,6 +76,7 @@ export class Session implements PacketStyle {
   /** Of the client to the source, as its handshake shows it; 0: not known. */
   clientRttMs: number
   readonly #beganAt: number
+  #firstFlightEnds = Number.NaN
   /** While waiting: when it may begin. */
   #startAt = NEVER
 
@@ -159,6 +160,7 @@ export class Session implements PacketStyle {
     if (segment.payloadLength > 0) {
       if (this.#isIdle()) this.progressAt = now
       result = this.stream.insert(segment, this.#cut())
+      this.#measureFirstFlight(now)
     }
     if (segment.flags & FIN && !this.stream.hasFin) {
       this.stream.hasFin = true
@@ -169,6 +171,13 @@ export class Session implements PacketStyle {
       result = Drop.None
     }
     return result
+  }
+
+  /** The first flight ends when the client can have heard of it; half a round trip leaves room for what varies. */
+  #measureFirstFlight(now: number): void {
+    if (Number.isNaN(this.#firstFlightEnds)) this.#firstFlightEnds = now + this.clientRttMs / 2
+    if (now > this.#firstFlightEnds || this.origin.isJoined) return
+    this.transmission.sawFirstFlight(distance(this.stream.end, add(this.clientIss, 1)))
   }
 
   /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */

@@ -44,6 +44,7 @@ export class Transmission {
   readonly roundTrip = new RoundTrip()
   #size = new SegmentSize(MSS_DEFAULT, MSS_DEFAULT)
   #congestion = new Congestion(MSS_DEFAULT)
+  #firstFlightBytes = 0
   #shift = 0
   /** Sequence and acknowledgment numbers of the segment that last moved the window (SND.WL1, SND.WL2). */
   #wl1: Seq
@@ -115,8 +116,15 @@ export class Transmission {
     const segmentMax = Math.max(SEGMENT_MIN, Math.min(mss, mssMax) - optionsLength)
     this.#size = new SegmentSize(segmentMax, MSS_DEFAULT - optionsLength)
     this.#congestion = new Congestion(this.segmentMax)
+    this.#congestion.sawFlight(this.#firstFlightBytes)
     this.roundTrip.acknowledged(segment.ack, now)
     this.rtoAt = Number.POSITIVE_INFINITY
+  }
+
+  /** @param octets of the client's first flight, as far as it is captured: what it may send at once, we may too */
+  sawFirstFlight(octets: number): void {
+    this.#firstFlightBytes = octets
+    this.#congestion.sawFlight(octets)
   }
 
   /** The piece that `sndNxt` is in, or NONE. */
