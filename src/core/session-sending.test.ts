@@ -204,7 +204,7 @@ test("the target's window is respected, and what does not fit waits for the flig
   `)
 })
 
-test('a closed window is probed with back-off until it opens', () => {
+test('a closed window is probed with back-off until it opens (RFC 9293 §3.8.6.1)', () => {
   drill(`${OPEN}
     +0     source  P.  100:110(10) ack 301
     +0     sent    P.  100:110(10) ack 501
@@ -222,6 +222,64 @@ test('a closed window is probed with back-off until it opens', () => {
     +0     sent    P.  115:130(15) ack 501
     +1     target  .   501:501(0) ack 130 win 65535
     +99999 nothing
+  `)
+})
+
+test('what is sent into a window that has opened has the time-out of before the probes (RFC 9293 §3.8.6.1)', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +20    target  .   501:501(0) ack 110 win 0
+    +0     source  P.  110:120(10) ack 301
+    +200   sent    .   109:109(0) ack 501
+    +400   sent    .   109:109(0) ack 501
+    +800   sent    .   109:109(0) ack 501
+    +1     target  .   501:501(0) ack 110 win 65535
+    +0     sent    P.  110:120(10) ack 501
+    +200   sent    P.  110:120(10) ack 501
+    +1     target  .   501:501(0) ack 120 win 0       // closed again: probes begin anew
+    +0     source  P.  120:130(10) ack 301
+    +200   sent    .   119:119(0) ack 501
+    +400   sent    .   119:119(0) ack 501
+  `)
+})
+
+test('a window update without a new acknowledgment lets octets go at once (RFC 9293 §3.10.7.4)', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1000>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:5100(5000) ack 301
+    +0     sent    .   100:1100(1000) ack 501
+    +0     sent    .   1100:2100(1000) ack 501
+    +9     target  .   501:501(0) ack 2100 win 0
+    +9     target  .   501:501(0) ack 2100 win 1000
+    +0     sent    .   2100:3100(1000) ack 501
+    +9     target  .   501:501(0) ack 2100 win 3000
+    +0     sent    .   3100:4100(1000) ack 501
+    +0     sent    P.  4100:5100(1000) ack 501
+    +0     counter retransmissions 0
+  `)
+})
+
+test('a window that the target takes back is sent into once at each time-out (RFC 9293 §3.8.6)', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1000>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:2100(2000) ack 301
+    +0     sent    .   100:1100(1000) ack 501
+    +0     sent    P.  1100:2100(1000) ack 501
+    +9     target  .   501:501(0) ack 1100 win 0
+    +200   sent    P.  1100:2100(1000) ack 501
+    +400   sent    P.  1100:2100(1000) ack 501
+    +9     target  .   501:501(0) ack 1100 win 2000
+    +0     sent    P.  1100:2100(1000) ack 501
+    +9     target  .   501:501(0) ack 2100 win 2000   // it had held what it had no room for
+    +0     counter deliveredBytes 2000
+    +999   nothing
   `)
 })
 

@@ -229,6 +229,8 @@ export class Transmission {
     const isNewer = isAfter(segment.ack, this.sndUna)
     const isOlder = isBefore(segment.seq, this.#wl1) || (segment.seq === this.#wl1 && isBefore(segment.ack, this.#wl2))
     if ((isOlder && !isNewer) || (segment.flags & ACK) === 0 || isBefore(segment.ack, this.sndUna)) return
+    // The time-outs of probes said nothing of losses.
+    if (this.sndWnd === 0 && window > 0) this.roundTrip.backoff = 0
     this.sndWnd = window
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
@@ -256,7 +258,8 @@ export class Transmission {
    * @param length octets of the segment at `sndUna`; @returns true if segments are smaller from now on
    */
   timedOut(length: number, now: number): boolean {
-    const isSmaller = this.#size.timedOut(length, now)
+    // What the target has no room for it drops, of whatever size.
+    const isSmaller = length <= this.sndWnd && this.#size.timedOut(length, now)
     this.#congestion.timedOut(this.flightBytes, this.segmentMax)
     this.roundTrip.timedOut()
     // A target that lets octets be missing again and again has given up what it had said it has (RFC 2018 §8).
