@@ -46,10 +46,21 @@ export class Answers {
     return Drop.None
   }
 
+  /**
+   * RFC 5961 §3.2: only a reset at the very next octet ends the session; one elsewhere in the window is challenged, since
+   * intercept may have missed what stands before it. A target that is gone answers the challenge at the number that it
+   * acknowledges, which is the next octet.
+   */
   #takeReset(segment: Segment): Drop {
-    if (!this.#session.response.isInWindow(segment.seq)) return Drop.AnswerUnacceptable
-    this.#context.counters.add(Counter.sessionsReset, 1)
-    this.isReset = true
+    const { response } = this.#session
+    const { counters } = this.#context
+    if (!response.isInWindow(segment.seq)) return Drop.AnswerUnacceptable
+    this.isReset = segment.seq === response.rcvNxt
+    if (this.isReset) counters.add(Counter.sessionsReset, 1)
+    else {
+      counters.add(Counter.resetsChallenged, 1)
+      this.#output.acknowledgeAll('challenge of a reset')
+    }
     return Drop.None
   }
 

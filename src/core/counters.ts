@@ -71,11 +71,13 @@ export const Counter = {
   /** Copies that gave their port to the client that owns it. */
   copiesMoved: 30,
   /** How often a session halved its segments, because large ones timed out again and again. */
-  segmentsHalved: 31
+  segmentsHalved: 31,
+  /** Resets of the target that were not at the next octet, and were answered by an acknowledgment. */
+  resetsChallenged: 32
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 32
+const COUNTERS_END = 33
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

@@ -62,10 +62,10 @@ export class Output {
     this.acknowledge('acknowledgment')
   }
 
-  /** Acknowledges the target's FIN: nobody will be there to do it later. */
-  acknowledgeAll(now: number): void {
-    this.#response.hurry(now)
-    this.acknowledge('acknowledgment')
+  /** Acknowledges all that came, whatever the pace. */
+  acknowledgeAll(why: string): void {
+    this.#response.acknowledgeAll()
+    this.acknowledge(why)
   }
 
   acknowledge(why: string): void {

@@ -211,7 +211,51 @@ test('a target that resets ends the connection, and the rest of the request it d
   `)
 })
 
-test('a reset that is not in the window is ignored', () => {
+test('a reset that is in the window, but not at the next octet, is challenged (RFC 5961 §3.2)', () => {
+  drill(`${OPEN}
+    +9     target  R   521:521(0)            // 501:521 was lost on its way to intercept
+    +0     sent    .   110:110(0) ack 501
+    +0     counter resetsChallenged 1
+    +0     counter sessionsReset 0
+    +0     sessions 1
+    +9     target  R   501:501(0)            // the target is gone: RFC 9293 §3.10.7.1
+    +0     counter sessionsReset 1
+    +1000  sent    S   99:99(0)
+  `)
+})
+
+test('a target that lives on after a challenged reset is believed (RFC 5961 §3.2)', () => {
+  drill(`${OPEN}
+    +9     target  R.  521:521(0) ack 110
+    +0     sent    .   110:110(0) ack 501
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +9     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +0     dropped answerUnacceptable 0
+  `)
+})
+
+test('a challenge acknowledges all that came, however slow the client is (RFC 5961 §3.2)', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +280   sent    .   100:100(0) ack 501
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +9     target  R   581:581(0)
+    +0     sent    .   110:110(0) ack 541
+    +9     target  R   541:541(0)
+    +0     counter sessionsReset 1
+  `,
+    { clientRttMs: 300 }
+  )
+})
+
+test('a reset that is not in the window is ignored (RFC 5961 §3.2)', () => {
   drill(`${OPEN}
     +9     target  R   500:500(0)
     +0     target  R   100000000:100000000(0)   // of an earlier connection

@@ -315,7 +315,8 @@ export class Session implements PacketStyle {
 
   #closeWhenDone(now: number): boolean {
     if (!this.#output.isFinSent || !this.response.isClosed || !this.transmission.isAllAcknowledged) return false
-    if (this.response.ackAt !== NEVER) this.#output.acknowledgeAll(now)
+    // Nobody will be there to do it later.
+    if (this.response.ackAt !== NEVER) this.#output.acknowledgeAll('acknowledgment')
     this.#context.counters.add(Counter.sessionsClosed, 1)
     this.#end(Drop.None, now)
     return true
