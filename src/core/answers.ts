@@ -12,9 +12,14 @@ import type { Session } from './session.ts'
 import type { SessionContext } from './session-context.ts'
 import { Acknowledged } from './transmission.ts'
 
+/** A connection that the target does not know so soon after its SYN-ACK was reset by another host. */
+const DISOWNED_WITHIN_MS = 3000
+
 export class Answers {
   /** The target has reset the connection. */
   isReset = false
+  /** It was asked whether it meant to. */
+  #hasChallenged = false
   readonly #session: Session
   readonly #handshake: Handshake
   readonly #output: Output
@@ -30,7 +35,7 @@ export class Answers {
   /** Takes a header that intercept returned; what it calls for is sent at once, or when the session is stepped. */
   take(segment: Segment, now: number): Drop {
     const { response } = this.#session
-    if (segment.flags & RST) return this.#takeReset(segment)
+    if (segment.flags & RST) return this.#takeReset(segment, now)
     if (segment.flags & SYN) {
       if (!this.#handshake.hurry(now)) this.#output.acknowledge('SYN-ACK again')
       return Drop.None
@@ -51,17 +56,30 @@ export class Answers {
    * intercept may have missed what stands before it. A target that is gone answers the challenge at the number that it
    * acknowledges, which is the next octet.
    */
-  #takeReset(segment: Segment): Drop {
+  #takeReset(segment: Segment, now: number): Drop {
     const { response } = this.#session
     const { counters } = this.#context
     if (!response.isInWindow(segment.seq)) return Drop.AnswerUnacceptable
     this.isReset = segment.seq === response.rcvNxt
-    if (this.isReset) counters.add(Counter.sessionsReset, 1)
-    else {
+    if (this.isReset) {
+      counters.add(Counter.sessionsReset, 1)
+      if (this.#isDisowned(segment, now)) counters.add(Counter.sessionsDisowned, 1)
+    } else {
+      this.#hasChallenged = true
       counters.add(Counter.resetsChallenged, 1)
       this.#output.acknowledgeAll('challenge of a reset')
     }
     return Drop.None
+  }
+
+  /**
+   * A reset without ACK is what RFC 9293 §3.10.7.1 answers where there is no such connection; a target that gives one up
+   * acknowledges with it (§3.10.5), and so we had heard of it. Right after a SYN-ACK nobody but a host that owns the
+   * client's address, and got the SYN-ACK, can have reset the connection.
+   */
+  #isDisowned(segment: Segment, now: number): boolean {
+    if (segment.flags & ACK || this.#hasChallenged || this.#session.response.isClosed) return false
+    return now - this.#handshake.openedAt <= DISOWNED_WITHIN_MS
   }
 
   #takeAcknowledgment(segment: Segment, now: number): Acknowledged {

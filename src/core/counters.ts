@@ -73,11 +73,13 @@ export const Counter = {
   /** How often a session halved its segments, because large ones timed out again and again. */
   segmentsHalved: 31,
   /** Resets of the target that were not at the next octet, and were answered by an acknowledgment. */
-  resetsChallenged: 32
+  resetsChallenged: 32,
+  /** Sessions of those reset that the target did not know although its SYN-ACK had come just before. */
+  sessionsDisowned: 33
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 33
+const COUNTERS_END = 34
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

@@ -264,6 +264,41 @@ test('a reset that is not in the window is ignored (RFC 5961 §3.2)', () => {
   `)
 })
 
+test('a target that has no such connection right after its SYN-ACK was reset by another host (RFC 9293 §3.10.7.1)', () => {
+  drill(`${OPEN}
+    +2     target  R   501:501(0)
+    +0     counter sessionsReset 1
+    +0     counter sessionsDisowned 1
+  `)
+})
+
+test('resets that the target means, and late ones, are its own', () => {
+  drill(`${OPEN}
+    +2     target  R.  501:501(0) ack 110    // it has given the connection up
+    +0     counter sessionsDisowned 0
+  `)
+  drill(`${OPEN}
+    +2     target  R.  541:541(0) ack 110    // and what it had answered before was lost
+    +0     sent    .   110:110(0) ack 501
+    +2     target  R   501:501(0)
+    +0     counter sessionsReset 1
+    +0     counter sessionsDisowned 0
+  `)
+  drill(`${OPEN}
+    +2     target  F.  501:501(0) ack 100 win 65535
+    +0     sent    .   110:110(0) ack 502
+    +2     target  R   502:502(0)            // it had closed before our request came
+    +0     counter sessionsReset 1
+    +0     counter sessionsDisowned 0
+  `)
+  drill(`${OPEN}
+    +9     target  .   501:501(0) ack 110 win 65535
+    +3000  target  R   501:501(0)            // it was started again
+    +0     counter sessionsReset 1
+    +0     counter sessionsDisowned 0
+  `)
+})
+
 test('a target that resets after all was delivered and the client was done has closed', () => {
   drill(`${OPEN}${ANSWER}
     +9     source  F.  110:110(0) ack 341
