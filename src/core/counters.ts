@@ -75,11 +75,13 @@ export const Counter = {
   /** Resets of the target that were not at the next octet, and were answered by an acknowledgment. */
   resetsChallenged: 32,
   /** Sessions of those reset that the target did not know although its SYN-ACK had come just before. */
-  sessionsDisowned: 33
+  sessionsDisowned: 33,
+  /** Captured segments with URG: their octets are sent, that they are urgent is not. */
+  urgentSegments: 34
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 34
+const COUNTERS_END = 35
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

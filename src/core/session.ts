@@ -3,7 +3,7 @@
  * in the client's rhythm. It takes captured segments of the client, answers of the target and the time; its only
  * effects are packets, counters and `onEnd`.
  */
-import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
+import { ACK, FIN, RST, type Segment, SYN, URG } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq } from '../wire/seq.ts'
 import { Answers } from './answers.ts'
 import { ClientEnd } from './client-end.ts'
@@ -162,14 +162,12 @@ export class Session implements PacketStyle {
       result = this.stream.insert(segment, this.#cut())
       this.#measureFirstFlight(now)
     }
-    if (segment.flags & FIN && !this.stream.hasFin) {
-      this.stream.hasFin = true
-      this.stream.finSeq = add(segment.seq, segment.payloadLength)
-      this.#clientEnd.finAck = segment.ack
-      this.#clientEnd.finIpId = segment.payloadLength === 0 ? segment.ipId : 0
-      if (this.#isIdle()) this.progressAt = now
-      result = Drop.None
+    if (segment.flags & FIN) {
+      const drop = this.#clientEnd.takeFin(segment, this.stream)
+      if (drop === Drop.None && this.#isIdle()) this.progressAt = now
+      if (drop === Drop.None || segment.payloadLength === 0) result = drop
     }
+    if (segment.flags & URG && result === Drop.None) this.#context.counters.add(Counter.urgentSegments, 1)
     return result
   }
 
@@ -227,11 +225,7 @@ export class Session implements PacketStyle {
   /** The client's new connection with this address and port ends this one; its copy, if there is one, waits for that. */
   supersede(successor: Session | undefined, now: number): void {
     this.successor = successor
-    if (!this.isClientDone) {
-      this.#clientEnd.hasReset = true
-      this.#clientEnd.resetSeq = this.stream.end
-      this.#clientEnd.resetAck = this.#clientEnd.finAck
-    }
+    if (!this.isClientDone) this.#clientEnd.forsake(this.stream)
     this.step(now)
   }
 
@@ -263,12 +257,9 @@ export class Session implements PacketStyle {
 
   #onClientReset(segment: Segment, now: number): Drop {
     if (segment.payloadLength > 0) this.#context.counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
-    if (this.#clientEnd.hasReset) return Drop.Duplicate
-    this.#clientEnd.hasReset = true
-    this.#clientEnd.resetSeq = segment.seq
-    this.#clientEnd.resetAck = segment.flags & ACK ? segment.ack : this.#clientEnd.finAck
-    this.progressAt = now
-    return Drop.None
+    const drop = this.#clientEnd.takeReset(segment, this.stream)
+    if (drop === Drop.None) this.progressAt = now
+    return drop
   }
 
   /** Sends what may be sent, and works out when to look again. To be called after packets were taken. */
