@@ -78,6 +78,7 @@ export class Handshake {
     if (this.attempts > 1) transmission.roundTrip.cancel()
     transmission.open(segment, isScaled ? segment.windowScale : 0, this.mssMax, optionsLength(session), now)
     response.open(add(segment.seq, 1))
+    response.asked(now)
     response.tsRecent = segment.tsVal
     session.state = State.Established
     this.openedAt = now

@@ -142,7 +142,8 @@ export class Output {
       return false
     }
     const length = Math.min(wanted, room)
-    if (!isFirstTime) this.#context.counters.add(Counter.retransmissions, 1)
+    if (isFirstTime) this.#response.asked(now)
+    else this.#context.counters.add(Counter.retransmissions, 1)
     const flags = this.#pieceFlags(piece, offset, length)
     this.#packets.payload(flags, transmission.sndNxt, piece, offset, length, isFirstTime ? '' : 'again')
     transmission.sent(length, piece, offset + length === pool.length(piece), now)
@@ -160,8 +161,8 @@ export class Output {
    */
   mayGo(ack: Seq, isRequest: boolean, now: number): boolean {
     const { roundTrip, isAllAcknowledged, isFresh } = this.#transmission
-    const { counters, epochs } = this.#context
-    const gate = this.#epochs.ask(ack, this.#response, isAllAcknowledged, roundTrip.smoothedMs, epochs, now)
+    const { counters } = this.#context
+    const gate = this.#epochs.ask(ack, this.#response, isAllAcknowledged, roundTrip.smoothedMs, now)
     if (gate === Gate.Closed) {
       this.gateAt = this.#epochs.lookAgainAt
       return false

@@ -24,6 +24,9 @@ export class ResponseStream implements ResponseState {
   receivedBytes = 0
   isPushed = false
   lastAt = 0
+  waitMs = 0
+  pauseMs = 0
+  #askedAt = 0
   isClosed = false
   /** When an acknowledgment has to go out; Infinity: nothing to acknowledge. */
   ackAt = Number.POSITIVE_INFINITY
@@ -118,13 +121,26 @@ export class ResponseStream implements ResponseState {
     this.#advance(fresh)
     if (segment.payloadLength > 0) {
       this.isPushed = (segment.flags & PSH) !== 0
-      this.lastAt = now
+      this.#noteRhythm(now)
     }
     if (segment.flags & FIN) this.isClosed = true
     else this.#closeGap()
     const isAtOnce = this.isClosed || this.#unacknowledgedBytes >= 2 * mss
     this.#planAck(isAtOnce, now)
     return true
+  }
+
+  /** Octets of a request were sent for the first time, or the connection was opened: an answer may follow. */
+  asked(now: number): void {
+    this.#askedAt = now
+  }
+
+  #noteRhythm(now: number): void {
+    if (this.lastAt <= this.#askedAt) {
+      this.waitMs = now - this.#askedAt
+      this.pauseMs = 0
+    } else this.pauseMs = Math.max(this.pauseMs, now - this.lastAt)
+    this.lastAt = now
   }
 
   #planAck(isAtOnce: boolean, now: number): void {

@@ -64,7 +64,7 @@ export class Session implements PacketStyle {
   readonly transmission: Transmission
   readonly response = new ResponseStream()
   readonly stream: ClientStream
-  readonly #epochs = new Epochs()
+  readonly #epochs: Epochs
   readonly #context: SessionContext
   readonly #packets: PacketWriter
   readonly #output: Output
@@ -104,6 +104,7 @@ export class Session implements PacketStyle {
     this.transmission = new Transmission(this.iss)
     this.#packets = new PacketWriter(this, this.response, context, beginning.tsVal)
     this.#handshake = new Handshake(this, this.#packets, context)
+    this.#epochs = new Epochs(context.epochs)
     this.#output = new Output(this, this.#clientEnd, this.#epochs, this.#packets, context)
     this.#answers = new Answers(this, this.#handshake, this.#output, context)
     this.response.sawWindow(beginning.windowBytes)
