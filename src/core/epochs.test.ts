@@ -13,7 +13,7 @@ test('a target that answers as the source did releases each epoch with its last 
       const epochs = new Epochs(OPTIONS)
       epochs.begin(seq(start))
       const response = { receivedBytes: 0, isPushed: false, lastAt: 0, waitMs: 0, pauseMs: 0, isClosed: false }
-      const ask = (ack: number) => epochs.ask(seq(start + ack), response, true, 10, 0)
+      const ask = (ack: number) => epochs.ask(seq(start + ack), false, response, true, 10, 0)
       assert.equal(ask(0), Gate.SameEpoch)
       let total = 0
       for (const length of answers) {
@@ -43,11 +43,11 @@ test('answers that are all a little shorter, or longer, keep the connection goin
         ack += 1000
         response.receivedBytes += 1000 + difference
         response.lastAt = now
-        let gate = epochs.ask(seq(ack), response, true, 10, now)
+        let gate = epochs.ask(seq(ack), false, response, true, 10, now)
         if (gate === Gate.Closed) {
           assert.equal(epochs.lookAgainAt, now + 20)
           now += 20
-          gate = epochs.ask(seq(ack), response, true, 10, now)
+          gate = epochs.ask(seq(ack), false, response, true, 10, now)
         }
         assert.ok(gate === Gate.Answered || gate === Gate.Quiet)
         assert.equal(gate === Gate.Quiet, difference < 0, 'only a shorter answer costs a moment of quiet')
@@ -60,8 +60,8 @@ test('answers that are all a little shorter, or longer, keep the connection goin
 test('without a captured acknowledgment the first payload says where answers begin', () => {
   const epochs = new Epochs(OPTIONS)
   const response = { receivedBytes: 0, isPushed: false, lastAt: 0, waitMs: 0, pauseMs: 0, isClosed: false }
-  assert.equal(epochs.ask(seq(500), response, true, 10, 0), Gate.SameEpoch)
-  assert.equal(epochs.ask(seq(501), response, true, 10, 0), Gate.Closed)
+  assert.equal(epochs.ask(seq(500), false, response, true, 10, 0), Gate.SameEpoch)
+  assert.equal(epochs.ask(seq(501), false, response, true, 10, 0), Gate.Closed)
   assert.equal(epochs.lookAgainAt, 3000)
-  assert.equal(epochs.ask(seq(501), response, true, 10, 3000), Gate.TimedOut)
+  assert.equal(epochs.ask(seq(501), false, response, true, 10, 3000), Gate.TimedOut)
 })

@@ -90,15 +90,23 @@ export class Epochs {
 
   /**
    * Asks whether octets may be sent that the client sent with `ack`.
+   * @param isEnd a FIN or RST instead of octets
    * @param isAllAcknowledged the target has acknowledged everything sent
    * @param roundTripMs of the copied connection
    */
-  ask(ack: Seq, response: ResponseState, isAllAcknowledged: boolean, roundTripMs: number, now: number): Gate {
+  ask(
+    ack: Seq,
+    isEnd: boolean,
+    response: ResponseState,
+    isAllAcknowledged: boolean,
+    roundTripMs: number,
+    now: number
+  ): Gate {
     this.begin(ack)
     this.saw(ack)
     this.lookAgainAt = Number.POSITIVE_INFINITY
     if (!this.isNew(ack)) return Gate.SameEpoch
-    const gate = this.#judge(ack, response, isAllAcknowledged, roundTripMs, now)
+    const gate = this.#judge(ack, isEnd, response, isAllAcknowledged, roundTripMs, now)
     if (gate === Gate.Closed) return gate
     this.#adjust(gate, ack, response, isAllAcknowledged)
     this.#released = this.#octets(ack)
@@ -107,7 +115,14 @@ export class Epochs {
     return gate
   }
 
-  #judge(ack: Seq, response: ResponseState, isAllAcknowledged: boolean, roundTripMs: number, now: number): Gate {
+  #judge(
+    ack: Seq,
+    isEnd: boolean,
+    response: ResponseState,
+    isAllAcknowledged: boolean,
+    roundTripMs: number,
+    now: number
+  ): Gate {
     // Its FIN counts as an octet: a client that spoke after it had read the source's has an acknowledgment beyond it.
     if (response.isClosed && response.receivedBytes !== this.#expected(ack)) return Gate.TargetClosed
     if (response.receivedBytes >= this.#expected(ack) || !this.#options.isWaiting) return Gate.Answered
@@ -116,7 +131,9 @@ export class Epochs {
     if (now >= timeoutAt) return Gate.TimedOut
     this.lookAgainAt = timeoutAt
     const hasAnswered = response.receivedBytes > this.#receivedBefore && response.isPushed && isAllAcknowledged
-    if (hasAnswered) {
+    // Where a client's FIN or RST lacks one octet, that is the source's FIN: it closed first, and so will the target.
+    const lacksFin = isEnd && response.receivedBytes === this.#expected(ack) - 1
+    if (hasAnswered && !lacksFin) {
       const quietAt = response.lastAt + this.#quietMs(ack, response, roundTripMs)
       if (now >= quietAt) return Gate.Quiet
       this.lookAgainAt = Math.min(timeoutAt, quietAt)

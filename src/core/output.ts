@@ -162,7 +162,7 @@ export class Output {
   mayGo(ack: Seq, isRequest: boolean, now: number): boolean {
     const { roundTrip, isAllAcknowledged, isFresh } = this.#transmission
     const { counters } = this.#context
-    const gate = this.#epochs.ask(ack, this.#response, isAllAcknowledged, roundTrip.smoothedMs, now)
+    const gate = this.#epochs.ask(ack, !isRequest, this.#response, isAllAcknowledged, roundTrip.smoothedMs, now)
     if (gate === Gate.Closed) {
       this.gateAt = this.#epochs.lookAgainAt
       return false

@@ -41,6 +41,45 @@ test('a server that closes first is copied so', () => {
   `)
 })
 
+test("where the server closed first the copy's FIN waits for the target's, so that TIME-WAIT is on its side", () => {
+  drill(`${OPEN}
+    +1     source  F.  110:110(0) ack 342         // 40 octets and a FIN
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +900   target  F.  541:541(0) ack 110 win 65535
+    +0     sent    F.  110:110(0) ack 542
+    +9     target  .   542:542(0) ack 111 win 65535
+    +0     ended   none
+    +0     counter epochTimeouts 0
+    +0     counter epochsQuiet 0
+  `)
+})
+
+test('a target that does not close first is not waited for longer than for an answer', () => {
+  drill(`${OPEN}
+    +1     source  F.  110:110(0) ack 342
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +2951  sent    F.  110:110(0) ack 541
+    +9     target  F.  541:541(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +0     ended   none
+    +0     counter epochTimeouts 1
+  `)
+})
+
+test('a server that answered more before it closed first is not waited for: the target plainly differs', () => {
+  drill(`${OPEN}
+    +1     source  F.  110:110(0) ack 352
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +37    sent    F.  110:110(0) ack 541
+    +1     target  F.  541:541(0) ack 110 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +9     target  .   542:542(0) ack 111 win 65535
+    +0     ended   none
+  `)
+})
+
 test('both may close at once', () => {
   drill(`${OPEN}${ANSWER}
     +9     source  F.  110:110(0) ack 341
