@@ -1,7 +1,28 @@
-/** What to look at when nothing comes back: the likely causes in order, each with the command that tells. */
-import type { Silence } from '../daemon/copier.ts'
+/** What to look at when copying does not work: the likely causes in order, each with the command that tells. */
+import { CONNECTIONS_VANISH, NOTHING_COMES_BACK, type Silence, type Vanishing } from '../daemon/copier.ts'
 
-export function explainSilence(silence: Silence): string {
+/** @returns the hint that belongs to a message of the log, if there is one */
+export function explain(message: string, fields: unknown): string | undefined {
+  // as: the message says whose fields they are
+  if (message === NOTHING_COMES_BACK) return explainSilence(fields as Silence)
+  if (message === CONNECTIONS_VANISH) return explainVanishing(fields as Vanishing)
+  return undefined
+}
+
+function explainVanishing({ synAcks, disowned }: Vanishing): string {
+  return [
+    `${disowned} of ${synAcks} connections were reset within 3 s, and not by the target. Likely causes, the likeliest first:`,
+    "- a host that owns the client's address gets the target's answers, and resets what it never opened. On the target: " +
+      "tcpdump -ni any 'tcp[tcpflags] & tcp-rst != 0' shows RSTs from clients' addresses",
+    '- that is so if the assistant forwards the answers. On it: sysctl net.ipv4.ip_forward (must be 0)',
+    '- or if the target sends answers past the assistant. On the target: ip route get ADDRESS-OF-A-CLIENT',
+    '- addresses that nobody owns are safe from it: -c',
+    '- the listener of the target is full, and set to reset. On the target: sysctl net.ipv4.tcp_abort_on_overflow; ' +
+      'nstat -az TcpExtListenOverflows'
+  ].join('\n  ')
+}
+
+function explainSilence(silence: Silence): string {
   const { source, target, syns, resets, sendRefused, channelsOpen } = silence
   const [address, port] = target.split(':')
   const lines = [`${source} to ${target}: ${syns} SYNs sent, 0 SYN-ACKs. Likely causes, the likeliest first:`]

@@ -1,13 +1,12 @@
 /** The program tcpcopy. */
 import { Counters } from '../core/counters.ts'
-import { NOTHING_COMES_BACK, type Silence } from '../daemon/copier.ts'
 import { conntrackCount } from '../io/linux/devices.ts'
 import { formatAddress } from '../wire/address.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { readOptions } from './command.ts'
 import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
-import { explainSilence } from './diagnosis.ts'
+import { explain } from './diagnosis.ts'
 import { copySummary } from './summary.ts'
 
 async function main(): Promise<number> {
@@ -25,9 +24,7 @@ async function main(): Promise<number> {
     options,
     report: () => ({ ...counters.report(), unaccountedBytes: counters.unaccountedBytes() }),
     summary: copySummary,
-    explain: (message, fields) =>
-      // as: the fields of this message are those of a Silence
-      message === NOTHING_COMES_BACK ? explainSilence(fields as unknown as Silence) : undefined
+    explain
   })
 }
 

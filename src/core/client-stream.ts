@@ -22,6 +22,8 @@ export class ClientStream {
   #ahead = NONE
   /** One beyond the last contiguous octet captured. */
   end: Seq
+  /** One beyond the farthest octet that was taken, across holes. */
+  #farthest: Seq
   /** Where the client's FIN stands, if `hasFin`. */
   hasFin = false
   finSeq: Seq = seq(0)
@@ -43,6 +45,7 @@ export class ClientStream {
 
   constructor(start: Seq, pool: SendPool, counters: Counters) {
     this.end = start
+    this.#farthest = start
     this.#lastEnd = start
     this.#pool = pool
     this.#counters = counters
@@ -101,6 +104,15 @@ export class ClientStream {
     }
     this.#extend()
     return result
+  }
+
+  /** Takes the client's FIN. @returns why not: octets beyond it were captured, or it came before */
+  close(at: Seq): Drop {
+    if (this.hasFin || isBefore(at, this.#farthest)) return Drop.Duplicate
+    if (distance(at, this.end) > AHEAD_MAX) return Drop.TooFarAhead
+    this.hasFin = true
+    this.finSeq = at
+    return Drop.None
   }
 
   /** Frees the pieces that lie wholly before `una`, which is not beyond `end`. */
@@ -174,6 +186,7 @@ export class ClientStream {
       this.#isLastPushed = (segment.flags & PSH) !== 0
       this.#isAtStart = false
       this.end = end
+      this.#farthest = end
     } else this.#countDuplicate(segment.payloadLength)
     return false
   }
@@ -216,6 +229,7 @@ export class ClientStream {
       this.#counters.add(Counter.pendingBytes, length)
       last = piece
       at = add(at, length)
+      this.#farthest = later(this.#farthest, at)
       if (this.#ahead === piece) this.#extend()
     }
     return last

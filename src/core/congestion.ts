@@ -1,16 +1,22 @@
 /** The congestion window of one connection (RFC 5681), in octets. */
 
-/** Segments that may be sent before the first acknowledgment (RFC 6928). */
+/** Segments that may be sent before the first acknowledgment, in any case (RFC 6928). */
 const INITIAL_SEGMENTS = 10
+const NO_LOSS_YET = Number.MAX_SAFE_INTEGER
 
 export class Congestion {
   windowBytes: number
-  #threshold = Number.MAX_SAFE_INTEGER
-  readonly #mss: number
+  #threshold = NO_LOSS_YET
+  #mss: number
 
   constructor(mss: number) {
     this.#mss = mss
     this.windowBytes = INITIAL_SEGMENTS * mss
+  }
+
+  /** The client itself sent so many octets before it can have heard of them. */
+  sawFlight(octets: number): void {
+    if (this.#threshold === NO_LOSS_YET) this.windowBytes = Math.max(this.windowBytes, octets)
   }
 
   /** §3.1: slow start below the threshold, then one segment a round trip. */
@@ -25,8 +31,9 @@ export class Congestion {
     this.windowBytes = this.#threshold
   }
 
-  /** §3.1, equation 4. */
-  timedOut(flightBytes: number): void {
+  /** §3.1, equation 4. @param mss octets of a segment from now on */
+  timedOut(flightBytes: number, mss: number): void {
+    this.#mss = mss
     this.#threshold = Math.max(flightBytes / 2, 2 * this.#mss)
     this.windowBytes = this.#mss
   }

@@ -69,11 +69,19 @@ export const Counter = {
   /** Copies beyond the first that could not be made. */
   copiesRefused: 29,
   /** Copies that gave their port to the client that owns it. */
-  copiesMoved: 30
+  copiesMoved: 30,
+  /** How often a session halved its segments, because large ones timed out again and again. */
+  segmentsHalved: 31,
+  /** Resets of the target that were not at the next octet, and were answered by an acknowledgment. */
+  resetsChallenged: 32,
+  /** Sessions of those reset that the target did not know although its SYN-ACK had come just before. */
+  sessionsDisowned: 33,
+  /** Captured segments with URG: their octets are sent, that they are urgent is not. */
+  urgentSegments: 34
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 31
+const COUNTERS_END = 35
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

@@ -10,10 +10,10 @@ test('a target that answers as the source did releases each epoch with its last 
   const lengths = fc.array(fc.integer({ min: 1, max: 1 << 27 }), { minLength: 1, maxLength: 40 })
   fc.assert(
     fc.property(lengths, fc.integer(), (answers, start) => {
-      const epochs = new Epochs()
+      const epochs = new Epochs(OPTIONS)
       epochs.begin(seq(start))
-      const response = { receivedBytes: 0, isPushed: false, lastAt: 0, isClosed: false }
-      const ask = (ack: number) => epochs.ask(seq(start + ack), response, true, 10, OPTIONS, 0)
+      const response = { receivedBytes: 0, isPushed: false, lastAt: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+      const ask = (ack: number) => epochs.ask(seq(start + ack), false, response, true, 10, 0)
       assert.equal(ask(0), Gate.SameEpoch)
       let total = 0
       for (const length of answers) {
@@ -34,20 +34,20 @@ test('a target that answers as the source did releases each epoch with its last 
 test('answers that are all a little shorter, or longer, keep the connection going', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -9, max: 9 }), { maxLength: 60 }), (differences) => {
-      const epochs = new Epochs()
+      const epochs = new Epochs(OPTIONS)
       epochs.begin(seq(0))
-      const response = { receivedBytes: 0, isPushed: true, lastAt: 0, isClosed: false }
+      const response = { receivedBytes: 0, isPushed: true, lastAt: 0, waitMs: 0, pauseMs: 0, isClosed: false }
       let now = 0
       let ack = 0
       for (const difference of differences) {
         ack += 1000
         response.receivedBytes += 1000 + difference
         response.lastAt = now
-        let gate = epochs.ask(seq(ack), response, true, 10, OPTIONS, now)
+        let gate = epochs.ask(seq(ack), false, response, true, 10, now)
         if (gate === Gate.Closed) {
           assert.equal(epochs.lookAgainAt, now + 20)
           now += 20
-          gate = epochs.ask(seq(ack), response, true, 10, OPTIONS, now)
+          gate = epochs.ask(seq(ack), false, response, true, 10, now)
         }
         assert.ok(gate === Gate.Answered || gate === Gate.Quiet)
         assert.equal(gate === Gate.Quiet, difference < 0, 'only a shorter answer costs a moment of quiet')
@@ -58,10 +58,10 @@ test('answers that are all a little shorter, or longer, keep the connection goin
 })
 
 test('without a captured acknowledgment the first payload says where answers begin', () => {
-  const epochs = new Epochs()
-  const response = { receivedBytes: 0, isPushed: false, lastAt: 0, isClosed: false }
-  assert.equal(epochs.ask(seq(500), response, true, 10, OPTIONS, 0), Gate.SameEpoch)
-  assert.equal(epochs.ask(seq(501), response, true, 10, OPTIONS, 0), Gate.Closed)
+  const epochs = new Epochs(OPTIONS)
+  const response = { receivedBytes: 0, isPushed: false, lastAt: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+  assert.equal(epochs.ask(seq(500), false, response, true, 10, 0), Gate.SameEpoch)
+  assert.equal(epochs.ask(seq(501), false, response, true, 10, 0), Gate.Closed)
   assert.equal(epochs.lookAgainAt, 3000)
-  assert.equal(epochs.ask(seq(501), response, true, 10, OPTIONS, 3000), Gate.TimedOut)
+  assert.equal(epochs.ask(seq(501), false, response, true, 10, 3000), Gate.TimedOut)
 })

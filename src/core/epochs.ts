@@ -36,8 +36,16 @@ export interface ResponseState {
   readonly isPushed: boolean
   /** When payload last came. */
   readonly lastAt: number
+  /** From the last octets of the request to the first of the answer at hand. */
+  readonly waitMs: number
+  /** The longest time between two segments of the answer at hand. */
+  readonly pauseMs: number
   readonly isClosed: boolean
 }
+
+/** A pause so much longer than those before it means that an answer is over. */
+const PAUSE_FACTOR = 2
+const QUIET_LEAST_MS = 1
 
 export class Epochs {
   /** No instant has to be waited for. */
@@ -55,6 +63,11 @@ export class Epochs {
   #receivedBefore = 0
   /** Since when the next epoch waits; NaN: it does not. */
   #waitingSince = Number.NaN
+  readonly #options: EpochOptions
+
+  constructor(options: EpochOptions) {
+    this.#options = options
+  }
 
   /** Of a captured acknowledgment before any payload: it tells where the source's answers begin. */
   begin(ack: Seq): void {
@@ -77,22 +90,23 @@ export class Epochs {
 
   /**
    * Asks whether octets may be sent that the client sent with `ack`.
+   * @param isEnd a FIN or RST instead of octets
    * @param isAllAcknowledged the target has acknowledged everything sent
    * @param roundTripMs of the copied connection
    */
   ask(
     ack: Seq,
+    isEnd: boolean,
     response: ResponseState,
     isAllAcknowledged: boolean,
     roundTripMs: number,
-    options: EpochOptions,
     now: number
   ): Gate {
     this.begin(ack)
     this.saw(ack)
     this.lookAgainAt = Number.POSITIVE_INFINITY
     if (!this.isNew(ack)) return Gate.SameEpoch
-    const gate = this.#judge(ack, response, isAllAcknowledged, roundTripMs, options, now)
+    const gate = this.#judge(ack, isEnd, response, isAllAcknowledged, roundTripMs, now)
     if (gate === Gate.Closed) return gate
     this.#adjust(gate, ack, response, isAllAcknowledged)
     this.#released = this.#octets(ack)
@@ -103,26 +117,37 @@ export class Epochs {
 
   #judge(
     ack: Seq,
+    isEnd: boolean,
     response: ResponseState,
     isAllAcknowledged: boolean,
     roundTripMs: number,
-    options: EpochOptions,
     now: number
   ): Gate {
     // Its FIN counts as an octet: a client that spoke after it had read the source's has an acknowledgment beyond it.
     if (response.isClosed && response.receivedBytes !== this.#expected(ack)) return Gate.TargetClosed
-    if (response.receivedBytes >= this.#expected(ack) || !options.isWaiting) return Gate.Answered
+    if (response.receivedBytes >= this.#expected(ack) || !this.#options.isWaiting) return Gate.Answered
     if (Number.isNaN(this.#waitingSince)) this.#waitingSince = now
-    const timeoutAt = this.#waitingSince + options.timeoutMs
+    const timeoutAt = this.#waitingSince + this.#options.timeoutMs
     if (now >= timeoutAt) return Gate.TimedOut
     this.lookAgainAt = timeoutAt
     const hasAnswered = response.receivedBytes > this.#receivedBefore && response.isPushed && isAllAcknowledged
-    if (hasAnswered) {
-      const quietAt = response.lastAt + Math.max(2 * roundTripMs, 1)
+    // Where a client's FIN or RST lacks one octet, that is the source's FIN: it closed first, and so will the target.
+    const lacksFin = isEnd && response.receivedBytes === this.#expected(ack) - 1
+    if (hasAnswered && !lacksFin) {
+      const quietAt = response.lastAt + this.#quietMs(ack, response, roundTripMs)
       if (now >= quietAt) return Gate.Quiet
       this.lookAgainAt = Math.min(timeoutAt, quietAt)
     }
     return Gate.Closed
+  }
+
+  /** How long a target is silent that has no more to say: longer than it was in this answer. */
+  #quietMs(ack: Seq, response: ResponseState, roundTripMs: number): number {
+    const received = response.receivedBytes - this.#receivedBefore
+    const expected = this.#expected(ack) - this.#receivedBefore
+    // Of an answer that has only begun the pauses are not known yet; the time that it took to begin stands for them.
+    const pauseMs = 2 * received < expected ? Math.max(response.pauseMs, response.waitMs) : response.pauseMs
+    return Math.max(2 * roundTripMs, PAUSE_FACTOR * pauseMs, QUIET_LEAST_MS)
   }
 
   /** Answer octets of the source that the client had acknowledged with this number. */

@@ -22,6 +22,8 @@ export class Handshake {
   failure: Drop = Drop.Unanswered
   /** When the SYN-ACK is acknowledged: as late as the client did its own; Infinity: before the SYN-ACK, and after. */
   ackAt = NEVER
+  /** When the SYN-ACK came. */
+  openedAt = NEVER
   #sentAt = 0
   readonly #session: Session
   readonly #packets: PacketWriter
@@ -76,8 +78,10 @@ export class Handshake {
     if (this.attempts > 1) transmission.roundTrip.cancel()
     transmission.open(segment, isScaled ? segment.windowScale : 0, this.mssMax, optionsLength(session), now)
     response.open(add(segment.seq, 1))
+    response.asked(now)
     response.tsRecent = segment.tsVal
     session.state = State.Established
+    this.openedAt = now
     this.#context.onOpen(session)
     this.#context.counters.add(Counter.synAcks, 1)
     this.ackAt = now + this.#patience(now)

@@ -64,10 +64,10 @@ export class Output {
     this.acknowledge('acknowledgment')
   }
 
-  /** Acknowledges the target's FIN: nobody will be there to do it later. */
-  acknowledgeAll(now: number): void {
-    this.#response.hurry(now)
-    this.acknowledge('acknowledgment')
+  /** Acknowledges all that came, whatever the pace. */
+  acknowledgeAll(why: string): void {
+    this.#response.acknowledgeAll()
+    this.acknowledge(why)
   }
 
   acknowledge(why: string): void {
@@ -82,9 +82,18 @@ export class Output {
       this.#transmission.probed(now)
       return
     }
-    this.#transmission.timedOut(now)
+    const isSmaller = this.#transmission.timedOut(this.#oldestLength(), now)
+    if (isSmaller) this.#context.counters.add(Counter.segmentsHalved, 1)
     if (this.#transmission.room() <= 0 && isBefore(this.#transmission.sndUna, this.#stream.end))
       this.#sendAgain(this.#transmission.sndUna)
+  }
+
+  /** Octets of the segment that has waited longest for its acknowledgment; 0: it is the FIN. */
+  #oldestLength(): number {
+    const { sndUna, sndMax, segmentMax } = this.#transmission
+    if (!isBefore(sndUna, this.#stream.end)) return 0
+    const rest = distance(this.#context.pool.end(this.#stream.head), sndUna)
+    return Math.min(rest, segmentMax, distance(sndMax, sndUna))
   }
 
   /** Sends what an acknowledgment has shown to be lost, two segments at most: so many left the network for it. */
@@ -137,7 +146,8 @@ export class Output {
     let length = Math.min(left, room, most)
     // Of several segments only the piece's last may be shorter.
     if (length > segmentMax && length < left) length -= length % segmentMax
-    if (!isFirstTime) this.#context.counters.add(Counter.retransmissions, 1)
+    if (isFirstTime) this.#response.asked(now)
+    else this.#context.counters.add(Counter.retransmissions, 1)
     const flags = this.#pieceFlags(piece, offset, length)
     this.#packets.payload(flags, transmission.sndNxt, piece, offset, length, isFirstTime ? '' : 'again')
     transmission.sent(length, piece, offset + length === pool.length(piece), now)
@@ -155,8 +165,8 @@ export class Output {
    */
   mayGo(ack: Seq, isRequest: boolean, now: number): boolean {
     const { roundTrip, isAllAcknowledged, isFresh } = this.#transmission
-    const { counters, epochs } = this.#context
-    const gate = this.#epochs.ask(ack, this.#response, isAllAcknowledged, roundTrip.smoothedMs, epochs, now)
+    const { counters } = this.#context
+    const gate = this.#epochs.ask(ack, !isRequest, this.#response, isAllAcknowledged, roundTrip.smoothedMs, now)
     if (gate === Gate.Closed) {
       this.gateAt = this.#epochs.lookAgainAt
       return false

@@ -24,6 +24,9 @@ export class ResponseStream implements ResponseState {
   receivedBytes = 0
   isPushed = false
   lastAt = 0
+  waitMs = 0
+  pauseMs = 0
+  #askedAt = 0
   isClosed = false
   /** When an acknowledgment has to go out; Infinity: nothing to acknowledge. */
   ackAt = Number.POSITIVE_INFINITY
@@ -71,7 +74,7 @@ export class ResponseStream implements ResponseState {
   /** The target sends again what we have: our acknowledgments are too late for it. */
   hurry(now: number): void {
     this.setPace(this.#paceMs / 2)
-    this.#acknowledgeAll()
+    this.acknowledgeAll()
     this.ackAt = now
   }
 
@@ -81,7 +84,8 @@ export class ResponseStream implements ResponseState {
     this.ackNxt = this.#pacer.take(now, this.ackNxt)
   }
 
-  #acknowledgeAll(): void {
+  /** Packets acknowledge all that came from now on. */
+  acknowledgeAll(): void {
     this.ackNxt = this.rcvNxt
     this.#pacer?.clear()
   }
@@ -89,7 +93,7 @@ export class ResponseStream implements ResponseState {
   /** Remembers that a segment came beyond a gap, so that only the gap has to be sent again. */
   hold(segment: Segment): void {
     if (distance(segment.seq, this.rcvNxt) > HELD_REACH) return
-    this.#acknowledgeAll() // what is in front of the gap must not look lost as well
+    this.acknowledgeAll() // what is in front of the gap must not look lost as well
     const end = add(segment.seq, segment.payloadLength)
     if (segment.payloadLength > 0) {
       this.#held ??= new Ranges()
@@ -117,7 +121,7 @@ export class ResponseStream implements ResponseState {
     this.#advance(fresh)
     if (segment.payloadLength > 0) {
       this.isPushed = (segment.flags & PSH) !== 0
-      this.lastAt = now
+      this.#noteRhythm(now)
     }
     if (segment.flags & FIN) this.isClosed = true
     else this.#closeGap()
@@ -126,10 +130,23 @@ export class ResponseStream implements ResponseState {
     return true
   }
 
+  /** Octets of a request were sent for the first time, or the connection was opened: an answer may follow. */
+  asked(now: number): void {
+    this.#askedAt = now
+  }
+
+  #noteRhythm(now: number): void {
+    if (this.lastAt <= this.#askedAt) {
+      this.waitMs = now - this.#askedAt
+      this.pauseMs = 0
+    } else this.pauseMs = Math.max(this.pauseMs, now - this.lastAt)
+    this.lastAt = now
+  }
+
   #planAck(isAtOnce: boolean, now: number): void {
     const dueAt = isAtOnce ? now : now + ACK_DELAY_MS
     if (this.#paceMs === 0) {
-      this.#acknowledgeAll()
+      this.acknowledgeAll()
       this.ackAt = Math.min(this.ackAt, dueAt)
       return
     }
@@ -170,7 +187,7 @@ export class ResponseStream implements ResponseState {
 
   /** A packet with ACK went out. @param isPure without payload and FIN: it acknowledged `ackNxt`, others all */
   acknowledged(isPure: boolean): void {
-    if (!isPure) this.#acknowledgeAll()
+    if (!isPure) this.acknowledgeAll()
     this.ackAt = this.#pacer?.nextAt ?? Number.POSITIVE_INFINITY
     this.#unacknowledgedBytes = 0
   }

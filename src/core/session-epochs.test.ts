@@ -83,6 +83,55 @@ test('an answer that is shorter is taken for whole once the target has been quie
   `)
 })
 
+test('a target that pauses between the parts of its answer is waited for twice as long as it paused', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +1     source  P.  110:120(10) ack 801       // its client had read 500 octets
+    +99    target  P.  501:601(100) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 601
+    +60    target  P.  601:701(100) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 701
+    +60    target  P.  701:801(100) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 801
+    +60    target  P.  801:901(100) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 901
+    +60    target  P.  901:1001(100) ack 110 win 65535
+    +0     sent    P.  110:120(10) ack 1001
+    +0     counter epochsQuiet 0
+  `)
+})
+
+test('an answer that came in parts and stays shorter is taken for whole after twice its longest pause', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +1     source  P.  110:120(10) ack 501
+    +8     target  .   501:501(0) ack 110 win 65535
+    +11    target  P.  501:581(80) ack 110 win 65535
+    +30    target  P.  581:661(80) ack 110 win 65535
+    +10    sent    .   110:110(0) ack 661
+    +50    sent    P.  110:120(10) ack 661
+    +0     counter epochsQuiet 1
+    +1     source  P.  120:130(10) ack 551       // what an answer was like says nothing of the next
+    +9     target  P.  661:710(49) ack 120 win 65535
+    +36    sent    P.  120:130(10) ack 710
+    +0     counter epochsQuiet 2
+  `)
+})
+
+test('a slow answer in one part that is a byte shorter costs no more than a moment', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +1     source  P.  110:120(10) ack 351
+    +9     target  .   501:501(0) ack 110 win 65535
+    +190   target  P.  501:550(49) ack 110 win 65535
+    +37    sent    P.  110:120(10) ack 550       // 2 × round trip
+    +0     counter epochsQuiet 1
+  `)
+})
+
 test('a target that is quiet without PSH, or has not taken everything, is still at work', () => {
   drill(`${OPEN}
     +0     source  P.  100:110(10) ack 301

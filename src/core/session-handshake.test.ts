@@ -94,7 +94,7 @@ test('a target that refuses for too long costs the session', () => {
   assert.equal(counters.allDroppedBytes(), 20)
 })
 
-test('only a SYN-ACK of this very incarnation opens the session', () => {
+test('only a SYN-ACK of this very incarnation opens the session, only its reset refuses it (RFC 9293 §3.10.7.3)', () => {
   drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)

@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill } from '../sim/drill.ts'
 
@@ -75,6 +74,15 @@ test('of octets that came twice the first stay', () => {
   `)
 })
 
+test('urgent octets go in their place in the stream, counted (RFC 9293 §3.8.5)', () => {
+  drill(`${OPEN}
+    +1     source  PU. 100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +1     source  PU. 100:110(10) ack 301
+    +0     counter urgentSegments 1
+  `)
+})
+
 test('segments that came in disorder are sent in order, each as captured', () => {
   drill(`${OPEN}
     +1     source  P.  120:130(10) ack 301 id 3
@@ -135,94 +143,6 @@ test('a target that names no MSS gets 536 octets, and -M bounds ours', () => {
   `,
     { mtuBytes: 500 }
   )
-})
-
-test('the first flight has ten segments, and grows with acknowledgments', () => {
-  const flight = Array.from(
-    { length: 10 },
-    (_, index) => `+0 sent . ${100 + index * 1000}:${1100 + index * 1000}(1000) ack 501`
-  )
-  const counters = drill(`
-    +0     source  S   99:99(0) <mss 1000>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  P.  100:20100(20000) ack 301
-    ${flight.join('\n')}
-    +20    target  .   501:501(0) ack 2100 win 65535
-    +0     sent    .   10100:11100(1000) ack 501
-    +0     sent    .   11100:12100(1000) ack 501
-    +0     sent    .   12100:13100(1000) ack 501
-    +0     sent    .   13100:14100(1000) ack 501
-  `)
-  assert.equal(counters.report().deliveredBytes, 2000)
-})
-
-test("the target's window is respected, and what does not fit waits for the flight to be acknowledged", () => {
-  drill(`
-    +0     source  S   99:99(0) <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 1500 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  P.  100:3100(3000) ack 301
-    +0     sent    .   100:1560(1460) ack 501
-    +9     target  .   501:501(0) ack 1560 win 1500
-    +0     sent    .   1560:3020(1460) ack 501
-    +9     target  .   501:501(0) ack 3020 win 1500
-    +0     sent    P.  3020:3100(80) ack 501
-  `)
-})
-
-test('a closed window is probed with back-off until it opens', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-    +20    target  .   501:501(0) ack 110 win 0
-    +0     source  P.  110:130(20) ack 301
-    +0     nothing
-    +200   sent    .   109:109(0) ack 501
-    +1     target  .   501:501(0) ack 110 win 0
-    +399   sent    .   109:109(0) ack 501
-    +1     target  .   501:501(0) ack 110 win 0
-    +799   sent    .   109:109(0) ack 501
-    +1     target  .   501:501(0) ack 110 win 5
-    +0     sent    .   110:115(5) ack 501
-    +1     target  .   501:501(0) ack 115 win 65535
-    +0     sent    P.  115:130(15) ack 501
-    +1     target  .   501:501(0) ack 130 win 65535
-    +99999 nothing
-  `)
-})
-
-test('an old segment does not move the window', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-    +5     target  P.  501:511(10) ack 110 win 65535
-    +0     target  P.  511:521(10) ack 110 win 0
-    +0     source  P.  110:120(10) ack 301
-    +1     target  .   501:501(0) ack 110 win 65535
-    +0     sent    .   110:110(0) ack 521
-    +0     nothing
-    +1     target  .   521:521(0) ack 110 win 65535
-    +0     sent    P.  110:120(10) ack 521
-  `)
-})
-
-test('an old segment that acknowledges more says how large the window is from there on', () => {
-  drill(`
-    +0     source  S   99:99(0) <mss 1000>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  P.  100:4100(4000) ack 301
-    +0     sent    .   100:1100(1000) ack 501
-    +0     sent    .   1100:2100(1000) ack 501
-    +5     target  .   600:600(0) ack 100 win 2000
-    +5     target  P.  501:600(99) ack 2100 win 500
-    +0     sent    .   2100:2600(500) ack 600
-    +0     nothing
-  `)
 })
 
 test('sequence numbers wrap around', () => {

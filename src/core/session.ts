@@ -3,8 +3,9 @@
  * in the client's rhythm. It takes captured segments of the client, answers of the target and the time; its only
  * effects are packets, counters and `onEnd`.
  */
-import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
+import { ACK, FIN, RST, type Segment, SYN, URG } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq } from '../wire/seq.ts'
+import { Answers } from './answers.ts'
 import { ClientEnd } from './client-end.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
@@ -18,7 +19,7 @@ import { PacketWriter } from './packet-writer.ts'
 import { ResponseStream } from './response-stream.ts'
 import { NONE } from './send-pool.ts'
 import { type Beginning, type Heritage, isGivenUp, type Origin, type SessionContext, State } from './session-context.ts'
-import { Acknowledged, Transmission } from './transmission.ts'
+import { Transmission } from './transmission.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
 
@@ -50,6 +51,8 @@ export class Session implements PacketStyle {
   deadline = NEVER
   /** What the timer wheel has; never later than `deadline`. */
   armedAt = NEVER
+  /** When it last got on; after a time without progress it ends. */
+  progressAt: number
   /** It has taken packets and waits to be stepped. */
   isReady = false
   /** A later connection of the same client address and port, which begins when this one has ended. */
@@ -61,18 +64,19 @@ export class Session implements PacketStyle {
   readonly transmission: Transmission
   readonly response = new ResponseStream()
   readonly stream: ClientStream
-  readonly #epochs = new Epochs()
+  readonly #epochs: Epochs
   readonly #context: SessionContext
   readonly #packets: PacketWriter
   readonly #output: Output
   readonly #handshake: Handshake
-  #progressAt: number
+  readonly #answers: Answers
   readonly #hole: HoleWatch
   readonly #clientEnd: ClientEnd
   readonly #heritage: Heritage | undefined
   /** Of the client to the source, as its handshake shows it; 0: not known. */
   clientRttMs: number
   readonly #beganAt: number
+  #firstFlightEnds = Number.NaN
   /** While waiting: when it may begin. */
   #startAt = NEVER
 
@@ -100,10 +104,12 @@ export class Session implements PacketStyle {
     this.transmission = new Transmission(this.iss)
     this.#packets = new PacketWriter(this, this.response, context, beginning.tsVal)
     this.#handshake = new Handshake(this, this.#packets, context)
+    this.#epochs = new Epochs(context.epochs)
     this.#output = new Output(this, this.#clientEnd, this.#epochs, this.#packets, context)
+    this.#answers = new Answers(this, this.#handshake, this.#output, context)
     this.response.sawWindow(beginning.windowBytes)
     this.#beganAt = now
-    this.#progressAt = now
+    this.progressAt = now
     this.#plan()
   }
 
@@ -130,7 +136,7 @@ export class Session implements PacketStyle {
   start(now: number): void {
     this.#moveToHead()
     this.state = State.SynSent
-    this.#progressAt = now
+    this.progressAt = now
     this.#context.announce(this)
     this.#handshake.send(now)
     this.#plan()
@@ -153,18 +159,24 @@ export class Session implements PacketStyle {
     if (segment.flags & ACK) this.#sawAck(segment.ack, now)
     let result: Drop = Drop.PureAck
     if (segment.payloadLength > 0) {
-      if (this.#isIdle()) this.#progressAt = now
+      if (this.#isIdle()) this.progressAt = now
       result = this.stream.insert(segment, this.#segmentMax())
+      this.#measureFirstFlight(now)
     }
-    if (segment.flags & FIN && !this.stream.hasFin) {
-      this.stream.hasFin = true
-      this.stream.finSeq = add(segment.seq, segment.payloadLength)
-      this.#clientEnd.finAck = segment.ack
-      this.#clientEnd.finIpId = segment.payloadLength === 0 ? segment.ipId : 0
-      if (this.#isIdle()) this.#progressAt = now
-      result = Drop.None
+    if (segment.flags & FIN) {
+      const drop = this.#clientEnd.takeFin(segment, this.stream)
+      if (drop === Drop.None && this.#isIdle()) this.progressAt = now
+      if (drop === Drop.None || segment.payloadLength === 0) result = drop
     }
+    if (segment.flags & URG && result === Drop.None) this.#context.counters.add(Counter.urgentSegments, 1)
     return result
+  }
+
+  /** The first flight ends when the client can have heard of it; half a round trip leaves room for what varies. */
+  #measureFirstFlight(now: number): void {
+    if (Number.isNaN(this.#firstFlightEnds)) this.#firstFlightEnds = now + this.clientRttMs / 2
+    if (now > this.#firstFlightEnds || this.origin.isJoined) return
+    this.transmission.sawFirstFlight(distance(this.stream.end, add(this.clientIss, 1)))
   }
 
   /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */
@@ -180,23 +192,13 @@ export class Session implements PacketStyle {
   onTarget(segment: Segment, now: number): Drop {
     if (this.state === State.SynSent) {
       const drop = this.#handshake.onAnswer(segment, now)
-      if (isOpen(this.state)) this.#progressAt = now
+      if (isOpen(this.state)) this.progressAt = now
       return drop
     }
     if (this.state !== State.Established) return Drop.AnswerUnacceptable
-    if (segment.flags & RST) return this.#onTargetReset(segment, now)
-    if (segment.flags & SYN) {
-      if (!this.#handshake.hurry(now)) this.#output.acknowledge('SYN-ACK again')
-      return Drop.None
-    }
-    if ((segment.flags & ACK) === 0 || this.response.isBeyondWindow(segment.seq)) return Drop.AnswerUnacceptable
-    const result = this.#acknowledge(segment, now)
-    if (result === Acknowledged.Unacceptable) {
-      this.#output.acknowledge('acknowledgment of unsent octets')
-      return Drop.AnswerUnacceptable
-    }
-    const drop = this.#receive(segment, now)
-    if (result === Acknowledged.Loss) this.#output.retransmitLost()
+    const drop = this.#answers.take(segment, now)
+    if (this.#answers.isReset)
+      this.#end(this.isClientDone && this.#isDeliveredSoFar() ? Drop.None : Drop.TargetReset, now)
     return drop
   }
 
@@ -204,7 +206,7 @@ export class Session implements PacketStyle {
   onTimer(now: number): void {
     if (isEnded(this.state)) return
     const idleLimit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
-    if (now - this.#progressAt >= idleLimit) this.#onTimeLimit(now)
+    if (now - this.progressAt >= idleLimit) this.#onTimeLimit(now)
     else if (now >= this.#holeLimit()) this.abort(Drop.Hole, now)
     if (isEnded(this.state)) return
     if (this.state === State.SynSent && now >= this.transmission.rtoAt) this.#handshake.send(now)
@@ -224,11 +226,7 @@ export class Session implements PacketStyle {
   /** The client's new connection with this address and port ends this one; its copy, if there is one, waits for that. */
   supersede(successor: Session | undefined, now: number): void {
     this.successor = successor
-    if (!this.isClientDone) {
-      this.#clientEnd.hasReset = true
-      this.#clientEnd.resetSeq = this.stream.end
-      this.#clientEnd.resetAck = this.#clientEnd.finAck
-    }
+    if (!this.isClientDone) this.#clientEnd.forsake(this.stream)
     this.step(now)
   }
 
@@ -259,45 +257,9 @@ export class Session implements PacketStyle {
 
   #onClientReset(segment: Segment, now: number): Drop {
     if (segment.payloadLength > 0) this.#context.counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
-    if (this.#clientEnd.hasReset) return Drop.Duplicate
-    this.#clientEnd.hasReset = true
-    this.#clientEnd.resetSeq = segment.seq
-    this.#clientEnd.resetAck = segment.flags & ACK ? segment.ack : this.#clientEnd.finAck
-    this.#progressAt = now
-    return Drop.None
-  }
-
-  #onTargetReset(segment: Segment, now: number): Drop {
-    if (!this.response.isInWindow(segment.seq)) return Drop.AnswerUnacceptable
-    this.#context.counters.add(Counter.sessionsReset, 1)
-    this.#end(this.isClientDone && this.#isDeliveredSoFar() ? Drop.None : Drop.TargetReset, now)
-    return Drop.None
-  }
-
-  #acknowledge(segment: Segment, now: number): Acknowledged {
-    const before = this.transmission.sndUna
-    const result = this.transmission.acknowledge(segment, this.stream, this.#context.pool, now)
-    const after = this.transmission.sndUna
-    if (after === before) return result
-    this.#progressAt = now
-    const octets = distance(isAfter(after, this.stream.end) ? this.stream.end : after, before)
-    this.#context.counters.add(Counter.deliveredBytes, octets)
-    this.#context.counters.add(Counter.pendingBytes, -octets)
-    return result
-  }
-
-  #receive(segment: Segment, now: number): Drop {
-    const length = segment.payloadLength + (segment.flags & FIN ? 1 : 0)
-    if (isAfter(segment.seq, this.response.rcvNxt)) {
-      this.response.hold(segment)
-      if (length > 0) this.#output.acknowledge('duplicate, asks for what is missing')
-      return Drop.None
-    }
-    if (this.response.take(segment, this.transmission.segmentMax, now)) this.#progressAt = now
-    // Octets seen before, and probes (RFC 9293 §3.8.4), are answered at once.
-    else if (length > 0) this.response.hurry(now)
-    else if (isBefore(segment.seq, this.response.rcvNxt)) this.response.ackAt = now
-    return Drop.None
+    const drop = this.#clientEnd.takeReset(segment, this.stream)
+    if (drop === Drop.None) this.progressAt = now
+    return drop
   }
 
   /** Sends what may be sent, and works out when to look again. To be called after packets were taken. */
@@ -344,7 +306,8 @@ export class Session implements PacketStyle {
 
   #closeWhenDone(now: number): boolean {
     if (!this.#output.isFinSent || !this.response.isClosed || !this.transmission.isAllAcknowledged) return false
-    if (this.response.ackAt !== NEVER) this.#output.acknowledgeAll(now)
+    // Nobody will be there to do it later.
+    if (this.response.ackAt !== NEVER) this.#output.acknowledgeAll('acknowledgment')
     this.#context.counters.add(Counter.sessionsClosed, 1)
     this.#end(Drop.None, now)
     return true
@@ -386,7 +349,7 @@ export class Session implements PacketStyle {
     const limit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
     const start = this.state === State.Waiting && this.#hasWork() ? this.#startAt : NEVER
     this.deadline = Math.min(
-      this.#progressAt + limit,
+      this.progressAt + limit,
       this.transmission.rtoAt,
       this.#handshake.ackAt === NEVER ? this.response.ackAt : NEVER,
       this.#output.gateAt,

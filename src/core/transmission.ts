@@ -9,6 +9,7 @@ import type { ClientStream } from './client-stream.ts'
 import { Congestion } from './congestion.ts'
 import { Ranges } from './ranges.ts'
 import { RoundTrip } from './round-trip.ts'
+import { SegmentSize } from './segment-size.ts'
 import { NONE, type SendPool } from './send-pool.ts'
 
 /** Segment size where the peer names none (RFC 9293 §3.7.1). */
@@ -38,12 +39,12 @@ export class Transmission {
   sndMax: Seq
   /** The target's window, in octets. */
   sndWnd = 0
-  /** Most octets of payload in a segment to this target. */
-  segmentMax = MSS_DEFAULT
   /** When the oldest octets in flight, or a closed window, have to be tried again. */
   rtoAt = Number.POSITIVE_INFINITY
   readonly roundTrip = new RoundTrip()
+  #size = new SegmentSize(MSS_DEFAULT, MSS_DEFAULT)
   #congestion = new Congestion(MSS_DEFAULT)
+  #firstFlightBytes = 0
   #shift = 0
   /** Sequence and acknowledgment numbers of the segment that last moved the window (SND.WL1, SND.WL2). */
   #wl1: Seq
@@ -81,6 +82,11 @@ export class Transmission {
     this.#repairedTo = iss
   }
 
+  /** Most octets of payload in a segment to this target. */
+  get segmentMax(): number {
+    return this.#size.max
+  }
+
   /** True until payload or FIN was sent. */
   get isFresh(): boolean {
     return !isAfter(this.sndMax, add(this.#iss, 1))
@@ -107,10 +113,18 @@ export class Transmission {
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
     const mss = segment.mss === 0 ? MSS_DEFAULT : segment.mss
-    this.segmentMax = Math.max(SEGMENT_MIN, Math.min(mss, mssMax) - optionsLength)
+    const segmentMax = Math.max(SEGMENT_MIN, Math.min(mss, mssMax) - optionsLength)
+    this.#size = new SegmentSize(segmentMax, MSS_DEFAULT - optionsLength)
     this.#congestion = new Congestion(this.segmentMax)
+    this.#congestion.sawFlight(this.#firstFlightBytes)
     this.roundTrip.acknowledged(segment.ack, now)
     this.rtoAt = Number.POSITIVE_INFINITY
+  }
+
+  /** @param octets of the client's first flight, as far as it is captured: what it may send at once, we may too */
+  sawFirstFlight(octets: number): void {
+    this.#firstFlightBytes = octets
+    this.#congestion.sawFlight(octets)
   }
 
   /** The piece that `sndNxt` is in, or NONE. */
@@ -131,6 +145,7 @@ export class Transmission {
     if (isAfter(this.sndNxt, this.sndMax)) {
       this.sndMax = this.sndNxt
       this.roundTrip.start(this.sndNxt, now)
+      this.#size.raise(now)
     }
     if (isPieceDone) this.#lastSent = piece
   }
@@ -213,13 +228,17 @@ export class Transmission {
     const isNewer = isAfter(segment.ack, this.sndUna)
     const isOlder = isBefore(segment.seq, this.#wl1) || (segment.seq === this.#wl1 && isBefore(segment.ack, this.#wl2))
     if ((isOlder && !isNewer) || (segment.flags & ACK) === 0 || isBefore(segment.ack, this.sndUna)) return
+    // The time-outs of probes said nothing of losses.
+    if (this.sndWnd === 0 && window > 0) this.roundTrip.backoff = 0
     this.sndWnd = window
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
   }
 
   #advance(una: Seq, stream: ClientStream, pool: SendPool, now: number): Acknowledged {
-    this.#congestion.acknowledged(distance(una, this.sndUna))
+    const octets = distance(una, this.sndUna)
+    this.#congestion.acknowledged(octets)
+    this.#size.acknowledged(octets, isAfter(una, this.sndNxt))
     this.sndUna = una
     this.sndNxt = later(this.sndNxt, una)
     if (this.#lastSent !== NONE && !isAfter(pool.end(this.#lastSent), una)) this.#lastSent = NONE
@@ -233,9 +252,14 @@ export class Transmission {
     return this.#isRecovering ? Acknowledged.Loss : Acknowledged.Progress // RFC 6582 §3.2: a partial acknowledgment
   }
 
-  /** RFC 6298 §5.4: everything from `sndUna` on goes again, as the window opens. */
-  timedOut(now: number): void {
-    this.#congestion.timedOut(this.flightBytes)
+  /**
+   * RFC 6298 §5.4: everything from `sndUna` on goes again, as the window opens.
+   * @param length octets of the segment at `sndUna`; @returns true if segments are smaller from now on
+   */
+  timedOut(length: number, now: number): boolean {
+    // What the target has no room for it drops, of whatever size.
+    const isSmaller = length <= this.sndWnd && this.#size.timedOut(length, now)
+    this.#congestion.timedOut(this.flightBytes, this.segmentMax)
     this.roundTrip.timedOut()
     // A target that lets octets be missing again and again has given up what it had said it has (RFC 2018 §8).
     if (this.roundTrip.backoff > 1) this.#sacked?.clear()
@@ -244,6 +268,7 @@ export class Transmission {
     this.#isRecovering = false
     this.#duplicates = 0
     this.rtoAt = now + this.roundTrip.rtoMs
+    return isSmaller
   }
 
   /** Nothing may be sent although there is something: the window has to be probed (RFC 9293 §3.8.6.1). */

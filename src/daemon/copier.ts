@@ -28,6 +28,8 @@ const FRAMES_MAX = 1024
 const HOUSEKEEPING_MS = 1000
 /** The warning that a `-x` sends SYNs and gets no SYN-ACK; its fields are those of a `Silence`. */
 export const NOTHING_COMES_BACK = 'nothing comes back from the target'
+/** The warning that connections are reset which the target had just accepted; its fields are those of a `Vanishing`. */
+export const CONNECTIONS_VANISH = 'the target does not know connections that it has just accepted'
 const REPORT_MS = 60_000
 const FIRST_REPORT_MS = 10_000
 
@@ -42,6 +44,12 @@ export interface Silence {
   /** Packets that the kernel refused to send, of all maps. */
   readonly sendRefused: number
   readonly channelsOpen: number
+}
+
+/** How many connections the target accepted since the last report, and how many of them it did not know soon after. */
+export interface Vanishing {
+  readonly synAcks: number
+  readonly disowned: number
 }
 
 export interface CopierPorts {
@@ -99,6 +107,7 @@ export class Copier {
   #housekeepingAt: number
   #refusedReported = 0
   #resetsReported = 0
+  #vanishingReported: Vanishing = { synAcks: 0, disowned: 0 }
   readonly #takePacket = this.#onPacket.bind(this)
   readonly #takeRecord = this.#onRecord.bind(this)
 
@@ -219,7 +228,21 @@ export class Copier {
     this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
     this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
     this.#ports.sender.refresh()
-    if (this.#now >= this.#reportAt) this.#report()
+    if (this.#now < this.#reportAt) return
+    this.#report()
+    this.#reportVanishing()
+  }
+
+  /** Once a minute, if it is so of most new connections: one alone may be an accident of the target. */
+  #reportVanishing(): void {
+    const before = this.#vanishingReported
+    const total = {
+      synAcks: this.#counters.get(Counter.synAcks),
+      disowned: this.#counters.get(Counter.sessionsDisowned)
+    }
+    this.#vanishingReported = total
+    const since: Vanishing = { synAcks: total.synAcks - before.synAcks, disowned: total.disowned - before.disowned }
+    if (since.disowned * 2 > since.synAcks) this.#ports.log('warn', CONNECTIONS_VANISH, { ...since })
   }
 
   /** Once a minute: says for which `-x` nothing comes back, and what the kernel refuses to send. */

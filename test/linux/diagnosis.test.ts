@@ -31,6 +31,27 @@ test('without a route on the target, tcpcopy says that nothing comes back, and w
   assert.equal(books.droppedBytes, books.capturedPayloadBytes)
 })
 
+test('where the assistant begins to forward answers, tcpcopy says that connections vanish, and why', async () => {
+  await using lab = await openCopyLab()
+  await lab.startRedisPair()
+  await lab.startIntercept()
+  const settings = [
+    'net.ipv4.conf.all.send_redirects=0',
+    'net.ipv4.conf.eth0.send_redirects=0',
+    'net.ipv4.ip_forward=1'
+  ]
+  await lab.hosts.assistant.mustRun('sysctl', ['-w', ...settings])
+  const tcpcopy = await lab.startTcpcopy()
+  for (let request = 0; request < 5; request++) assert.equal(await lab.ask('SET', 'a', 'b'), 'OK')
+  const isVanishing = (one: string) => hasMessage(one, 'the target does not know connections that it has just accepted')
+  const line = await tcpcopy.waitForLine('stderr', isVanishing, 30_000)
+  const { hint, level, disowned } = JSON.parse(line) as { hint: string; level: string; disowned: number } // as: our own log
+  assert.equal(level, 'warn')
+  assert.ok(disowned > 0)
+  for (const cause of ['tcp-rst', 'ip_forward', 'ip route get', '-c']) assert.ok(hint.includes(cause), hint)
+  await stopAndReadBooks(tcpcopy)
+})
+
 test('--trace all prints what is captured, sent and answered, with the state of the session', async () => {
   await using lab = await openCopyLab()
   const redis = await lab.startRedisPair()

@@ -1,0 +1,112 @@
+/**
+ * What the target sends on an open connection (RFC 9293 §3.10.7.4): which of its segments count, and what each does to
+ * the two halves of the session.
+ */
+import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
+import { distance, isAfter, isBefore } from '../wire/seq.ts'
+import { Counter } from './counters.ts'
+import { Drop } from './drop.ts'
+import type { Handshake } from './handshake.ts'
+import type { Output } from './output.ts'
+import type { Session } from './session.ts'
+import type { SessionContext } from './session-context.ts'
+import { Acknowledged } from './transmission.ts'
+
+/** A connection that the target does not know so soon after its SYN-ACK was reset by another host. */
+const DISOWNED_WITHIN_MS = 3000
+
+export class Answers {
+  /** The target has reset the connection. */
+  isReset = false
+  /** It was asked whether it meant to. */
+  #hasChallenged = false
+  readonly #session: Session
+  readonly #handshake: Handshake
+  readonly #output: Output
+  readonly #context: SessionContext
+
+  constructor(session: Session, handshake: Handshake, output: Output, context: SessionContext) {
+    this.#session = session
+    this.#handshake = handshake
+    this.#output = output
+    this.#context = context
+  }
+
+  /** Takes a header that intercept returned; what it calls for is sent at once, or when the session is stepped. */
+  take(segment: Segment, now: number): Drop {
+    const { response } = this.#session
+    if (segment.flags & RST) return this.#takeReset(segment, now)
+    if (segment.flags & SYN) {
+      if (!this.#handshake.hurry(now)) this.#output.acknowledge('SYN-ACK again')
+      return Drop.None
+    }
+    if ((segment.flags & ACK) === 0 || response.isBeyondWindow(segment.seq)) return Drop.AnswerUnacceptable
+    const result = this.#takeAcknowledgment(segment, now)
+    if (result === Acknowledged.Unacceptable) {
+      this.#output.acknowledge('acknowledgment of unsent octets')
+      return Drop.AnswerUnacceptable
+    }
+    this.#takeOctets(segment, now)
+    if (result === Acknowledged.Loss) this.#output.retransmitLost()
+    return Drop.None
+  }
+
+  /**
+   * RFC 5961 §3.2: only a reset at the very next octet ends the session; one elsewhere in the window is challenged, since
+   * intercept may have missed what stands before it. A target that is gone answers the challenge at the number that it
+   * acknowledges, which is the next octet.
+   */
+  #takeReset(segment: Segment, now: number): Drop {
+    const { response } = this.#session
+    const { counters } = this.#context
+    if (!response.isInWindow(segment.seq)) return Drop.AnswerUnacceptable
+    this.isReset = segment.seq === response.rcvNxt
+    if (this.isReset) {
+      counters.add(Counter.sessionsReset, 1)
+      if (this.#isDisowned(segment, now)) counters.add(Counter.sessionsDisowned, 1)
+    } else {
+      this.#hasChallenged = true
+      counters.add(Counter.resetsChallenged, 1)
+      this.#output.acknowledgeAll('challenge of a reset')
+    }
+    return Drop.None
+  }
+
+  /**
+   * A reset without ACK is what RFC 9293 §3.10.7.1 answers where there is no such connection; a target that gives one up
+   * acknowledges with it (§3.10.5), and so we had heard of it. Right after a SYN-ACK nobody but a host that owns the
+   * client's address, and got the SYN-ACK, can have reset the connection.
+   */
+  #isDisowned(segment: Segment, now: number): boolean {
+    if (segment.flags & ACK || this.#hasChallenged || this.#session.response.isClosed) return false
+    return now - this.#handshake.openedAt <= DISOWNED_WITHIN_MS
+  }
+
+  #takeAcknowledgment(segment: Segment, now: number): Acknowledged {
+    const { transmission, stream } = this.#session
+    const { counters, pool } = this.#context
+    const before = transmission.sndUna
+    const result = transmission.acknowledge(segment, stream, pool, now)
+    const after = transmission.sndUna
+    if (after === before) return result
+    this.#session.progressAt = now
+    const octets = distance(isAfter(after, stream.end) ? stream.end : after, before)
+    counters.add(Counter.deliveredBytes, octets)
+    counters.add(Counter.pendingBytes, -octets)
+    return result
+  }
+
+  #takeOctets(segment: Segment, now: number): void {
+    const { response, transmission } = this.#session
+    const length = segment.payloadLength + (segment.flags & FIN ? 1 : 0)
+    if (isAfter(segment.seq, response.rcvNxt)) {
+      response.hold(segment)
+      if (length > 0) this.#output.acknowledge('duplicate, asks for what is missing')
+      return
+    }
+    if (response.take(segment, transmission.segmentMax, now)) this.#session.progressAt = now
+    // Octets seen before, and probes (RFC 9293 §3.8.4), are answered at once.
+    else if (length > 0) response.hurry(now)
+    else if (isBefore(segment.seq, response.rcvNxt)) response.ackAt = now
+  }
+}
