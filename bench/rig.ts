@@ -11,7 +11,7 @@ import { copyOctets } from '../src/io/linux/native-copy.ts'
 import { encodeOptions, type PacketFields, writePacket } from '../src/sim/packet.ts'
 import { i32, put32 } from '../src/wire/bytes.ts'
 import { parseRecord, putRecord, RECORD_LENGTH } from '../src/wire/channel-v1.ts'
-import { ACK, IPV4_HEADER, PSH, parseIpv4, Segment, SYN, TCP_HEADER } from '../src/wire/segment.ts'
+import { ACK, IPV4_HEADER, PSH, parseIpv4, Segment, SYN } from '../src/wire/segment.ts'
 
 const SOURCE = 0x0a000001
 const TARGET = 0x0a000002
@@ -20,7 +20,6 @@ const FRAMES_MAX = 1024
 const POOL_PAGES = 256
 const TCP_AT = IPV4_HEADER
 const OPTIONS = encodeOptions(['nop', 'nop', 'ts 1 1'])
-const PAYLOAD_AT = TCP_AT + TCP_HEADER + OPTIONS.length
 /** Between a batch of requests and that of their answers. */
 const HALF_ROUND_TRIP_MS = 0.05
 
@@ -160,5 +159,3 @@ export function sampleRequest(length: number): Uint8Array {
   const fields = { fromAddress: 0x0b000001, fromPort: 4000, toAddress: SOURCE, toPort: PORT, flags: ACK | PSH }
   return writePacket({ ...fields, seq: 100, ack: 300, options: OPTIONS, payload: new Uint8Array(length).fill(7) })
 }
-
-export const SAMPLE_PAYLOAD_AT = PAYLOAD_AT

@@ -3,28 +3,28 @@
  * unlike TypedArray.set, which needs a view of the range, it leaves no garbage.
  */
 import koffi from 'koffi'
+import { float64At } from '../../wire/bytes.ts'
 import { memcpy } from './libc.ts'
 
 /** The addresses of the arrays that were asked for last: rings, scratch memory and pools are few, and never move. */
 class AddressCache {
+  /** By index. */
+  readonly addresses = new Float64Array(4)
   readonly #bytes: (Uint8Array | undefined)[] = [undefined, undefined, undefined, undefined]
-  readonly #addresses = new Float64Array(4)
   #oldest = 0
 
-  of(bytes: Uint8Array): number {
-    for (let index = 0; index < this.#bytes.length; index++) {
-      if (this.#bytes[index] === bytes) return this.#addresses[index] ?? 0
-    }
+  /** @returns an index and not the address: that is no small integer, and would be garbage each time */
+  indexOf(bytes: Uint8Array): number {
+    for (let index = 0; index < this.#bytes.length; index++) if (this.#bytes[index] === bytes) return index
     const index = this.#oldest
     this.#oldest = (index + 1) % this.#bytes.length
     this.#bytes[index] = bytes
-    const address = Number(koffi.address(bytes.buffer)) + bytes.byteOffset
-    this.#addresses[index] = address
-    return address
+    this.addresses[index] = Number(koffi.address(bytes.buffer)) + bytes.byteOffset
+    return index
   }
 }
 
-const addresses = new AddressCache()
+const cache = new AddressCache()
 
 /**
  * Copies `length` octets between arrays that do not move: mappings, and blocks of `allocate`. The ranges do not
@@ -33,5 +33,7 @@ const addresses = new AddressCache()
 export function copyOctets(from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number): void {
   const isInside = fromAt >= 0 && toAt >= 0 && fromAt + length <= from.length && toAt + length <= to.length
   if (!isInside) throw new RangeError(`${length} octets from ${fromAt} to ${toAt}`)
-  memcpy(addresses.of(to) + toAt, addresses.of(from) + fromAt, length)
+  const toIndex = cache.indexOf(to)
+  const fromIndex = cache.indexOf(from)
+  memcpy(float64At(cache.addresses, toIndex) + toAt, float64At(cache.addresses, fromIndex) + fromAt, length)
 }
