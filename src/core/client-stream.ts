@@ -129,9 +129,9 @@ export class ClientStream {
   /**
    * Gives up what cannot be delivered on a connection that has ended: octets up to the first epoch that begins at or
    * beyond `una`. If none does yet, the stream seeks one among what is captured later.
-   * @param isSkipping the epoch that begins at `una` is given up too
+   * @param isSkipping the epoch that begins at `una` is given up too; @param isForgetting all that is held is
    */
-  resume(una: Seq, isSkipping: boolean, reason: Drop): void {
+  resume(una: Seq, isSkipping: boolean, isForgetting: boolean, reason: Drop): void {
     this.release(una)
     let lost = 0
     let isFirst = true
@@ -139,7 +139,7 @@ export class ClientStream {
       const piece = this.head
       const isBoundary = this.#beginsEpoch(this.#pool.seq(piece), this.#pool.ack(piece))
       const isBroken = isBefore(this.#pool.seq(piece), una) || (isFirst && isSkipping && this.#pool.seq(piece) === una)
-      if (isBoundary && !isBroken) break
+      if (isBoundary && !isBroken && !isForgetting) break
       isFirst = false
       lost += distance(this.#pool.end(piece), later(this.#pool.seq(piece), una))
       this.head = this.#pool.next(piece)

@@ -77,11 +77,13 @@ export const Counter = {
   /** Sessions of those reset that the target did not know although its SYN-ACK had come just before. */
   sessionsDisowned: 33,
   /** Captured segments with URG: their octets are sent, that they are urgent is not. */
-  urgentSegments: 34
+  urgentSegments: 34,
+  /** Sessions that gave up what they held, because the pool ran short. */
+  sessionsEvicted: 35
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 35
+const COUNTERS_END = 36
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

@@ -46,12 +46,14 @@ export const Drop = {
   /** `-O` leaves this flow out: its SYN was not captured. */
   NotFromSyn: 36,
   /** A copy gave its port to the client that owns it. */
-  Displaced: 37
+  Displaced: 37,
+  /** The pool ran short, and what its session held had waited longest. */
+  Evicted: 38
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 38
+export const DROPS_END = 39
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

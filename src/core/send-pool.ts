@@ -42,6 +42,7 @@ export class SendPool {
   now = 0
   readonly #blocks: BlockStore
   readonly #copy: CopyOctets
+  readonly #pagesMax: number
   #free = NONE
   /** Pieces never used yet begin here: a fresh pool needs no list of all its pieces. */
   #untouched = 0
@@ -64,6 +65,7 @@ export class SendPool {
   constructor(memory: Uint8Array, blocksAt: number, pagesMax: number, copy: CopyOctets = copyAndSum) {
     this.memory = memory
     this.#copy = copy
+    this.#pagesMax = pagesMax
     this.#blocks = new BlockStore(blocksAt, pagesMax)
     const piecesMax = pagesMax * PIECES_A_PAGE
     this.piecesMax = piecesMax
@@ -118,6 +120,11 @@ export class SendPool {
   /** Octets of memory in use. */
   get usedBytes(): number {
     return this.#blocks.usedBytes
+  }
+
+  /** How full it is, 0 to 1: whether pages or pieces, what is shorter counts. */
+  get fill(): number {
+    return Math.max(this.#blocks.usedPages / this.#pagesMax, this.usedCount / this.piecesMax)
   }
 
   free(piece: number): void {

@@ -164,34 +164,6 @@ test('sequence numbers wrap around', () => {
   `)
 })
 
-test('a full pool drops new octets by name and keeps the books', () => {
-  drill(
-    `
-    +0     source  S   99:99(0) win 64240 <mss 14600>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 14600>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301
-    +0     source  P.  100:14700(14600) ack 301
-    +0     sent    P.  100:14700(14600) ack 501
-    +0     source  P.  14700:29300(14600) ack 301
-    +0     sent    P.  14700:29300(14600) ack 501
-    +0     source  P.  29300:43900(14600) ack 301
-    +0     sent    P.  29300:43900(14600) ack 501
-    +0     source  P.  43900:58500(14600) ack 301
-    +0     sent    P.  43900:58500(14600) ack 501
-    +0     source  P.  58500:73100(14600) ack 301
-    +0     dropped poolFull 1
-    +0     pieces 4
-    +9     target  .   501:501(0) ack 58500 win 65535
-    +0     pieces 0
-    +0     source  P.  58500:73100(14600) ack 301
-    +0     sent    P.  58500:73100(14600) ack 501
-  `,
-    { poolPages: 1, mtuBytes: 20_000 }
-  )
-})
-
 test('after a time-out too, what the target has is not sent again', () => {
   drill(`
     +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>

@@ -22,6 +22,8 @@ import { type Beginning, type Heritage, isGivenUp, type Origin, type SessionCont
 import { Transmission } from './transmission.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
+/** What ends a copied connection while its client goes on. */
+const goOnAfter: ReadonlySet<Drop> = new Set([Drop.Hole, Drop.TargetReset, Drop.TargetClosed, Drop.Evicted])
 
 // Functions, because what they ask for changes behind the compiler's back.
 const isEnded = (state: State): boolean => state === State.Closed
@@ -316,8 +318,7 @@ export class Session implements PacketStyle {
   #end(reason: Drop, now: number): void {
     if (this.state === State.Waiting) this.#moveToHead()
     const una = later(this.transmission.sndUna, add(this.iss, 1))
-    const goesOn = reason === Drop.Hole || reason === Drop.TargetReset || reason === Drop.TargetClosed
-    if (goesOn) this.#leaveHeritage(una, reason)
+    if (goOnAfter.has(reason)) this.#leaveHeritage(una, reason)
     if (this.continuation === undefined) this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
     this.state = State.Closed
     this.endReason = reason
@@ -333,9 +334,9 @@ export class Session implements PacketStyle {
     const isFruitless = una === add(this.iss, 1)
     // An epoch is sent again once: if it ended this connection too, it is given up.
     const isSkipping = isFruitless && isGivenUp(this.#heritage, this.transmission.isFresh)
-    stream.resume(una, isSkipping, reason)
+    stream.resume(una, isSkipping, reason === Drop.Evicted, reason)
     if (stream.head === NONE && this.isClientDone) return
-    const failures = isFruitless ? (this.#heritage?.failures ?? 0) + 1 : 0
+    const failures = isFruitless ? (this.#heritage?.failures ?? 0) + (reason === Drop.Evicted ? 0 : 1) : 0
     this.continuation = {
       iss: this.clientIss,
       tsVal: this.#packets.tsVal,

@@ -8,6 +8,7 @@ import { Bystanders } from './bystanders.ts'
 import { CopyGroup } from './copy-group.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
+import { relieve } from './eviction.ts'
 import { FlowTable } from './flow-table.ts'
 import type { CopyMap, Mapping } from './mapping.ts'
 import { beginningOf, originOf, originOfCopy } from './origin.ts'
@@ -135,6 +136,7 @@ export class Sessions {
 
   onTimer(now: number): void {
     this.#now = now
+    relieve(this.#slots, this.#context, now)
     this.#wheel.advance(now, this.#fire)
     this.#finished.expire(now, BURIALS_MAX)
     this.#bystanders.expire(now, BURIALS_MAX)

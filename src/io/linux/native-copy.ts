@@ -24,7 +24,8 @@ class AddressCache {
   }
 }
 
-const cache = new AddressCache()
+const sources = new AddressCache()
+const sinks = new AddressCache()
 
 /**
  * Copies `length` octets between arrays that do not move: mappings, and blocks of `allocate`. The ranges do not
@@ -33,7 +34,6 @@ const cache = new AddressCache()
 export function copyOctets(from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number): void {
   const isInside = fromAt >= 0 && toAt >= 0 && fromAt + length <= from.length && toAt + length <= to.length
   if (!isInside) throw new RangeError(`${length} octets from ${fromAt} to ${toAt}`)
-  const toIndex = cache.indexOf(to)
-  const fromIndex = cache.indexOf(from)
-  memcpy(float64At(cache.addresses, toIndex) + toAt, float64At(cache.addresses, fromIndex) + fromAt, length)
+  const sink = float64At(sinks.addresses, sinks.indexOf(to)) + toAt
+  memcpy(sink, float64At(sources.addresses, sources.indexOf(from)) + fromAt, length)
 }

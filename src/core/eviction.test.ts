@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Bench } from '../sim/bench.ts'
+import { writePacket } from '../sim/packet.ts'
+import { ACK, PSH, Segment, SYN } from '../wire/segment.ts'
+import { Counter } from './counters.ts'
+import { Drop } from './drop.ts'
+
+const SOURCE = 0x0a000001
+const TARGET = 0x0a000002
+const PORT = 80
+/** What a piece can hold at the most with an MSS of 1460: four of them fill a page. */
+const REQUEST = 14_600
+
+class Client {
+  readonly port: number
+  readonly #bench: Bench
+  #seq = 100
+  #ack = 300
+
+  constructor(bench: Bench, port: number) {
+    this.#bench = bench
+    this.port = port
+    this.#say(SYN, 99, 0)
+    this.#say(ACK, 100, 0)
+  }
+
+  /** A request, sent after an answer was read; the turn goes on. */
+  ask(): void {
+    this.#ack += 10
+    this.#say(ACK | PSH, this.#seq, REQUEST)
+    this.#seq += REQUEST
+  }
+
+  #say(flags: number, seq: number, length: number): void {
+    const { port } = this
+    const ends = { fromAddress: 0x0b000001, fromPort: port, toAddress: SOURCE, toPort: PORT }
+    this.#bench.source(writePacket({ ...ends, flags, seq, ack: this.#ack, payload: new Uint8Array(length) }))
+  }
+}
+
+/** Client ports of the SYNs and resets sent since the last call. */
+function sentBy(bench: Bench, flags: number): number[] {
+  const segment = new Segment()
+  return bench.sent
+    .splice(0)
+    .filter((packet) => {
+      packet.parse(segment)
+      return (segment.flags & flags) !== 0
+    })
+    .map((packet) => {
+      packet.parse(segment)
+      return segment.fromPort
+    })
+}
+
+test('when the pool runs short, the sessions with the oldest octets give up what they hold and go on later', () => {
+  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+  const bench = new Bench({ maps: [map], poolPages: 16 })
+  const clients = [1001, 1002, 1003, 1004].map((port) => new Client(bench, port))
+  assert.deepEqual(sentBy(bench, SYN), [1001, 1002, 1003, 1004])
+  // The target does not answer: 15 requests each are 60 of the 64 that the pool holds.
+  const [second, oldest, ...others] = clients
+  for (const client of [oldest, second, ...others]) {
+    for (let count = 0; count < 15; count++) client?.ask()
+    bench.step(bench.now + 1)
+  }
+  const { counters } = bench
+  assert.equal(counters.get(Counter.sessionsEvicted), 1)
+  assert.equal(counters.droppedBytes(Drop.Evicted), 15 * REQUEST)
+  assert.equal(counters.droppedBytes(Drop.PoolFull), 0)
+  assert.equal(counters.get(Counter.sessionsContinued), 1)
+  assert.deepEqual(sentBy(bench, SYN), [], 'it has nothing to say yet')
+  oldest?.ask()
+  assert.deepEqual(sentBy(bench, SYN), [1002], 'the next request begins a new connection')
+  assert.equal(counters.get(Counter.pendingBytes), 46 * REQUEST)
+  bench.close()
+})
+
+test('what finds no room within one turn is dropped by name, and the books close', () => {
+  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+  const bench = new Bench({ maps: [map], poolPages: 1 })
+  const client = new Client(bench, 1001)
+  for (let count = 0; count < 7; count++) client.ask()
+  const { counters } = bench
+  assert.equal(counters.droppedBytes(Drop.PoolFull), 3 * REQUEST)
+  assert.equal(counters.droppedPackets(Drop.PoolFull), 3)
+  assert.equal(counters.get(Counter.pendingBytes), 4 * REQUEST)
+  bench.close()
+})

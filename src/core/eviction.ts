@@ -1,0 +1,29 @@
+/**
+ * What happens when the pool runs short: the sessions whose octets have waited longest give up what they hold, so that
+ * one target that stands still, or one client that is faster than its copy, does not cost all others their requests.
+ */
+import { Counter } from './counters.ts'
+import { Drop } from './drop.ts'
+import { NONE } from './send-pool.ts'
+import type { Session } from './session.ts'
+import { type SessionContext, State } from './session-context.ts'
+
+/** When sessions have to give up, and how full the pool is then: what one turn captures is to find room. */
+const SHORT_FROM = 15 / 16
+const RELIEVED_AT = 7 / 8
+
+/** Evicts sessions, those with the oldest octets first, until the pool is no longer short. Each goes on afterwards. */
+export function relieve(sessions: readonly (Session | undefined)[], context: SessionContext, now: number): void {
+  const { pool, counters } = context
+  if (pool.fill < SHORT_FROM) return
+  const holders = sessions.filter(
+    (session): session is Session => session !== undefined && session.stream.head !== NONE
+  )
+  holders.sort((a, b) => pool.capturedAt(a.stream.head) - pool.capturedAt(b.stream.head))
+  for (const session of holders) {
+    if (pool.fill <= RELIEVED_AT) return
+    if (session.state === State.Closed) continue
+    counters.add(Counter.sessionsEvicted, 1)
+    session.abort(Drop.Evicted, now)
+  }
+}
