@@ -41,6 +41,11 @@ export class Answers {
       return Drop.None
     }
     if ((segment.flags & ACK) === 0 || response.isBeyondWindow(segment.seq)) return Drop.AnswerUnacceptable
+    // RFC 7323 §5.3: from before the sequence numbers wrapped, or overtaken.
+    if (segment.hasTimestamps && this.#session.hasTimestamps && isBefore(segment.tsVal, response.tsRecent)) {
+      this.#output.acknowledge('answer with an old timestamp')
+      return Drop.AnswerUnacceptable
+    }
     const result = this.#takeAcknowledgment(segment, now)
     if (result === Acknowledged.Unacceptable) {
       this.#output.acknowledge('acknowledgment of unsent octets')

@@ -243,6 +243,8 @@ export class Transmission {
     this.sndNxt = later(this.sndNxt, una)
     if (this.#lastSent !== NONE && !isAfter(pool.end(this.#lastSent), una)) this.#lastSent = NONE
     this.#sacked?.dropBefore(una)
+    // It says that it lacks what it had: it has given that up (RFC 2018 §8).
+    if (this.#sacked !== undefined && this.#sacked.endOf(una) !== una) this.#sacked.clear()
     stream.release(isBefore(una, stream.end) ? una : stream.end)
     this.roundTrip.acknowledged(una, now)
     this.#duplicates = 0

@@ -95,6 +95,15 @@ test('a target with an MTU of 576 gets all in segments that fit', async () => {
   })
 })
 
+test('a path that loses packets of more than 1000 octets and does not say so gets smaller ones', async () => {
+  await withCopy(async ({ lab, finish }) => {
+    await drop(lab.hosts.target, 'large', 'input', `tcp dport ${PORT} ip length > 1000`)
+    await load(lab, '-c', '10', '-n', '100', '-d', '20000')
+    const books = await finish()
+    assert.ok((books.segmentsHalved ?? 0) > 0)
+  })
+})
+
 for (const offloads of [false, true]) {
   test(`requests of 100 kB on 20 connections arrive, offloads ${offloads ? 'on' : 'off'}`, async () => {
     await withCopy(async ({ lab, finish }) => {
