@@ -4,6 +4,7 @@ const POLL_MS = 100
 
 /**
  * Waits until a count is as high as expected, or has not moved for the patience.
+ * @param onCount hears of each that is another than the one before
  * @returns the last count
  */
 export async function awaitCatchUp(
@@ -17,7 +18,8 @@ export async function awaitCatchUp(
   while (reached < expected && performance.now() - movedMs < patienceMs) {
     await sleep(POLL_MS)
     const now = await count()
-    if (now !== reached) movedMs = performance.now()
+    if (now === reached) continue
+    movedMs = performance.now()
     reached = now
     onCount(reached)
   }

@@ -2,7 +2,8 @@
 import { constants } from 'node:os'
 import { OperatorError } from '../src/errors.ts'
 
-class Interrupted extends Error {
+/** Somebody asked the command to end. */
+export class Interrupted extends Error {
   readonly signal: NodeJS.Signals
 
   constructor(signal: NodeJS.Signals) {
