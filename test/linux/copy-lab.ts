@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OWN_PROGRAMS } from '../../lab/copy-lab.ts'
+import type { Host } from '../../lab/host.ts'
 import { hasMessage, type LogEntry, lastStatistics } from '../../lab/json-log.ts'
 import type { Program } from '../../lab/program.ts'
 import type { Redis } from '../../lab/redis.ts'
@@ -75,5 +76,19 @@ export async function stopAndReadBooks(tcpcopy: Program): Promise<Readonly<Recor
   assert.equal(counters.pendingBytes, 0)
   assert.equal(counters.poolUsedBytes, 0)
   assert.equal(counters.sessionsStarted, counters.sessionsEnded)
+  return counters
+}
+
+/** A host's counters of TCP since it was made, by the kernel's names: `Tcp.RetransSegs`, `TcpExt.TCPLossProbes`. */
+export async function tcpCounters(host: Host): Promise<ReadonlyMap<string, number>> {
+  const lines = (await host.mustRun('cat', ['/proc/net/snmp', '/proc/net/netstat'])).trim().split('\n')
+  const counters = new Map<string, number>()
+  // Each line of names is followed by one of values.
+  for (let at = 0; at + 1 < lines.length; at += 2) {
+    const [group, ...names] = lines[at]?.split(' ') ?? []
+    const values = lines[at + 1]?.split(' ').slice(1) ?? []
+    for (const [index, name] of names.entries())
+      counters.set(`${group}${name}`.replace(':', '.'), Number(values[index]))
+  }
   return counters
 }
