@@ -4,7 +4,7 @@ import { awaitCatchUp } from './catch-up.ts'
 import { type CopyLab, PORT, SOURCE } from './copy-lab.ts'
 import { loseAround, pause } from './faults.ts'
 import type { Load, Measured } from './load.ts'
-import { RedisServer, type Server, startNginx, startRedisServer, startUploadServer } from './server.ts'
+import { findMissingEnds, startNginx, startRedisServer, startUploadServer } from './server.ts'
 
 const DRIVE_LIMIT_MS = 180_000
 const START_PATIENCE_MS = 5000
@@ -144,24 +144,6 @@ export const loads: readonly Load[] = [
     // A request may have been captured or not whose answer was on its way when tcpcopy became ready.
     expects: ({ requests, unseen }) => ({ least: requests - unseen - BUSY_CONNECTIONS, most: requests }),
     drive: script(busyClient, BUSY_CONNECTIONS, 2000),
-    compare: haveSameEnds
+    compare: (source, target) => findMissingEnds(source, target, BUSY_CONNECTIONS)
   }
 ]
-
-/** Each list of the busy client must be at the target from some number on to its end, without a gap. */
-async function haveSameEnds(source: Server, target: Server): Promise<readonly string[]> {
-  const [all, joined] = await Promise.all([listsOf(source), listsOf(target)])
-  const problems: string[] = []
-  if (all.length !== BUSY_CONNECTIONS) problems.push(`The source has ${all.length} lists.`)
-  for (const [number, list] of all.entries()) {
-    const copy = joined[number] ?? []
-    const isEnd = copy.length > 0 && copy.every((value, index) => value === list[list.length - copy.length + index])
-    if (!isEnd) problems.push(`Connection ${number}: ${copy.length} of ${list.length} requests, not its last ones.`)
-  }
-  return problems
-}
-
-async function listsOf(server: Server): Promise<readonly (readonly string[])[]> {
-  if (!(server instanceof RedisServer)) throw new Error('Only redis has lists.')
-  return await server.redis.lists('log:', BUSY_CONNECTIONS)
-}

@@ -97,9 +97,10 @@ function turn(): void {
   setImmediate(turn)
 }
 
+const cpuAtStart = process.cpuUsage()
 process.on('SIGTERM', () => {
-  const seconds = process.cpuUsage()
-  const cpuMs = (seconds.user + seconds.system) / 1000
+  const { user, system } = process.cpuUsage(cpuAtStart)
+  const cpuMs = (user + system) / 1000
   console.log(JSON.stringify({ cpuMs, directions: directions.map((direction) => direction.report()) }))
   process.exit(0)
 })

@@ -43,6 +43,24 @@ export class RedisServer implements Server {
 export const startRedisServer: StartServer = async (host, folder) =>
   new RedisServer(await startRedis(host, PORT, folder))
 
+/**
+ * What busy-client.ts wrote is a list for each connection. At the target each must be there from some number on to its
+ * end, without a gap.
+ * @returns sentences, none if it is so
+ */
+export async function findMissingEnds(source: Server, target: Server, connections: number): Promise<readonly string[]> {
+  if (!(source instanceof RedisServer && target instanceof RedisServer)) throw new Error('Only redis has lists.')
+  const originals = await source.redis.lists('log:', connections)
+  const copies = await target.redis.lists('log:', connections)
+  const problems: string[] = []
+  for (const [number, list] of originals.entries()) {
+    const copy = copies[number] ?? []
+    const isEnd = copy.length > 0 && copy.every((value, index) => value === list[list.length - copy.length + index])
+    if (!isEnd) problems.push(`Connection ${number}: ${copy.length} of ${list.length} requests, not its last ones.`)
+  }
+  return problems
+}
+
 /** A server that writes a line for each request. */
 class LoggingServer implements Server {
   readonly program: Program
