@@ -1,6 +1,7 @@
 /**
- * A program for the client of the lab: connections to redis that are never idle. On each, `RPUSH log:CONNECTION n` with
- * n from 1 on, one after the other, so that a list shows which requests a server had and in which order.
+ * A program for the client of the lab: connections to redis that are never idle. On each, `XADD log:CONNECTION n-0 a 1`
+ * with n from 1 on, one after the other: a redis stream takes entries in their order only, and each once. The answer is
+ * the same on a server that had only the later ones.
  * busy-client.js HOST PORT CONNECTIONS REQUESTS, where REQUESTS are those of each connection
  */
 import { connect } from 'node:net'
@@ -12,10 +13,10 @@ for (let number = 0; number < Number(connections); number++) {
   let sent = 0
   const next = () => {
     if (sent === Number(requests)) socket.end()
-    else socket.write(`RPUSH log:${number} ${++sent}\r\n`)
+    else socket.write(`XADD log:${number} ${++sent}-0 a 1\r\n`)
   }
   socket.setNoDelay(true)
   socket.on('connect', next)
-  // The answers are integers, in a segment each.
+  // An answer is short: it comes in one segment.
   socket.on('data', next)
 }

@@ -3,7 +3,7 @@ import type { Host } from './host.ts'
 import type { Program } from './program.ts'
 
 /** Commands of our own questions; they are no part of any load. */
-const ownCommands = /^cmdstat_(?:info|debug|eval|lrange)(?:\||:)/
+const ownCommands = /^cmdstat_(?:info|debug|eval|xrange)(?:\||:)/
 
 /**
  * A redis-server on a host. Questions go through a Unix socket: no packet, no process, and so no effect on what is
@@ -34,12 +34,12 @@ export class Redis {
     return await this.#ask('DEBUG DIGEST')
   }
 
-  /** The lists whose keys are the prefix and a number below `count`; an empty one where there is none. */
-  async lists(prefix: string, count: number): Promise<readonly (readonly string[])[]> {
-    const list = `table.concat(redis.call('LRANGE', '${prefix}' .. i, 0, -1), ' ')`
-    const script = `local t = {} for i = 0, ${count - 1} do t[#t + 1] = ${list} end return table.concat(t, ';')`
-    const lists = (await this.#ask(`EVAL "${script}" 0`)).split(';')
-    return lists.map((text) => text.split(' ').filter(Boolean))
+  /** The entries' ids in the streams whose keys are the prefix and a number below `count`. */
+  async streams(prefix: string, count: number): Promise<readonly (readonly string[])[]> {
+    const ids = `for _, e in ipairs(redis.call('XRANGE', '${prefix}' .. i, '-', '+')) do t[#t + 1] = e[1] end`
+    const script = `local t = {} for i = 0, ${count - 1} do ${ids} t[#t + 1] = ';' end return table.concat(t, ' ')`
+    const streams = (await this.#ask(`EVAL "${script}" 0`)).split(';').slice(0, count)
+    return streams.map((text) => text.split(' ').filter(Boolean))
   }
 
   /** @returns a status or bulk reply. @throws Error if redis answers with an error or not at all */

@@ -44,20 +44,23 @@ export const startRedisServer: StartServer = async (host, folder) =>
   new RedisServer(await startRedis(host, PORT, folder))
 
 /**
- * What busy-client.ts wrote is a list for each connection. At the target each must be there from some number on to its
- * end, without a gap.
+ * What busy-client.ts wrote is a stream for each connection. At the target each must be there from some entry on to its
+ * end, without a gap, and nothing else may have come.
  * @returns sentences, none if it is so
  */
 export async function findMissingEnds(source: Server, target: Server, connections: number): Promise<readonly string[]> {
-  if (!(source instanceof RedisServer && target instanceof RedisServer)) throw new Error('Only redis has lists.')
-  const originals = await source.redis.lists('log:', connections)
-  const copies = await target.redis.lists('log:', connections)
+  if (!(source instanceof RedisServer && target instanceof RedisServer)) throw new Error('Only redis has streams.')
+  const originals = await source.redis.streams('log:', connections)
+  const copies = await target.redis.streams('log:', connections)
   const problems: string[] = []
-  for (const [number, list] of originals.entries()) {
+  for (const [number, entries] of originals.entries()) {
     const copy = copies[number] ?? []
-    const isEnd = copy.length > 0 && copy.every((value, index) => value === list[list.length - copy.length + index])
-    if (!isEnd) problems.push(`Connection ${number}: ${copy.length} of ${list.length} requests, not its last ones.`)
+    const isEnd = copy.length > 0 && copy.every((id, index) => id === entries[entries.length - copy.length + index])
+    if (!isEnd) problems.push(`Connection ${number}: ${copy.length} of ${entries.length} requests, not its last ones.`)
   }
+  const taken = copies.reduce((sum, copy) => sum + copy.length, 0)
+  const surplus = (await target.requestCount()) - taken
+  if (surplus !== 0) problems.push(`${surplus} requests came to the target twice or out of order.`)
   return problems
 }
 
