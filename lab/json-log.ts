@@ -27,3 +27,10 @@ export function counter(statistics: LogEntry | undefined, name: string): number 
   const value = statistics?.[name]
   return typeof value === 'number' ? value : null
 }
+
+/** For which reasons tcpcopy dropped how much payload, in words. What `-r` leaves out is no loss. */
+export function dropsOf(statistics: LogEntry): string[] {
+  return Object.entries(statistics)
+    .filter(([name, value]) => /^dropped\.(?!sampledOut\.).*\.bytes$/.test(name) && value !== 0)
+    .map(([name, value]) => `${name.replace(/^dropped\.|\.bytes$/g, '')} ${String(value)} bytes`)
+}

@@ -1,20 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { awaitCatchUp } from './catch-up.ts'
 import { compareStreams } from './comparison.ts'
-import { counter, hasMessage, lastStatistics } from './json-log.ts'
-import { type Lab, openLab } from './lab.ts'
+import { ASSISTANT, type CopyLab, MAP, PORT, SOURCE } from './copy-lab.ts'
+import { counter, lastStatistics } from './json-log.ts'
 import { type PacketDump, startPacketDump } from './packet-dump.ts'
 import { readClientStreams } from './pcap-streams.ts'
-import type { Program } from './program.ts'
+import { type Program, whileAllRun } from './program.ts'
 import type { Progress } from './progress.ts'
-import { type Redis, startRedis } from './redis.ts'
+import type { Redis } from './redis.ts'
 import type { Report } from './report.ts'
 import { findProblems } from './verdict.ts'
 
-/** dist/lab/main-job.js → the checkout. */
-const root = fileURLToPath(new URL('../../', import.meta.url))
-const port = 6379
-const readyTimeoutMs = 5000
 const catchUpPatienceMs = 10_000
 const pollMs = 200
 const pacedRequests = 1000
@@ -27,28 +23,8 @@ export interface JobOptions {
   readonly connections: number
   /** Requests with a connection each. */
   readonly shortRequests: number
-  readonly offloads: boolean
-  /** Where captures and sockets go. */
+  /** Where the captures go. */
   readonly folder: string
-  /** Paths of the programs instead of bin/tcpcopy and bin/intercept. */
-  readonly tcpcopy?: string | undefined
-  readonly intercept?: string | undefined
-}
-
-type JobLab = Lab<'client' | 'source' | 'target' | 'assistant'>
-
-/** The four hosts; what the target answers to the client goes to the assistant. */
-export async function openJobLab(offloads: boolean): Promise<JobLab> {
-  return await openLab({
-    hosts: {
-      client: { addresses: ['10.77.0.10'] },
-      source: { addresses: ['10.77.0.1'] },
-      target: { addresses: ['10.77.0.2'] },
-      assistant: { addresses: ['10.77.0.3'] }
-    },
-    routes: [{ on: 'target', to: '10.77.0.10/32', via: '10.77.0.3' }],
-    offloads
-  })
 }
 
 interface Cast {
@@ -66,16 +42,16 @@ interface Cast {
  * Copies real redis traffic in the lab and checks the copy.
  * @throws Error if something of the set-up fails or a program ends before its time
  */
-export async function runMainJob(lab: JobLab, options: JobOptions, progress: Progress): Promise<Report> {
+export async function runMainJob(lab: CopyLab, options: JobOptions, progress: Progress): Promise<Report> {
   const baseSeconds = Math.floor(Date.now() / 1000)
   const cast = await startCast(lab, options, progress)
   const cpuBefore = cpuOf(cast)
   let loadStartUs = 0
-  const load = await whileAllRun(cast, async () => {
+  const load = await whileAllRun(programsOf(cast), async () => {
     await runPaced(lab, progress)
     loadStartUs = Date.now() * 1000 - baseSeconds * 1e6
     const result = await runLoad(lab, cast, options, progress)
-    await awaitCatchUp(cast, progress)
+    await waitForCopy(cast, progress)
     return result
   })
   const cpuAfter = cpuOf(cast)
@@ -83,15 +59,15 @@ export async function runMainJob(lab: JobLab, options: JobOptions, progress: Pro
   const digests = { source: await cast.source.dataDigest(), target: await cast.target.dataDigest() }
 
   progress.step('stopping the programs and the captures')
-  const [sourceDropped, targetDropped] = await whileAllRun(cast, () =>
+  const [sourceDropped, targetDropped] = await whileAllRun(programsOf(cast), () =>
     Promise.all([cast.sourceDump.stop(), cast.targetDump.stop()])
   )
   await cast.tcpcopy.stop()
   await cast.intercept.stop()
 
   progress.step('comparing the captures of source and target')
-  const sourceStreams = await readClientStreams(cast.sourceDump.path, port, baseSeconds)
-  const targetStreams = await readClientStreams(cast.targetDump.path, port, baseSeconds)
+  const sourceStreams = await readClientStreams(cast.sourceDump.path, PORT, baseSeconds)
+  const targetStreams = await readClientStreams(cast.targetDump.path, PORT, baseSeconds)
   const comparison = compareStreams(sourceStreams, targetStreams, loadStartUs)
   const perRequestUs = (seconds: number) => (seconds * 1e6) / Math.max(1, comparison.requests.source)
   const measured = {
@@ -122,57 +98,36 @@ export async function runMainJob(lab: JobLab, options: JobOptions, progress: Pro
   return { ok: problems.length === 0, problems, ...measured }
 }
 
-async function startCast(lab: JobLab, options: JobOptions, progress: Progress): Promise<Cast> {
-  const { source, target, assistant } = lab.hosts
-  const { folder } = options
+async function startCast(lab: CopyLab, options: JobOptions, progress: Progress): Promise<Cast> {
+  const { source, target } = lab.hosts
   progress.step('starting redis-server and tcpdump on source and target')
-  const sourceRedis = await startRedis(source, port, folder)
-  const targetRedis = await startRedis(target, port, folder)
-  const filter = (address: string) => `tcp and dst host ${address} and dst port ${port}`
-  const sourceDump = await startPacketDump(source, filter(source.address), `${folder}/source.pcap`)
-  const targetDump = await startPacketDump(target, filter(target.address), `${folder}/target.pcap`)
+  const redis = await lab.startRedisPair()
+  const filter = (address: string) => `tcp and dst host ${address} and dst port ${PORT}`
+  const sourceDump = await startPacketDump(source, filter(source.address), `${options.folder}/source.pcap`)
+  const targetDump = await startPacketDump(target, filter(target.address), `${options.folder}/target.pcap`)
 
   progress.step('starting intercept on the assistant and tcpcopy on the source')
-  const json = ['--log-format', 'json']
-  const isReady = (line: string) => hasMessage(line, 'ready')
-  const answers = `tcp and src port ${port}`
-  const interceptPath = options.intercept ?? `${root}bin/intercept`
-  const intercept = assistant.spawn(interceptPath, ['-i', 'eth0', '-F', answers, ...json])
-  await intercept.waitForLine('stderr', isReady, readyTimeoutMs)
-  const mapping = `${port}-${target.address}:${port}`
+  const intercept = await lab.startIntercept()
   const startMs = performance.now()
-  const tcpcopyPath = options.tcpcopy ?? `${root}bin/tcpcopy`
-  const tcpcopy = source.spawn(tcpcopyPath, ['-x', mapping, '-s', assistant.address, '-B', ringMegabytes, ...json])
-  await tcpcopy.waitForLine('stderr', isReady, readyTimeoutMs)
+  const tcpcopy = await lab.startTcpcopy(['-x', MAP, '-s', ASSISTANT, '-B', ringMegabytes], false)
   const startupMs = performance.now() - startMs
-  return { source: sourceRedis, target: targetRedis, sourceDump, targetDump, intercept, tcpcopy, startupMs }
+  return { source: redis.source, target: redis.target, sourceDump, targetDump, intercept, tcpcopy, startupMs }
 }
 
-/** Fails with the program's own words as soon as one ends that nobody stopped. */
-async function whileAllRun<T>(cast: Cast, work: () => Promise<T>): Promise<T> {
+function programsOf(cast: Cast): Program[] {
   const { source, target, sourceDump, targetDump, intercept, tcpcopy } = cast
-  const programs = [source.program, target.program, sourceDump.program, targetDump.program, intercept, tcpcopy]
-  const untimelyEnds = programs.map(async (program): Promise<never> => {
-    await program.exited
-    // A program that was stopped never settles this.
-    if (program.isStopping) return await new Promise<never>(() => {})
-    throw new Error(program.describeEnd())
-  })
-  return await Promise.race([work(), ...untimelyEnds])
+  return [source.program, target.program, sourceDump.program, targetDump.program, intercept, tcpcopy]
 }
 
 function cpuOf({ tcpcopy, intercept }: Cast): { readonly tcpcopy: number; readonly intercept: number } {
   return { tcpcopy: tcpcopy.cpuSeconds(), intercept: intercept.cpuSeconds() }
 }
 
-function serverOf(lab: JobLab): string[] {
-  return ['-h', lab.hosts.source.address, '-p', `${port}`]
-}
+const server = ['-h', SOURCE, '-p', `${PORT}`]
 
 /** A few commands, then one connection with a request every millisecond: the delay of a copy that nothing holds up. */
-async function runPaced(lab: JobLab, progress: Progress): Promise<void> {
+async function runPaced(lab: CopyLab, progress: Progress): Promise<void> {
   const { client } = lab.hosts
-  const server = serverOf(lab)
   progress.step('redis-cli: a few commands, then one every millisecond')
   await client.mustRun('redis-cli', [...server, 'SET', 'date', 'today'])
   await client.mustRun('redis-cli', [...server, 'GET', 'date'])
@@ -189,13 +144,12 @@ async function runPaced(lab: JobLab, progress: Progress): Promise<void> {
 }
 
 async function runLoad(
-  lab: JobLab,
+  lab: CopyLab,
   cast: Cast,
   options: JobOptions,
   progress: Progress
 ): Promise<Report['requestsPerSecond']> {
   const { client } = lab.hosts
-  const server = serverOf(lab)
   const benchmark = async (text: string, args: readonly string[]) => {
     progress.step(text)
     // All values are alike: should a random key come twice, the order of its SETs does not show in the data.
@@ -238,16 +192,13 @@ async function countsOf({ source, target }: Cast): Promise<string> {
 }
 
 /** Until the target has served as many commands as the source, or has stopped to move. */
-async function awaitCatchUp(cast: Cast, progress: Progress): Promise<void> {
+async function waitForCopy({ source, target }: Cast, progress: Progress): Promise<void> {
   progress.step('waiting until the copy has caught up')
-  const expected = await cast.source.commandCount()
-  let served = await cast.target.commandCount()
-  let movedMs = performance.now()
-  while (served < expected && performance.now() - movedMs < catchUpPatienceMs) {
-    await sleep(pollMs)
-    const now = await cast.target.commandCount()
-    if (now !== served) movedMs = performance.now()
-    served = now
-    progress.update(`waiting until the copy has caught up: ${served} of ${expected}`)
-  }
+  const expected = await source.commandCount()
+  await awaitCatchUp(
+    () => target.commandCount(),
+    expected,
+    catchUpPatienceMs,
+    (served) => progress.update(`waiting until the copy has caught up: ${served} of ${expected}`)
+  )
 }

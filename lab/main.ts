@@ -1,10 +1,10 @@
 /** The main job of `npm start`, inside the namespaces that scripts/start.mjs makes. */
-import { existsSync, mkdirSync, mkdtempSync } from 'node:fs'
-import { constants, tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { existsSync, mkdirSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { OperatorError } from '../src/errors.ts'
-import { type JobOptions, openJobLab, runMainJob } from './main-job.ts'
+import { interruption, positive, runCommand } from './command.ts'
+import { OWN_PROGRAMS, openCopyLab, type Programs } from './copy-lab.ts'
+import { type JobOptions, runMainJob } from './main-job.ts'
 import { Progress } from './progress.ts'
 import { printTable } from './report.ts'
 
@@ -23,16 +23,9 @@ Copies real redis traffic between four hosts made of network namespaces and chec
 
 interface Choice extends Omit<JobOptions, 'folder'> {
   readonly json: boolean
+  readonly offloads: boolean
   readonly captures: string | undefined
-}
-
-class Interrupted extends Error {
-  readonly signal: NodeJS.Signals
-
-  constructor(signal: NodeJS.Signals) {
-    super(`Interrupted by ${signal}.`)
-    this.signal = signal
-  }
+  readonly programs: Programs
 }
 
 function readChoice(): Choice | undefined {
@@ -59,40 +52,28 @@ function readChoice(): Choice | undefined {
     connections: positive('--connections', values.connections),
     shortRequests: positive('--short-requests', values['short-requests']),
     captures: values.captures,
-    tcpcopy: values.tcpcopy,
-    intercept: values.intercept
+    programs: {
+      tcpcopy: values.tcpcopy ?? OWN_PROGRAMS.tcpcopy,
+      intercept: values.intercept ?? OWN_PROGRAMS.intercept
+    }
   }
 }
 
-function positive(name: string, value: string): number {
-  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
-  throw new OperatorError('lab-option', `${name} is ${value}.`, 'Give a whole number from 1 on.')
-}
-
-/** Rejects at the first signal; later ones change nothing, the lab is being closed. */
-function interruption(): Promise<never> {
-  return new Promise((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-      process.on(signal, () => reject(new Interrupted(signal)))
-  })
-}
-
-/** Inside the namespaces the folder for temporary files is private and vanishes with them. */
-function workFolder(captures: string | undefined): string {
-  if (captures === undefined) return mkdtempSync(join(tmpdir(), 'main-job-'))
+/** Where the captures are to stay; they vanish with the lab's own folder otherwise. */
+function captureFolder(path: string): string {
   // Not `recursive`: below /proc, Node.js 20 then never returns.
-  if (!existsSync(captures)) mkdirSync(captures)
-  return resolve(captures)
+  if (!existsSync(path)) mkdirSync(path)
+  return resolve(path)
 }
 
 async function run(choice: Choice): Promise<number> {
   const progress = new Progress()
   const interrupted = interruption()
-  const opening = openJobLab(choice.offloads)
+  const opening = openCopyLab(choice)
   try {
     const lab = await Promise.race([opening, interrupted])
-    const options = { ...choice, folder: workFolder(choice.captures) }
-    const report = await Promise.race([runMainJob(lab, options, progress), interrupted])
+    const folder = choice.captures === undefined ? lab.folder : captureFolder(choice.captures)
+    const report = await Promise.race([runMainJob(lab, { ...choice, folder }, progress), interrupted])
     progress.end()
     process.stdout.write(choice.json ? `${JSON.stringify(report, undefined, 2)}\n` : printTable(report))
     return report.ok ? 0 : 1
@@ -102,22 +83,9 @@ async function run(choice: Choice): Promise<number> {
   }
 }
 
-function explain(error: unknown): number {
-  if (error instanceof Interrupted) {
-    console.error(error.message)
-    return 128 + constants.signals[error.signal]
-  }
-  const isOptionError = error instanceof TypeError && 'code' in error && `${error.code}`.startsWith('ERR_PARSE_ARGS')
-  if (isOptionError) console.error(`${error.message}\n\n${usage}`)
-  else if (error instanceof OperatorError) console.error(`${error.message}\n${error.hint}`)
-  else console.error(error instanceof Error ? error.message : error)
-  return 1
-}
-
-try {
+await runCommand(usage, async () => {
   const choice = readChoice()
-  if (choice === undefined) process.stdout.write(usage)
-  else process.exitCode = await run(choice)
-} catch (error) {
-  process.exitCode = explain(error)
-}
+  if (choice !== undefined) return await run(choice)
+  process.stdout.write(usage)
+  return 0
+})

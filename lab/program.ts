@@ -139,6 +139,30 @@ export class Program {
   cpuSeconds(): number {
     return cpuSeconds(this.pid)
   }
+
+  /** The most memory it had so far (VmHWM), in octets, shared memory included; NaN if it has ended. */
+  peakMemoryBytes(): number {
+    try {
+      const status = readFileSync(`/proc/${this.pid}/status`, 'latin1')
+      return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
+    } catch {
+      return Number.NaN
+    }
+  }
+}
+
+/**
+ * Fails with a program's own words as soon as one of them ends that nobody stopped.
+ * @returns what the work returns
+ */
+export async function whileAllRun<T>(programs: readonly Program[], work: () => Promise<T>): Promise<T> {
+  const untimelyEnds = programs.map(async (program): Promise<never> => {
+    await program.exited
+    // A program that was stopped never settles this.
+    if (program.isStopping) return await new Promise<never>(() => {})
+    throw new Error(program.describeEnd())
+  })
+  return await Promise.race([work(), ...untimelyEnds])
 }
 
 /** User and system time of all threads of a process so far, in seconds; NaN if it is gone. proc_pid_stat(5). */

@@ -3,7 +3,7 @@ import type { Host } from './host.ts'
 import type { Program } from './program.ts'
 
 /** Commands of our own questions; they are no part of any load. */
-const ownCommands = /^cmdstat_(?:info|debug)(?:\||:)/
+const ownCommands = /^cmdstat_(?:info|debug|eval|xrange)(?:\||:)/
 
 /**
  * A redis-server on a host. Questions go through a Unix socket: no packet, no process, and so no effect on what is
@@ -32,6 +32,14 @@ export class Redis {
   /** A digest of all keys and values. */
   async dataDigest(): Promise<string> {
     return await this.#ask('DEBUG DIGEST')
+  }
+
+  /** The entries' ids in the streams whose keys are the prefix and a number below `count`. */
+  async streams(prefix: string, count: number): Promise<readonly (readonly string[])[]> {
+    const ids = `for _, e in ipairs(redis.call('XRANGE', '${prefix}' .. i, '-', '+')) do t[#t + 1] = e[1] end`
+    const script = `local t = {} for i = 0, ${count - 1} do ${ids} t[#t + 1] = ';' end return table.concat(t, ' ')`
+    const streams = (await this.#ask(`EVAL "${script}" 0`)).split(';').slice(0, count)
+    return streams.map((text) => text.split(' ').filter(Boolean))
   }
 
   /** @returns a status or bulk reply. @throws Error if redis answers with an error or not at all */

@@ -1,4 +1,4 @@
-import { counter, type LogEntry } from './json-log.ts'
+import { counter, dropsOf } from './json-log.ts'
 import type { Measured } from './report.ts'
 
 /** What is wrong with the copy, or with the check of it, in sentences. */
@@ -31,7 +31,7 @@ export function findProblems(measured: Measured): string[] {
     measured.captureStrays === 0,
     `${measured.captureStrays} segments belong to no connection that was seen to begin.`
   )
-  for (const drop of dropsOf(measured.statistics.tcpcopy)) problems.push(`tcpcopy dropped client bytes: ${drop}.`)
+  for (const drop of dropsOf(measured.statistics.tcpcopy ?? {})) problems.push(`tcpcopy dropped client bytes: ${drop}.`)
   const unaccounted = counter(measured.statistics.tcpcopy ?? undefined, 'unaccountedBytes')
   check(unaccounted === 0, `The books of tcpcopy do not close: ${unaccounted} bytes are in no account.`)
   for (const name of ['tcpcopy', 'intercept'] as const) {
@@ -39,11 +39,4 @@ export function findProblems(measured: Measured): string[] {
     check(measured.statistics[name] !== null, `${name} logged no statistics at its end.`)
   }
   return problems
-}
-
-/** The reasons for which tcpcopy dropped payload, by its own statistics. */
-function dropsOf(statistics: LogEntry | null): string[] {
-  return Object.entries(statistics ?? {})
-    .filter(([name, value]) => /^dropped\..*\.bytes$/.test(name) && value !== 0)
-    .map(([name, value]) => `${name.replace(/^dropped\.|\.bytes$/g, '')} ${String(value)} bytes`)
 }

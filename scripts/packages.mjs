@@ -1,5 +1,5 @@
 // Debian packages: which are missing (by what they provide, not by dpkg's list), and their installation.
-// `node scripts/packages.mjs` installs all that the lab and the tests use.
+// `node scripts/packages.mjs` installs all that the lab, the tests and the loads use.
 import { spawn, spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -16,6 +16,8 @@ const provisions = {
   ethtool: { programs: ['ethtool'] },
   tcpdump: { programs: ['tcpdump'] },
   nftables: { programs: ['nft'], service: 'nftables' },
+  'nginx-light': { programs: ['nginx'], service: 'nginx' },
+  'apache2-utils': { programs: ['ab'] },
   'libpcap0.8': { library: 'libpcap.so.0.8' }
 }
 
@@ -23,6 +25,8 @@ const provisions = {
 export const startPackages = ['iproute2', 'redis-server', 'redis-tools', 'ethtool', 'tcpdump', 'libpcap0.8']
 /** What the tests use. */
 export const testPackages = [...startPackages, 'nftables']
+/** What the loads of `npm run lossless` use. */
+export const loadPackages = [...testPackages, 'nginx-light', 'apache2-utils']
 
 const policyPath = '/usr/sbin/policy-rc.d'
 const policyMark = '# Made by the set-up of tcpcopy while it installs packages; safe to remove.'
@@ -133,7 +137,7 @@ export async function ensurePackages(packages) {
 }
 
 if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const problem = await ensurePackages([...new Set([...startPackages, ...testPackages])])
+  const problem = await ensurePackages(loadPackages)
   if (problem !== undefined) {
     console.error(problem)
     process.exitCode = 1

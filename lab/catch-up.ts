@@ -1,0 +1,27 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const POLL_MS = 100
+
+/**
+ * Waits until a count is as high as expected, or has not moved for the patience.
+ * @param onCount hears of each that is another than the one before
+ * @returns the last count
+ */
+export async function awaitCatchUp(
+  count: () => Promise<number>,
+  expected: number,
+  patienceMs: number,
+  onCount: (count: number) => void = () => {}
+): Promise<number> {
+  let reached = await count()
+  let movedMs = performance.now()
+  while (reached < expected && performance.now() - movedMs < patienceMs) {
+    await sleep(POLL_MS)
+    const now = await count()
+    if (now === reached) continue
+    movedMs = performance.now()
+    reached = now
+    onCount(reached)
+  }
+  return reached
+}

@@ -1,0 +1,84 @@
+/** `npm run lossless`: every load of loads.ts, each in a lab of its own, inside the namespaces of scripts/lossless.mjs. */
+import { parseArgs } from 'node:util'
+import { OperatorError } from '../src/errors.ts'
+import { Interrupted, interruption, runCommand } from './command.ts'
+import { OWN_PROGRAMS, type Programs } from './copy-lab.ts'
+import { findProblems, type Load, runLoad } from './load.ts'
+import { loadHeader, loadRow, type Row } from './load-report.ts'
+import { loads } from './loads.ts'
+import { Progress } from './progress.ts'
+
+const usage = `npm run lossless -- [--json] [--tcpcopy PROGRAM] [--intercept PROGRAM] [NAME…]
+
+Copies loads that are hard to copy, each in a lab of its own, and says of each whether anything was lost.
+  --json                   the results as JSON, the only thing on stdout
+  --tcpcopy, --intercept   other programs than those of this checkout
+  NAME                     runs only these:
+${loads.map(({ name, title }) => `    ${name.padEnd(22)} ${title}`).join('\n')}
+`
+
+interface Choice {
+  readonly json: boolean
+  readonly programs: Programs
+  readonly loads: readonly Load[]
+}
+
+function readChoice(): Choice | undefined {
+  const text = { type: 'string' } as const
+  const flag = { type: 'boolean', default: false } as const
+  const { values, positionals } = parseArgs({
+    options: { json: flag, help: { ...flag, short: 'h' }, tcpcopy: text, intercept: text },
+    allowPositionals: true
+  })
+  if (values.help) return undefined
+  const unknown = positionals.find((name) => loads.every((load) => load.name !== name))
+  if (unknown !== undefined) {
+    const names = loads.map(({ name }) => name).join(', ')
+    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose among: ${names}.`)
+  }
+  return {
+    json: values.json,
+    programs: { ...OWN_PROGRAMS, ...withoutUndefined(values.tcpcopy, values.intercept) },
+    loads: positionals.length === 0 ? loads : loads.filter(({ name }) => positionals.includes(name))
+  }
+}
+
+function withoutUndefined(tcpcopy: string | undefined, intercept: string | undefined): Partial<Programs> {
+  return { ...(tcpcopy === undefined ? {} : { tcpcopy }), ...(intercept === undefined ? {} : { intercept }) }
+}
+
+/** What a load that could not be run to its end has to say is a problem as well. */
+async function rowOf(load: Load, programs: Programs, progress: Progress, interrupted: Promise<never>): Promise<Row> {
+  const { name, title, inC } = load
+  try {
+    const measured = await runLoad(load, programs, progress, interrupted)
+    const problems = findProblems(load, measured)
+    return { name, title, inC, ok: problems.length === 0, problems, measured }
+  } catch (error) {
+    if (error instanceof Interrupted) throw error
+    const problem = error instanceof Error ? error.message : String(error)
+    return { name, title, inC, ok: false, problems: [problem], measured: null }
+  }
+}
+
+async function run(choice: Choice): Promise<number> {
+  const progress = new Progress()
+  const interrupted = interruption()
+  const rows: Row[] = []
+  if (!choice.json) process.stdout.write(loadHeader())
+  for (const load of choice.loads) {
+    const row = await rowOf(load, choice.programs, progress, interrupted)
+    progress.end()
+    rows.push(row)
+    if (!choice.json) process.stdout.write(loadRow(row))
+  }
+  if (choice.json) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`)
+  return rows.every(({ ok }) => ok) ? 0 : 1
+}
+
+await runCommand(usage, async () => {
+  const choice = readChoice()
+  if (choice !== undefined) return await run(choice)
+  process.stdout.write(usage)
+  return 0
+})

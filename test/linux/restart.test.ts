@@ -1,0 +1,77 @@
+/** tcpcopy that was killed and started again, while the target still has its connections. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startPacketDump } from '../../lab/packet-dump.ts'
+import type { Program } from '../../lab/program.ts'
+import { CLIENT, type CopyLab, openCopyLab, PORT, SOURCE, stopAndReadBooks, until, untilCounter } from './copy-lab.ts'
+import { readPackets } from './packet-file.ts'
+
+const FIRST_PORT = 45_001
+const CONNECTIONS = 20
+
+/**
+ * Connections from fixed ports. Each writes `SET NAME:INDEX 1` at once and again at SIGUSR2, with another name; at SIGTERM
+ * they are reset, which leaves no TIME-WAIT behind.
+ */
+const clients = `
+const [firstName, secondName] = process.argv.slice(1)
+let answers = 0
+const sockets = Array.from({ length: ${CONNECTIONS} }, (_, index) => {
+  const socket = require('net').connect({ host: '${SOURCE}', port: ${PORT}, localPort: ${FIRST_PORT} + index })
+  socket.write('SET ' + firstName + ':' + index + ' 1\\r\\n')
+  socket.on('data', () => { if (++answers % ${CONNECTIONS} === 0) console.log('answers', answers) })
+  return socket
+})
+process.on('SIGUSR2', () => {
+  for (const [index, socket] of sockets.entries()) socket.write('SET ' + secondName + ':' + index + ' 1\\r\\n')
+})
+process.on('SIGTERM', () => { for (const socket of sockets) socket.resetAndDestroy() })`
+
+async function startClients(lab: CopyLab, ...names: readonly string[]): Promise<Program> {
+  const program = lab.hosts.client.spawn(process.execPath, ['-e', clients, ...names])
+  await untilAnswered(program, CONNECTIONS)
+  return program
+}
+
+async function untilAnswered(program: Program, count: number): Promise<void> {
+  await program.waitForLine('stdout', (line) => line === `answers ${count}`)
+}
+
+async function untilAtTarget(lab: CopyLab, name: string): Promise<void> {
+  const keys = Array.from({ length: CONNECTIONS }, (_, index) => `${name}:${index}`)
+  await until(`all of ${name} is there`, async () => (await lab.askTarget('EXISTS', ...keys)) === `${CONNECTIONS}`)
+}
+
+/** How many connections were opened in spite of an older one: a SYN, a reset of the older one, a SYN again. */
+function openedOverOlder(path: string): number {
+  const fromClients = readPackets(path).filter(({ from }) => from === CLIENT)
+  const ports = Array.from({ length: CONNECTIONS }, (_, index) => FIRST_PORT + index)
+  return ports.filter((port) => {
+    const flags = fromClients.filter(({ fromPort }) => fromPort === port).map(({ flags }) => flags)
+    const reset = flags.findIndex((one) => one.includes('R'))
+    return reset > 0 && flags.slice(0, reset).includes('S') && flags.slice(reset).includes('S')
+  }).length
+}
+
+test('after kill -9 of tcpcopy, clients that come again from their ports are copied whole by the next one', async () => {
+  await using lab = await openCopyLab()
+  await lab.startRedisPair()
+  await lab.startIntercept()
+  const killed = await lab.startTcpcopy()
+  const before = await startClients(lab, 'early')
+  await untilAtTarget(lab, 'early')
+  await killed.stop('SIGKILL')
+  await before.stop()
+  const dump = await startPacketDump(lab.hosts.target, `tcp port ${PORT}`, `${lab.folder}/target.pcap`)
+  const tcpcopy = await lab.startTcpcopy()
+  const after = await startClients(lab, 'again', 'late')
+  after.signal('SIGUSR2')
+  await untilAnswered(after, 2 * CONNECTIONS)
+  await untilAtTarget(lab, 'again')
+  await untilAtTarget(lab, 'late')
+  await untilCounter(tcpcopy, 'pendingBytes', (count) => count === 0)
+  const books = await stopAndReadBooks(tcpcopy)
+  assert.deepEqual([books.droppedBytes, books.sessionsStarted], [0, CONNECTIONS])
+  await dump.stop()
+  assert.equal(openedOverOlder(dump.path), CONNECTIONS)
+})
