@@ -15,6 +15,7 @@ const provisions = {
   'redis-tools': { programs: ['redis-cli', 'redis-benchmark'] },
   ethtool: { programs: ['ethtool'] },
   tcpdump: { programs: ['tcpdump'] },
+  iptables: { programs: ['iptables', 'iptables-legacy'] },
   nftables: { programs: ['nft'], service: 'nftables' },
   'libpcap0.8': { library: 'libpcap.so.0.8' }
 }
@@ -22,7 +23,7 @@ const provisions = {
 /** What the main job of `npm start` uses. */
 export const startPackages = ['iproute2', 'redis-server', 'redis-tools', 'ethtool', 'tcpdump', 'libpcap0.8']
 /** What the tests use. */
-export const testPackages = [...startPackages, 'nftables']
+export const testPackages = [...startPackages, 'iptables', 'nftables']
 
 const policyPath = '/usr/sbin/policy-rc.d'
 const policyMark = '# Made by the set-up of tcpcopy while it installs packages; safe to remove.'
