@@ -1,13 +1,13 @@
 /** The program tcpcopy. */
 import { Counters } from '../core/counters.ts'
 import { NOTHING_COMES_BACK, type Silence } from '../daemon/copier.ts'
-import { conntrackCount } from '../io/linux/devices.ts'
-import { formatAddress } from '../wire/address.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { readOptions } from './command.ts'
-import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
+import { conntrackWarnings, untrackRules } from './conntrack.ts'
+import { type CopyOptions, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { explainSilence } from './diagnosis.ts'
+import { Firewall } from './firewall.ts'
 import { copySummary } from './summary.ts'
 
 async function main(): Promise<number> {
@@ -15,11 +15,13 @@ async function main(): Promise<number> {
   if (options === undefined) return 0
   const plan = await copyPlan(options)
   if (options.daemon === true && !isInBackground()) return startInBackground()
+  const isManaging = options.manageRules === true
   const buffer = new SharedArrayBuffer(Counters.byteLength)
   const counters = new Counters(buffer)
   return runDaemon({
     name: 'tcpcopy',
-    warnings: [...copiesWarnings(plan), ...conntrackWarning(plan)],
+    warnings: [...copiesWarnings(plan), ...(isManaging ? [] : conntrackWarnings(plan.maps))],
+    firewall: isManaging ? new Firewall(options.firewall, untrackRules(plan.maps)) : undefined,
     workerUrl: new URL('./copier-worker.js', import.meta.url),
     workerData: { plan, counters: buffer },
     options,
@@ -29,20 +31,6 @@ async function main(): Promise<number> {
       // as: the fields of this message are those of a Silence
       message === NOTHING_COMES_BACK ? explainSilence(fields as unknown as Silence) : undefined
   })
-}
-
-/** A copied packet that the kernel routes enters connection tracking, where its connection never gets complete. */
-function conntrackWarning(plan: CopyPlan): readonly string[] {
-  const count = conntrackCount()
-  if (count === 0) return []
-  const rules = plan.maps.map(({ targetAddress, targetPort }) => {
-    const target = `-d ${formatAddress(targetAddress)} -p tcp --dport ${targetPort}`
-    return `iptables -t raw -I OUTPUT ${target} -j NOTRACK`
-  })
-  return [
-    `this host tracks connections (${count} now): each copied one leaves an entry for 120 s, and firewall rules that drop ` +
-      `invalid packets drop the copies\n  Keep the copies out of it: ${rules.join('; ')}`
-  ]
 }
 
 await runProgram('tcpcopy', main)
