@@ -109,6 +109,10 @@ export function copyCommand(): Command {
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
+    .argument(
+      '[place...]',
+      'as before 1.0: sourceIP[:sourceIP…] sourcePort targetIP targetPort, intercept on the target'
+    )
   const rules = 'install firewall rules that keep the copies out of connection tracking, and remove them at the end'
   return addProcessOptions(addFirewallOptions(command, rules))
 }

@@ -8,11 +8,14 @@ import { type CopyOptions, copiesWarnings, copyCommand, copyPlan } from './copy-
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { explainSilence } from './diagnosis.ts'
 import { Firewall } from './firewall.ts'
+import { withPlaces } from './old-command-line.ts'
 import { copySummary } from './summary.ts'
 
 async function main(): Promise<number> {
-  const options = readOptions<CopyOptions>(copyCommand(), process.argv.slice(2))
-  if (options === undefined) return 0
+  const command = copyCommand()
+  const read = readOptions<CopyOptions>(command, process.argv.slice(2))
+  if (read === undefined) return 0
+  const options = withPlaces(read, command.args)
   const plan = await copyPlan(options)
   if (options.daemon === true && !isInBackground()) return startInBackground()
   const isManaging = options.manageRules === true

@@ -17,6 +17,7 @@ import {
   MAP,
   openCopyLab,
   PORT,
+  ROOT,
   SOURCE,
   startReady,
   statisticsOf,
@@ -229,4 +230,20 @@ test('a rule that cannot be made, or not be removed, is told with the command', 
   assert.equal((await rulesOn(target)).length, 1)
   await target.mustRun('sh', ['-c', hint])
   assert.deepEqual(await rulesOn(target), [])
+})
+
+test("the command line and the program's name of before 1.0", async () => {
+  await using lab = await openTargetLab()
+  const { target, source } = lab.hosts
+  const redis = await lab.startRedisPair()
+  const rule = ['-p', 'tcp', '--sport', `${PORT}`, '!', '-o', 'lo', '-j', 'NFQUEUE', '--queue-num', '0']
+  await target.mustRun('iptables', ['-I', 'OUTPUT', ...rule])
+  const interception = await startReady(target, `${ROOT}bin/interception`, [])
+  assert.match(interception.stderr, /iptables -t mangle -I OUTPUT .*--queue-num 0/)
+  const tcpcopy = await startReady(source, `${ROOT}bin/tcpcopy`, [`192.0.2.9:${SOURCE}`, `${PORT}`, TARGET, `${PORT}`])
+  await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, 'connected to intercept'))
+  await lab.ask('SET', 'old', 'times')
+  await untilSame(redis.source, redis.target)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
+  assert.equal((await interception.stop()).status, 0)
 })

@@ -77,6 +77,7 @@ test('tcpcopy refuses wrong and contradictory options', async () => {
     [['-x', MAP, ...TO_ASSISTANT, '--log-format', 'xml'], /xml/],
     [['-x', MAP, ...TO_ASSISTANT, '--no-such-option'], /unknown option '--no-such-option'/],
     [['-x', MAP, ...TO_ASSISTANT, 'extra'], /argument/],
+    [[SOURCE, '80', TARGET, '80', '-x', MAP], /both say what to copy/],
     [['-x'], /argument missing/]
   ])
 })
