@@ -15,6 +15,7 @@ const provisions = {
   'redis-tools': { programs: ['redis-cli', 'redis-benchmark'] },
   ethtool: { programs: ['ethtool'] },
   tcpdump: { programs: ['tcpdump'] },
+  iptables: { programs: ['iptables', 'iptables-legacy'] },
   nftables: { programs: ['nft'], service: 'nftables' },
   'nginx-light': { programs: ['nginx'], service: 'nginx' },
   'apache2-utils': { programs: ['ab'] },
@@ -24,7 +25,7 @@ const provisions = {
 /** What the main job of `npm start` uses. */
 export const startPackages = ['iproute2', 'redis-server', 'redis-tools', 'ethtool', 'tcpdump', 'libpcap0.8']
 /** What the tests use. */
-export const testPackages = [...startPackages, 'nftables']
+export const testPackages = [...startPackages, 'iptables', 'nftables']
 /** What the loads of `npm run lossless` use. */
 export const loadPackages = [...testPackages, 'nginx-light', 'apache2-utils']
 

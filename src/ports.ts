@@ -42,6 +42,8 @@ export interface Capture {
   receive(sink: PacketSink, packetsMax: number): number
   /** Packets lost since the start, because there was no room for them. */
   dropped(): number
+  /** Packets that it let go on their way and gave to nobody; of a capture that takes packets out of the way. */
+  passed?(): number
   close(): void
 }
 

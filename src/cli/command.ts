@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { OperatorError } from '../errors.ts'
 import { applyConfig } from './config.ts'
+import { type FirewallName, firewallNames } from './firewall.ts'
 import type { LogFormat } from './log.ts'
 
 /** Options of both programs, as commander leaves them: texts. */
@@ -13,6 +14,12 @@ export interface ProcessOptions {
   readonly pidFile?: string
   readonly daemon?: boolean
   readonly statisticsInterval: string
+}
+
+/** Options of programs that can make firewall rules. */
+export interface FirewallOptions {
+  readonly manageRules?: boolean
+  readonly firewall: FirewallName
 }
 
 function version(): string {
@@ -42,6 +49,12 @@ export function addProcessOptions(command: Command): Command {
     .option('-P, --pid-file <file>', 'write the process id to this file')
     .option('-d, --daemon', 'run in the background')
     .option('--statistics-interval <seconds>', 'how often statistics are logged; 0: only at the end', '30')
+}
+
+/** @param rules what --manage-rules is for, in this program */
+export function addFirewallOptions(command: Command, rules: string): Command {
+  const names = new Option('--firewall <program>', 'what --manage-rules works with').choices(firewallNames)
+  return command.option('--manage-rules', rules).addOption(names.default('auto'))
 }
 
 /**

@@ -7,7 +7,13 @@ import { type Selection, WHOLE } from '../core/sampling.ts'
 import type { InterceptAddress } from '../daemon/channel-client.ts'
 import { OperatorError } from '../errors.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
-import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
+import {
+  addFirewallOptions,
+  addProcessOptions,
+  type FirewallOptions,
+  newCommand,
+  type ProcessOptions
+} from './command.ts'
 import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { parseTraceTarget, type TraceTarget } from './trace.ts'
@@ -26,7 +32,7 @@ const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
 
-export interface CopyOptions extends ProcessOptions {
+export interface CopyOptions extends ProcessOptions, FirewallOptions {
   readonly map?: readonly string[]
   readonly intercept?: readonly string[]
   readonly clientAddresses?: readonly string[]
@@ -110,7 +116,12 @@ export function copyCommand(): Command {
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
-  return addProcessOptions(command)
+    .argument(
+      '[place...]',
+      'as before 1.0: sourceIP[:sourceIP…] sourcePort targetIP targetPort, intercept on the target'
+    )
+  const rules = 'install firewall rules that keep the copies out of connection tracking, and remove them at the end'
+  return addProcessOptions(addFirewallOptions(command, rules))
 }
 
 /** @throws OperatorError for what cannot work */

@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { isInBackground, tellParent } from './background.ts'
 import type { ProcessOptions } from './command.ts'
+import type { Firewall } from './firewall.ts'
 import { closeInspector } from './inspector.ts'
 import { LogFile } from './log.ts'
 import { PidFile } from './pid-file.ts'
@@ -24,7 +25,12 @@ export interface DaemonSpec {
   /** The same in one line, for people. */
   readonly summary: (report: Record<string, number>) => string
   /** To be said once, when the program is ready. */
+  readonly notes?: readonly string[]
   readonly warnings?: readonly string[]
+  /** Its rules are there while the program is ready. */
+  readonly firewall?: Firewall | undefined
+  /** To be said at the end. */
+  readonly partingWarnings?: () => readonly string[]
   /** More to say about a word of the worker. */
   readonly explain?: (message: string, fields: Readonly<Record<string, unknown>>) => string | undefined
 }
@@ -50,12 +56,16 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
     daemon = new Daemon(spec, logFile, worker, new Int32Array(control))
     await daemon.ready
     closeInspector()
+    spec.firewall?.install(logFile.log)
     pidFile?.write()
     logFile.log('info', 'ready', { pid: process.pid })
+    for (const note of spec.notes ?? []) logFile.log('info', note)
     for (const warning of spec.warnings ?? []) logFile.log('warn', warning)
     tellParent('ready')
     daemon.startStatistics(intervalMs)
-    return await daemon.ended
+    const status = await daemon.ended
+    for (const warning of spec.partingWarnings?.() ?? []) logFile.log('warn', warning)
+    return status
   } finally {
     daemon?.stop()
     pidFile?.remove()
@@ -71,6 +81,7 @@ class Daemon {
   #wake = -1
   #timer: NodeJS.Timeout | undefined
   #isReady = false
+  #hasBegun = false
 
   constructor(spec: DaemonSpec, logFile: LogFile, worker: Worker, control: Int32Array) {
     this.#spec = spec
@@ -94,7 +105,7 @@ class Daemon {
           rejectReady(error)
           resolve(1)
         } else if (message.type === 'stopped') {
-          this.#writeStatistics()
+          if (this.#hasBegun) this.#writeStatistics()
           resolve(0)
         } else this.#onWord(message)
       })
@@ -108,6 +119,7 @@ class Daemon {
   }
 
   startStatistics(intervalMs: number): void {
+    this.#hasBegun = true
     if (intervalMs > 0) this.#timer = setInterval(() => this.#writeStatistics(), intervalMs)
   }
 

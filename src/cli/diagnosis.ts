@@ -45,6 +45,8 @@ function explainSilence(silence: Silence): string {
   }
   lines.push(
     '- the target has no route for the clients via the assistant. On the target: ip route get ADDRESS-OF-A-CLIENT',
+    '- intercept runs on the target itself, and no firewall rule brings it the answers. On the target: ' +
+      'iptables -t mangle -S OUTPUT; nft list ruleset',
     '- the target drops the copies as spoofed. On the target: sysctl net.ipv4.conf.all.rp_filter (1 needs the route to ' +
       'the clients to leave through the device on which the copies arrive)',
     '- the assistant forwards the answers instead of keeping them. On it: sysctl net.ipv4.ip_forward (must be 0)',

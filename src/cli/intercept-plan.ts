@@ -2,12 +2,24 @@
 import type { Command } from 'commander'
 import { OperatorError } from '../errors.ts'
 import { isForwarding, listDevices } from '../io/linux/devices.ts'
-import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
+import { parseAddress } from '../wire/address.ts'
+import { answerPlaces } from './answer-filter.ts'
+import {
+  addFirewallOptions,
+  addProcessOptions,
+  type FirewallOptions,
+  newCommand,
+  type ProcessOptions
+} from './command.ts'
 import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
-import { listOf, wholeNumber } from './values.ts'
+import { iptablesByHand, type RuleSet } from './rules.ts'
+import { badValue, listOf, wholeNumber } from './values.ts'
 
-export interface InterceptOptions extends ProcessOptions {
+/** Packets: what comes from the target in a fifth of a second, if it is fast. */
+const QUEUE_LENGTH = '16384'
+
+export interface InterceptOptions extends ProcessOptions, FirewallOptions {
   readonly device?: readonly string[]
   readonly filter?: string
   readonly port: string
@@ -16,6 +28,11 @@ export interface InterceptOptions extends ProcessOptions {
   readonly headers: string
   readonly buffer: string
   readonly allowForwarding?: boolean
+  readonly nfqueue?: boolean
+  readonly queueLength?: string
+  readonly queueNumber?: string
+  readonly queueBypass?: boolean
+  readonly pass?: readonly string[]
 }
 
 /** Everything the worker needs, as plain data. */
@@ -29,6 +46,15 @@ export interface InterceptPlan {
   readonly delayMax: number
   readonly recordsMax: number
   readonly ringMegabytes: number
+  /** `--nfqueue`: answers come from a queue of this host's, and from no ring. */
+  readonly queue: QueuePlan | undefined
+}
+
+interface QueuePlan {
+  readonly queue: number
+  readonly lengthMax: number
+  /** Clients whose answers go on their way. */
+  readonly passed: readonly number[]
 }
 
 export function interceptCommand(): Command {
@@ -44,26 +70,95 @@ export function interceptCommand(): Command {
     .option('-n, --headers <number>', 'most headers in one message', '16')
     .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
     .option('--allow-forwarding', 'start although this host forwards packets')
-  return addProcessOptions(command)
+    .option(
+      '--nfqueue',
+      'run on the target itself: take the answers from a queue of its firewall (NFQUEUE), and drop them'
+    )
+    .option('-q, --queue-length <number>', `most answers that wait in that queue (default: ${QUEUE_LENGTH})`)
+    .option('--queue-number <number>', 'number of that queue (default: 0)')
+    .option('--queue-bypass', 'let answers out while intercept does not run: a rule of --manage-rules drops them then')
+    .option('-x, --pass <addresses>', 'with --nfqueue, let the answers to these clients pass, …', collect)
+  const rules = 'install the firewall rule for the answers of --filter, and remove it at the end'
+  return addProcessOptions(addFirewallOptions(command, rules))
 }
 
 /** @throws OperatorError for what cannot work */
 export async function interceptPlan(options: InterceptOptions): Promise<InterceptPlan> {
-  if (options.filter === undefined || options.filter.trim() === '') {
+  refuseContradictions(options)
+  const isQueue = options.nfqueue === true
+  const hasFilter = options.filter !== undefined && options.filter.trim() !== ''
+  if (!hasFilter && (!isQueue || options.manageRules === true)) {
     const hint = 'Say which packets are answers of the target: -F "tcp and src port 8080".'
     throw new OperatorError('missing-option', 'no --filter is given', hint)
   }
   const devices = listOf(options.device ?? [])
   const isAny = devices.length === 0 || devices.includes('any')
-  if (options.allowForwarding !== true) refuseForwarding(isAny ? listDevices() : devices)
+  // A rule that drops what would be forwarded, or a queue that drops what is sent, is better than a setting.
+  const isKept = isQueue || options.manageRules === true || options.allowForwarding === true
+  if (!isKept) refuseForwarding(isAny ? listDevices() : devices)
   return {
     devices: isAny ? [] : devices,
-    filter: options.filter,
+    filter: options.filter ?? '',
     port: wholeNumber('--port', options.port, 1, 65_535),
     address: options.bind === undefined ? 0 : await resolveHost('--bind', options.bind),
     delayMax: wholeNumber('--delay-table', options.delayTable, 1, 1 << 20),
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
-    ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096)
+    ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
+    queue: isQueue ? queuePlan(options) : undefined
+  }
+}
+
+function queuePlan(options: InterceptOptions): QueuePlan {
+  return {
+    queue: wholeNumber('--queue-number', options.queueNumber ?? '0', 0, 65_535),
+    lengthMax: wholeNumber('--queue-length', options.queueLength ?? QUEUE_LENGTH, 1, 1 << 20),
+    passed: listOf(options.pass ?? []).map((text) => {
+      const address = parseAddress(text)
+      if (address === undefined) throw badValue('--pass', text, 'IPv4 addresses of clients, as in 10.0.0.9,10.0.0.10')
+      return address
+    })
+  }
+}
+
+/** The rule that keeps the answers from the clients: on the target into the queue, on the assistant away with them. */
+function answerRule(options: InterceptOptions, plan: InterceptPlan): RuleSet {
+  const places = answerPlaces(plan.filter)
+  if (plan.queue === undefined) return { mark: `tcpcopy-intercept-port-${plan.port}`, action: { kind: 'drop' }, places }
+  const { queue } = plan.queue
+  const isBypass = options.queueBypass === true
+  return { mark: `tcpcopy-intercept-queue-${queue}`, action: { kind: 'queue', queue, isBypass }, places }
+}
+
+/** What `--manage-rules` puts in place. @throws OperatorError `bad-rule` */
+export function interceptRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
+  return options.manageRules === true ? [answerRule(options, plan)] : []
+}
+
+/** Without `--manage-rules`: which rule has to be there. */
+export function interceptNotes(options: InterceptOptions, plan: InterceptPlan): readonly string[] {
+  if (plan.queue === undefined || options.manageRules === true) return []
+  const { queue } = plan.queue
+  const action = { kind: 'queue', queue, isBypass: options.queueBypass === true } as const
+  const rule = iptablesByHand({ mark: `tcpcopy-intercept-queue-${queue}`, action, places: [{ address: 0, port: 80 }] })
+  return [`answers come from queue ${queue}; a rule has to bring them there\n  For a server on port 80: ${rule}`]
+}
+
+/** Options that say something about what is not there. */
+function refuseContradictions(options: InterceptOptions): void {
+  const ofQueue = ['queueLength', 'queueNumber', 'queueBypass', 'pass'] as const
+  const names = { queueLength: '-q', queueNumber: '--queue-number', queueBypass: '--queue-bypass', pass: '-x' }
+  const found = ofQueue.find((name) => options[name] !== undefined)
+  if (found !== undefined && options.nfqueue !== true) {
+    const hint = 'Give --nfqueue to run on the target itself, or leave it out.'
+    throw new OperatorError('contradiction', `${names[found]} is for --nfqueue, which is not given`, hint)
+  }
+  if (options.nfqueue === true && options.filter !== undefined && options.manageRules !== true) {
+    const hint = 'Leave --filter out, or let --manage-rules make the firewall rule of it.'
+    throw new OperatorError('contradiction', '--filter is of no use to --nfqueue without --manage-rules', hint)
+  }
+  if (options.nfqueue === true && options.device !== undefined) {
+    const hint = 'Leave --device out: the firewall rule says which packets come to the queue.'
+    throw new OperatorError('contradiction', '--device and --nfqueue are given, and a queue has no device', hint)
   }
 }
 
@@ -74,7 +169,7 @@ function refuseForwarding(devices: readonly string[]): void {
   const names = forwarding.join(', ')
   const hint =
     `Turn it off: ${forwarding.map((name) => `sysctl -w net.ipv4.conf.${name}.forwarding=0`).join('; ')}. ` +
-    'If a firewall rule of this host drops the answers, start with --allow-forwarding.'
+    'Or let a firewall rule drop the answers: --manage-rules installs one; if there is one, --allow-forwarding.'
   const message = `this host forwards packets of ${names}: the target's answers would reach the real clients`
   throw new OperatorError('forwarding', message, hint)
 }

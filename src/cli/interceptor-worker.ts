@@ -3,6 +3,7 @@ import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
 import { isEthernet } from '../io/linux/devices.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
+import { NfQueue } from '../io/linux/nfqueue.ts'
 import { POLLIN, Poller } from '../io/linux/poller.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { TcpListener } from '../io/linux/streams.ts'
@@ -35,12 +36,17 @@ function openRing(plan: InterceptPlan, device: string | undefined): PacketRing {
   })
 }
 
+function openCaptures(plan: InterceptPlan): readonly (PacketRing | NfQueue)[] {
+  if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: SNAP_LENGTH })]
+  const devices = plan.devices.length === 0 ? [undefined] : plan.devices
+  return devices.map((device) => openRing(plan, device))
+}
+
 function run({ plan, counters, control }: InterceptorWorkerData): void {
   const poller = new Poller()
   const words = new Int32Array(control)
   const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })
-  const devices = plan.devices.length === 0 ? [undefined] : plan.devices
-  const captures = devices.map((device) => openRing(plan, device))
+  const captures = openCaptures(plan)
   for (const capture of captures) poller.add(capture.fd, POLLIN)
   const ports = {
     captures,

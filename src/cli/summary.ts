@@ -43,6 +43,7 @@ export function interceptSummary(report: Report): string {
     `headers returned ${pick(report, 'forwardedHeaders')}`,
     `without a route ${pick(report, 'unroutedHeaders')}`,
     `lost to slow readers ${pick(report, 'backlogDropped')}`,
+    ...(pick(report, 'passedPackets') > 0 ? [`passed ${pick(report, 'passedPackets')}`] : []),
     `routes ${pick(report, 'routes')}`,
     `tcpcopy connections ${pick(report, 'peersOpen')}`
   ]

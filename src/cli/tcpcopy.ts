@@ -1,24 +1,31 @@
 /** The program tcpcopy. */
 import { Counters } from '../core/counters.ts'
-import { conntrackCount } from '../io/linux/devices.ts'
-import { formatAddress } from '../wire/address.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { readOptions } from './command.ts'
-import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
+import { conntrackWarnings, untrackRules } from './conntrack.ts'
+import { type CopyOptions, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { explain } from './diagnosis.ts'
+import { Firewall } from './firewall.ts'
+import { withPlaces } from './old-command-line.ts'
 import { copySummary } from './summary.ts'
 
 async function main(): Promise<number> {
-  const options = readOptions<CopyOptions>(copyCommand(), process.argv.slice(2))
-  if (options === undefined) return 0
+  const command = copyCommand()
+  const read = readOptions<CopyOptions>(command, process.argv.slice(2))
+  if (read === undefined) return 0
+  const options = withPlaces(read, command.args)
   const plan = await copyPlan(options)
   if (options.daemon === true && !isInBackground()) return startInBackground()
+  const isManaging = options.manageRules === true
+  // What is sent through the link layer does not meet connection tracking.
+  const isRaw = plan.sendBy === 'ip'
   const buffer = new SharedArrayBuffer(Counters.byteLength)
   const counters = new Counters(buffer)
   return runDaemon({
     name: 'tcpcopy',
-    warnings: [...copiesWarnings(plan), ...conntrackWarning(plan)],
+    warnings: [...copiesWarnings(plan), ...(isRaw && !isManaging ? conntrackWarnings(plan.maps) : [])],
+    firewall: isRaw && isManaging ? new Firewall(options.firewall, untrackRules(plan.maps)) : undefined,
     workerUrl: new URL('./copier-worker.js', import.meta.url),
     workerData: { plan, counters: buffer },
     options,
@@ -26,20 +33,6 @@ async function main(): Promise<number> {
     summary: copySummary,
     explain
   })
-}
-
-/** A copied packet that the kernel routes enters connection tracking, where its connection never gets complete. */
-function conntrackWarning(plan: CopyPlan): readonly string[] {
-  const count = plan.sendBy === 'ip' ? conntrackCount() : 0
-  if (count === 0) return []
-  const rules = plan.maps.map(({ targetAddress, targetPort }) => {
-    const target = `-d ${formatAddress(targetAddress)} -p tcp --dport ${targetPort}`
-    return `iptables -t raw -I OUTPUT ${target} -j NOTRACK`
-  })
-  return [
-    `this host tracks connections (${count} now): each copied one leaves an entry for 120 s, and firewall rules that drop ` +
-      `invalid packets drop the copies\n  Send with --send link, or keep the copies out of it: ${rules.join('; ')}`
-  ]
 }
 
 await runProgram('tcpcopy', main)

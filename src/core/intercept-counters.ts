@@ -4,7 +4,7 @@ import { float64At } from '../wire/bytes.ts'
 export const InterceptCounter = {
   /** Packets that the capture gave us. */
   capturedPackets: 0,
-  /** Packets the kernel dropped because the ring was full. */
+  /** Packets the kernel dropped because the ring, or the queue, was full. */
   captureDropped: 1,
   /** Packets that matched the filter and are no whole TCP header over IPv4. */
   flawedPackets: 2,
@@ -27,12 +27,14 @@ export const InterceptCounter = {
   /** Connections accepted since the start. */
   peersAccepted: 11,
   /** Connections closed because they did not speak the channel's protocol. */
-  peersRejected: 12
+  peersRejected: 12,
+  /** Answers to the clients of `-x`, which went on their way. */
+  passedPackets: 13
 } as const
 export type InterceptCounter = (typeof InterceptCounter)[keyof typeof InterceptCounter]
 
 export class InterceptCounters {
-  static readonly byteLength = 13 * 8
+  static readonly byteLength = 14 * 8
   readonly #slots: Float64Array
 
   /** @param buffer shared between threads, of `InterceptCounters.byteLength` */

@@ -73,8 +73,13 @@ export class Interceptor {
   #keepHouse(): void {
     this.#housekeepingAt = this.#now + IDLE_MS
     let dropped = 0
-    for (const capture of this.#ports.captures) dropped += capture.dropped()
+    let passed = 0
+    for (const capture of this.#ports.captures) {
+      dropped += capture.dropped()
+      passed += capture.passed?.() ?? 0
+    }
     this.#counters.set(InterceptCounter.captureDropped, dropped)
+    this.#counters.set(InterceptCounter.passedPackets, passed)
   }
 
   #onPacket(bytes: Uint8Array, at: number, captured: number, length: number): void {

@@ -62,6 +62,12 @@ export async function untilCounter(program: Program, name: string, isRight: (cou
   })
 }
 
+/** Waits until the target has acknowledged what it was sent, and ends tcpcopy. @returns the final statistics */
+export async function finishAndReadBooks(tcpcopy: Program): Promise<Readonly<Record<string, number>>> {
+  await untilCounter(tcpcopy, 'pendingBytes', (count) => count === 0)
+  return await stopAndReadBooks(tcpcopy)
+}
+
 /** Ends tcpcopy as an operator does: exit 0, and books that close. @returns the final statistics */
 export async function stopAndReadBooks(tcpcopy: Program): Promise<Readonly<Record<string, number>>> {
   assert.deepEqual(await tcpcopy.stop(), { status: 0, signal: null }, tcpcopy.stderr)

@@ -77,6 +77,7 @@ test('tcpcopy refuses wrong and contradictory options', async () => {
     [['-x', MAP, ...TO_ASSISTANT, '--log-format', 'xml'], /xml/],
     [['-x', MAP, ...TO_ASSISTANT, '--no-such-option'], /unknown option '--no-such-option'/],
     [['-x', MAP, ...TO_ASSISTANT, 'extra'], /argument/],
+    [[SOURCE, '80', TARGET, '80', '-x', MAP], /both say what to copy/],
     [['-x'], /argument missing/]
   ])
 })
@@ -94,7 +95,16 @@ test('intercept refuses wrong options, a missing device, and a filter that does 
     [[...ANSWERS, '-b', '192.0.2.1'], /192\.0\.2\.1/],
     [[...ANSWERS, '-n', '17'], /--headers got "17"/],
     [[...ANSWERS, '-s', '0'], /--delay-table got "0"/],
-    [[...ANSWERS, '-x', '10.0.0.1'], /unknown option '-x'/]
+    [[...ANSWERS, '-x', '10.0.0.1'], /-x is for --nfqueue\b.*\n.*--nfqueue/],
+    [[...ANSWERS, '-q', '100'], /-q is for --nfqueue/],
+    [['--nfqueue', '-i', 'eth0'], /--device and --nfqueue/],
+    [['--nfqueue', '-F', 'tcp'], /--filter is of no use.*\n.*--manage-rules/],
+    [['--nfqueue', '--manage-rules'], /no --filter is given/],
+    [['--nfqueue', '-q', '0'], /--queue-length got "0"/],
+    [['--nfqueue', '--queue-number', '65536'], /--queue-number got "65536"/],
+    [['--nfqueue', '-x', 'someone'], /--pass got "someone"/],
+    [['-F', 'tcp', '--manage-rules'], /no firewall rule can be made of the filter "tcp": it names no src port\n/],
+    [['-F', 'tcp and src port 80', '--manage-rules', '--firewall', 'ufw'], /ufw/]
   ])
 })
 
@@ -165,6 +175,13 @@ test('missing privileges are told, with what to do', async () => {
   ] as const) {
     assert.match(await refusal(lab, host, [...drop, ...command]), /CAP_NET_RAW|root/)
   }
+  const isRoot = process.getuid?.() === 0
+  const withoutAdmin = isRoot ? [...without.map((one) => one.replace('net_raw', 'net_admin')), '--'] : drop
+  const queue = [INTERCEPT, '--nfqueue']
+  assert.match(await refusal(lab, assistant, [...withoutAdmin, ...queue]), /queue 0.*EPERM.*\n.*CAP_NET_ADMIN/)
+  const managed = [INTERCEPT, ...ANSWERS, '--manage-rules']
+  const message = isRoot ? /rule cannot be installed: iptables: [^:]+: .+; nft: .+\n.*run as root/ : /CAP_NET_RAW|root/
+  assert.match(await refusal(lab, assistant, [...withoutAdmin, ...managed]), message)
 })
 
 test('intercept refuses to start on a host that forwards what it captures, unless told otherwise', async () => {
@@ -175,7 +192,7 @@ test('intercept refuses to start on a host that forwards what it captures, unles
     const message = await refusal(lab, assistant, [INTERCEPT, ...devices, '-F', 'tcp'])
     assert.match(
       message,
-      /forwards packets of eth0.*real clients\n.*net\.ipv4\.conf\.eth0\.forwarding=0.*--allow-forwarding/
+      /forwards packets of eth0.*real clients\n.*net\.ipv4\.conf\.eth0\.forwarding=0.*--manage-rules.*--allow-forwarding/
     )
   }
   const allowed = await startReady(assistant, INTERCEPT, [...ANSWERS, '--allow-forwarding'])

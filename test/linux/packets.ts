@@ -5,10 +5,13 @@ import { copyFilter } from '../../src/io/linux/filter.ts'
 import { mapMemory } from '../../src/io/linux/memory.ts'
 import { RawIpSender } from '../../src/io/linux/raw-ip-sender.ts'
 import { PacketRing, type PacketRingOptions } from '../../src/io/linux/ring.ts'
+import type { Capture } from '../../src/ports.ts'
 import { put16, put32, u8, u16 } from '../../src/wire/bytes.ts'
 
 export const WIRE = 0x0a090002
 export const LOOPBACK = 0x7f000001
+/** Another address behind the wire. */
+export const WIRE_TOO = 0x0a090003
 export const NOWHERE = 0x08080808
 const PAYLOAD_AT = 0x10000
 
@@ -55,11 +58,11 @@ export interface Seen {
   readonly last: number
 }
 
-export function drain(ring: PacketRing): Seen[] {
+export function drain(capture: Capture): Seen[] {
   const seen: Seen[] = []
   let count = 0
   do {
-    count = ring.receive((bytes, at, captured, wire) => {
+    count = capture.receive((bytes, at, captured, wire) => {
       assert.equal(u8(bytes, at) >>> 4, 4)
       const last = u8(bytes, at + captured - 1)
       seen.push({ id: u16(bytes, at + 4), captured, wire, total: u16(bytes, at + 2), last })

@@ -43,6 +43,8 @@ export const memcpy: Call3 = library.func('uintptr_t memcpy(uintptr_t, uintptr_t
 export const ppoll: Call4 = library.func('int ppoll(uintptr_t, unsigned long, uintptr_t, uintptr_t)')
 /** sendmmsg(2): descriptor, mmsghdrs, their count, flags. */
 export const sendmmsg: Call4 = library.func('int sendmmsg(int, uintptr_t, unsigned int, int)')
+/** recvmmsg(2): descriptor, mmsghdrs, their count, flags, timespec or 0. */
+export const recvmmsg: Call5 = library.func('int recvmmsg(int, uintptr_t, unsigned int, int, uintptr_t)')
 /** recv(2): descriptor, address, length, flags. */
 export const recv: Call4 = library.func('long recv(int, uintptr_t, size_t, int)')
 /** send(2): descriptor, address, length, flags. */
@@ -68,8 +70,8 @@ export const Errno = constants.errno
 
 /** socket(2), packet(7). */
 export const AF_INET = 2
-export const AF_PACKET = 17
 export const AF_NETLINK = 16
+export const AF_PACKET = 17
 export const SOCK_STREAM = 1
 export const SOCK_DGRAM = 2
 export const SOCK_RAW = 3
