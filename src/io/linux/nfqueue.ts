@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { OperatorError } from '../../errors.ts'
 import { type Capture, ChecksumState, type PacketSink } from '../../ports.ts'
-import { i32, int32At, put32 } from '../../wire/bytes.ts'
+import { i32, int32At, put32, u8 } from '../../wire/bytes.ts'
 import { IPV4_HEADER } from '../../wire/segment.ts'
 import { close, Errno, errno, errnoMessage, MSG_DONTWAIT, recvmmsg, send } from './libc.ts'
 import { allocate, type Block } from './memory.ts'
@@ -169,7 +169,7 @@ export class NfQueue implements Capture {
       const length = Math.min(int32At(this.#headers.words, (index * MMSGHDR_LENGTH + 56) >>> 2), SLOT_LENGTH)
       count++
       const id = this.#find(at, at + length)
-      if (this.#packetLength >= IPV4_HEADER && this.#passed.has(i32(this.#slots.bytes, this.#packetAt + 16))) {
+      if (this.#passes()) {
         this.#addVerdict(NFQNL_MSG_VERDICT, NF_ACCEPT, id)
         this.#passedCount++
         continue
@@ -179,6 +179,7 @@ export class NfQueue implements Capture {
       dropCount++
     }
     if (dropCount > 0) this.#addVerdict(NFQNL_MSG_VERDICT_BATCH, NF_DROP, lastId)
+    // Should the kernel not take it, what it says to drop is dropped by the next one.
     if (this.#verdictsLength > 0) send(this.fd, this.#verdicts.address, this.#verdictsLength, 0)
     return count
   }
@@ -207,6 +208,13 @@ export class NfQueue implements Capture {
     this.#missedCount += Math.max(0, (id - this.#nextId) | 0)
     this.#nextId = (id + 1) | 0
     return id
+  }
+
+  /** Whether the packet that `#find` read last is for one of the addresses that pass. */
+  #passes(): boolean {
+    const { bytes } = this.#slots
+    const isIpv4 = this.#packetLength >= IPV4_HEADER && u8(bytes, this.#packetAt) >>> 4 === 4
+    return isIpv4 && this.#passed.has(i32(bytes, this.#packetAt + 16))
   }
 
   /** @param type about this packet alone, or about all up to it that have no verdict yet */
