@@ -129,6 +129,20 @@ test('a client goes on sending after the target has closed its half', () => {
   `)
 })
 
+test('what the client says after it has read the whole answer and a FIN goes also where an answer had seemed shorter', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:521(20) ack 110 win 65535
+    +1     source  P.  110:120(10) ack 341
+    +36    sent    P.  110:120(10) ack 521     // half of the answer, and then silence
+    +9     target  P.  521:541(20) ack 120 win 65535
+    +0     target  FP. 541:581(40) ack 120 win 65535
+    +0     sent    .   120:120(0) ack 582
+    +9     source  P.  120:130(10) ack 382
+    +0     sent    P.  120:130(10) ack 582
+    +0     counter epochsQuiet 1
+  `)
+})
+
 test("a client's reset is sent when all before it is delivered and answered", () => {
   drill(`${OPEN}
     +1     source  P.  110:120(10) ack 301
