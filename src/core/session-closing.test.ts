@@ -143,6 +143,19 @@ test('what the client says after it has read the whole answer and a FIN goes als
   `)
 })
 
+test('a target that has forgotten a connection which only waits for its FIN does not hold up the next one', () => {
+  drill(`${OPEN}${ANSWER}
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +9     target  .   541:541(0) ack 111 win 65535
+    +1     source  S   1099:1099(0) win 64240 <mss 1460>
+    +200   sent    .   110:110(0) ack 541      // is it still there?
+    +9     target  R   541:541(0)
+    +0     sent    S   1099:1099(0)
+    +0     ended   none
+  `)
+})
+
 test("a client's reset is sent when all before it is delivered and answered", () => {
   drill(`${OPEN}
     +1     source  P.  110:120(10) ack 301

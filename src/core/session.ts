@@ -344,7 +344,7 @@ export class Session implements PacketStyle {
   }
 
   #closeWhenDone(now: number): boolean {
-    if (!this.#output.isFinSent || !this.response.isClosed || !this.transmission.isAllAcknowledged) return false
+    if (!this.#output.isDone(this.successor !== undefined, now)) return false
     if (this.response.ackAt !== NEVER) this.#output.acknowledgeAll(now)
     this.#context.counters.add(Counter.sessionsClosed, 1)
     this.#end(Drop.None, now)
