@@ -100,6 +100,22 @@ test('a client that closes after the target ended its connection leaves nothing 
   `)
 })
 
+test('a connection that would go on, and whose client begins another, makes room at once', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+    +9     target  R   501:501(0)
+    +0     ended   targetReset
+    +9     source  S   7000:7000(0) win 64240 <mss 1460>
+    +0     sent    S   7000:7000(0)
+    +0     ended   none
+    +0     sessions 1
+  `)
+})
+
 test('a hole that is reached late is given up at once: its age counts from what was captured beyond it', () => {
   drill(`${OPEN}
     +9     target  P.  501:541(40) ack 110 win 65535

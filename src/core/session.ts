@@ -312,12 +312,11 @@ export class Session implements PacketStyle {
         return
       }
       if (this.response.ackAt <= now) this.#output.acknowledgeDue(now)
-    } else if (this.state === State.Waiting && now >= this.#startAt) {
-      if (this.#hasWork()) this.start(now)
-      else if (this.isClientDone && !this.#lacksOctets()) {
-        this.#end(Drop.None, now)
-        return
-      }
+    } else if (this.state === State.Waiting && this.#hasWork()) {
+      if (now >= this.#startAt) this.start(now)
+    } else if (this.state === State.Waiting && this.isClientDone && !this.#lacksOctets()) {
+      this.#end(Drop.None, now)
+      return
     }
     this.#hole.update(this.#lacksOctets(), this.stream.aheadSince, now)
     this.#plan()
