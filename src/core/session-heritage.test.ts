@@ -116,6 +116,22 @@ test('a connection that would go on, and whose client begins another, makes room
   `)
 })
 
+test('what a client that has ended said beyond a hole goes on after a reset, too', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +9     source  P.  120:130(10) ack 341          // 110:120 was not captured
+    +0     source  P.  130:140(10) ack 381
+    +0     source  F.  140:140(0) ack 421
+    +9     target  R   541:541(0)
+    +0     sent    S   129:129(0) <mss 1460>
+    +0     ended   targetReset
+    +9     target  S.  900:900(0) ack 130 win 65535 <mss 1460>
+    +0     sent    .   130:130(0) ack 901
+    +0     sent    P.  130:140(10) ack 901
+  `)
+})
+
 test('a hole that is reached late is given up at once: its age counts from what was captured beyond it', () => {
   drill(`${OPEN}
     +9     target  P.  501:541(40) ack 110 win 65535

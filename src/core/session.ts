@@ -271,7 +271,8 @@ export class Session implements PacketStyle {
   #onTargetReset(segment: Segment, now: number): Drop {
     if (!this.response.isInWindow(segment.seq)) return Drop.AnswerUnacceptable
     this.#context.counters.add(Counter.sessionsReset, 1)
-    this.#end(this.isClientDone && this.#isDeliveredSoFar() ? Drop.None : Drop.TargetReset, now)
+    const isWhole = this.isClientDone && this.#isDeliveredSoFar() && !this.#lacksOctets()
+    this.#end(isWhole ? Drop.None : Drop.TargetReset, now)
     return Drop.None
   }
 
