@@ -121,10 +121,10 @@ export class Bench {
     return this.sessions.deadline
   }
 
-  /** A captured packet. */
-  source(bytes: Uint8Array): void {
+  /** A captured packet: `length` octets from `at` on. */
+  source(bytes: Uint8Array, at = 0, length = bytes.length): void {
     const segment = this.#segment
-    let flaw = parseIpv4(bytes, 0, bytes.length, bytes.length, false, segment)
+    let flaw = parseIpv4(bytes, at, length, length, false, segment)
     if (flaw === Flaw.None) flaw = verifyChecksum(segment)
     if (flaw === Flaw.None) this.sessions.onSource(segment, this.now)
     else this.counters.drop(flaw, 1, 0)

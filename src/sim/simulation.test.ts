@@ -6,14 +6,14 @@ import { simulate } from './simulation.ts'
  * drill as well.
  */
 const FOUND: readonly (readonly [number, string])[] = [
-  [884155267, 'a client that went on after the FIN of a target was taken for one whose target had closed too early'],
-  [281081639, 'a target that had forgotten a connection held up the next one with its address and port'],
+  [165, 'a client that went on after the FIN of a target was taken for one whose target had closed too early'],
+  [1314, 'a target that had forgotten a connection held up the next one with its address and port'],
   [295598318, 'a connection that would go on, with nothing to say, held up the next one'],
   [644487376, 'a reset dropped what a client that had ended had said behind a hole']
 ]
 
 test('what the target reads is what the clients sent, as far as the weather allows', () => {
-  for (let seed = 1; seed <= 150; seed++) simulate(seed)
+  for (let seed = 1; seed <= 120; seed++) simulate(seed)
 })
 
 for (const [seed, what] of FOUND) test(`seed ${seed}: ${what}`, () => void simulate(seed))

@@ -144,6 +144,11 @@ export class TargetConnection {
       this.#close()
       return
     }
+    // RFC 9293 §3.10.7.4, SYN-RECEIVED: it acknowledges the SYN-ACK of another connection.
+    if (!this.#isEstablished && (segment.flags & (ACK | RST)) === ACK && segment.ack !== this.#sndMax) {
+      this.#emit(RST, segment.ack, 0)
+      return
+    }
     // A reset elsewhere (RFC 5961 §3), another connection's, PAWS (RFC 7323 §5), and what acknowledges octets that were
     // never sent.
     if (segment.flags & RST || isStranger || isOld || !(segment.flags & ACK) || isAfter(segment.ack, this.#sndMax)) {
