@@ -51,6 +51,8 @@ const DEFAULTS = {
 }
 
 const START = 1_000_000
+/** Longer than anything is remembered: a day. */
+const LINGER_MAX_MS = 86_400_000
 
 /** A packet that sessions sent, taken out of the outbox. */
 export class SentPacket {
@@ -149,7 +151,7 @@ export class Bench {
     this.#flush()
   }
 
-  /** Ends everything; nothing may be left. */
+  /** Ends everything; nothing may be left, nor remembered when its time is over. */
   close(): void {
     this.sessions.shutdown(this.now)
     this.#flush()
@@ -159,6 +161,8 @@ export class Bench {
     assert.equal(this.counters.get(Counter.pendingBytes), 0, 'octets are pending after the shutdown')
     assert.equal(this.counters.unaccountedBytes(), 0, 'octets are in no place of the books after the shutdown')
     assert.equal(this.counters.get(Counter.sessionsEnded), this.counters.get(Counter.sessionsStarted))
+    this.sessions.onTimer(this.now + LINGER_MAX_MS)
+    assert.equal(this.sessions.entryCount, 0, 'tables are not empty')
   }
 
   #flush(): void {

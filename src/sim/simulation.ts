@@ -136,6 +136,7 @@ class Simulation {
     const until = scheduler.now() + 120_000
     while (scheduler.now() < until && scheduler.step()) {}
     this.#copier.stop()
+    this.#forget()
     checkProperties({
       weather: this.#weather,
       counters: this.#counters,
@@ -152,6 +153,13 @@ class Simulation {
       continued: this.#counters.get(Counter.sessionsContinued),
       simulatedMs: scheduler.now() - START
     }
+  }
+
+  /** The time of everything that is remembered of ended connections passes. */
+  #forget(): void {
+    const { sessions } = this.#copier
+    sessions.onTimer(this.#scheduler.now() + TIMEOUT_MS + 1)
+    assert.equal(sessions.entryCount, 0, 'tables are not empty')
   }
 
   #planTraffic(): void {
