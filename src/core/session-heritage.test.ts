@@ -132,6 +132,26 @@ test('what a client that has ended said beyond a hole goes on after a reset, too
   `)
 })
 
+test('a connection whose reset was lost is reset again when the one that goes on meets it', () => {
+  drill(`${OPEN}
+    +9     target  FP. 501:541(40) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 542
+    +9     source  P.  110:120(10) ack 341
+    +0     sent    R.  110:110(0) ack 542              // lost
+    +0     sent    S   109:109(0)
+    +0     ended   targetClosed
+    +9     target  .   542:542(0) ack 110 win 65535
+    +0     nothing                                     // it could be late
+    +991   sent    S   109:109(0)
+    +9     target  .   542:542(0) ack 110 win 65535
+    +0     sent    R   110:110(0)
+    +1991  sent    S   109:109(0)
+    +9     target  S.  900:900(0) ack 110 win 65535 <mss 1460>
+    +0     sent    .   110:110(0) ack 901
+    +0     sent    P.  110:120(10) ack 901
+  `)
+})
+
 test('a hole that is reached late is given up at once: its age counts from what was captured beyond it', () => {
   drill(`${OPEN}
     +9     target  P.  501:541(40) ack 110 win 65535
