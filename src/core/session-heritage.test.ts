@@ -152,6 +152,16 @@ test('a connection whose reset was lost is reset again when the one that goes on
   `)
 })
 
+test('an answer of an earlier connection is told by what it acknowledges, wherever its numbers lie (RFC 5961 §5)', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +9     target  P.  641:681(40) ack 4294900000 win 65535
+    +0     sent    .   110:110(0) ack 541 <>
+    +0     dropped answerUnacceptable 1
+  `)
+})
+
 test('a hole that is reached late is given up at once: its age counts from what was captured beyond it', () => {
   drill(`${OPEN}
     +9     target  P.  501:541(40) ack 110 win 65535

@@ -38,6 +38,8 @@ export class Transmission {
   sndMax: Seq
   /** The target's window, in octets. */
   sndWnd = 0
+  /** The largest it has been. */
+  #windowMax = 0
   /** Most octets of payload in a segment to this target. */
   segmentMax = MSS_DEFAULT
   /** When the oldest octets in flight, or a closed window, have to be tried again. */
@@ -104,6 +106,7 @@ export class Transmission {
     this.sndUna = segment.ack
     this.#shift = shift
     this.sndWnd = segment.window // that of a SYN is never scaled (RFC 7323 §2.2)
+    this.#windowMax = segment.window
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
     const mss = segment.mss === 0 ? MSS_DEFAULT : segment.mss
@@ -137,7 +140,9 @@ export class Transmission {
 
   /** Takes the acknowledgment and the window of a segment of the established connection. */
   acknowledge(segment: Segment, stream: ClientStream, pool: SendPool, now: number): Acknowledged {
-    if (isAfter(segment.ack, this.sndMax)) return Acknowledged.Unacceptable
+    // RFC 5961 §5: what acknowledges less than was ever on its way is of another connection.
+    const isOfAnother = isBefore(segment.ack, add(this.sndUna, -this.#windowMax - 1))
+    if (isAfter(segment.ack, this.sndMax) || isOfAnother) return Acknowledged.Unacceptable
     const window = segment.window << this.#shift
     const isDuplicate =
       segment.ack === this.sndUna &&
@@ -215,6 +220,7 @@ export class Transmission {
     const isOlder = isBefore(segment.seq, this.#wl1) || (segment.seq === this.#wl1 && isBefore(segment.ack, this.#wl2))
     if ((isOlder && !isNewer) || (segment.flags & ACK) === 0 || isBefore(segment.ack, this.sndUna)) return
     this.sndWnd = window
+    this.#windowMax = Math.max(this.#windowMax, window)
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
   }

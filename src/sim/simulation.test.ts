@@ -10,7 +10,8 @@ const FOUND: readonly (readonly [number, string])[] = [
   [1314, 'a target that had forgotten a connection held up the next one with its address and port'],
   [295598318, 'a connection that would go on, with nothing to say, held up the next one'],
   [644487376, 'a reset dropped what a client that had ended had said behind a hole'],
-  [845869902, 'a target that missed a reset held a connection with the very numbers of the one that was to go on']
+  [845869902, 'a target that missed a reset held a connection with the very numbers of the one that was to go on'],
+  [1142713921, 'a late answer of an earlier connection was held as one of this']
 ]
 
 test('what the target reads is what the clients sent, as far as the weather allows', () => {
