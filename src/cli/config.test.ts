@@ -40,6 +40,7 @@ test('a negated option may be written either way', () => {
 test('what is no option, no choice or of the wrong kind is an operator error', () => {
   for (const toml of [
     'log-format = "xml"',
+    'log-format = { a = 1 }',
     'tiemout = 3',
     'timeout = [1, 2]',
     'wait = "no"',

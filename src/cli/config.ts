@@ -61,9 +61,11 @@ function convert(path: string, name: string, option: Option, value: unknown): un
   if (option.isBoolean() || option.negate) {
     if (typeof value === 'boolean') return value
   } else if (option.argChoices !== undefined) {
-    if (option.argChoices.includes(String(value))) return String(value)
+    // A table has no text.
+    const text = isText ? String(value) : 'no text'
+    if (option.argChoices.includes(text)) return text
     const expected = option.argChoices.join(' or ')
-    throw new OperatorError('bad-config', `${path}: "${name}" is ${String(value)}`, `It takes ${expected}.`)
+    throw new OperatorError('bad-config', `${path}: "${name}" is ${text}`, `It takes ${expected}.`)
   } else if (option.parseArg === undefined) {
     if (isText) return String(value)
   } else {

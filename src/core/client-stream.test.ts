@@ -139,5 +139,8 @@ test('octets that are too far ahead to be anything but stray are dropped by name
   const it = world(0, 16)
   assert.equal(capture(it, (1 << 29) + 10, (1 << 29) + 20, 25), Drop.TooFarAhead)
   assert.equal(it.counters.droppedBytes(Drop.TooFarAhead), 10)
+  // Its end looks as if it lay before the beginning of the stream.
+  assert.equal(capture(it, 2 ** 31 - 10, 2 ** 31 + 10, 25), Drop.TooFarAhead)
+  assert.equal(it.counters.droppedBytes(Drop.TooFarAhead), 30)
   assert.equal(it.counters.unaccountedBytes(), 0)
 })

@@ -78,7 +78,8 @@ export class ClientStream {
     this.#countDuplicate(distance(isBefore(end, from) ? end : from, begin))
     if (!isAfter(end, from)) return Drop.Duplicate
     if (this.hasFin && isAfter(end, this.finSeq)) return this.#refuse(Drop.BeyondEnd, distance(end, from))
-    if (distance(end, this.end) > AHEAD_MAX) return this.#refuse(Drop.TooFarAhead, distance(end, from))
+    // Of its beginning: half the numbers away, the end of a segment would look as if it lay before.
+    if (distance(from, this.end) > AHEAD_MAX) return this.#refuse(Drop.TooFarAhead, distance(end, from))
     let before = this.tail
     let next = this.#ahead
     let result: Drop = Drop.Duplicate

@@ -124,7 +124,8 @@ export class Epochs {
     now: number
   ): Gate {
     // Its FIN counts as an octet: a client that spoke after it had read the source's has an acknowledgment beyond it.
-    if (response.isClosed && response.receivedBytes !== this.#expected(ack)) return Gate.TargetClosed
+    const isAtEnd = response.receivedBytes === this.#expected(ack) || response.receivedBytes === this.#octets(ack)
+    if (response.isClosed && !isAtEnd) return Gate.TargetClosed
     if (response.receivedBytes >= this.#expected(ack) || !this.#options.isWaiting) return Gate.Answered
     if (Number.isNaN(this.#waitingSince)) this.#waitingSince = now
     const timeoutAt = this.#waitingSince + this.#options.timeoutMs

@@ -62,7 +62,12 @@ export class Handshake {
       this.failure = Drop.TargetRefused
       return Drop.None
     }
-    if ((segment.flags & SYN) === 0) return Drop.AnswerUnacceptable
+    if ((segment.flags & SYN) === 0) {
+      // The connection before this one, which had the same numbers: our reset did not reach the target. Before the SYN
+      // was repeated it may be a late packet, and a reset would hit the new connection.
+      if (this.attempts > 1) this.#packets.control(RST, segment.ack, 'reset of an older connection')
+      return Drop.AnswerUnacceptable
+    }
     this.#open(segment, now)
     return Drop.None
   }

@@ -58,6 +58,16 @@ export class Output {
     return 'acknowledgments: the congestion window is full'
   }
 
+  /**
+   * True once both sides have closed and know it.
+   * @param isAwaited another connection waits for it: a target that has forgotten this one says so when it is asked
+   */
+  isDone(isAwaited: boolean, now: number): boolean {
+    if (!this.isFinSent || !this.#transmission.isAllAcknowledged) return false
+    if (!this.#response.isClosed && isAwaited) this.#transmission.awaitWindow(now)
+    return this.#response.isClosed
+  }
+
   /** Acknowledges as much as the client would have by now. */
   acknowledgeDue(now: number): void {
     this.#response.prepareAck(now)

@@ -43,6 +43,11 @@ export class PortsPool {
     this.#shift = portShift * (HOME_PORTS / PORT_SHIFTS)
   }
 
+  /** Entries of its tables. */
+  get size(): number {
+    return this.#holders.size + this.#taken.size
+  }
+
   /** @returns the slot of the session that has it, or −1 */
   holder(clientAddress: number, clientPort: number, targetAddress: number, targetPort: number): number {
     return this.#holders.get(clientAddress, clientPort, targetAddress, targetPort)

@@ -168,6 +168,33 @@ test('a client goes on sending after the target has closed its half', () => {
   `)
 })
 
+test('what the client says after it has read the whole answer and a FIN goes also where an answer had seemed shorter', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:521(20) ack 110 win 65535
+    +1     source  P.  110:120(10) ack 341
+    +36    sent    P.  110:120(10) ack 521     // half of the answer, and then silence
+    +9     target  P.  521:541(20) ack 120 win 65535
+    +0     target  FP. 541:581(40) ack 120 win 65535
+    +0     sent    .   120:120(0) ack 582
+    +9     source  P.  120:130(10) ack 382
+    +0     sent    P.  120:130(10) ack 582
+    +0     counter epochsQuiet 1
+  `)
+})
+
+test('a target that has forgotten a connection which only waits for its FIN does not hold up the next one', () => {
+  drill(`${OPEN}${ANSWER}
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +9     target  .   541:541(0) ack 111 win 65535
+    +1     source  S   1099:1099(0) win 64240 <mss 1460>
+    +200   sent    .   110:110(0) ack 541      // is it still there?
+    +9     target  R   541:541(0)
+    +0     sent    S   1099:1099(0)
+    +0     ended   none
+  `)
+})
+
 test('a FIN in front of octets that the client has sent is none (RFC 9293 §3.10.7.4)', () => {
   drill(`${OPEN}${ANSWER}
     +9     source  F.  105:105(0) ack 341

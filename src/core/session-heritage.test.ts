@@ -100,6 +100,68 @@ test('a client that closes after the target ended its connection leaves nothing 
   `)
 })
 
+test('a connection that would go on, and whose client begins another, makes room at once', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+    +9     target  R   501:501(0)
+    +0     ended   targetReset
+    +9     source  S   7000:7000(0) win 64240 <mss 1460>
+    +0     sent    S   7000:7000(0)
+    +0     ended   none
+    +0     sessions 1
+  `)
+})
+
+test('what a client that has ended said beyond a hole goes on after a reset, too', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +9     source  P.  120:130(10) ack 341          // 110:120 was not captured
+    +0     source  P.  130:140(10) ack 381
+    +0     source  F.  140:140(0) ack 421
+    +9     target  R   541:541(0)
+    +0     sent    S   129:129(0) <mss 1460>
+    +0     ended   targetReset
+    +9     target  S.  900:900(0) ack 130 win 65535 <mss 1460>
+    +0     sent    .   130:130(0) ack 901
+    +0     sent    P.  130:140(10) ack 901
+  `)
+})
+
+test('a connection whose reset was lost is reset again when the one that goes on meets it', () => {
+  drill(`${OPEN}
+    +9     target  FP. 501:541(40) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 542
+    +9     source  P.  110:120(10) ack 341
+    +0     sent    R.  110:110(0) ack 542              // lost
+    +0     sent    S   109:109(0)
+    +0     ended   targetClosed
+    +9     target  .   542:542(0) ack 110 win 65535
+    +0     nothing                                     // it could be late
+    +991   sent    S   109:109(0)
+    +9     target  .   542:542(0) ack 110 win 65535
+    +0     sent    R   110:110(0)
+    +1991  sent    S   109:109(0)
+    +9     target  S.  900:900(0) ack 110 win 65535 <mss 1460>
+    +0     sent    .   110:110(0) ack 901
+    +0     sent    P.  110:120(10) ack 901
+  `)
+})
+
+test('an answer of an earlier connection is told by what it acknowledges, wherever its numbers lie (RFC 5961 §5)', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +9     target  P.  641:681(40) ack 4294900000 win 65535
+    +0     sent    .   110:110(0) ack 541 <>
+    +0     dropped answerUnacceptable 1
+  `)
+})
+
 test('a hole that is reached late is given up at once: its age counts from what was captured beyond it', () => {
   drill(`${OPEN}
     +9     target  P.  501:541(40) ack 110 win 65535

@@ -223,8 +223,13 @@ test('a connection that waited too long makes room for the next, which still wai
     +0     sent    F.  110:110(0) ack 501
     +0     source  S   7000:7000(0)
     +100   target  .   501:501(0) ack 111 win 65535
-    +5000  source  S   9000:9000(0)
-    +4000  target  P.  501:541(40) ack 111 win 65535   // slow, but alive
+    +200   sent    .   110:110(0) ack 501               // is it still there?
+    +400   sent    .   110:110(0) ack 501
+    +800   sent    .   110:110(0) ack 501
+    +1600  sent    .   110:110(0) ack 501
+    +2000  source  S   9000:9000(0)
+    +1200  sent    .   110:110(0) ack 501
+    +2800  target  P.  501:541(40) ack 111 win 65535   // slow, but alive
     +40    sent    .   111:111(0) ack 541
     +900   ended   timedOut                             // 7000 had waited for 10 s
     +0     sessions 2

@@ -199,8 +199,10 @@ export class Session implements PacketStyle {
     }
     if (this.state !== State.Established) return Drop.AnswerUnacceptable
     const drop = this.#answers.take(segment, now)
-    if (this.#answers.isReset)
-      this.#end(this.isClientDone && this.#isDeliveredSoFar() ? Drop.None : Drop.TargetReset, now)
+    if (this.#answers.isReset) {
+      const isWhole = this.isClientDone && this.#isDeliveredSoFar() && !this.#lacksOctets()
+      this.#end(isWhole ? Drop.None : Drop.TargetReset, now)
+    }
     return drop
   }
 
@@ -275,12 +277,11 @@ export class Session implements PacketStyle {
         return
       }
       if (this.response.ackAt <= now) this.#output.acknowledgeDue(now)
-    } else if (this.state === State.Waiting && now >= this.#startAt) {
-      if (this.#hasWork()) this.start(now)
-      else if (this.isClientDone && !this.#lacksOctets()) {
-        this.#end(Drop.None, now)
-        return
-      }
+    } else if (this.state === State.Waiting && this.#hasWork()) {
+      if (now >= this.#startAt) this.start(now)
+    } else if (this.state === State.Waiting && this.isClientDone && !this.#lacksOctets()) {
+      this.#end(Drop.None, now)
+      return
     }
     this.#hole.update(this.#lacksOctets(), this.stream.aheadSince, now)
     this.#plan()
@@ -307,7 +308,7 @@ export class Session implements PacketStyle {
   }
 
   #closeWhenDone(now: number): boolean {
-    if (!this.#output.isFinSent || !this.response.isClosed || !this.transmission.isAllAcknowledged) return false
+    if (!this.#output.isDone(this.successor !== undefined, now)) return false
     // Nobody will be there to do it later.
     if (this.response.ackAt !== NEVER) this.#output.acknowledgeAll('acknowledgment')
     this.#context.counters.add(Counter.sessionsClosed, 1)

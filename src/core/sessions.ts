@@ -18,7 +18,7 @@ import { Sampling, type Selection } from './sampling.ts'
 import { Session } from './session.ts'
 import { type Beginning, type Origin, restartDelay, type SessionContext, State } from './session-context.ts'
 import { TimerWheel } from './timer-wheel.ts'
-import { FinishedFlows } from './tombstones.ts'
+import { FinishedFlows, mayJoinAgain } from './tombstones.ts'
 
 /** Tombstones buried at most in one turn, so that a turn stays short. */
 const BURIALS_MAX = 256
@@ -76,6 +76,11 @@ export class Sessions {
   /** Sessions that have not ended. */
   get count(): number {
     return this.#slots.length - this.#freeSlots.length
+  }
+
+  /** Entries of the tables: flows with a session, a tombstone or a bystander, and ports that are taken. */
+  get entryCount(): number {
+    return this.#bySource.size + this.#ports.size
   }
 
   /** The instant by which `onTimer` has to be called. */
@@ -382,11 +387,4 @@ export class Sessions {
 /** A SYN with another initial sequence number is another connection. */
 function isNewConnection(session: Session, segment: Segment): boolean {
   return (segment.flags & SYN) !== 0 && segment.seq !== session.clientIss
-}
-
-/** A session that was given up although its connection goes on may be joined again. */
-function mayJoinAgain(session: Session): boolean {
-  const { endReason, isClientDone } = session
-  if (endReason === Drop.TimedOut) return !isClientDone
-  return endReason === Drop.Shutdown || endReason === Drop.Displaced
 }

@@ -3,7 +3,9 @@
  * All live equally long, so the oldest is always the first to go.
  */
 import { float64At, int32At } from '../wire/bytes.ts'
+import { Drop } from './drop.ts'
 import type { FlowTable } from './flow-table.ts'
+import type { Session } from './session.ts'
 import type { Origin } from './session-context.ts'
 
 const KEY = 4
@@ -56,6 +58,12 @@ export class Tombstones {
     this.#expiry = expiry
     this.#first = 0
   }
+}
+
+/** True for a session without a tombstone: it was given up although its connection goes on, and may be joined again. */
+export function mayJoinAgain({ endReason, isClientDone }: Session): boolean {
+  if (endReason === Drop.TimedOut) return !isClientDone
+  return endReason === Drop.Shutdown || endReason === Drop.Displaced
 }
 
 /** Late packets of a connection that both sides have closed come within this time. */

@@ -39,6 +39,8 @@ export class Transmission {
   sndMax: Seq
   /** The target's window, in octets. */
   sndWnd = 0
+  /** The largest it has been. */
+  #windowMax = 0
   /** When the oldest octets in flight, or a closed window, have to be tried again. */
   rtoAt = Number.POSITIVE_INFINITY
   readonly roundTrip = new RoundTrip()
@@ -110,6 +112,7 @@ export class Transmission {
     this.sndUna = segment.ack
     this.#shift = shift
     this.sndWnd = segment.window // that of a SYN is never scaled (RFC 7323 §2.2)
+    this.#windowMax = segment.window
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
     const mss = segment.mss === 0 ? MSS_DEFAULT : segment.mss
@@ -152,7 +155,9 @@ export class Transmission {
 
   /** Takes the acknowledgment and the window of a segment of the established connection. */
   acknowledge(segment: Segment, stream: ClientStream, pool: SendPool, now: number): Acknowledged {
-    if (isAfter(segment.ack, this.sndMax)) return Acknowledged.Unacceptable
+    // RFC 5961 §5: what acknowledges less than was ever on its way is of another connection.
+    const isOfAnother = isBefore(segment.ack, add(this.sndUna, -this.#windowMax - 1))
+    if (isAfter(segment.ack, this.sndMax) || isOfAnother) return Acknowledged.Unacceptable
     const window = segment.window << this.#shift
     const isDuplicate =
       segment.ack === this.sndUna &&
@@ -231,6 +236,7 @@ export class Transmission {
     // The time-outs of probes said nothing of losses.
     if (this.sndWnd === 0 && window > 0) this.roundTrip.backoff = 0
     this.sndWnd = window
+    this.#windowMax = Math.max(this.#windowMax, window)
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
   }

@@ -54,6 +54,8 @@ const DEFAULTS = {
 }
 
 const START = 1_000_000
+/** Longer than anything is remembered: a day. */
+const LINGER_MAX_MS = 86_400_000
 
 /** A packet that sessions sent, taken out of the outbox. */
 export class SentPacket {
@@ -129,10 +131,10 @@ export class Bench {
     return this.sessions.deadline
   }
 
-  /** A captured packet. */
-  source(bytes: Uint8Array): void {
+  /** A captured packet: `length` octets from `at` on. */
+  source(bytes: Uint8Array, at = 0, length = bytes.length): void {
     const segment = this.#segment
-    let flaw = parseIpv4(bytes, 0, bytes.length, bytes.length, false, segment)
+    let flaw = parseIpv4(bytes, at, length, length, false, segment)
     if (flaw === Flaw.None) flaw = verifyChecksum(segment)
     if (flaw === Flaw.None) this.sessions.onSource(segment, this.now)
     else this.counters.drop(flaw, 1, 0)
@@ -157,7 +159,7 @@ export class Bench {
     this.#flush()
   }
 
-  /** Ends everything; nothing may be left. */
+  /** Ends everything; nothing may be left, nor remembered when its time is over. */
   close(): void {
     this.sessions.shutdown(this.now)
     this.#flush()
@@ -167,6 +169,8 @@ export class Bench {
     assert.equal(this.counters.get(Counter.pendingBytes), 0, 'octets are pending after the shutdown')
     assert.equal(this.counters.unaccountedBytes(), 0, 'octets are in no place of the books after the shutdown')
     assert.equal(this.counters.get(Counter.sessionsEnded), this.counters.get(Counter.sessionsStarted))
+    this.sessions.onTimer(this.now + LINGER_MAX_MS)
+    assert.equal(this.sessions.entryCount, 0, 'tables are not empty')
   }
 
   #flush(): void {

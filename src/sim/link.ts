@@ -1,37 +1,35 @@
 /** A link that loses, repeats, delays and overtakes. */
 import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
-
-export interface LinkOptions {
-  readonly delayMs: number
-  /** Added to the delay, evenly from 0 on: what is more than the distance of two packets lets them overtake. */
-  readonly jitterMs: number
-  /** Probabilities. */
-  readonly loss: number
-  readonly duplication: number
-}
+import type { LinkWeather } from './weather.ts'
 
 export class Link {
   readonly #scheduler: Scheduler
   readonly #random: Random
-  readonly #options: LinkOptions
-  readonly #deliver: (packet: Uint8Array) => void
+  readonly #weather: LinkWeather
+  readonly #deliver: (packet: Uint8Array, sentAt: number) => void
 
-  constructor(scheduler: Scheduler, random: Random, options: LinkOptions, deliver: (packet: Uint8Array) => void) {
+  constructor(
+    scheduler: Scheduler,
+    random: Random,
+    weather: LinkWeather,
+    deliver: (packet: Uint8Array, sentAt: number) => void
+  ) {
     this.#scheduler = scheduler
     this.#random = random
-    this.#options = options
+    this.#weather = weather
     this.#deliver = deliver
   }
 
   send(packet: Uint8Array): void {
-    if (this.#random.chance(this.#options.loss)) return
+    if (this.#random.chance(this.#weather.loss)) return
     this.#carry(packet)
-    if (this.#random.chance(this.#options.duplication)) this.#carry(packet)
+    if (this.#random.chance(this.#weather.duplication)) this.#carry(packet)
   }
 
   #carry(packet: Uint8Array): void {
-    const { delayMs, jitterMs } = this.#options
-    this.#scheduler.after(delayMs + this.#random.next() * jitterMs, () => this.#deliver(packet))
+    const { delayMs, jitterMs } = this.#weather
+    const sentAt = this.#scheduler.now()
+    this.#scheduler.after(delayMs + this.#random.next() * jitterMs, () => this.#deliver(packet, sentAt))
   }
 }

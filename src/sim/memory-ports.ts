@@ -1,21 +1,13 @@
-/** The ports in memory: packets in arrays, streams that deliver after a delay, and a waiter that never blocks. */
+/** The ports in memory: packets in arrays, what is sent handed on, and a waiter that never blocks. */
 import type { Outbox } from '../core/outbox.ts'
-import {
-  type Capture,
-  ChecksumState,
-  type Listener,
-  type Network,
-  type PacketSink,
-  type Sender,
-  type Stream,
-  type Waiter
-} from '../ports.ts'
-import { formatEndpoint } from '../wire/address.ts'
+import { type Capture, ChecksumState, type PacketSink, type Sender, type Waiter } from '../ports.ts'
 import type { Scheduler } from './scheduler.ts'
 import { packetsOf } from './segmentation.ts'
 
 export class MemoryCapture implements Capture {
   readonly waiting: Uint8Array[] = []
+  /** Packets missed that the kernel tells of. */
+  lostCount = 0
 
   receive(sink: PacketSink, packetsMax: number): number {
     const packets = this.waiting.splice(0, packetsMax)
@@ -24,7 +16,7 @@ export class MemoryCapture implements Capture {
   }
 
   dropped(): number {
-    return 0
+    return this.lostCount
   }
 
   close(): void {}
@@ -64,6 +56,9 @@ export class MemorySender implements Sender {
   close(): void {}
 }
 
+/** What a turn takes at least. */
+const TURN_MS = 0.01
+
 /** Never blocks: it notes how long the daemon would have slept. */
 export class NotingWaiter implements Waiter {
   timeoutMs = 0
@@ -73,119 +68,22 @@ export class NotingWaiter implements Waiter {
   }
 }
 
-const INPUT_LENGTH = 16384
-
-class MemoryStream implements Stream {
-  readonly peer: string
-  readonly failure = ''
-  readonly input = new Uint8Array(INPUT_LENGTH)
-  inputLength = 0
-  open = true
-  other: MemoryStream | undefined
-  readonly #scheduler: Scheduler
-  readonly #delayMs: number
-  readonly #wake: () => void
-  #arrived: number[] = []
-  #hasEnded = false
-
-  constructor(peer: string, scheduler: Scheduler, delayMs: number, wake: () => void) {
-    this.peer = peer
-    this.#scheduler = scheduler
-    this.#delayMs = delayMs
-    this.#wake = wake
-  }
-
-  read(): number {
-    const taken = this.#arrived.splice(0, INPUT_LENGTH - this.inputLength)
-    this.input.set(taken, this.inputLength)
-    this.inputLength += taken.length
-    return taken.length === 0 && this.#hasEnded ? -1 : taken.length
-  }
-
-  write(bytes: Uint8Array, at: number, length: number): number {
-    if (this.#hasEnded) return -1
-    const octets = bytes.slice(at, at + length)
-    const { other } = this
-    this.#scheduler.after(this.#delayMs, () => other?.arrive(octets))
-    return length
-  }
-
-  arrive(octets: Uint8Array): void {
-    for (const octet of octets) this.#arrived.push(octet)
-    this.#wake()
-  }
-
-  end(): void {
-    this.#hasEnded = true
-    this.#wake()
-  }
-
-  awaitWritable(): void {}
-
-  close(): void {
-    this.open = false
-    this.#hasEnded = true
-    const { other } = this
-    this.#scheduler.after(this.#delayMs, () => other?.end())
-  }
-}
-
-/** One listener and everybody who connects to it. */
-export class MemoryNetwork implements Network, Listener {
-  readonly #scheduler: Scheduler
-  readonly #delayMs: number
-  readonly #wakeClient: () => void
-  readonly #wakeServer: () => void
-  readonly #accepted: MemoryStream[] = []
-  readonly #live: MemoryStream[] = []
-
-  constructor(scheduler: Scheduler, delayMs: number, wakeClient: () => void, wakeServer: () => void) {
-    this.#scheduler = scheduler
-    this.#delayMs = delayMs
-    this.#wakeClient = wakeClient
-    this.#wakeServer = wakeServer
-  }
-
-  connect(address: number, port: number): Stream {
-    const near = new MemoryStream(formatEndpoint(address, port), this.#scheduler, this.#delayMs, this.#wakeClient)
-    const far = new MemoryStream('copier', this.#scheduler, this.#delayMs, this.#wakeServer)
-    near.other = far
-    far.other = near
-    this.#accepted.push(far)
-    this.#live.push(near)
-    this.#scheduler.after(this.#delayMs, this.#wakeServer)
-    this.#scheduler.after(this.#delayMs, this.#wakeClient)
-    return near
-  }
-
-  accept(): Stream | undefined {
-    return this.#accepted.shift()
-  }
-
-  /** Cuts all connections, as a firewall that restarts. */
-  cut(): void {
-    for (const stream of this.#live.splice(0)) {
-      stream.end()
-      stream.other?.end()
-    }
-  }
-
-  close(): void {}
-}
-
 /** A daemon that is run whenever something came for it, and when it wanted to wake up. */
 export class Runner {
   readonly #scheduler: Scheduler
   readonly #waiter: NotingWaiter
   readonly #turn: () => void
+  readonly #hasInput: () => boolean
   #isPoked = false
   #generation = 0
+  #pauses = 0
 
-  /** @param turn one turn of the daemon; it has to take all that waits in two */
-  constructor(scheduler: Scheduler, waiter: NotingWaiter, turn: () => void) {
+  /** @param turn one turn of the daemon; @param hasInput whether something waits for it, so that it will not sleep */
+  constructor(scheduler: Scheduler, waiter: NotingWaiter, turn: () => void, hasInput: () => boolean) {
     this.#scheduler = scheduler
     this.#waiter = waiter
     this.#turn = turn
+    this.#hasInput = hasInput
   }
 
   poke(): void {
@@ -194,13 +92,23 @@ export class Runner {
     this.#scheduler.after(0, () => this.#run())
   }
 
+  /** It does not run for so long. */
+  pause(forMs: number): void {
+    this.#pauses += 1
+    this.#scheduler.after(forMs, () => {
+      this.#pauses -= 1
+      this.poke()
+    })
+  }
+
   #run(): void {
     this.#isPoked = false
+    if (this.#pauses > 0) return
     this.#turn()
     this.#turn() // finds nothing new, but says how long it would sleep
     const generation = ++this.#generation
     // poll() takes whole milliseconds: it sleeps a little too long, never too short.
-    this.#scheduler.after(Math.ceil(this.#waiter.timeoutMs), () => {
+    this.#scheduler.after(this.#hasInput() ? TURN_MS : Math.ceil(this.#waiter.timeoutMs), () => {
       if (generation === this.#generation) this.poke()
     })
   }

@@ -1,16 +1,21 @@
 import { test } from 'node:test'
 import { simulate } from './simulation.ts'
 
-/** Seeds that found something once. */
+/**
+ * Seeds that found something once. A seed means another run when what is drawn from it changes: what it found has a
+ * drill as well.
+ */
 const FOUND: readonly (readonly [number, string])[] = [
-  [1056068143, 'a SYN met the older connection that the target still held'],
-  [187757650, 'an old segment with a newer acknowledgment did not move the window'],
-  [1529315910, 'a late reset of the earlier connection ended the next one'],
-  [1529316709, 'a late reset of the earlier connection ended the next one, which had sent already']
+  [165, 'a client that went on after the FIN of a target was taken for one whose target had closed too early'],
+  [1314, 'a target that had forgotten a connection held up the next one with its address and port'],
+  [295598318, 'a connection that would go on, with nothing to say, held up the next one'],
+  [644487376, 'a reset dropped what a client that had ended had said behind a hole'],
+  [845869902, 'a target that missed a reset held a connection with the very numbers of the one that was to go on'],
+  [1142713921, 'a late answer of an earlier connection was held as one of this']
 ]
 
-test('what the target reads is what the clients sent, over links that lose, repeat and overtake', () => {
-  for (let seed = 1; seed <= 40; seed++) simulate(seed)
+test('what the target reads is what the clients sent, as far as the weather allows', () => {
+  for (let seed = 1; seed <= 120; seed++) simulate(seed)
 })
 
 for (const [seed, what] of FOUND) test(`seed ${seed}: ${what}`, () => void simulate(seed))

@@ -1,38 +1,39 @@
 /**
- * Both daemons in one process, on a fake clock, between a simulated capture on the source, a network that loses,
- * repeats and overtakes, and a simulated target; all from one seed.
- *
- * For every connection whose client octets were all captured, the target reads exactly these, in order, once; no
- * request overtakes the answer it waits for, unless that is counted; the books close; nothing is held at the end; and
- * there is an end.
+ * Both daemons in one process, on a fake clock, between a simulated capture on the source, networks that lose, repeat
+ * and overtake, and a simulated target; all from one seed. `weather.ts` says what may go wrong, `properties.ts` what
+ * must be right nevertheless.
  */
 import assert from 'node:assert/strict'
 import { Counter, Counters } from '../core/counters.ts'
-import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Mapping } from '../core/mapping.ts'
-import { ALL_FLOWS } from '../core/sampling.ts'
 import { Copier, copierMemoryLength } from '../daemon/copier.ts'
-import { Interceptor } from '../daemon/interceptor.ts'
-import { formatEndpoint } from '../wire/address.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { formatSegment } from '../wire/packetdrill.ts'
-import { parseIpv4, Segment, SYN, verifyChecksum } from '../wire/segment.ts'
-import { type Conversation, Ending, makeConversation, requestLengthOf } from './conversation.ts'
-import { Link, type LinkOptions } from './link.ts'
-import { MemoryCapture, MemoryNetwork, MemorySender, NotingWaiter, Runner } from './memory-ports.ts'
+import { parseIpv4, Segment } from '../wire/segment.ts'
+import { type Conversation, makeConversation } from './conversation.ts'
+import { InterceptHost } from './intercept-host.ts'
+import { Link } from './link.ts'
+import { MemoryNetwork } from './memory-network.ts'
+import { MemoryCapture, MemorySender, NotingWaiter, Runner } from './memory-ports.ts'
+import { checkProperties } from './properties.ts'
 import { Random } from './random.ts'
 import { Scheduler } from './scheduler.ts'
-import { TargetConnection, type TargetOptions, targetAddressOf } from './target-connection.ts'
-import { type CaptureNoise, captureOf } from './traffic.ts'
+import { targetAddressOf } from './target-connection.ts'
+import { TargetHost } from './target-host.ts'
+import { type PassingPacket, packetsOf } from './traffic.ts'
+import { describe, makeWeather, type Weather } from './weather.ts'
+import { isMissed, Witness } from './witness.ts'
 
 const SOURCE = { address: 0x0a000002, port: 80 }
 const CLIENT_ADDRESS = 0x0a000100
 const START = 1_000_000
-const POOL_BYTES = 8 << 20
 const TIMEOUT_MS = 600_000
 const KEEP_ALIVE_MS = 60_000
-/** Simulated time after which a run counts as one that does not end. */
+/** Simulated time, and events, after which a run counts as one that does not end. */
 const RUN_MAX_MS = 4 * 3600_000
+const EVENTS_MAX = 3_000_000
+/** Numbers of each conversation are far from those of any other: a sequence number tells whose it is. */
+const SEQ_STRIDE = 2 ** 26
 
 export interface Outcome {
   readonly seed: number
@@ -40,61 +41,20 @@ export interface Outcome {
   readonly octets: number
   readonly retransmissions: number
   readonly packets: number
+  readonly continued: number
   readonly simulatedMs: number
 }
 
-interface World {
-  readonly toTarget: LinkOptions
-  readonly toAssistant: LinkOptions
-  readonly noise: CaptureNoise
-  readonly target: TargetOptions
-  readonly conversations: number
-  readonly clients: number
-  readonly channelDelayMs: number
-  /** Probability that the kernel refuses a packet. */
-  readonly refusal: number
-  /** How often the channel is cut. */
-  readonly cuts: number
-}
-
-/** @returns what happened; throws what a property found wrong, with the seed */
+/** @returns what happened; throws what a property found wrong, with the seed and its weather */
 export function simulate(seed: number, trace?: (line: string) => void): Outcome {
+  const random = new Random(seed)
+  const weather = makeWeather(random)
   try {
-    return new Simulation(seed, trace).run()
+    return new Simulation(seed, weather, random, trace).run()
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause)
-    throw new Error(`seed ${seed}: ${message}\n  npm run sim -- --seed ${seed} --trace`, { cause })
-  }
-}
-
-function makeWorld(random: Random): World {
-  const link = (): LinkOptions => ({
-    delayMs: random.skewed(0, 50) + 0.05,
-    jitterMs: random.pick([0, 0, 0.5, 5] as const),
-    loss: random.pick([0, 0, 0.01, 0.05] as const),
-    duplication: random.pick([0, 0, 0.02] as const)
-  })
-  return {
-    toTarget: link(),
-    toAssistant: link(),
-    noise: {
-      repetition: random.pick([0, 0, 0.1] as const),
-      disorderMs: random.pick([0, 0, 0.3, 3] as const),
-      payloadMax: random.pick([100, 1448, 20_000, 65_000] as const)
-    },
-    target: {
-      mss: random.pick([1460, 1460, 536, 8960] as const),
-      hasTimestamps: random.chance(0.8),
-      windowScale: random.pick([-1, 0, 7, 9] as const),
-      bufferBytes: random.pick([2000, 65_535, 65_535, 1 << 20] as const),
-      serviceMs: random.pick([0.2, 2, 20] as const),
-      stalling: random.pick([0, 0, 0.05] as const)
-    },
-    conversations: random.between(1, 25),
-    clients: random.between(1, 12),
-    channelDelayMs: random.skewed(0, 20) + 0.05,
-    refusal: random.pick([0, 0, 0, 0.02] as const),
-    cuts: random.pick([0, 0, 0, 1, 3] as const)
+    const repeat = `  npm run sim -- --seed ${seed} --trace`
+    throw new Error(`seed ${seed}: ${message}\n${describe(weather)}\n${repeat}`, { cause })
   }
 }
 
@@ -102,178 +62,151 @@ class Simulation {
   readonly #seed: number
   readonly #trace: ((line: string) => void) | undefined
   readonly #random: Random
+  readonly #weather: Weather
   readonly #scheduler = new Scheduler(START)
-  readonly #world: World
-  readonly #conversations: Conversation[] = []
-  readonly #connections: TargetConnection[] = []
-  /** By client address and port: the connection that the target holds. */
-  readonly #live = new Map<string, TargetConnection>()
+  readonly #witnesses: Witness[] = []
+  readonly #firstIss: number
   readonly #counters = new Counters()
   readonly #capture = new MemoryCapture()
-  readonly #returned = new MemoryCapture()
   readonly #copier: Copier
   readonly #copierRunner: Runner
-  readonly #interceptRunner: Runner
-  readonly #network: MemoryNetwork
-  readonly #toAssistant: Link
+  readonly #intercept: InterceptHost
+  readonly #target: TargetHost
   readonly #segment = new Segment()
   #captureEndsAt = START
   #packets = 0
+  /** Octets of payload that the capture was given. */
+  #offeredBytes = 0
 
-  constructor(seed: number, trace?: (line: string) => void) {
+  constructor(seed: number, weather: Weather, random: Random, trace?: (line: string) => void) {
     this.#seed = seed
     this.#trace = trace
-    this.#random = new Random(seed)
-    const world = makeWorld(this.#random)
-    this.#world = world
+    this.#random = random
+    this.#weather = weather
     const scheduler = this.#scheduler
-    const copierWaiter = new NotingWaiter()
-    const interceptWaiter = new NotingWaiter()
+    const { conversations } = weather.traffic
+    // Numbers wrap in half of the runs, most often soon.
+    const wrapping = random.between(0, conversations - 1) * SEQ_STRIDE + random.skewed(1, 100_000)
+    this.#firstIss = random.chance(0.5) ? -wrapping | 0 : random.between(-(2 ** 31), 2 ** 31 - 1)
     const wakeCopier = (): void => this.#copierRunner.poke()
-    const wakeIntercept = (): void => this.#interceptRunner.poke()
-    this.#network = new MemoryNetwork(scheduler, world.channelDelayMs, wakeCopier, wakeIntercept)
-    const toTarget = new Link(scheduler, this.#random, world.toTarget, (packet) => this.#onTarget(packet))
-    this.#toAssistant = new Link(scheduler, this.#random, world.toAssistant, (packet) => {
-      this.#returned.waiting.push(packet)
-      wakeIntercept()
-    })
+    const network = new MemoryNetwork(scheduler, random, weather.channel, wakeCopier, () => this.#intercept.poke())
+    this.#intercept = new InterceptHost(weather.intercept, scheduler, network)
+    const toAssistant = new Link(scheduler, random, weather.toAssistant, (packet) => this.#intercept.onPacket(packet))
+    this.#target = new TargetHost(
+      weather.target,
+      scheduler,
+      random,
+      (syn) => this.#conversationAt(syn.seq),
+      (answer) => {
+        this.#print('target', answer)
+        toAssistant.send(answer)
+      }
+    )
+    const toTarget = new Link(scheduler, random, weather.toTarget, (packet, sentAt) =>
+      this.#target.onPacket(packet, sentAt)
+    )
     const sender = new MemorySender(
       (packet) => {
         this.#print('sent', packet)
         toTarget.send(packet)
       },
-      () => this.#random.chance(world.refusal)
+      () => random.chance(weather.copier.sendRefused)
     )
-    const log = (): void => {}
-    const ports = {
-      capture: this.#capture,
-      sender,
-      network: this.#network,
-      clock: scheduler,
-      waiter: copierWaiter,
-      log
-    }
-    const memory = new Uint8Array(copierMemoryLength(POOL_BYTES))
-    this.#copier = new Copier(ports, copierOptions(), memory, this.#counters)
-    const interceptor = new Interceptor(
-      { captures: [this.#returned], listener: this.#network, clock: scheduler, waiter: interceptWaiter, log },
-      { delayMax: 1024, recordsMax: 16 },
-      new InterceptCounters()
-    )
-    this.#copierRunner = new Runner(scheduler, copierWaiter, () => this.#copier.turn())
-    this.#interceptRunner = new Runner(scheduler, interceptWaiter, () => interceptor.turn())
+    const waiter = new NotingWaiter()
+    const ports = { capture: this.#capture, sender, network, clock: scheduler, waiter, log: () => {} }
+    const memory = new Uint8Array(copierMemoryLength(weather.copier.poolBytes))
+    this.#copier = new Copier(ports, copierOptions(weather), memory, this.#counters)
+    const hasInput = (): boolean => this.#capture.waiting.length > 0 || network.hasInputForClient
+    this.#copierRunner = new Runner(scheduler, waiter, () => this.#copier.turn(), hasInput)
+    for (const { at, forMs } of weather.copier.pauses) scheduler.after(at, () => this.#copierRunner.pause(forMs))
   }
 
   run(): Outcome {
     this.#planTraffic()
     this.#copierRunner.poke()
-    this.#interceptRunner.poke()
+    this.#intercept.poke()
     const scheduler = this.#scheduler
+    let events = 0
     while (scheduler.now() <= this.#captureEndsAt + 1 || this.#copier.sessions.count > 0) {
       assert.ok(scheduler.step(), 'nothing is due, but sessions live')
       assert.ok(scheduler.now() - START < RUN_MAX_MS, `${this.#copier.sessions.count} sessions do not end`)
+      assert.ok(++events < EVENTS_MAX, `${EVENTS_MAX} events and no end: something spins`)
     }
     // What is still on its way arrives, and the target's timers run out.
     const until = scheduler.now() + 120_000
     while (scheduler.now() < until && scheduler.step()) {}
     this.#copier.stop()
-    this.#check()
+    this.#forget()
+    checkProperties({
+      weather: this.#weather,
+      counters: this.#counters,
+      witnesses: this.#witnesses,
+      connections: this.#target.connections,
+      offeredBytes: this.#offeredBytes
+    })
     return {
       seed: this.#seed,
-      connections: this.#conversations.length,
+      connections: this.#witnesses.length,
       octets: this.#counters.get(Counter.deliveredBytes),
       retransmissions: this.#counters.get(Counter.retransmissions),
       packets: this.#packets,
+      continued: this.#counters.get(Counter.sessionsContinued),
       simulatedMs: scheduler.now() - START
     }
   }
 
+  /** The time of everything that is remembered of ended connections passes. */
+  #forget(): void {
+    const { sessions } = this.#copier
+    sessions.onTimer(this.#scheduler.now() + TIMEOUT_MS + 1)
+    assert.equal(sessions.entryCount, 0, 'tables are not empty')
+  }
+
   #planTraffic(): void {
-    const { noise, conversations, clients, cuts } = this.#world
-    const freeAt = new Array<number>(clients).fill(START + 100)
-    for (let index = 0; index < conversations; index++) {
-      const client = this.#random.between(0, clients - 1)
-      const beginsAt = (freeAt[client] ?? START) + this.#random.skewed(1, 500)
-      const conversation = makeConversation(
-        this.#random,
-        index,
-        CLIENT_ADDRESS + (client % 3),
-        40_000 + client,
-        beginsAt
-      )
-      const { packets, endsAt } = captureOf(conversation, SOURCE, noise, this.#random)
-      freeAt[client] = endsAt + 50
-      this.#conversations.push(conversation)
-      this.#captureEndsAt = Math.max(this.#captureEndsAt, endsAt)
-      for (const { at, bytes } of packets) {
-        this.#scheduler.at(at, () => {
-          this.#print('source', bytes)
-          this.#capture.waiting.push(bytes)
-          this.#copierRunner.poke()
-        })
+    const { capture, traffic } = this.#weather
+    const freeAt = new Array<number>(traffic.clients).fill(START + 100)
+    for (let serial = 0; serial < traffic.conversations; serial++) {
+      const client = this.#random.between(0, traffic.clients - 1)
+      const caller = {
+        clientAddress: CLIENT_ADDRESS + (client % 3),
+        clientPort: traffic.firstPort + client,
+        iss: (this.#firstIss + serial * SEQ_STRIDE) | 0,
+        beginsAt: (freeAt[client] ?? START) + this.#random.skewed(1, 500)
       }
-    }
-    for (let cut = 0; cut < cuts; cut++) {
-      this.#scheduler.at(START + this.#random.between(0, 3000), () => this.#network.cut())
+      const conversation = makeConversation(this.#random, caller, traffic)
+      const noise = { ...capture, closedWindow: traffic.closedWindow }
+      const packets = packetsOf(conversation, SOURCE, noise, this.#random)
+      const witness = new Witness(conversation)
+      this.#witnesses.push(witness)
+      const endsAt = Math.max(...packets.map((packet) => packet.at))
+      freeAt[client] = endsAt + this.#random.between(0, traffic.reuseMs)
+      this.#captureEndsAt = Math.max(this.#captureEndsAt, endsAt)
+      for (const packet of packets) this.#scheduler.at(packet.at, () => this.#pass(packet, witness))
     }
   }
 
-  /** A packet of a session has reached the target. */
-  #onTarget(packet: Uint8Array): void {
-    const segment = this.#segment
-    assert.equal(parseIpv4(packet, 0, packet.length, packet.length, false, segment), Flaw.None)
-    assert.equal(verifyChecksum(segment), Flaw.None)
-    const key = formatEndpoint(segment.fromAddress, segment.fromPort)
-    const live = this.#live.get(key)
-    if (live !== undefined && (!live.isClosed || (segment.flags & SYN) === 0)) {
-      live.onSegment(segment)
+  /** A packet of a client passes the source. */
+  #pass(packet: PassingPacket, witness: Witness): void {
+    const { capture } = this.#weather
+    const at = packet.at - START
+    if (isMissed(at, capture, this.#random)) {
+      this.#print('missed', packet.bytes)
+      witness.missedCount += 1
+      if (capture.isTold && at >= capture.beginsAt) this.#capture.lostCount += 1
       return
     }
-    if ((segment.flags & SYN) === 0) return
-    const conversation = this.#conversations.find(
-      (one) =>
-        one.iss === segment.seq && one.clientPort === segment.fromPort && one.clientAddress === segment.fromAddress
-    )
-    assert.ok(conversation !== undefined, `no client began ${formatSegment(segment)}`)
-    const connection = new TargetConnection(
-      conversation,
-      segment,
-      this.#world.target,
-      this.#scheduler,
-      this.#random,
-      (answer) => {
-        this.#print('target', answer)
-        this.#toAssistant.send(answer)
-      }
-    )
-    this.#live.set(key, connection)
-    this.#connections.push(connection)
-    connection.begin()
+    this.#print(packet.isDamaged ? 'damaged' : 'source', packet.bytes)
+    if (packet.isDamaged) witness.missedCount += 1
+    else witness.sees(packet)
+    const { bytes } = packet
+    if (parseIpv4(bytes, 0, bytes.length, bytes.length, false, this.#segment) === Flaw.None)
+      this.#offeredBytes += this.#segment.payloadLength
+    this.#capture.waiting.push(bytes)
+    this.#copierRunner.poke()
   }
 
-  #check(): void {
-    const counters = this.#counters
-    assert.equal(counters.unaccountedBytes(), 0, 'octets are in no place of the books')
-    assert.equal(counters.get(Counter.pendingBytes), 0, 'octets are pending')
-    assert.equal(counters.get(Counter.sessionsEnded), counters.get(Counter.sessionsStarted))
-    assert.equal(counters.get(Counter.poolUsedBytes), 0, 'the pool is not empty')
-    let overtaken = 0
-    for (const conversation of this.#conversations) {
-      const name = `${formatEndpoint(conversation.clientAddress, conversation.clientPort)} ${conversation.iss >>> 0}`
-      const copies = this.#connections.filter((one) => one.conversation === conversation && one.readBytes > 0)
-      const octets = requestLengthOf(conversation)
-      if (octets > 0) assert.equal(copies.length, 1, `${name}: copied ${copies.length} times`)
-      for (const copy of copies) {
-        assert.equal(copy.readBytes, octets, `${name}: the target did not read what the client sent`)
-        // One request that went early leaves the counts of answers apart for the rest of its connection.
-        if (copy.hasOvertaken) overtaken += 1
-        const closes = conversation.ending === Ending.ClientCloses || conversation.ending === Ending.ServerCloses
-        if (closes) assert.ok(copy.hasClientFin, `${name}: the target saw no FIN`)
-        else assert.ok(!copy.hasClientFin, `${name}: the target saw a FIN`)
-      }
-    }
-    const excused = counters.get(Counter.epochsQuiet) + counters.get(Counter.epochTimeouts)
-    assert.ok(overtaken <= excused, `requests overtook answers on ${overtaken} connections, ${excused} are counted`)
+  #conversationAt(sequence: number): Conversation | undefined {
+    return this.#witnesses[Math.floor(((sequence - this.#firstIss) >>> 0) / SEQ_STRIDE)]?.conversation
   }
 
   #print(what: string, packet: Uint8Array): void {
@@ -286,17 +219,17 @@ class Simulation {
   }
 }
 
-function copierOptions() {
+function copierOptions({ copier }: Weather) {
   const { fromAddress, fromPort } = targetAddressOf()
   return {
     mapping: new Mapping([
       { sourceAddress: 0, sourcePort: SOURCE.port, targetAddress: fromAddress, targetPort: fromPort }
     ]),
-    selection: ALL_FLOWS,
+    selection: { share: copier.share, copies: copier.copies, isOnlyNew: false, isRampUp: false },
     portShift: 0,
     intercepts: [{ address: 0x0a000004, port: 36524 }],
     connectionsEach: 2,
-    poolBytes: POOL_BYTES,
+    poolBytes: copier.poolBytes,
     sessionsMax: 4096,
     timeoutMs: TIMEOUT_MS,
     keepAliveMs: KEEP_ALIVE_MS,

@@ -2,44 +2,40 @@
  * The target's end of one copied connection: a small TCP receiver and sender after RFC 9293 that answers as the source
  * did, and that objects to whatever a client's TCP would not have sent.
  */
-import assert from 'node:assert/strict'
 import { ACK, FIN, PSH, RST, type Segment, SYN } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../wire/seq.ts'
-import { answerDue, type Conversation, clientOctet, Ending, readBefore, requestLengthOf } from './conversation.ts'
+import { type Conversation, offsetOf, readBefore, requestLengthOf } from './conversation.ts'
+import { objectTo } from './objections.ts'
 import { encodeOptions, writePacket } from './packet.ts'
 import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
+import { Quit, TargetApplication } from './target-application.ts'
+import type { TargetWeather } from './weather.ts'
 
 const RTO_MS = 200
 const RTO_MAX_MS = 3200
 /** A connection whose peer has gone is given up after so many retransmissions. */
 const ATTEMPTS_MAX = 12
-const MSL_TICKS = 2 ** 31
-
-export interface TargetOptions {
-  readonly mss: number
-  readonly hasTimestamps: boolean
-  readonly windowScale: number
-  /** Octets of receive buffer. */
-  readonly bufferBytes: number
-  /** How long the application takes for an answer, at most. */
-  readonly serviceMs: number
-  /** Probability that the application stops reading for a while. */
-  readonly stalling: number
-}
 
 export class TargetConnection {
-  /** Octets of the client that the application has read; they are compared as they come. */
-  readBytes = 0
   hasClientFin = false
-  wasReset = false
   isClosed = false
+  /** The target ended it although the client had not: a program that quits, a host that restarts or gives up. */
+  isCutShort = false
   /** A request came before the answer that its client had read first. */
   hasOvertaken = false
   readonly conversation: Conversation
-  readonly #options: TargetOptions
+  /** As whom the session speaks. */
+  readonly clientAddress: number
+  readonly clientPort: number
+  /** Offset of its first octet in the client's stream. */
+  readonly start: number
+  readonly #synSentAt: number
+  /** Octets of answers that were read on connections before this one. */
+  readonly #readBefore: number
+  readonly #application: TargetApplication
+  readonly #options: TargetWeather
   readonly #scheduler: Scheduler
-  readonly #random: Random
   readonly #transmit: (packet: Uint8Array) => void
   readonly #hasTimestamps: boolean
   readonly #isScaled: boolean
@@ -56,33 +52,40 @@ export class TargetConnection {
   #rightEdge: Seq
   /** Octets in order that the application has not read yet. */
   #unread = 0
-  #isStalled = false
   #isEstablished = false
   #tsRecent: Seq
   /** Segments beyond a hole, by where they begin. */
   readonly #held = new Map<number, number>()
   #finSeq: Seq | undefined
-  /** Octets of answer that may be sent by now. */
-  #answerBytes = 0
-  #mayClose = false
   #isFinished = false
   #attempts = 0
   #timerSerial = 0
   #duplicates = 0
 
-  /** @param syn the segment that opens the connection */
+  /**
+   * @param syn the segment that opens the connection; @param synSentAt when it was sent
+   * @param isFirst false: it goes on where another ended, so that of the answers only those to come count
+   */
   constructor(
     conversation: Conversation,
     syn: Segment,
-    options: TargetOptions,
+    synSentAt: number,
+    isFirst: boolean,
+    options: TargetWeather,
     scheduler: Scheduler,
     random: Random,
     transmit: (packet: Uint8Array) => void
   ) {
     this.conversation = conversation
+    this.#synSentAt = synSentAt
+    this.clientAddress = syn.fromAddress
+    this.clientPort = syn.fromPort
+    this.start = offsetOf(conversation, add(syn.seq, 1))
+    this.#readBefore = isFirst ? 0 : readBefore(conversation, this.start)
+    this.#application = new TargetApplication(conversation, this.start, options, scheduler, random, () => this.#read())
     this.#options = options
     this.#scheduler = scheduler
-    this.#random = random
+
     this.#transmit = transmit
     this.#hasTimestamps = options.hasTimestamps && syn.hasTimestamps
     this.#hasSack = syn.sackPermitted
@@ -100,12 +103,23 @@ export class TargetConnection {
     this.#sendFrom(this.#sndNxt)
   }
 
-  /** The next octet expected: what a challenge acknowledgment says. */
-  get rcvNxt(): Seq {
-    return this.#rcvNxt
+  /** Offset of the first octet that has not come in order; what came before is compared as it comes. */
+  get end(): number {
+    return offsetOf(this.conversation, this.#rcvNxt) - (this.hasClientFin ? 1 : 0)
   }
 
-  onSegment(segment: Segment): void {
+  /** Offset of the first octet that the program has not read. */
+  get readTo(): number {
+    return this.#application.readTo
+  }
+
+  /** The host forgets it, also where it has ended and only the session does not know yet. */
+  kill(): void {
+    this.isCutShort = true
+    if (!this.isClosed) this.#close()
+  }
+
+  onSegment(segment: Segment, sentAt: number): void {
     if (this.isClosed) {
       // TIME-WAIT; or, where there is no connection any more, RFC 9293 §3.10.7.1.
       if (segment.flags & RST) return
@@ -119,16 +133,31 @@ export class TargetConnection {
       else this.#acknowledge()
       return
     }
-    this.#object(segment)
+    // Late packets of the connection before it may not fit.
+    if (sentAt > this.#synSentAt) objectTo(segment, this.#expected)
+    const first = offsetOf(this.conversation, segment.seq)
+    const isStranger = first < -1 || first > requestLengthOf(this.conversation) + 1
     const isOld = this.#hasTimestamps && segment.hasTimestamps && isBefore(segment.tsVal, this.#tsRecent)
     if (segment.flags & RST && segment.seq === this.#rcvNxt) {
-      this.wasReset = true
+      // The reset of the connection before it may fit, and the network may let it come after the SYN.
+      if (sentAt <= this.#synSentAt) this.isCutShort = true
       this.#close()
       return
     }
-    // A reset elsewhere (RFC 5961 §3), PAWS (RFC 7323 §5), and what acknowledges octets that were never sent.
-    if (segment.flags & RST || isOld || !(segment.flags & ACK) || isAfter(segment.ack, this.#sndMax)) {
+    // RFC 9293 §3.10.7.4, SYN-RECEIVED: it acknowledges the SYN-ACK of another connection.
+    if (!this.#isEstablished && (segment.flags & (ACK | RST)) === ACK && segment.ack !== this.#sndMax) {
+      this.#emit(RST, segment.ack, 0)
+      return
+    }
+    // A reset elsewhere (RFC 5961 §3), another connection's, PAWS (RFC 7323 §5), and what acknowledges octets that were
+    // never sent.
+    if (segment.flags & RST || isStranger || isOld || !(segment.flags & ACK) || isAfter(segment.ack, this.#sndMax)) {
       this.#acknowledge()
+      return
+    }
+    if (this.#application.hasQuit === Quit.Closes && isAfter(add(segment.seq, segment.payloadLength), this.#rcvNxt)) {
+      // Nobody will read it.
+      this.#reset()
       return
     }
     this.#takeAcknowledgment(segment)
@@ -136,31 +165,15 @@ export class TargetConnection {
     this.#finish()
   }
 
-  /** What a real client would not do is a bug of the session. */
-  #object(segment: Segment): void {
-    const length = segment.payloadLength
-    const first = distance(segment.seq, seq(this.conversation.iss)) - 1
-    // A late packet of an older connection with this port.
-    if (first < -1 || first > requestLengthOf(this.conversation) + 1) return
-    assert.ok(length <= this.#options.mss, `a segment of ${length} octets is larger than the MSS`)
-    assert.equal(segment.hasTimestamps && !(segment.flags & RST), this.#hasTimestamps && !(segment.flags & RST))
-    if (length > 0) {
-      const beyond = distance(add(segment.seq, length), this.#rightEdge)
-      assert.ok(beyond <= 0, `a segment goes ${beyond} octets beyond the window`)
-    }
-    for (let edge = 0; edge < segment.sackCount * 2; edge++) {
-      const octets = distance(seq(segment.sackEdges[edge] ?? 0), this.#iss)
-      assert.ok(octets > 0 && octets <= distance(this.#sndMax, this.#iss), 'SACK of octets that were never sent')
-    }
-    if (this.#hasTimestamps && segment.flags & ACK) {
-      const echo = segment.tsEcr >>> 0
-      assert.ok(echo <= this.#tsNow() && this.#tsNow() - echo < MSL_TICKS, `TSecr ${echo} was never sent`)
-    }
-    for (let index = 0; index < length; index++) {
-      const offset = distance(add(segment.seq, index), seq(this.conversation.iss)) - 1
-      const octet = segment.bytes[segment.payloadAt + index]
-      if (offset >= 0)
-        assert.equal(octet, clientOctet(this.conversation, offset), `octet ${offset} is not the client's`)
+  get #expected() {
+    return {
+      conversation: this.conversation,
+      mss: this.#options.mss,
+      hasTimestamps: this.#hasTimestamps,
+      rightEdge: this.#rightEdge,
+      iss: this.#iss,
+      sndMax: this.#sndMax,
+      tsNow: this.#tsNow()
     }
   }
 
@@ -184,7 +197,7 @@ export class TargetConnection {
     const { payloadLength } = segment
     if (segment.flags & FIN) this.#finSeq = add(segment.seq, payloadLength)
     if (payloadLength > 0) {
-      const from = distance(segment.seq, seq(this.conversation.iss)) - 1
+      const from = offsetOf(this.conversation, segment.seq)
       const known = this.#held.get(from) ?? 0
       this.#held.set(from, Math.max(known, payloadLength))
     }
@@ -199,60 +212,46 @@ export class TargetConnection {
     }
     this.#unread += distance(this.#rcvNxt, before)
     if (payloadLength > 0 || segment.flags & FIN || isBefore(segment.seq, before)) this.#acknowledge()
-    if (this.#rcvNxt !== before) this.#wakeApplication()
+    if (this.#rcvNxt !== before) this.#application.wake()
   }
 
   #drainHeld(): void {
     for (let isMoving = true; isMoving; ) {
       isMoving = false
       for (const [from, length] of this.#held) {
-        const at = distance(this.#rcvNxt, seq(this.conversation.iss)) - 1
+        const at = offsetOf(this.conversation, this.#rcvNxt)
         if (from > at) continue
         this.#held.delete(from)
         if (from + length <= at) continue
-        this.#noteOrder(at, from + length)
+        this.#noteOrder(from + length - 1)
         this.#rcvNxt = add(this.#rcvNxt, from + length - at)
         isMoving = true
       }
     }
   }
 
-  #noteOrder(from: number, to: number): void {
+  #noteOrder(offset: number): void {
     const answered = Math.max(0, distance(this.#sndMax, this.#iss) - 1)
-    for (let offset = from; offset < to; offset++) {
-      if (readBefore(this.conversation, offset) > answered) this.hasOvertaken = true
-    }
-  }
-
-  #wakeApplication(): void {
-    if (this.#isStalled) return
-    if (this.#random.chance(this.#options.stalling)) {
-      this.#isStalled = true
-      this.#scheduler.after(this.#random.skewed(1, 3000), () => {
-        this.#isStalled = false
-        this.#read()
-      })
-      return
-    }
-    this.#scheduler.after(this.#random.next() * this.#options.serviceMs, () => this.#read())
+    if (readBefore(this.conversation, offset) - this.#readBefore > answered) this.hasOvertaken = true
   }
 
   #read(): void {
-    if (this.isClosed || this.#isStalled) return
+    if (this.isClosed) return
     const wasFull = this.#windowBytes() === 0
     this.#unread = 0
-    this.readBytes = distance(this.#rcvNxt, seq(this.conversation.iss)) - 1 - (this.hasClientFin ? 1 : 0)
-    const due = answerDue(this.conversation, this.readBytes)
-    const isAllRead = this.readBytes === requestLengthOf(this.conversation)
-    this.#answerBytes = due
-    if ((isAllRead && this.conversation.ending === Ending.ServerCloses) || this.hasClientFin) this.#mayClose = true
+    this.#application.onRead(this.end, this.hasClientFin)
+    if (this.#application.hasQuit !== Quit.Never) this.isCutShort = true
+    if (this.#application.hasQuit === Quit.Resets) {
+      this.#reset()
+      return
+    }
     if (wasFull) this.#acknowledge()
     this.#sendMore()
   }
 
   /** Sends the greeting, if the server speaks first. */
   begin(): void {
-    this.#wakeApplication()
+    this.#application.wake()
   }
 
   #windowBytes(): number {
@@ -261,7 +260,7 @@ export class TargetConnection {
 
   /** One beyond the last octet that may be sent, the FIN included. */
   #sendEnd(): Seq {
-    return add(this.#iss, 1 + this.#answerBytes + (this.#mayClose ? 1 : 0))
+    return add(this.#iss, 1 + this.#application.answerBytes + (this.#application.hasClosed ? 1 : 0))
   }
 
   #sendMore(): void {
@@ -281,11 +280,11 @@ export class TargetConnection {
       flags |= SYN
       end = add(from, 1)
     } else {
-      const octetsEnd = add(this.#iss, 1 + this.#answerBytes)
+      const octetsEnd = add(this.#iss, 1 + this.#application.answerBytes)
       length = Math.max(0, Math.min(this.#peerMss - 12, distance(octetsEnd, from)))
       end = add(from, length)
       if (end === octetsEnd) flags |= PSH
-      if (end === octetsEnd && this.#mayClose) {
+      if (end === octetsEnd && this.#application.hasClosed) {
         flags |= FIN
         end = add(end, 1)
       }
@@ -302,7 +301,6 @@ export class TargetConnection {
   }
 
   #emit(flags: number, from: Seq, length: number): void {
-    const { clientAddress, clientPort } = this.conversation
     const isSyn = (flags & SYN) !== 0
     const shift = this.#isScaled && !isSyn ? this.#options.windowScale : 0
     const held = Math.max(0, distance(this.#rightEdge, this.#rcvNxt))
@@ -316,8 +314,8 @@ export class TargetConnection {
     this.#transmit(
       writePacket({
         ...targetAddressOf(),
-        toAddress: clientAddress,
-        toPort: clientPort,
+        toAddress: this.clientAddress,
+        toPort: this.clientPort,
         flags,
         seq: from,
         ack: this.#rcvNxt,
@@ -355,7 +353,7 @@ export class TargetConnection {
       if (serial !== this.#timerSerial || this.isClosed) return
       this.#attempts += 1
       if (this.#attempts > ATTEMPTS_MAX) {
-        this.#close()
+        this.kill()
         return
       }
       this.#sendFrom(this.#sndUna)
@@ -366,19 +364,23 @@ export class TargetConnection {
 
   #finish(): void {
     this.#sendMore()
-    const isFinAcknowledged = this.#mayClose && this.#sndUna === this.#sendEnd()
+    const isFinAcknowledged = this.#application.hasClosed && this.#sndUna === this.#sendEnd()
     if (!isFinAcknowledged || !this.hasClientFin) return
     this.#isFinished = true
+    this.#close()
+  }
+
+  #reset(): void {
+    this.#emit(RST | ACK, this.#sndMax, 0)
     this.#close()
   }
 
   #close(): void {
     this.isClosed = true
     this.#timerSerial += 1
-    if (this.#unread > 0) {
-      this.#unread = 0
-      this.readBytes = distance(this.#rcvNxt, seq(this.conversation.iss)) - 1 - (this.hasClientFin ? 1 : 0)
-    }
+    if (this.#unread === 0) return
+    this.#unread = 0
+    this.#application.readTo = this.end
   }
 }
 

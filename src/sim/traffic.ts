@@ -1,50 +1,50 @@
-/** Makes the packets that a capture on the source sees of a client: cut, repeated, in disorder, but all of them. */
+/**
+ * Makes the packets that pass the source from one client: cut, repeated, damaged and in disorder, but all of them.
+ * What is damaged is sent again, as a client would.
+ */
 import { ACK, FIN, PSH, RST, SYN } from '../wire/segment.ts'
 import { answerLengthOf, type Conversation, clientOctet, Ending } from './conversation.ts'
 import { encodeOptions, writePacket } from './packet.ts'
 import type { Random } from './random.ts'
+import type { CaptureWeather } from './weather.ts'
 
-export interface CapturedPacket {
+export interface PassingPacket {
   readonly at: number
   readonly bytes: Uint8Array
+  readonly flags: number
+  /** Where its payload lies in the client's stream. */
+  readonly offset: number
+  readonly length: number
+  readonly isDamaged: boolean
 }
 
-export interface CaptureNoise {
-  /** Probability that a packet is captured once more a little later. */
-  readonly repetition: number
-  /** Packets of one conversation overtake each other by up to this. */
-  readonly disorderMs: number
-  /** Largest payload of a captured packet: more than the MSS are super-packets. */
-  readonly payloadMax: number
+export interface Place {
+  readonly address: number
+  readonly port: number
 }
 
-/** @returns the packets, not sorted, and when the last of them was captured */
-export function captureOf(
-  conversation: Conversation,
-  source: { readonly address: number; readonly port: number },
-  noise: CaptureNoise,
-  random: Random
-): { packets: CapturedPacket[]; endsAt: number } {
+/** What the conversation does to windows, and the capture to packets. */
+interface Noise extends CaptureWeather {
+  readonly closedWindow: number
+}
+
+/** @returns the packets in no particular order */
+export function packetsOf(conversation: Conversation, source: Place, noise: Noise, random: Random): PassingPacket[] {
   const capture = new ClientCapture(conversation, source, noise, random)
   capture.write()
-  return { packets: capture.packets, endsAt: Math.max(...capture.packets.map((packet) => packet.at)) }
+  return capture.packets
 }
 
 class ClientCapture {
-  readonly packets: CapturedPacket[] = []
+  readonly packets: PassingPacket[] = []
   readonly #conversation: Conversation
-  readonly #source: { readonly address: number; readonly port: number }
-  readonly #noise: CaptureNoise
+  readonly #source: Place
+  readonly #noise: Noise
   readonly #random: Random
   #now: number
   #ipId: number
 
-  constructor(
-    conversation: Conversation,
-    source: { readonly address: number; readonly port: number },
-    noise: CaptureNoise,
-    random: Random
-  ) {
+  constructor(conversation: Conversation, source: Place, noise: Noise, random: Random) {
     this.#conversation = conversation
     this.#source = source
     this.#noise = noise
@@ -65,7 +65,7 @@ class ClientCapture {
       this.#request(offset, requestLength, hadRead)
       offset += requestLength
     }
-    this.#now += roundTripMs + this.#random.skewed(0, 300)
+    if (this.#conversation.ending !== Ending.ClientHalfCloses) this.#now += roundTripMs + this.#random.skewed(0, 300)
     this.#end(offset)
   }
 
@@ -74,10 +74,9 @@ class ClientCapture {
     const options = [`mss ${mss}`, 'sackOK']
     if (hasTimestamps) options.push(`ts ${this.#tsVal()} 0`)
     if (windowScale >= 0) options.push(`wscale ${windowScale}`)
-    this.#emit({ flags: SYN, seq: this.#conversation.iss, window: 64240, options: encodeOptions(options) }, 0)
-    if (this.#random.chance(this.#noise.repetition)) {
-      this.#emit({ flags: SYN, seq: this.#conversation.iss, window: 64240, options: encodeOptions(options) }, 1)
-    }
+    const syn = { flags: SYN, seq: this.#conversation.iss, window: 64240, options: encodeOptions(options) }
+    this.#emit(syn, 0, 0)
+    if (this.#random.chance(this.#noise.repetition)) this.#emit(syn, 0, 1)
   }
 
   #request(from: number, length: number, hadRead: number): void {
@@ -100,28 +99,37 @@ class ClientCapture {
   }
 
   #end(offset: number): void {
-    const { ending } = this.#conversation
+    const { ending, exchanges, roundTripMs } = this.#conversation
     const late = this.#random.next() * this.#noise.disorderMs
     const all = answerLengthOf(this.#conversation)
+    // The source's FIN counts one octet behind its answers.
+    const hasServerClosed = ending === Ending.ServerCloses || ending === Ending.ServerHalfCloses
     if (ending === Ending.StaysOpen) return
     if (ending === Ending.ClientResets) this.#add(RST | ACK, offset, 0, this.#random.between(0, all), late)
-    // The source's FIN counts one octet behind its answers.
-    else this.#add(FIN | ACK, offset, 0, ending === Ending.ServerCloses ? all + 1 : all, late)
+    else if (ending === Ending.ClientHalfCloses) {
+      this.#add(FIN | ACK, offset, 0, exchanges.at(-1)?.hadRead ?? 0, late)
+      this.#now += roundTripMs
+      // Having read the last answer, and the source's FIN.
+      this.#add(ACK, offset + 1, 0, all + 1, this.#noise.disorderMs)
+    } else this.#add(FIN | ACK, offset, 0, hasServerClosed ? all + 1 : all, late)
   }
 
   #add(flags: number, offset: number, length: number, hadRead: number, lateMs: number): void {
     const { iss, irs, hasTimestamps } = this.#conversation
     const payload = Uint8Array.from({ length }, (_, index) => clientOctet(this.#conversation, offset + index))
     const options = hasTimestamps ? encodeOptions(['nop', 'nop', `ts ${this.#tsVal()} 77`]) : undefined
-    const window = this.#random.between(200, 65535)
-    this.#emit({ flags, seq: iss + 1 + offset, ack: irs + 1 + hadRead, window, options, payload }, lateMs)
+    const window = this.#random.chance(this.#noise.closedWindow) ? 0 : this.#random.between(200, 65535)
+    this.#emit({ flags, seq: iss + 1 + offset, ack: irs + 1 + hadRead, window, options, payload }, offset, lateMs)
   }
 
   #emit(
     fields: Omit<Parameters<typeof writePacket>[0], 'fromAddress' | 'fromPort' | 'toAddress' | 'toPort'>,
+    offset: number,
     lateMs: number
   ) {
     const { clientAddress, clientPort } = this.#conversation
+    const { flags } = fields
+    const length = fields.payload?.length ?? 0
     this.#ipId = (this.#ipId + 1) & 0xffff
     const bytes = writePacket({
       fromAddress: clientAddress,
@@ -132,7 +140,16 @@ class ClientCapture {
       ttl: 60,
       ...fields
     })
-    this.packets.push({ at: this.#now + lateMs, bytes })
+    if (this.#random.chance(this.#noise.corruption)) {
+      const wrong = bytes.slice()
+      const bit = this.#random.between(0, bytes.length * 8 - 1)
+      wrong[bit >> 3] = (wrong[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      this.packets.push({ at: this.#now + lateMs, bytes: wrong, flags, offset, length, isDamaged: true })
+      if ((flags & (SYN | FIN)) === 0 && length === 0) return
+      // Nothing went on before it had been sent again.
+      this.#now += lateMs + this.#random.between(200, 400)
+    }
+    this.packets.push({ at: this.#now + lateMs, bytes, flags, offset, length, isDamaged: false })
   }
 
   #tsVal(): number {

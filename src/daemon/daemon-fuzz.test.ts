@@ -1,0 +1,181 @@
+/** Whatever comes over the channel, both its ends go on, and hold nothing when all is over. FUZZ_SEED chooses other cases. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { Counter, Counters } from '../core/counters.ts'
+import { InterceptCounter, InterceptCounters } from '../core/intercept-counters.ts'
+import { Router } from '../core/router.ts'
+import type { Stream } from '../ports.ts'
+import { MESSAGE_LENGTH, parseRecord, putHello, putMessage, RECORD_LENGTH } from '../wire/channel-v1.ts'
+import { Segment } from '../wire/segment.ts'
+import { ChannelClient } from './channel-client.ts'
+import { ChannelServer } from './channel-server.ts'
+
+const RUNS = { numRuns: 300, seed: Number(process.env.FUZZ_SEED ?? 1), interruptAfterTimeLimit: 2000 }
+const HOURS_MS = 3 * 3600_000
+const SWEEPS = 200
+
+/** A stream that gives what it was fed, in parts, and takes as much as it likes. */
+class FedStream implements Stream {
+  readonly peer = 'fed'
+  readonly failure = ''
+  readonly open = true
+  readonly input = new Uint8Array(200)
+  inputLength = 0
+  isClosed = false
+  hasEnded = false
+  fed: number[] = []
+  takesMax = 1000
+
+  read(): number {
+    assert.ok(!this.isClosed, 'a closed stream is read')
+    const taken = this.fed.splice(0, this.input.length - this.inputLength)
+    this.input.set(taken, this.inputLength)
+    this.inputLength += taken.length
+    return taken.length === 0 && this.hasEnded ? -1 : taken.length
+  }
+  write(_bytes: Uint8Array, _at: number, length: number): number {
+    assert.ok(!this.isClosed, 'a closed stream is written to')
+    if (this.hasEnded) return -1
+    const taken = Math.min(length, this.takesMax)
+    this.takesMax -= taken
+    return taken
+  }
+  awaitWritable(): void {}
+  close(): void {
+    assert.ok(!this.isClosed, 'a stream is closed twice')
+    this.isClosed = true
+  }
+}
+
+const small = fc.integer({ min: 0, max: 3 })
+/** What a tcpcopy says: mostly routes of few clients, seldom anything else. */
+const message = fc.tuple(small, small, fc.constantFrom(1, 1, 1, 2, 6, 9)).map(([client, port, type]) => {
+  const bytes = new Uint8Array(MESSAGE_LENGTH)
+  putMessage(bytes, 0, client, port, type, 7, 8080)
+  return [...bytes]
+})
+const hello = fc.constant(0).map(() => {
+  const bytes = new Uint8Array(MESSAGE_LENGTH)
+  putHello(bytes, 0)
+  return [...bytes]
+})
+const octets = fc.array(fc.nat(255), { maxLength: 40 })
+const serverStep = fc.oneof(
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('connect' as const), says: hello }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('connect' as const), says: octets }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('says' as const), peer: small, says: message }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), peer: small, says: octets }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('ends' as const), peer: small }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('answer' as const), client: small, port: small }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(1, 20_000, 4_000_000) }) }
+)
+
+test("intercept's end of the channel, with its routes, bears any peers", () => {
+  fc.assert(
+    fc.property(fc.array(serverStep, { maxLength: 80 }), (steps) => {
+      const counters = new InterceptCounters()
+      const waiting: FedStream[] = []
+      const streams: FedStream[] = []
+      const listener = { accept: () => waiting.shift(), close: () => {} }
+      const server = new ChannelServer(listener, 16, counters, () => {})
+      const router = new Router(4, counters, (peer, record, at) => server.deliver(peer, record, at))
+      const record = new Uint8Array(RECORD_LENGTH)
+      let now = 1000
+      for (const step of steps) {
+        if (step.kind === 'connect') {
+          const stream = new FedStream()
+          stream.fed.push(...step.says)
+          streams.push(stream)
+          waiting.push(stream)
+        } else if (step.kind === 'says') streams[step.peer]?.fed.push(...step.says)
+        else if (step.kind === 'ends') {
+          const stream = streams[step.peer]
+          if (stream !== undefined) stream.hasEnded = true
+        } else if (step.kind === 'answer') {
+          const peer = router.find(step.client, step.port, 7, 8080, now, (id) => server.isAlive(id))
+          if (peer >= 0) server.deliver(peer, record, 0)
+          else router.delay(record, 0, step.client, step.port, 7, 8080, now)
+        } else now += step.ms
+        server.receive(router, now)
+        router.sweep(now)
+        server.flush()
+        const open = streams.filter((one) => !one.isClosed).length - waiting.length
+        assert.equal(counters.get(InterceptCounter.peersOpen), open)
+      }
+      for (const stream of streams) stream.hasEnded = true
+      server.receive(router, now)
+      assert.ok(
+        streams.every((one) => one.isClosed),
+        'a stream stays open'
+      )
+      for (let sweep = 0; sweep < SWEEPS; sweep++) router.sweep(now + HOURS_MS)
+      assert.equal(counters.get(InterceptCounter.routes), 0)
+    }),
+    RUNS
+  )
+})
+
+const records = fc.tuple(fc.integer({ min: 1, max: 3 }), fc.nat(255)).map(([count, octet]) => {
+  return [0, count, ...new Array<number>(count * RECORD_LENGTH).fill(octet)]
+})
+const clientStep = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('says' as const), says: records }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), says: octets }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('ends' as const) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('announce' as const), id: fc.nat(1000) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(1, 100, 6000) }) }
+)
+
+test("tcpcopy's end of the channel bears any intercept", () => {
+  fc.assert(
+    fc.property(fc.array(clientStep, { maxLength: 80 }), (steps) => {
+      const counters = new Counters()
+      const streams: FedStream[] = []
+      const network = {
+        connect: () => {
+          const stream = new FedStream()
+          streams.push(stream)
+          return stream
+        }
+      }
+      const route = (id: number) => ({ id, clientAddress: id, clientPort: 1, targetAddress: 2, targetPort: 3 })
+      const routes = [route(1), route(2)]
+      const where = [{ address: 4, port: 5 }]
+      const client = new ChannelClient(
+        network,
+        where,
+        2,
+        counters,
+        () => {},
+        (visit) => routes.forEach(visit)
+      )
+      const segment = new Segment()
+      let count = 0
+      let now = 0
+      for (const step of steps) {
+        const stream = streams.at(-1)
+        if (step.kind === 'says') stream?.fed.push(...step.says)
+        else if (step.kind === 'ends' && stream !== undefined) stream.hasEnded = true
+        else if (step.kind === 'announce') client.announce(route(step.id))
+        else if (step.kind === 'time') now += step.ms
+        client.receive((bytes, at) => {
+          assert.ok(at + RECORD_LENGTH <= bytes.length)
+          parseRecord(bytes, at, segment)
+          count += 1
+        }, now)
+        client.onTimer(now)
+        assert.ok(client.deadline > now, 'something is due that was just done')
+        client.flush(now)
+        assert.ok(streams.filter((one) => !one.isClosed).length <= 2, 'more connections than there should be')
+      }
+      assert.equal(counters.get(Counter.answers), count)
+      client.close()
+      assert.ok(
+        streams.every((one) => one.isClosed),
+        'a stream stays open'
+      )
+    }),
+    RUNS
+  )
+})
