@@ -5,8 +5,10 @@ import type { AddressRange, CopyMap } from '../core/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../core/ports-pool.ts'
 import { type Selection, WHOLE } from '../core/sampling.ts'
 import type { InterceptAddress } from '../daemon/channel-client.ts'
+import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
+import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
 import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
@@ -26,7 +28,7 @@ const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
 
-export interface CopyOptions extends ProcessOptions {
+export interface CopyOptions extends ProcessOptions, ChannelTexts {
   readonly map?: readonly string[]
   readonly intercept?: readonly string[]
   readonly clientAddresses?: readonly string[]
@@ -53,6 +55,7 @@ export interface CopyOptions extends ProcessOptions {
 
 /** Everything the worker needs, as plain data. */
 export interface CopyPlan {
+  readonly channel: ChannelOptions
   readonly maps: readonly CopyMap[]
   readonly intercepts: readonly InterceptAddress[]
   readonly ranges: readonly AddressRange[]
@@ -103,7 +106,7 @@ export function copyCommand(): Command {
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
-  return addProcessOptions(command)
+  return addProcessOptions(addChannelOptions(command))
 }
 
 /** @throws OperatorError for what cannot work */
@@ -113,6 +116,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   return {
+    channel: readChannel(options),
     maps: await readMaps(listOf(options.map ?? [])),
     intercepts: await readIntercepts(options),
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),

@@ -1,13 +1,15 @@
 /** intercept's command line, and what follows from it. */
 import type { Command } from 'commander'
+import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import { isForwarding, listDevices } from '../io/linux/devices.ts'
+import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
 import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { listOf, wholeNumber } from './values.ts'
 
-export interface InterceptOptions extends ProcessOptions {
+export interface InterceptOptions extends ProcessOptions, ChannelTexts {
   readonly device?: readonly string[]
   readonly filter?: string
   readonly port: string
@@ -20,6 +22,7 @@ export interface InterceptOptions extends ProcessOptions {
 
 /** Everything the worker needs, as plain data. */
 export interface InterceptPlan {
+  readonly channel: ChannelOptions
   /** None: any. */
   readonly devices: readonly string[]
   readonly filter: string
@@ -44,7 +47,7 @@ export function interceptCommand(): Command {
     .option('-n, --headers <number>', 'most headers in one message', '16')
     .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
     .option('--allow-forwarding', 'start although this host forwards packets')
-  return addProcessOptions(command)
+  return addProcessOptions(addChannelOptions(command))
 }
 
 /** @throws OperatorError for what cannot work */
@@ -57,6 +60,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   const isAny = devices.length === 0 || devices.includes('any')
   if (options.allowForwarding !== true) refuseForwarding(isAny ? listDevices() : devices)
   return {
+    channel: readChannel(options),
     devices: isAny ? [] : devices,
     filter: options.filter,
     port: wholeNumber('--port', options.port, 1, 65_535),
@@ -65,6 +69,15 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096)
   }
+}
+
+/** What is said at the start: anybody may ask for the answers' headers, or take routes away. */
+export function openDoorWarnings({ channel, address }: InterceptPlan): readonly string[] {
+  if (channel.secret !== undefined || address !== 0) return []
+  return [
+    'any host that reaches the port of --port may ask for the headers of answers\n' +
+      '  Give both programs a --secret-file, or listen on one address only: --bind 10.0.0.3.'
+  ]
 }
 
 /** An answer that is forwarded reaches the real client, whose host resets a connection it does not know. */

@@ -3,7 +3,7 @@ import { InterceptCounters } from '../core/intercept-counters.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { readOptions } from './command.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
-import { type InterceptOptions, interceptCommand, interceptPlan } from './intercept-plan.ts'
+import { type InterceptOptions, interceptCommand, interceptPlan, openDoorWarnings } from './intercept-plan.ts'
 import { interceptSummary } from './summary.ts'
 
 async function main(): Promise<number> {
@@ -15,6 +15,7 @@ async function main(): Promise<number> {
   const counters = new InterceptCounters(buffer)
   return runDaemon({
     name: 'intercept',
+    warnings: openDoorWarnings(plan),
     workerUrl: new URL('./interceptor-worker.js', import.meta.url),
     workerData: { plan, counters: buffer },
     options,

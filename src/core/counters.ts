@@ -69,11 +69,17 @@ export const Counter = {
   /** Copies beyond the first that could not be made. */
   copiesRefused: 29,
   /** Copies that gave their port to the client that owns it. */
-  copiesMoved: 30
+  copiesMoved: 30,
+  /** Octets that came from intercept. */
+  channelBytes: 31,
+  /** Routes that intercept could not be told at once, because it does not read; they are told later. */
+  routesDelayed: 32,
+  /** Sessions that took another port because another tcpcopy has theirs at the target. */
+  portsMoved: 33
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 31
+const COUNTERS_END = 34
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

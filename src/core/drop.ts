@@ -46,12 +46,14 @@ export const Drop = {
   /** `-O` leaves this flow out: its SYN was not captured. */
   NotFromSyn: 36,
   /** A copy gave its port to the client that owns it. */
-  Displaced: 37
+  Displaced: 37,
+  /** Another tcpcopy has the copy's address and port at the target. */
+  PortTaken: 38
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 38
+export const DROPS_END = 39
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {
@@ -59,3 +61,9 @@ export const dropNames: readonly (string | undefined)[] = (() => {
   for (const [name, reason] of Object.entries(Drop)) names[reason] = name.charAt(0).toLowerCase() + name.slice(1)
   return names
 })()
+
+/** Whether what the client has said, and will say, goes on with another connection after an end for this reason. */
+export function goesOn(reason: Drop): boolean {
+  const { Hole, TargetReset, TargetClosed, PortTaken } = Drop
+  return reason === Hole || reason === TargetReset || reason === TargetClosed || reason === PortTaken
+}

@@ -27,12 +27,20 @@ export const InterceptCounter = {
   /** Connections accepted since the start. */
   peersAccepted: 11,
   /** Connections closed because they did not speak the channel's protocol. */
-  peersRejected: 12
+  peersRejected: 12,
+  /** Of these, those that did not prove the secret of `--secret-file`, version 1 among them. */
+  peersUnproven: 13,
+  /** Records of version 2 in which headers were put on their way. */
+  records: 14,
+  /** Octets put on their way to tcpcopy. */
+  channelBytes: 15,
+  /** Routes refused because another tcpcopy has them. */
+  routesTaken: 16
 } as const
 export type InterceptCounter = (typeof InterceptCounter)[keyof typeof InterceptCounter]
 
 export class InterceptCounters {
-  static readonly byteLength = 13 * 8
+  static readonly byteLength = 17 * 8
   readonly #slots: Float64Array
 
   /** @param buffer shared between threads, of `InterceptCounters.byteLength` */

@@ -8,7 +8,7 @@ import { add, distance, isAfter, isBefore, later, type Seq } from '../wire/seq.t
 import { ClientEnd } from './client-end.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
-import { Drop } from './drop.ts'
+import { Drop, goesOn } from './drop.ts'
 import { Epochs } from './epochs.ts'
 import type { PacketStyle } from './frames.ts'
 import { Handshake } from './handshake.ts'
@@ -212,9 +212,10 @@ export class Session implements PacketStyle {
     this.step(now)
   }
 
-  /** Ends the session at once: the target's side is reset, what was not delivered is dropped for `reason`. */
+  /** Ends the session at once: the target's side, if it is ours, is reset; what was not delivered is dropped. */
   abort(reason: Drop, now: number): void {
-    if (this.state === State.Established || (this.state === State.SynSent && this.#handshake.attempts > 0)) {
+    const isOpening = this.state === State.SynSent && this.#handshake.attempts > 0 && reason !== Drop.PortTaken
+    if (this.state === State.Established || isOpening) {
       const flags = this.state === State.Established ? RST | ACK : RST
       this.#packets.control(flags, this.transmission.sndMax, 'session ends')
     }
@@ -291,7 +292,7 @@ export class Session implements PacketStyle {
     const length = segment.payloadLength + (segment.flags & FIN ? 1 : 0)
     if (isAfter(segment.seq, this.response.rcvNxt)) {
       this.response.hold(segment)
-      if (length > 0) this.#output.acknowledge('duplicate, asks for what is missing')
+      if (length > 0) this.#output.askForMissing(this.isSackPermitted ? 1 : length)
       return Drop.None
     }
     if (this.response.take(segment, this.transmission.segmentMax, now)) this.#progressAt = now
@@ -354,8 +355,7 @@ export class Session implements PacketStyle {
   #end(reason: Drop, now: number): void {
     if (this.state === State.Waiting) this.#moveToHead()
     const una = later(this.transmission.sndUna, add(this.iss, 1))
-    const goesOn = reason === Drop.Hole || reason === Drop.TargetReset || reason === Drop.TargetClosed
-    if (goesOn) this.#leaveHeritage(una, reason)
+    if (goesOn(reason)) this.#leaveHeritage(una, reason)
     if (this.continuation === undefined) this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
     this.state = State.Closed
     this.endReason = reason

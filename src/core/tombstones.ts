@@ -3,7 +3,9 @@
  * All live equally long, so the oldest is always the first to go.
  */
 import { float64At, int32At } from '../wire/bytes.ts'
+import { Drop } from './drop.ts'
 import type { FlowTable } from './flow-table.ts'
+import type { Session } from './session.ts'
 import type { Origin } from './session-context.ts'
 
 const KEY = 4
@@ -92,4 +94,10 @@ export class FinishedFlows {
     this.#closed.expire(now, most, this.#bury)
     this.#broken.expire(now, most, this.#bury)
   }
+}
+
+/** A session that was given up although its connection goes on may be joined again. */
+export function mayJoinAgain({ endReason, isClientDone }: Session): boolean {
+  if (endReason === Drop.TimedOut) return !isClientDone
+  return endReason === Drop.Shutdown || endReason === Drop.Displaced
 }

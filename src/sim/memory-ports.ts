@@ -1,8 +1,10 @@
 /** The ports in memory: packets in arrays, streams that deliver after a delay, and a waiter that never blocks. */
+import { createHmac } from 'node:crypto'
 import type { Outbox } from '../core/outbox.ts'
 import {
   type Capture,
   ChecksumState,
+  type Cryptography,
   type Listener,
   type Network,
   type PacketSink,
@@ -66,6 +68,16 @@ export class MemorySender implements Sender {
   }
 
   close(): void {}
+}
+
+/** Octets that follow from their number, and real codes over them. */
+export function countingCryptography(): Cryptography {
+  let count = 0
+  return {
+    random: (length) => new Uint8Array(length).fill(++count),
+    hmac: (key, message) => new Uint8Array(createHmac('sha256', key).update(message).digest()),
+    isEqual: (one, other) => Buffer.from(one).equals(other)
+  }
 }
 
 /** Never blocks: it notes how long the daemon would have slept. */

@@ -13,13 +13,21 @@ import { Mapping } from '../core/mapping.ts'
 import { ALL_FLOWS } from '../core/sampling.ts'
 import { Copier, copierMemoryLength } from '../daemon/copier.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
+import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { formatEndpoint } from '../wire/address.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { formatSegment } from '../wire/packetdrill.ts'
 import { parseIpv4, Segment, SYN, verifyChecksum } from '../wire/segment.ts'
 import { type Conversation, Ending, makeConversation, requestLengthOf } from './conversation.ts'
 import { Link, type LinkOptions } from './link.ts'
-import { MemoryCapture, MemoryNetwork, MemorySender, NotingWaiter, Runner } from './memory-ports.ts'
+import {
+  countingCryptography,
+  MemoryCapture,
+  MemoryNetwork,
+  MemorySender,
+  NotingWaiter,
+  Runner
+} from './memory-ports.ts'
 import { Random } from './random.ts'
 import { Scheduler } from './scheduler.ts'
 import { TargetConnection, type TargetOptions, targetAddressOf } from './target-connection.ts'
@@ -55,7 +63,18 @@ interface World {
   readonly refusal: number
   /** How often the channel is cut. */
   readonly cuts: number
+  readonly channel: { readonly copier: ChannelOptions; readonly intercept: ChannelOptions }
 }
+
+const CHANNEL_1: ChannelOptions = { version: 1, secret: undefined }
+const CHANNEL_2: ChannelOptions = { version: 2, secret: undefined }
+const PROVED: ChannelOptions = { version: 2, secret: new TextEncoder().encode('sixteen octets at least') }
+const CHANNELS = [
+  { copier: CHANNEL_1, intercept: CHANNEL_2 },
+  { copier: CHANNEL_2, intercept: CHANNEL_1 },
+  { copier: CHANNEL_2, intercept: CHANNEL_2 },
+  { copier: PROVED, intercept: PROVED }
+] as const
 
 /** @returns what happened; throws what a property found wrong, with the seed */
 export function simulate(seed: number, trace?: (line: string) => void): Outcome {
@@ -94,7 +113,8 @@ function makeWorld(random: Random): World {
     clients: random.between(1, 12),
     channelDelayMs: random.skewed(0, 20) + 0.05,
     refusal: random.pick([0, 0, 0, 0.02] as const),
-    cuts: random.pick([0, 0, 0, 1, 3] as const)
+    cuts: random.pick([0, 0, 0, 1, 3] as const),
+    channel: random.pick(CHANNELS)
   }
 }
 
@@ -145,19 +165,28 @@ class Simulation {
       () => this.#random.chance(world.refusal)
     )
     const log = (): void => {}
+    const cryptography = countingCryptography()
     const ports = {
       capture: this.#capture,
       sender,
       network: this.#network,
+      cryptography,
       clock: scheduler,
       waiter: copierWaiter,
       log
     }
     const memory = new Uint8Array(copierMemoryLength(POOL_BYTES))
-    this.#copier = new Copier(ports, copierOptions(), memory, this.#counters)
+    this.#copier = new Copier(ports, copierOptions(world.channel.copier), memory, this.#counters)
     const interceptor = new Interceptor(
-      { captures: [this.#returned], listener: this.#network, clock: scheduler, waiter: interceptWaiter, log },
-      { delayMax: 1024, recordsMax: 16 },
+      {
+        captures: [this.#returned],
+        listener: this.#network,
+        cryptography,
+        clock: scheduler,
+        waiter: interceptWaiter,
+        log
+      },
+      { delayMax: 1024, recordsMax: 16, channel: world.channel.intercept },
       new InterceptCounters()
     )
     this.#copierRunner = new Runner(scheduler, copierWaiter, () => this.#copier.turn())
@@ -286,7 +315,7 @@ class Simulation {
   }
 }
 
-function copierOptions() {
+function copierOptions(channel: ChannelOptions) {
   const { fromAddress, fromPort } = targetAddressOf()
   return {
     mapping: new Mapping([
@@ -296,6 +325,7 @@ function copierOptions() {
     portShift: 0,
     intercepts: [{ address: 0x0a000004, port: 36524 }],
     connectionsEach: 2,
+    channel,
     poolBytes: POOL_BYTES,
     sessionsMax: 4096,
     timeoutMs: TIMEOUT_MS,
