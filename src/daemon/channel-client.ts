@@ -152,6 +152,7 @@ export class ChannelClient {
     for (let reads = 0; reads < READS_MAX; reads++) {
       const { stream, phase } = connection
       if (stream === undefined) return
+      const room = stream.input.length - stream.inputLength
       const octets = stream.read()
       if (octets < 0) {
         this.#lose(intercept, connection, stream.failure || 'it closed the connection', now)
@@ -167,6 +168,7 @@ export class ChannelClient {
       if (connection.phase !== phase) this.#onPhase(intercept, connection)
       // Only now is it plain that this is intercept: what takes a connection and ends it is not asked ever faster.
       if (connection.isReady) connection.retryMs = RETRY_FIRST_MS
+      if (octets < room) return
     }
   }
 

@@ -142,6 +142,7 @@ export class ChannelServer implements PeerRequests {
 
   #receiveFrom(peer: ServerPeer, now: number): void {
     for (let reads = 0; reads < READS_MAX; reads++) {
+      const room = peer.stream.input.length - peer.stream.inputLength
       const octets = peer.stream.read()
       if (octets < 0) {
         this.#close(peer, peer.stream.failure || 'it closed the connection')
@@ -153,6 +154,7 @@ export class ChannelServer implements PeerRequests {
         this.#reject(peer, fault)
         return
       }
+      if (octets < room) break
     }
     if (peer.isIntroduced || now - peer.acceptedAt <= HELLO_PATIENCE_MS) return
     this.#reject(peer, { reason: 'it did not say what it is', isUnproven: false })
