@@ -8,7 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { FlowTable } from '../src/core/flow-table.ts'
 import { int32At } from '../src/wire/bytes.ts'
-import { parseRecord, putRecord, RECORD_LENGTH } from '../src/wire/channel-v1.ts'
+import { HEADER_LENGTH, parseRecord, putHeader } from '../src/wire/channel-v1.ts'
 import { copyAndSum } from '../src/wire/checksum.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../src/wire/segment.ts'
 import { Rig, sampleRequest } from './rig.ts'
@@ -37,7 +37,7 @@ function segmentWorks(): Work[] {
   const segment = new Segment()
   const short = sampleRequest(64)
   const long = sampleRequest(1448)
-  const record = new Uint8Array(RECORD_LENGTH)
+  const record = new Uint8Array(HEADER_LENGTH)
   const store = new Uint8Array(2048)
   const repeat = (step: () => void) => (count: number) => {
     for (let index = 0; index < count; index++) step()
@@ -54,7 +54,7 @@ function segmentWorks(): Work[] {
 }
 
 function roundTrip(packet: Uint8Array, record: Uint8Array, segment: Segment): void {
-  putRecord(packet, 0, record, 0)
+  putHeader(packet, 0, record, 0)
   parseRecord(record, 0, segment)
 }
 

@@ -10,7 +10,7 @@ import { Sessions } from '../src/core/sessions.ts'
 import { copyOctets } from '../src/io/linux/native-copy.ts'
 import { encodeOptions, type PacketFields, writePacket } from '../src/sim/packet.ts'
 import { i32, put32 } from '../src/wire/bytes.ts'
-import { parseRecord, putRecord, RECORD_LENGTH } from '../src/wire/channel-v1.ts'
+import { HEADER_LENGTH, parseRecord, putHeader } from '../src/wire/channel-v1.ts'
 import { ACK, IPV4_HEADER, PSH, parseIpv4, Segment, SYN } from '../src/wire/segment.ts'
 
 const SOURCE = 0x0a000001
@@ -45,7 +45,7 @@ export class Rig {
   readonly #outbox: Outbox
   readonly #sessions: Sessions
   readonly #segment = new Segment()
-  readonly #record = new Uint8Array(RECORD_LENGTH)
+  readonly #record = new Uint8Array(HEADER_LENGTH)
   /** Frames that were flushed. */
   sentCount = 0
 
@@ -72,6 +72,7 @@ export class Rig {
       mtuBytes: 1500,
       clientRttMs: 0,
       announce: () => {},
+      withdraw: () => {},
       onOpen: () => {},
       onEnd: (session, now) => this.#sessions.ended(session, now)
     }
@@ -136,7 +137,7 @@ export class Rig {
   }
 
   #target(bytes: Uint8Array, at: number): void {
-    putRecord(bytes, at, this.#record, 0)
+    putHeader(bytes, at, this.#record, 0)
     parseRecord(this.#record, 0, this.#segment)
     this.#sessions.onTarget(this.#segment, this.now)
   }

@@ -95,6 +95,16 @@ export interface Network {
   connect(address: number, port: number): Stream
 }
 
+/** What the channel proves itself with. */
+export interface Cryptography {
+  /** Octets that nobody can foresee. */
+  random(length: number): Uint8Array
+  /** HMAC-SHA-256 (RFC 2104), 32 octets. */
+  hmac(key: Uint8Array, message: Uint8Array): Uint8Array
+  /** In a time that does not tell where two arrays of the same length differ. */
+  isEqual(one: Uint8Array, other: Uint8Array): boolean
+}
+
 /** Blocks until something of what was opened through it can go on. */
 export interface Waiter {
   /** @param timeoutMs at most this long, fractions are rounded up; 0: not at all; Infinity: until something happens */

@@ -2,6 +2,7 @@
 import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
 import { Copier, type CopierOptions, copierMemoryLength } from '../daemon/copier.ts'
+import { cryptography } from '../io/cryptography.ts'
 import { copyFilter } from '../io/linux/filter.ts'
 import { LinkSender } from '../io/linux/link-sender.ts'
 import { mapMemory } from '../io/linux/memory.ts'
@@ -47,6 +48,7 @@ function run({ plan, counters, control }: CopierWorkerData): void {
     capture,
     sender,
     network: new LinuxNetwork(poller),
+    cryptography,
     clock: monotonic,
     waiter: poller,
     log,

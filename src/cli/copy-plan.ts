@@ -5,8 +5,10 @@ import type { AddressRange, CopyMap } from '../core/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../core/ports-pool.ts'
 import { type Selection, WHOLE } from '../core/sampling.ts'
 import type { InterceptAddress } from '../daemon/channel-client.ts'
+import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
+import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import {
   addFirewallOptions,
   addProcessOptions,
@@ -32,7 +34,7 @@ const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
 
-export interface CopyOptions extends ProcessOptions, FirewallOptions {
+export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTexts {
   readonly map?: readonly string[]
   readonly intercept?: readonly string[]
   readonly clientAddresses?: readonly string[]
@@ -64,6 +66,7 @@ export type SendBy = (typeof SEND_BY)[number]
 
 /** Everything the worker needs, as plain data. */
 export interface CopyPlan {
+  readonly channel: ChannelOptions
   readonly maps: readonly CopyMap[]
   readonly intercepts: readonly InterceptAddress[]
   readonly ranges: readonly AddressRange[]
@@ -121,7 +124,7 @@ export function copyCommand(): Command {
       'as before 1.0: sourceIP[:sourceIP…] sourcePort targetIP targetPort, intercept on the target'
     )
   const rules = 'install firewall rules that keep the copies out of connection tracking, and remove them at the end'
-  return addProcessOptions(addFirewallOptions(command, rules))
+  return addProcessOptions(addFirewallOptions(addChannelOptions(command), rules))
 }
 
 /** @throws OperatorError for what cannot work */
@@ -131,6 +134,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   return {
+    channel: readChannel(options),
     maps: await readMaps(listOf(options.map ?? [])),
     intercepts: await readIntercepts(options),
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),

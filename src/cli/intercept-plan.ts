@@ -1,9 +1,11 @@
 /** intercept's command line, and what follows from it. */
 import type { Command } from 'commander'
+import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import { isForwarding, listDevices } from '../io/linux/devices.ts'
 import { parseAddress } from '../wire/address.ts'
 import { answerPlaces } from './answer-filter.ts'
+import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import {
   addFirewallOptions,
   addProcessOptions,
@@ -19,7 +21,7 @@ import { badValue, listOf, wholeNumber } from './values.ts'
 /** Packets: what comes from the target in a fifth of a second, if it is fast. */
 const QUEUE_LENGTH = '16384'
 
-export interface InterceptOptions extends ProcessOptions, FirewallOptions {
+export interface InterceptOptions extends ProcessOptions, FirewallOptions, ChannelTexts {
   readonly device?: readonly string[]
   readonly filter?: string
   readonly port: string
@@ -37,6 +39,7 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions {
 
 /** Everything the worker needs, as plain data. */
 export interface InterceptPlan {
+  readonly channel: ChannelOptions
   /** None: any. */
   readonly devices: readonly string[]
   readonly filter: string
@@ -79,7 +82,7 @@ export function interceptCommand(): Command {
     .option('--queue-bypass', 'let answers out while intercept does not run: a rule of --manage-rules drops them then')
     .option('-x, --pass <addresses>', 'with --nfqueue, let the answers to these clients pass, …', collect)
   const rules = 'install the firewall rule for the answers of --filter, and remove it at the end'
-  return addProcessOptions(addFirewallOptions(command, rules))
+  return addProcessOptions(addFirewallOptions(addChannelOptions(command), rules))
 }
 
 /** @throws OperatorError for what cannot work */
@@ -97,6 +100,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   const isKept = isQueue || options.manageRules === true || options.allowForwarding === true
   if (!isKept) refuseForwarding(isAny ? listDevices() : devices)
   return {
+    channel: readChannel(options),
     devices: isAny ? [] : devices,
     filter: options.filter ?? '',
     port: wholeNumber('--port', options.port, 1, 65_535),
@@ -160,6 +164,15 @@ function refuseContradictions(options: InterceptOptions): void {
     const hint = 'Leave --device out: the firewall rule says which packets come to the queue.'
     throw new OperatorError('contradiction', '--device and --nfqueue are given, and a queue has no device', hint)
   }
+}
+
+/** What is said at the start: anybody may ask for the answers' headers, or take routes away. */
+export function openDoorWarnings({ channel, address }: InterceptPlan): readonly string[] {
+  if (channel.secret !== undefined || address !== 0) return []
+  return [
+    'any host that reaches the port of --port may ask for the headers of answers\n' +
+      '  Give both programs a --secret-file, or listen on one address only: --bind 10.0.0.3.'
+  ]
 }
 
 /** An answer that is forwarded reaches the real client, whose host resets a connection it does not know. */

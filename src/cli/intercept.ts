@@ -9,7 +9,8 @@ import {
   interceptCommand,
   interceptNotes,
   interceptPlan,
-  interceptRules
+  interceptRules,
+  openDoorWarnings
 } from './intercept-plan.ts'
 import { interceptSummary } from './summary.ts'
 
@@ -24,6 +25,7 @@ async function main(): Promise<number> {
   const counters = new InterceptCounters(buffer)
   return runDaemon({
     name: 'intercept',
+    warnings: openDoorWarnings(plan),
     workerUrl: new URL('./interceptor-worker.js', import.meta.url),
     workerData: { plan, counters: buffer },
     options,

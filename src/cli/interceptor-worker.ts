@@ -1,6 +1,7 @@
 /** intercept's data plane: the thread that captures answers and returns their headers. */
 import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
+import { cryptography } from '../io/cryptography.ts'
 import { isEthernet } from '../io/linux/devices.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
 import { NfQueue } from '../io/linux/nfqueue.ts'
@@ -51,6 +52,7 @@ function run({ plan, counters, control }: InterceptorWorkerData): void {
   const ports = {
     captures,
     listener,
+    cryptography,
     clock: monotonic,
     waiter: poller,
     log

@@ -106,7 +106,7 @@ export class Answers {
     const length = segment.payloadLength + (segment.flags & FIN ? 1 : 0)
     if (isAfter(segment.seq, response.rcvNxt)) {
       response.hold(segment)
-      if (length > 0) this.#output.acknowledge('duplicate, asks for what is missing')
+      if (length > 0) this.#output.askForMissing(this.#session.isSackPermitted ? 1 : length)
       return
     }
     if (response.take(segment, transmission.segmentMax, now)) this.#session.progressAt = now

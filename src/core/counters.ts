@@ -79,11 +79,17 @@ export const Counter = {
   /** Captured segments with URG: their octets are sent, that they are urgent is not. */
   urgentSegments: 34,
   /** Sessions that gave up what they held, because the pool ran short. */
-  sessionsEvicted: 35
+  sessionsEvicted: 35,
+  /** Octets that came from intercept. */
+  channelBytes: 36,
+  /** Routes that intercept could not be told at once, because it does not read; they are told later. */
+  routesDelayed: 37,
+  /** Sessions that took another port because another tcpcopy has theirs at the target. */
+  portsMoved: 38
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 36
+const COUNTERS_END = 39
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

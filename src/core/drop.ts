@@ -48,12 +48,14 @@ export const Drop = {
   /** A copy gave its port to the client that owns it. */
   Displaced: 37,
   /** The pool ran short, and what its session held had waited longest. */
-  Evicted: 38
+  Evicted: 38,
+  /** Another tcpcopy has the copy's address and port at the target. */
+  PortTaken: 39
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 39
+export const DROPS_END = 40
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {
@@ -61,3 +63,10 @@ export const dropNames: readonly (string | undefined)[] = (() => {
   for (const [name, reason] of Object.entries(Drop)) names[reason] = name.charAt(0).toLowerCase() + name.slice(1)
   return names
 })()
+
+/** Whether what the client has said, and will say, goes on with another connection after an end for this reason. */
+export function goesOn(reason: Drop): boolean {
+  const { Hole, TargetReset, TargetClosed, PortTaken, Evicted } = Drop
+  const isOfTarget = reason === TargetReset || reason === TargetClosed || reason === PortTaken
+  return isOfTarget || reason === Hole || reason === Evicted
+}

@@ -29,12 +29,20 @@ export const InterceptCounter = {
   /** Connections closed because they did not speak the channel's protocol. */
   peersRejected: 12,
   /** Answers to the clients of `-x`, which went on their way. */
-  passedPackets: 13
+  passedPackets: 13,
+  /** Of `peersRejected`, those that did not prove the secret of `--secret-file`, version 1 among them. */
+  peersUnproven: 14,
+  /** Records of version 2 in which headers were put on their way. */
+  records: 15,
+  /** Octets put on their way to tcpcopy. */
+  channelBytes: 16,
+  /** Routes refused because another tcpcopy has them. */
+  routesTaken: 17
 } as const
 export type InterceptCounter = (typeof InterceptCounter)[keyof typeof InterceptCounter]
 
 export class InterceptCounters {
-  static readonly byteLength = 14 * 8
+  static readonly byteLength = 18 * 8
   readonly #slots: Float64Array
 
   /** @param buffer shared between threads, of `InterceptCounters.byteLength` */

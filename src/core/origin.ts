@@ -1,8 +1,10 @@
 /** Where a session begins, read from the segment it begins with. */
 import { type Segment, SYN } from '../wire/segment.ts'
 import { add } from '../wire/seq.ts'
+import { Drop } from './drop.ts'
 import type { CopyMap, Mapping } from './mapping.ts'
 import type { PortsPool } from './ports-pool.ts'
+import type { Session } from './session.ts'
 import type { Beginning, Origin } from './session-context.ts'
 
 /** What a made-up SYN says. */
@@ -64,4 +66,20 @@ export function originOfCopy(
     if (port !== 0) return originOf(segment, mapIndex, map, copy, address, port)
   }
   return undefined
+}
+
+/**
+ * The origin of the session that goes on where one ended before its client. One that had another's port begins once more,
+ * elsewhere, where copies have their ports and clients do not: another tcpcopy is less likely to be there.
+ */
+export function originOfNext(session: Session, ports: PortsPool): Origin {
+  const { origin, endReason } = session
+  if (endReason !== Drop.PortTaken) return { ...origin, isJoined: true, ipId: 0 }
+  const { clientAddress, clientPort } = origin
+  return { ...origin, clientPort: ports.forCopy(clientAddress, clientPort, 1, origin) || clientPort }
+}
+
+/** A SYN with another initial sequence number is another connection. */
+export function isNewConnection(session: Session, segment: Segment): boolean {
+  return (segment.flags & SYN) !== 0 && segment.seq !== session.clientIss
 }

@@ -80,6 +80,15 @@ export class Output {
     this.acknowledge(why)
   }
 
+  /**
+   * Octets came beyond a gap. What came as several segments is told as such: three duplicate acknowledgments make a loss
+   * (RFC 5681 §3.2), but for a target that reads in SACK blocks how much it was (RFC 6675 §4).
+   */
+  askForMissing(octets: number): void {
+    const segments = Math.ceil(octets / this.#transmission.segmentMax)
+    for (let count = Math.min(segments, 3); count > 0; count--) this.acknowledge('duplicate, asks for what is missing')
+  }
+
   acknowledge(why: string): void {
     this.#packets.control(ACK, this.#transmission.sndMax, why)
   }

@@ -53,6 +53,10 @@ export class PortsPool {
     return this.#holders.get(clientAddress, clientPort, targetAddress, targetPort)
   }
 
+  holderOf({ clientAddress, clientPort, targetAddress, targetPort }: CopiedFlow): number {
+    return this.holder(clientAddress, clientPort, targetAddress, targetPort)
+  }
+
   /** Gives it to a session, also when another hands it on. */
   take(flow: CopiedFlow, slot: number): void {
     const { clientAddress, clientPort, targetAddress, targetPort } = flow

@@ -1,9 +1,10 @@
 /**
  * Which tcpcopy an answer belongs to. Routes are announced by a connection of the channel (a *peer*, a small integer)
- * and live until they have been idle for long; a SYN-ACK or RST that comes before its route waits for it.
+ * and live until it takes them away, or they have been idle for long; a SYN-ACK or RST that comes before its route waits
+ * for it.
  */
 import { copyBytes, float64At, int32At } from '../wire/bytes.ts'
-import { RECORD_LENGTH } from '../wire/channel-v1.ts'
+import { HEADER_LENGTH } from '../wire/channel-v1.ts'
 import { FlowTable } from './flow-table.ts'
 import { InterceptCounter, type InterceptCounters } from './intercept-counters.ts'
 
@@ -14,8 +15,11 @@ const DELAY_MS = 30_000
 const SWEEP = 64
 const NO_PEER = -1
 
-/** Takes a record for a peer. */
-export type Deliver = (peer: number, record: Uint8Array, at: number) => void
+/** Takes a header that has waited for its route, as `putHeader` left it. */
+export type Deliver = (peer: number, header: Uint8Array, at: number) => void
+
+/** Whether a route may be taken from the peer that has it. @param idleMs since it was last announced or answered */
+export type MayTake = (owner: number, idleMs: number) => boolean
 
 export class Router {
   readonly #counters: InterceptCounters
@@ -27,7 +31,7 @@ export class Router {
   readonly #freeSlots: number[] = []
   #slotCount = 0
   #hand = 0
-  /** Waiting records in the order they came, one for each flow, in a ring of `delayMax`. */
+  /** Waiting headers in the order they came, one for each flow, in a ring of `delayMax`. */
   readonly #delayMax: number
   readonly #delayed: Uint8Array
   readonly #delayedAt: Float64Array
@@ -35,19 +39,32 @@ export class Router {
   readonly #delayedByFlow = new FlowTable()
   #delayedNext = 0
 
-  /** @param delayMax most records that wait for their routes (`-s`) */
+  /** @param delayMax most headers that wait for their routes (`-s`) */
   constructor(delayMax: number, counters: InterceptCounters, deliver: Deliver) {
     this.#counters = counters
     this.#deliver = deliver
     this.#delayMax = delayMax
-    this.#delayed = new Uint8Array(delayMax * RECORD_LENGTH)
+    this.#delayed = new Uint8Array(delayMax * HEADER_LENGTH)
     this.#delayedAt = new Float64Array(delayMax)
     this.#delayedKeys = new Int32Array(delayMax * 3)
   }
 
-  /** A peer says that the answers to this client are its own; a later word replaces an earlier one. */
-  addRoute(peer: number, client: number, clientPort: number, target: number, targetPort: number, now: number): void {
+  /**
+   * A peer says that the answers to this client are its own; a later word replaces an earlier one.
+   * @returns false if another peer has the route and keeps it
+   */
+  addRoute(
+    peer: number,
+    client: number,
+    clientPort: number,
+    target: number,
+    targetPort: number,
+    now: number,
+    mayTake: MayTake
+  ): boolean {
     const found = this.#slotByFlow.get(client, clientPort, target, targetPort)
+    const owner = found >= 0 ? this.peerOf(found) : peer
+    if (owner !== peer && !mayTake(owner, now - float64At(this.#usedAt, found))) return false
     const slot = found >= 0 ? found : this.#take()
     this.#peer[slot] = peer
     this.#usedAt[slot] = now
@@ -59,36 +76,33 @@ export class Router {
       this.#counters.add(InterceptCounter.routes, 1)
     }
     this.#release(peer, client, clientPort, target, targetPort, now)
+    return true
   }
 
-  removeRoute(client: number, clientPort: number, target: number, targetPort: number): void {
+  /** Takes a route away, if it is this peer's. */
+  removeRoute(peer: number, client: number, clientPort: number, target: number, targetPort: number): void {
     const slot = this.#slotByFlow.get(client, clientPort, target, targetPort)
-    if (slot >= 0) this.#free(slot)
+    if (slot >= 0 && this.peerOf(slot) === peer) this.#free(slot)
   }
 
-  /**
-   * @param isAlive whether a peer is still connected
-   * @returns the peer that the answer goes to, or −1
-   */
-  find(
-    client: number,
-    clientPort: number,
-    target: number,
-    targetPort: number,
-    now: number,
-    isAlive: (peer: number) => boolean
-  ): number {
-    const slot = this.#slotByFlow.get(client, clientPort, target, targetPort)
-    if (slot < 0) return NO_PEER
-    const peer = int32At(this.#peer, slot)
-    if (!isAlive(peer)) return NO_PEER
+  /** @returns the slot of the flow's route, the same until routes are added or removed; −1: there is none */
+  find(client: number, clientPort: number, target: number, targetPort: number): number {
+    return this.#slotByFlow.get(client, clientPort, target, targetPort)
+  }
+
+  /** The peer that a route leads to. It may have gone. */
+  peerOf(slot: number): number {
+    return int32At(this.#peer, slot)
+  }
+
+  /** An answer went along this route. */
+  used(slot: number, now: number): void {
     this.#usedAt[slot] = now
-    return peer
   }
 
-  /** Keeps a record for up to 30 s, until its route comes; a newer one of the same flow takes its place. */
+  /** Keeps a header for up to 30 s, until its route comes; a newer one of the same flow takes its place. */
   delay(
-    record: Uint8Array,
+    header: Uint8Array,
     at: number,
     client: number,
     clientPort: number,
@@ -101,7 +115,7 @@ export class Router {
     this.#forget(index)
     const before = this.#delayedByFlow.get(client, clientPort, target, targetPort)
     if (before >= 0) this.#forget(before)
-    copyBytes(record, at, this.#delayed, index * RECORD_LENGTH, RECORD_LENGTH)
+    copyBytes(header, at, this.#delayed, index * HEADER_LENGTH, HEADER_LENGTH)
     this.#delayedAt[index] = now
     this.#delayedKeys[index * 3] = client
     this.#delayedKeys[index * 3 + 1] = target
@@ -125,7 +139,7 @@ export class Router {
     this.#delayedByFlow.delete(client, clientPort, target, targetPort)
     const isInTime = now - float64At(this.#delayedAt, index) <= DELAY_MS
     this.#delayedAt[index] = 0
-    if (isInTime) this.#deliver(peer, this.#delayed, index * RECORD_LENGTH)
+    if (isInTime) this.#deliver(peer, this.#delayed, index * HEADER_LENGTH)
     else this.#counters.add(InterceptCounter.delayedLost, 1)
   }
 

@@ -1,4 +1,5 @@
 /** What sessions share, and where one begins. */
+import type { Segment } from '../wire/segment.ts'
 import type { Seq } from '../wire/seq.ts'
 import type { ClientEnd } from './client-end.ts'
 import type { ClientStream } from './client-stream.ts'
@@ -35,6 +36,8 @@ export interface SessionContext {
   readonly mtuBytes: number
   /** A SYN is about to go out for the first time: intercept has to know whose answers are ours. */
   announce(session: Session): void
+  /** Nobody has this session's address and port any more: its answers are not needed. */
+  withdraw(session: Session): void
   /** The target has answered the SYN. */
   onOpen(session: Session): void
   /** The session has ended and holds nothing any more. */
@@ -50,6 +53,14 @@ export interface SessionTrace {
   /** Nothing more can be sent now, although octets are there. */
   waits(session: Session, why: string): void
   ended(session: Session, reason: Drop): void
+}
+
+/** Sees what is captured and answered, for `--trace`. */
+export interface PacketTrace {
+  captured(segment: Segment, session: Session | undefined): void
+  answered(segment: Segment, session: Session | undefined): void
+  /** What came last of this client, or for it, goes no further. Both as captured. */
+  refused(address: number, port: number, drop: Drop): void
 }
 
 /** Whose copy a session is, and how its SYN looks. */
@@ -100,7 +111,7 @@ export function isGivenUp(heritage: Heritage | undefined, isFresh: boolean): boo
 }
 
 /** How long a session waits before it goes on, so that a target which ends every connection is not flooded. */
-export function restartDelay(heritage: Heritage | undefined): number {
+export function restartDelay({ heritage }: Beginning): number {
   if (heritage === undefined || heritage.failures === 0) return 0
   return Math.min(RESTART_FIRST_MS * 2 ** (heritage.failures - 1), RESTART_MAX_MS)
 }

@@ -9,7 +9,7 @@ import { Answers } from './answers.ts'
 import { ClientEnd } from './client-end.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
-import { Drop } from './drop.ts'
+import { Drop, goesOn } from './drop.ts'
 import { Epochs } from './epochs.ts'
 import type { PacketStyle } from './frames.ts'
 import { Handshake } from './handshake.ts'
@@ -22,8 +22,6 @@ import { type Beginning, type Heritage, isGivenUp, type Origin, type SessionCont
 import { Transmission } from './transmission.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
-/** What ends a copied connection while its client goes on. */
-const goOnAfter: ReadonlySet<Drop> = new Set([Drop.Hole, Drop.TargetReset, Drop.TargetClosed, Drop.Evicted])
 
 // Functions, because what they ask for changes behind the compiler's back.
 const isEnded = (state: State): boolean => state === State.Closed
@@ -218,9 +216,10 @@ export class Session implements PacketStyle {
     this.step(now)
   }
 
-  /** Ends the session at once: the target's side is reset, what was not delivered is dropped for `reason`. */
+  /** Ends the session at once: the target's side, if it is ours, is reset; what was not delivered is dropped. */
   abort(reason: Drop, now: number): void {
-    if (this.state === State.Established || (this.state === State.SynSent && this.#handshake.attempts > 0)) {
+    const isOpening = this.state === State.SynSent && this.#handshake.attempts > 0 && reason !== Drop.PortTaken
+    if (this.state === State.Established || isOpening) {
       const flags = this.state === State.Established ? RST | ACK : RST
       this.#packets.control(flags, this.transmission.sndMax, 'session ends')
     }
@@ -319,7 +318,7 @@ export class Session implements PacketStyle {
   #end(reason: Drop, now: number): void {
     if (this.state === State.Waiting) this.#moveToHead()
     const una = later(this.transmission.sndUna, add(this.iss, 1))
-    if (goOnAfter.has(reason)) this.#leaveHeritage(una, reason)
+    if (goesOn(reason)) this.#leaveHeritage(una, reason)
     if (this.continuation === undefined) this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
     this.state = State.Closed
     this.endReason = reason

@@ -11,12 +11,20 @@ import { Drop } from './drop.ts'
 import { relieve } from './eviction.ts'
 import { FlowTable } from './flow-table.ts'
 import type { CopyMap, Mapping } from './mapping.ts'
-import { beginningOf, originOf, originOfCopy } from './origin.ts'
+import { beginningOf, isNewConnection, originOf, originOfCopy, originOfNext } from './origin.ts'
 import { PortsPool } from './ports-pool.ts'
 import { ReadyList } from './ready-list.ts'
 import { Sampling, type Selection } from './sampling.ts'
 import { Session } from './session.ts'
-import { type Beginning, type Origin, restartDelay, type SessionContext, State } from './session-context.ts'
+import {
+  type Beginning,
+  type Origin,
+  type PacketTrace,
+  restartDelay,
+  type SessionContext,
+  State
+} from './session-context.ts'
+import { replaceInQueue } from './successors.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { FinishedFlows, mayJoinAgain } from './tombstones.ts'
 
@@ -30,14 +38,6 @@ export interface SessionsOptions {
   readonly selection: Selection
   /** `-f` */
   readonly portShift: number
-}
-
-/** Sees what is captured and answered, for `--trace`. */
-export interface PacketTrace {
-  captured(segment: Segment, session: Session | undefined): void
-  answered(segment: Segment, session: Session | undefined): void
-  /** What came last of this client, or for it, goes no further. Both as captured. */
-  refused(address: number, port: number, drop: Drop): void
 }
 
 export class Sessions {
@@ -155,11 +155,19 @@ export class Sessions {
     this.#countPool()
   }
 
-  /** Every session whose answers intercept has to know a route for. */
-  forEachStarted(visit: (session: Session) => void): void {
-    for (const session of this.#slots) {
-      if (session !== undefined && session.state !== State.Waiting) visit(session)
+  /** The first session from a slot on whose answers intercept has to know a route for. */
+  startedFrom(slot: number): Session | undefined {
+    for (let index = slot; index < this.#slots.length; index++) {
+      const session = this.#slots[index]
+      if (session !== undefined && session.state !== State.Waiting) return session
     }
+    return undefined
+  }
+
+  /** Another tcpcopy has this address and port at the target: who begins with it here goes on with another port. */
+  onPortTaken(clientAddress: number, clientPort: number, target: number, targetPort: number, now: number): void {
+    const session = this.#slots[this.#ports.holder(clientAddress, clientPort, target, targetPort)]
+    if (session?.state === State.SynSent) session.abort(Drop.PortTaken, now)
   }
 
   /** For `SessionContext.onEnd`: buries the session, and starts the one that waited for it. */
@@ -182,38 +190,42 @@ export class Sessions {
       else if (mayJoinAgain(session)) this.#bySource.delete(a, capturedPort, b, sourcePort)
       else this.#finished.add(origin, session.isClientDone, now)
     }
-    const { clientAddress, clientPort, targetAddress, targetPort } = origin
-    const speaker = this.#ports.holder(clientAddress, clientPort, targetAddress, targetPort)
-    if (speaker !== id) this.#replaceInQueue(session, successor, this.#slots[speaker])
-    else if (successor === undefined) this.#ports.release(origin)
-    else {
-      this.#ports.take(origin, successor.id)
-      successor.allowStart(now, now)
-      this.#schedule(successor)
+    const speaker = this.#ports.holderOf(origin)
+    if (speaker !== id) replaceInQueue(session, successor, this.#slots[speaker])
+    else this.#handOn(session, successor, now)
+  }
+
+  /** Nobody but a successor needs this session's address and port any more. */
+  #handOn(session: Session, successor: Session | undefined, now: number): void {
+    if (successor === undefined) {
+      this.#ports.release(session.origin)
+      this.#context.withdraw(session)
+      return
     }
+    this.#ports.take(session.origin, successor.id)
+    successor.allowStart(now, now)
+    this.#schedule(successor)
   }
 
   /** Another session takes the place of one that ended before its client: its slot, its flow, its place in the queue. */
   #goOn(session: Session, continuation: Beginning, now: number): void {
-    const { clientAddress, clientPort, targetAddress, targetPort } = session
-    const origin: Origin = { ...session.origin, isJoined: true, ipId: 0 }
+    const origin = originOfNext(session, this.#ports)
+    const isElsewhere = origin.clientPort !== session.clientPort
     const next = new Session(session.id, origin, continuation, this.#context, now)
-    next.successor = session.successor
+    if (!isElsewhere) next.successor = session.successor
     this.#slots[session.id] = next
     this.#groups[session.id]?.replace(session, next)
     this.#context.counters.add(Counter.sessionsStarted, 1)
     this.#context.counters.add(Counter.sessionsContinued, 1)
-    const speaker = this.#ports.holder(clientAddress, clientPort, targetAddress, targetPort)
-    if (speaker === session.id) next.allowStart(now + restartDelay(continuation.heritage), now)
-    else this.#replaceInQueue(session, next, this.#slots[speaker])
+    const speaker = this.#ports.holderOf(session)
+    if (isElsewhere) {
+      this.#context.counters.add(Counter.portsMoved, 1)
+      this.#ports.take(origin, next.id)
+      this.#handOn(session, session.successor, now)
+      next.allowStart(now, now)
+    } else if (speaker === session.id) next.allowStart(now + restartDelay(continuation), now)
+    else replaceInQueue(session, next, this.#slots[speaker])
     this.#schedule(next)
-  }
-
-  /** One that ended while it waited: who waits for it waits for what replaces it, or for the one before it. */
-  #replaceInQueue(session: Session, by: Session | undefined, speaker: Session | undefined): void {
-    let before = speaker
-    while (before !== undefined && before.successor !== session) before = before.successor
-    if (before !== undefined) before.successor = by
   }
 
   #countPool(): void {
@@ -382,9 +394,4 @@ export class Sessions {
     session.armedAt = session.deadline
     this.#wheel.arm(session.id, session.deadline)
   }
-}
-
-/** A SYN with another initial sequence number is another connection. */
-function isNewConnection(session: Session, segment: Segment): boolean {
-  return (segment.flags & SYN) !== 0 && segment.seq !== session.clientIss
 }

@@ -1,17 +1,29 @@
 /**
- * tcpcopy's side of the channel, version 1: some connections to each intercept, made again with back-off when they
- * break. Routes are announced to every intercept; after a break all that live are announced again.
+ * tcpcopy's side of the channel: some connections to each intercept, made again with back-off when they break. Routes are
+ * announced to every intercept; after a break all that live are announced again, as fast as intercept takes them.
  */
-import { Counter, type Counters } from '../core/counters.ts'
-import type { Log, Network, Stream } from '../ports.ts'
-import { u16 } from '../wire/bytes.ts'
-import { MESSAGE_LENGTH, MessageType, putHello, putMessage, RECORD_LENGTH, RECORDS_MAX } from '../wire/channel-v1.ts'
-import { Backlog, consume } from './backlog.ts'
+import { Counter } from '../core/counters.ts'
+import type { Log, Network } from '../ports.ts'
+import {
+  ALL_ANNOUNCED,
+  type ChannelContext,
+  type ChannelEvents,
+  ClientConnection,
+  Phase,
+  type Route
+} from './client-connection.ts'
 
-const BACKLOG_MAX = 4 << 20
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
 const CONNECT_PATIENCE_MS = 5000
+/** How long intercept may take to prove that it knows the secret. */
+const PROOF_PATIENCE_MS = 5000
+/** An intercept that has not replied by then is told of as one of version 1: such a one says nothing before it has a record. */
+const REPLY_PATIENCE_MS = 1000
+/** Reads from one connection in one turn: intercept never holds up the capture. What is left waits in the socket. */
+const READS_MAX = 4
+/** Octets of routes announced again that may wait in front of the next new one. */
+const ANNOUNCED_AHEAD = 64 * 1024
 
 export interface InterceptAddress {
   /** IPv4 as int32, host order. */
@@ -19,94 +31,87 @@ export interface InterceptAddress {
   readonly port: number
 }
 
-/** The route of a session, as the channel tells it. */
-export interface Route {
-  readonly id: number
-  readonly clientAddress: number
-  readonly clientPort: number
-  readonly targetAddress: number
-  readonly targetPort: number
-}
-
-/** Takes one record. */
-export type RecordSink = (bytes: Uint8Array, at: number) => void
-
-class Connection {
-  stream: Stream | undefined
-  /** It was open, and intercept has been told that we are there. */
-  isReady = false
-  /** When to connect again, or to give up connecting. */
-  nextAt = 0
-  openedAt = 0
-  retryMs = RETRY_FIRST_MS
-  readonly backlog = new Backlog(BACKLOG_MAX)
+/** The routes that intercept has to know. */
+export interface Routes {
+  /** @returns the route with the lowest id from `id` on, if there is one */
+  routeFrom(id: number): Route | undefined
 }
 
 interface Intercept {
   readonly where: InterceptAddress
-  readonly connections: Connection[]
+  readonly connections: ClientConnection[]
   /** Its absence has been told. */
   isAway: boolean
+  /** That it is there has been told. */
+  isTold: boolean
 }
 
 export class ChannelClient {
   readonly #network: Network
-  readonly #counters: Counters
+  readonly #context: ChannelContext
   readonly #log: Log
   readonly #intercepts: Intercept[]
-  readonly #forEachRoute: (visit: (route: Route) => void) => void
+  readonly #routes: Routes
   /** When something is due here. */
   deadline = 0
 
-  /** @param forEachRoute visits all routes that intercept has to know */
   constructor(
     network: Network,
     intercepts: readonly InterceptAddress[],
     connectionsEach: number,
-    counters: Counters,
+    context: ChannelContext,
     log: Log,
-    forEachRoute: (visit: (route: Route) => void) => void
+    routes: Routes
   ) {
     this.#network = network
-    this.#counters = counters
+    this.#context = context
     this.#log = log
-    this.#forEachRoute = forEachRoute
+    this.#routes = routes
     this.#intercepts = intercepts.map((where) => ({
       where,
-      connections: Array.from({ length: connectionsEach }, () => new Connection()),
-      isAway: false
+      connections: Array.from({ length: connectionsEach }, () => new ClientConnection(context, RETRY_FIRST_MS)),
+      isAway: false,
+      isTold: false
     }))
   }
 
   /** Tells every intercept that the answers to this client are ours. */
   announce(route: Route): void {
-    for (const intercept of this.#intercepts) announceOn(intercept.connections, route)
-  }
-
-  /** Takes what has come. */
-  receive(sink: RecordSink, now: number): void {
-    for (const intercept of this.#intercepts) {
-      for (const connection of intercept.connections) {
-        if (connection.stream !== undefined) this.#receiveFrom(intercept, connection, connection.stream, sink, now)
-      }
+    for (const { connections } of this.#intercepts) {
+      const connection = connectionOf(connections, route)
+      if (connection === undefined || connection.announce(route)) continue
+      this.#context.counters.add(Counter.routesDelayed, 1)
+      connection.announceFrom = Math.min(connection.announceFrom, route.id)
     }
   }
 
-  /** Connects where it is time to. */
+  /** Tells every intercept that no more answers to this client are awaited. */
+  withdraw(route: Route): void {
+    for (const { connections } of this.#intercepts) connectionOf(connections, route)?.withdraw(route)
+  }
+
+  /** Takes what has come. */
+  receive(events: ChannelEvents, now: number): void {
+    for (const intercept of this.#intercepts) {
+      for (const connection of intercept.connections) this.#receiveFrom(intercept, connection, events, now)
+    }
+  }
+
+  /** Connects where it is time to, and looks after those that do not reply. */
   onTimer(now: number): void {
     if (now < this.deadline) return
     this.deadline = Number.POSITIVE_INFINITY
     for (const intercept of this.#intercepts) {
       for (const connection of intercept.connections) {
-        if (connection.isReady) continue
-        if (now >= connection.nextAt) {
+        if (connection.isOpen) this.#onSilence(intercept, connection, now)
+        else if (now >= connection.nextAt) {
           if (connection.stream !== undefined) this.#lose(intercept, connection, 'no answer to connect', now)
           else {
             connection.stream = this.#network.connect(intercept.where.address, intercept.where.port)
             connection.nextAt = now + CONNECT_PATIENCE_MS
           }
         }
-        this.deadline = Math.min(this.deadline, connection.nextAt)
+        if (!connection.isOpen) this.#awake(connection.nextAt)
       }
     }
   }
@@ -116,101 +121,138 @@ export class ChannelClient {
     for (const intercept of this.#intercepts) {
       for (const connection of intercept.connections) {
         const { stream, backlog } = connection
-        if (stream === undefined || backlog.length === 0) continue
-        if (!backlog.flush(stream)) this.#lose(intercept, connection, stream.failure, now)
+        if (stream === undefined) continue
+        if (connection.announceFrom !== ALL_ANNOUNCED) this.#announceMore(intercept, connection, now)
+        if (backlog.length > 0 && !backlog.flush(stream)) this.#lose(intercept, connection, stream.failure, now)
       }
     }
   }
 
   close(): void {
     for (const intercept of this.#intercepts) {
-      for (const connection of intercept.connections) connection.stream?.close()
+      for (const connection of intercept.connections) connection.close()
     }
   }
 
-  #receiveFrom(intercept: Intercept, connection: Connection, stream: Stream, sink: RecordSink, now: number): void {
-    for (;;) {
+  /** Announces routes again, a few at a time: what is new does not wait behind a million of them. */
+  #announceMore(intercept: Intercept, connection: ClientConnection, now: number): void {
+    while (connection.backlog.length < ANNOUNCED_AHEAD) {
+      const route = this.#routes.routeFrom(connection.announceFrom)
+      if (route === undefined) {
+        connection.announceFrom = ALL_ANNOUNCED
+        return
+      }
+      if (connectionOf(intercept.connections, route) === connection) connection.announce(route)
+      connection.announceFrom = route.id + 1
+    }
+    this.#awake(now)
+  }
+
+  #receiveFrom(intercept: Intercept, connection: ClientConnection, events: ChannelEvents, now: number): void {
+    for (let reads = 0; reads < READS_MAX; reads++) {
+      const { stream, phase } = connection
+      if (stream === undefined) return
+      const room = stream.input.length - stream.inputLength
       const octets = stream.read()
       if (octets < 0) {
         this.#lose(intercept, connection, stream.failure || 'it closed the connection', now)
         return
       }
-      if (!connection.isReady && stream.open) this.#open(intercept, connection, now)
+      if (!connection.isOpen && stream.open) this.#open(intercept, connection, now)
       if (octets === 0) return
-      if (!this.#takeMessages(stream, sink)) {
-        this.#lose(intercept, connection, 'it does not speak the protocol of intercept, version 1', now)
+      const fault = connection.take(events)
+      if (fault !== '') {
+        this.#lose(intercept, connection, fault, now)
         return
       }
+      if (connection.phase !== phase) this.#onPhase(intercept, connection)
       // Only now is it plain that this is intercept: what takes a connection and ends it is not asked ever faster.
-      connection.retryMs = RETRY_FIRST_MS
+      if (connection.isReady) connection.retryMs = RETRY_FIRST_MS
+      if (octets < room) return
     }
   }
 
-  /** @returns false on what is not the protocol */
-  #takeMessages(stream: Stream, sink: RecordSink): boolean {
-    let at = 0
-    while (stream.inputLength - at >= 2) {
-      const count = u16(stream.input, at)
-      if (count === 0 || count > RECORDS_MAX) return false
-      const end = at + 2 + count * RECORD_LENGTH
-      if (end > stream.inputLength) break
-      for (let record = at + 2; record < end; record += RECORD_LENGTH) sink(stream.input, record)
-      this.#counters.add(Counter.answers, count)
-      at = end
-    }
-    if (at > 0) consume(stream, at)
-    return true
+  #open(intercept: Intercept, connection: ClientConnection, now: number): void {
+    connection.open(now)
+    this.#context.counters.add(Counter.channelsOpen, 1)
+    const { options } = this.#context
+    if (connection.isReady) announceAgain(intercept)
+    this.#awake(now + (options.secret === undefined ? REPLY_PATIENCE_MS : PROOF_PATIENCE_MS))
+    if (options.version === 1) this.#tell(intercept)
   }
 
-  #open(intercept: Intercept, connection: Connection, now: number): void {
-    connection.isReady = true
-    connection.openedAt = now
-    this.#counters.add(Counter.channelsOpen, 1)
-    const at = connection.backlog.reserve(MESSAGE_LENGTH)
-    putHello(connection.backlog.bytes, at)
-    this.#forEachRoute((route) => announceOn(intercept.connections, route))
-    if (intercept.connections.every((one) => one.isReady)) {
-      this.#log('info', 'connected to intercept', { intercept: connection.stream?.peer })
-      intercept.isAway = false
-    }
+  /** The connection has come to a version. */
+  #onPhase(intercept: Intercept, connection: ClientConnection): void {
+    if (!connection.isReady) return
+    if (this.#context.options.secret !== undefined) announceAgain(intercept)
+    this.#tell(intercept)
   }
 
-  #lose(intercept: Intercept, connection: Connection, reason: string, now: number): void {
+  /** Nothing has come yet on this connection. */
+  #onSilence(intercept: Intercept, connection: ClientConnection, now: number): void {
+    if (connection.phase !== Phase.Silent && connection.phase !== Phase.Proving) return
+    const isSecret = this.#context.options.secret !== undefined
+    const at = connection.openedAt + (isSecret ? PROOF_PATIENCE_MS : REPLY_PATIENCE_MS)
+    if (now < at) this.#awake(at)
+    else if (isSecret) this.#lose(intercept, connection, connection.silence, now)
+    else this.#tell(intercept, true)
+  }
+
+  /** Says that an intercept is there, once all connections to it are. @param isPatient no reply is awaited any more */
+  #tell(intercept: Intercept, isPatient = this.#context.options.version === 1): void {
+    const { connections } = intercept
+    const isSettled = (one: ClientConnection): boolean => one.isReady && (isPatient || one.phase !== Phase.Silent)
+    if (intercept.isTold || !connections.every(isSettled)) return
+    intercept.isTold = true
+    intercept.isAway = false
+    const fields = { intercept: connections[0]?.stream?.peer }
+    if (connections.some((one) => one.phase === Phase.Silent)) {
+      this.#log('info', 'connected to intercept (version 1, no reply yet)', fields)
+      return
+    }
+    const version = connections.every((one) => one.phase === Phase.Version2) ? 2 : 1
+    this.#log('info', 'connected to intercept', { ...fields, version })
+  }
+
+  #lose(intercept: Intercept, connection: ClientConnection, reason: string, now: number): void {
     const peer = connection.stream?.peer
-    connection.stream?.close()
-    connection.stream = undefined
-    connection.backlog.clear()
-    this.#counters.add(Counter.channelFailures, 1)
-    const wasReady = connection.isReady
-    connection.isReady = false
-    if (wasReady && now - connection.openedAt >= RETRY_MAX_MS) connection.retryMs = RETRY_FIRST_MS
+    const { isOpen, isReady } = connection
+    const { counters } = this.#context
+    connection.close()
+    counters.add(Counter.channelFailures, 1)
+    if (isReady && now - connection.openedAt >= RETRY_MAX_MS) connection.retryMs = RETRY_FIRST_MS
     connection.nextAt = now + connection.retryMs
     connection.retryMs = Math.min(connection.retryMs * 2, RETRY_MAX_MS)
-    this.deadline = Math.min(this.deadline, connection.nextAt)
-    if (wasReady) {
-      this.#counters.add(Counter.channelsOpen, -1)
-      this.#forEachRoute((route) => announceOn(intercept.connections, route))
-    }
+    this.#awake(connection.nextAt)
+    if (isOpen) counters.add(Counter.channelsOpen, -1)
+    if (isReady) announceAgain(intercept)
+    intercept.isTold = false
     if (intercept.isAway) return
     intercept.isAway = true
     this.#log('warn', 'intercept is away; copying goes on and tcpcopy keeps trying to connect', {
       intercept: peer,
       reason,
-      hint: 'is intercept running on that host, on that port, and does a firewall let us through?'
+      hint: reason.includes('secret')
+        ? 'both programs need a --secret-file with the same content, or none'
+        : 'is intercept running on that host, on that port, and does a firewall let us through?'
     })
+  }
+
+  #awake(at: number): void {
+    this.deadline = Math.min(this.deadline, at)
   }
 }
 
-/** On one of an intercept's connections: always the same for a route as long as all are open. */
-function announceOn(connections: readonly Connection[], route: Route): void {
+/** The one of an intercept's connections for a route: always the same as long as all are open. */
+function connectionOf(connections: readonly ClientConnection[], route: Route): ClientConnection | undefined {
   for (let step = 0; step < connections.length; step++) {
     const connection = connections[(route.id + step) % connections.length]
-    if (connection?.isReady !== true) continue
-    const at = connection.backlog.reserve(MESSAGE_LENGTH)
-    if (at < 0) continue
-    const { clientAddress, clientPort, targetAddress, targetPort } = route
-    const { bytes } = connection.backlog
-    putMessage(bytes, at, clientAddress, clientPort, MessageType.AddRoute, targetAddress, targetPort)
-    return
+    if (connection?.isReady === true) return connection
   }
+  return undefined
+}
+
+/** Which connection a route belongs to has changed for some: all live ones are announced again. */
+function announceAgain(intercept: Intercept): void {
+  for (const connection of intercept.connections) if (connection.isReady) connection.announceFrom = 0
 }

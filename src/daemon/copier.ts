@@ -10,15 +10,26 @@ import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import type { Selection } from '../core/sampling.ts'
 import { type CopyOctets, POOL_PAGE, SendPool } from '../core/send-pool.ts'
-import type { SessionContext, SessionTrace } from '../core/session-context.ts'
-import { type PacketTrace, Sessions } from '../core/sessions.ts'
-import { type Capture, ChecksumState, type Clock, type Log, type Network, type Sender, type Waiter } from '../ports.ts'
+import type { PacketTrace, SessionContext, SessionTrace } from '../core/session-context.ts'
+import { Sessions } from '../core/sessions.ts'
+import {
+  type Capture,
+  ChecksumState,
+  type Clock,
+  type Cryptography,
+  type Log,
+  type Network,
+  type Sender,
+  type Waiter
+} from '../ports.ts'
 import { formatEndpoint } from '../wire/address.ts'
 import { float64At } from '../wire/bytes.ts'
-import { parseRecord } from '../wire/channel-v1.ts'
+import { INSTANCE_LENGTH } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
 import { ChannelClient, type InterceptAddress } from './channel-client.ts'
+import type { ChannelEvents } from './client-connection.ts'
+import type { ChannelOptions } from './negotiation.ts'
 
 /** Packets taken in one turn: enough to share the cost of a turn, few enough to keep answers prompt. */
 const BATCH = 256
@@ -56,6 +67,7 @@ export interface CopierPorts {
   readonly capture: Capture
   readonly sender: Sender
   readonly network: Network
+  readonly cryptography: Cryptography
   readonly clock: Clock
   readonly waiter: Waiter
   readonly log: Log
@@ -69,6 +81,7 @@ export interface CopierOptions {
   readonly portShift: number
   readonly intercepts: readonly InterceptAddress[]
   readonly connectionsEach: number
+  readonly channel: ChannelOptions
   readonly poolBytes: number
   readonly sessionsMax: number
   readonly timeoutMs: number
@@ -109,7 +122,10 @@ export class Copier {
   #resetsReported = 0
   #vanishingReported: Vanishing = { synAcks: 0, disowned: 0 }
   readonly #takePacket = this.#onPacket.bind(this)
-  readonly #takeRecord = this.#onRecord.bind(this)
+  readonly #channelEvents: ChannelEvents = {
+    answered: (segment) => this.sessions.onTarget(segment, this.#now),
+    taken: (...flow) => this.sessions.onPortTaken(...flow, this.#now)
+  }
 
   /** @param memory of `copierMemoryLength`, which the sender can reach */
   constructor(ports: CopierPorts, options: CopierOptions, memory: Uint8Array, counters: Counters, trace?: CopierTrace) {
@@ -141,13 +157,21 @@ export class Copier {
         this.#channel.announce(session)
       },
       onOpen: (session) => count(this.#synAcksByMap, session.origin.mapIndex),
+      withdraw: (session) => this.#channel.withdraw(session),
       onEnd: (session, now) => this.sessions.ended(session, now),
       trace
     }
     this.sessions = new Sessions(context, options, this.#now, trace)
-    const { intercepts, connectionsEach } = options
-    this.#channel = new ChannelClient(ports.network, intercepts, connectionsEach, counters, ports.log, (visit) =>
-      this.sessions.forEachStarted(visit)
+    const { intercepts, connectionsEach, channel } = options
+    const { network, cryptography, log } = ports
+    const instance = cryptography.random(INSTANCE_LENGTH)
+    this.#channel = new ChannelClient(
+      network,
+      intercepts,
+      connectionsEach,
+      { options: channel, cryptography, instance, counters },
+      log,
+      { routeFrom: (id) => this.sessions.startedFrom(id) }
     )
     this.#reported = options.mapping.maps.map(() => ({ syns: 0, synAcks: 0 }))
     this.#reportAt = this.#now + FIRST_REPORT_MS
@@ -174,7 +198,7 @@ export class Copier {
       taken += packets
     }
     if (taken > 0) this.#counters.add(Counter.capturedPackets, taken)
-    this.#channel.receive(this.#takeRecord, this.#now)
+    this.#channel.receive(this.#channelEvents, this.#now)
     this.sessions.settle(this.#now)
     this.sessions.onTimer(this.#now)
     this.#channel.onTimer(this.#now)
@@ -216,12 +240,6 @@ export class Copier {
       return
     }
     this.sessions.onSource(segment, this.#now)
-  }
-
-  #onRecord(bytes: Uint8Array, at: number): void {
-    const flaw = parseRecord(bytes, at, this.#segment)
-    if (flaw === Flaw.None) this.sessions.onTarget(this.#segment, this.#now)
-    else this.#counters.drop(flaw, 1, 0)
   }
 
   #keepHouse(): void {

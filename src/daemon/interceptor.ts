@@ -1,11 +1,15 @@
 /** intercept's loop: take a batch of the target's answers, and give each header to the tcpcopy that announced its client. */
+import { AnswerBatch } from '../core/answer-batch.ts'
 import { InterceptCounter, type InterceptCounters } from '../core/intercept-counters.ts'
 import { Router } from '../core/router.ts'
-import type { Capture, Clock, Listener, Log, Waiter } from '../ports.ts'
-import { putRecord, RECORD_LENGTH } from '../wire/channel-v1.ts'
+import type { Capture, Clock, Cryptography, Listener, Log, Waiter } from '../ports.ts'
+import { isOrdinary, putHeaderRecord } from '../wire/channel-answers.ts'
+import { HEADER_LENGTH, parseRecord, putHeader } from '../wire/channel-v1.ts'
+import { RECORD_MAX, VERSION_2 } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { ACK, parseIpv4, RST, Segment, SYN } from '../wire/segment.ts'
 import { ChannelServer } from './channel-server.ts'
+import type { ChannelOptions } from './negotiation.ts'
 
 const BATCH = 256
 /** How often the kernel's drop count is read, and how long a turn may wait. */
@@ -14,6 +18,7 @@ const IDLE_MS = 1000
 export interface InterceptorPorts {
   readonly captures: readonly Capture[]
   readonly listener: Listener
+  readonly cryptography: Cryptography
   readonly clock: Clock
   readonly waiter: Waiter
   readonly log: Log
@@ -22,8 +27,9 @@ export interface InterceptorPorts {
 export interface InterceptorOptions {
   /** `-s`: most headers that wait for their routes. */
   readonly delayMax: number
-  /** `-n`: most headers in one message. */
+  /** `-n`: most headers in one message of version 1. */
   readonly recordsMax: number
+  readonly channel: ChannelOptions
 }
 
 export class Interceptor {
@@ -32,17 +38,21 @@ export class Interceptor {
   readonly #router: Router
   readonly #server: ChannelServer
   readonly #segment = new Segment()
-  readonly #record = new Uint8Array(RECORD_LENGTH)
+  readonly #batch: AnswerBatch
+  readonly #header = new Uint8Array(HEADER_LENGTH)
+  readonly #record = new Uint8Array(RECORD_MAX)
   #now = 0
   #housekeepingAt = 0
   readonly #takePacket = this.#onPacket.bind(this)
-  readonly #isAlive = (peer: number): boolean => this.#server.isAlive(peer)
 
   constructor(ports: InterceptorPorts, options: InterceptorOptions, counters: InterceptCounters) {
     this.#ports = ports
     this.#counters = counters
-    this.#server = new ChannelServer(ports.listener, options.recordsMax, counters, ports.log)
-    this.#router = new Router(options.delayMax, counters, (peer, record, at) => this.#server.deliver(peer, record, at))
+    const { listener, cryptography, log } = ports
+    const server = new ChannelServer(listener, options.recordsMax, options.channel, cryptography, counters, log)
+    this.#server = server
+    this.#router = new Router(options.delayMax, counters, (peer, header, at) => this.#deliverLate(peer, header, at))
+    this.#batch = new AnswerBatch((peer, record, length, segments) => server.deliver2(peer, record, length, segments))
   }
 
   run(shouldStop: () => boolean): void {
@@ -59,6 +69,7 @@ export class Interceptor {
       const packets = capture.receive(this.#takePacket, BATCH)
       if (packets > 0) this.#counters.add(InterceptCounter.capturedPackets, packets)
     }
+    this.#batch.flush()
     this.#router.sweep(this.#now)
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
     this.#server.flush()
@@ -88,15 +99,31 @@ export class Interceptor {
       this.#counters.add(InterceptCounter.flawedPackets, 1)
       return
     }
-    putRecord(bytes, at, this.#record, 0)
     const { toAddress, toPort, fromAddress, fromPort, flags } = segment
-    const peer = this.#router.find(toAddress, toPort, fromAddress, fromPort, this.#now, this.#isAlive)
-    if (peer >= 0) {
-      this.#server.deliver(peer, this.#record, 0)
+    const slot = this.#router.find(toAddress, toPort, fromAddress, fromPort)
+    const peer = slot < 0 ? slot : this.#router.peerOf(slot)
+    const version = slot < 0 ? 0 : this.#server.versionOf(peer)
+    if (version > 0) this.#router.used(slot, this.#now)
+    if (version === VERSION_2 && isOrdinary(flags)) {
+      this.#batch.add(slot, peer, segment)
       return
     }
-    this.#counters.add(InterceptCounter.unroutedHeaders, 1)
-    const mayBeEarly = (flags & (SYN | ACK)) === (SYN | ACK) || (flags & RST) !== 0
-    if (mayBeEarly) this.#router.delay(this.#record, 0, toAddress, toPort, fromAddress, fromPort, this.#now)
+    putHeader(bytes, at, this.#header, 0)
+    if (version === VERSION_2) this.#batch.addHeader(slot, peer, this.#header, segment)
+    else if (version > 0) this.#server.deliver1(peer, this.#header, 0)
+    else {
+      this.#counters.add(InterceptCounter.unroutedHeaders, 1)
+      const mayBeEarly = (flags & (SYN | ACK)) === (SYN | ACK) || (flags & RST) !== 0
+      if (mayBeEarly) this.#router.delay(this.#header, 0, toAddress, toPort, fromAddress, fromPort, this.#now)
+    }
+  }
+
+  /** A header that has waited for its route. */
+  #deliverLate(peer: number, header: Uint8Array, at: number): void {
+    if (this.#server.versionOf(peer) !== VERSION_2) this.#server.deliver1(peer, header, at)
+    else if (parseRecord(header, at, this.#segment) === Flaw.None) {
+      const length = putHeaderRecord(header, at, this.#segment, this.#record, 0)
+      this.#server.deliver2(peer, this.#record, length, 1)
+    }
   }
 }

@@ -3,6 +3,7 @@
  * on. Packets pass the same checks as in the copier.
  */
 import assert from 'node:assert/strict'
+import { AnswerBatch } from '../core/answer-batch.ts'
 import { Counter, Counters } from '../core/counters.ts'
 import type { Drop } from '../core/drop.ts'
 import { Frames } from '../core/frames.ts'
@@ -13,7 +14,16 @@ import { POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { Session } from '../core/session.ts'
 import type { SessionContext } from '../core/session-context.ts'
 import { Sessions } from '../core/sessions.ts'
-import { parseRecord, putRecord, RECORD_LENGTH } from '../wire/channel-v1.ts'
+import {
+  Answers,
+  fillAnswer,
+  fillAnswers,
+  isOrdinary,
+  parseAnswers,
+  parseHeaderRecord
+} from '../wire/channel-answers.ts'
+import { HEADER_LENGTH, parseRecord, putHeader } from '../wire/channel-v1.ts'
+import { RecordType, recordType } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
 import { packetsOf } from './segmentation.ts'
@@ -35,6 +45,8 @@ export interface BenchOptions {
   readonly epochTimeoutMs: number
   /** The sender takes super-packets. */
   readonly canSegment: boolean
+  /** Of the channel: how answers come. */
+  readonly channelVersion: number
 }
 
 const DEFAULTS = {
@@ -50,7 +62,8 @@ const DEFAULTS = {
   clientRttMs: 0,
   isWaiting: true,
   epochTimeoutMs: 3000,
-  canSegment: false
+  canSegment: false,
+  channelVersion: 1
 }
 
 const START = 1_000_000
@@ -93,10 +106,16 @@ export class Bench {
   readonly announced: Session[] = []
   readonly #outbox: Outbox
   readonly #segment = new Segment()
-  readonly #record = new Uint8Array(RECORD_LENGTH)
+  readonly #header = new Uint8Array(HEADER_LENGTH)
+  readonly #answers = new Answers()
+  readonly #batch = new AnswerBatch((_, record) => this.#onRecord(record))
+  readonly #channelVersion: number
+  /** Flows by their slot. */
+  readonly #slots: string[] = []
 
   constructor(given: Partial<BenchOptions> & Pick<BenchOptions, 'maps'>) {
     const options = { ...DEFAULTS, ...given }
+    this.#channelVersion = options.channelVersion
     const arena = options.framesMax * Outbox.headerStride
     const memory = new Uint8Array(arena + options.poolPages * POOL_PAGE)
     this.#outbox = new Outbox(memory, 0, options.framesMax)
@@ -116,6 +135,7 @@ export class Bench {
       mtuBytes: options.mtuBytes,
       clientRttMs: options.clientRttMs,
       announce: (session) => this.announced.push(session),
+      withdraw: () => {},
       onOpen: () => {},
       onEnd: (session, now) => {
         this.ended.push(session.endReason)
@@ -142,14 +162,47 @@ export class Bench {
     this.#flush()
   }
 
-  /** A packet of the target that intercept captured: only its record arrives. */
-  target(bytes: Uint8Array): void {
-    putRecord(bytes, 0, this.#record, 0)
-    const flaw = parseRecord(this.#record, 0, this.#segment)
-    if (flaw === Flaw.None) this.sessions.onTarget(this.#segment, this.now)
-    else this.counters.drop(flaw, 1, 0)
+  /**
+   * A packet of the target that intercept captured: only what the channel says of it arrives.
+   * @param isMore further ones come in the same turn
+   */
+  target(bytes: Uint8Array, isMore = false): void {
+    const segment = this.#segment
+    putHeader(bytes, 0, this.#header, 0)
+    if (this.#channelVersion === 1) {
+      if (parseRecord(this.#header, 0, segment) === Flaw.None) this.sessions.onTarget(segment, this.now)
+    } else {
+      assert.equal(parseIpv4(bytes, 0, bytes.length, bytes.length, true, segment), Flaw.None)
+      if (isOrdinary(segment.flags)) this.#batch.add(this.#slotOf(segment), 0, segment)
+      else this.#batch.addHeader(this.#slotOf(segment), 0, this.#header, segment)
+      if (!isMore) this.#batch.flush()
+    }
+    if (isMore) return
     this.sessions.settle(this.now)
     this.#flush()
+  }
+
+  /** As intercept's router: each flow has one. */
+  #slotOf({ toAddress, toPort, fromPort }: Segment): number {
+    const key = `${toAddress} ${toPort} ${fromPort}`
+    const found = this.#slots.indexOf(key)
+    return found >= 0 ? found : this.#slots.push(key) - 1
+  }
+
+  /** A record of version 2. */
+  #onRecord(record: Uint8Array): void {
+    const segment = this.#segment
+    if (recordType(record, 0) === RecordType.Header) {
+      assert.equal(parseHeaderRecord(record, 0, segment), Flaw.None)
+      this.sessions.onTarget(segment, this.now)
+      return
+    }
+    assert.ok(parseAnswers(record, 0, this.#answers))
+    fillAnswers(this.#answers, segment)
+    for (let index = 0; index < this.#answers.segmentCount; index++) {
+      fillAnswer(this.#answers, index, segment)
+      this.sessions.onTarget(segment, this.now)
+    }
   }
 
   /** Moves the clock and does what is due. */

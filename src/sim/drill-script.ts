@@ -32,10 +32,10 @@ interface Common {
 
 export type Line = Common &
   (
-    | { readonly kind: 'source' | 'target' | 'sent'; readonly segment: SegmentLine }
+    | { readonly kind: 'source' | 'target' | 'target+' | 'sent'; readonly segment: SegmentLine }
     | { readonly kind: 'nothing' | 'shutdown' }
     | { readonly kind: 'counter' | 'dropped'; readonly name: string; readonly value: number }
-    | { readonly kind: 'ended'; readonly name: string }
+    | { readonly kind: 'ended' | 'taken'; readonly name: string }
     | { readonly kind: 'sessions' | 'pieces' | 'lost'; readonly value: number }
   )
 
@@ -48,7 +48,7 @@ export function parseScript(script: string): Line[] {
 }
 
 function parseLine(text: string, number: number): Line {
-  const match = /^\+(\d+(?:\.\d+)?)\s+(\w+)\s*(.*)$/.exec(text)
+  const match = /^\+(\d+(?:\.\d+)?)\s+(\w+\+?)\s*(.*)$/.exec(text)
   const [, after, kind, rest] = match ?? []
   if (after === undefined || kind === undefined || rest === undefined) return wrong(number, text, 'no line of a drill')
   const common = { number, text, afterMs: Number(after) }
@@ -56,6 +56,7 @@ function parseLine(text: string, number: number): Line {
   switch (kind) {
     case 'source':
     case 'target':
+    case 'target+':
     case 'sent':
       return { ...common, kind, segment: parseSegment(rest, number) }
     case 'nothing':
@@ -65,6 +66,7 @@ function parseLine(text: string, number: number): Line {
     case 'dropped':
       return { ...common, kind, name: first, value: Number(second) }
     case 'ended':
+    case 'taken':
       return { ...common, kind, name: first }
     case 'sessions':
     case 'pieces':

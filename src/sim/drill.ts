@@ -9,17 +9,18 @@
  *     +0     sent    .   100:100(0) ack 501
  *
  * `+N`: milliseconds after the line before. `source`: a captured segment of the client. `target`: a header that
- * intercept returned. `sent`: the next packet of the session; it has to leave at that instant, 1 ms earlier or later
+ * intercept returned; `target+`: one that comes in the same turn as the next. `sent`: the next packet of the session; it has to leave at that instant, 1 ms earlier or later
  * (timers fire on whole milliseconds, and what is smoothed has fractions). Before any line that is not `sent`, and at
  * the end, all packets sent must have been named. `nothing`: only that check. `counter NAME VALUE`;
  * `dropped REASON PACKETS`; `ended REASON`: the next session that ended did so for it; `sessions N`: as many live;
- * `pieces N`: as many of the send pool are in use; `lost N`: the capture says so; `shutdown`.
+ * `pieces N`: as many of the send pool are in use; `lost N`: the capture says so; `taken A:P`: intercept says that another
+ * tcpcopy has this client; `shutdown`.
  *
  * A segment is flags, `first:last(length)`, and what matters of `ack N win N id N ttl N tos N "payload" <options>
  * from A:P to A:P`; what is not written is not compared (of options also their order and NOPs). Payload that is not
  * written is a function of its sequence number, which every packet sent is held to. Text behind `//` is a comment.
  *
- * Every packet is real bytes with real checksums. After every script the books must be closed and, after a shutdown,
+ * Each script runs once with each version of the channel. Every packet is real bytes with real checksums. After every script the books must be closed and, after a shutdown,
  * nothing may be held any more.
  */
 import assert from 'node:assert/strict'
@@ -48,13 +49,14 @@ const TOLERANCE_MS = 1
 const STEPS_PER_SECOND = 100
 
 /**
- * Runs a script: with a sender that takes super-packets and with one that does not, since what is on the wire in the
- * end is to be the same. @returns the counters, for what a script cannot say
+ * Runs a script: with a sender that takes super-packets and with one that does not, and with both versions of the
+ * channel, unless one is given: what is on the wire is to be the same. @returns the counters, for what a script cannot say
  */
 export function drill(script: string, options: DrillOptions = {}): Counters {
-  const isPatterned = !script.includes('"')
-  new Drill({ ...options, canSegment: true }, isPatterned).run(parseScript(script))
-  return new Drill(options, isPatterned).run(parseScript(script))
+  const run = (canSegment: boolean, channelVersion: number): Counters =>
+    new Drill({ canSegment, channelVersion, ...options }, !script.includes('"')).run(parseScript(script))
+  if (options.channelVersion === undefined) run(true, 1)
+  return run(false, 2)
 }
 
 /** The octet of a stream at a sequence number, where a script does not write the payload. */
@@ -108,11 +110,19 @@ class Drill {
         bench.source(this.#packet(line.segment, client, source))
         break
       case 'target':
-        bench.target(this.#packet(line.segment, target, client))
+      case 'target+':
+        bench.target(this.#packet(line.segment, target, client), line.kind === 'target+')
         break
       case 'lost':
         bench.counters.set(Counter.captureDropped, line.value)
         break
+      case 'taken': {
+        const [from = '', port = ''] = line.name.split(':')
+        const { address, port: targetPort } = target
+        bench.sessions.onPortTaken(parseAddress(from) ?? 0, Number(port), address, targetPort, bench.now)
+        bench.step(bench.now)
+        break
+      }
       case 'shutdown':
         bench.sessions.shutdown(bench.now)
         break

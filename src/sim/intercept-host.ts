@@ -1,22 +1,25 @@
 /** The assistant's host: its capture, and intercept on it, which is stopped, killed and started again. */
 import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
+import type { ChannelOptions } from '../daemon/negotiation.ts'
 import type { MemoryNetwork } from './memory-network.ts'
-import { MemoryCapture, NotingWaiter, Runner } from './memory-ports.ts'
+import { countingCryptography, MemoryCapture, NotingWaiter, Runner } from './memory-ports.ts'
 import type { Scheduler } from './scheduler.ts'
-import type { InterceptWeather } from './weather.ts'
+import { channelOptions, type Weather } from './weather.ts'
 
 const OPTIONS = { delayMax: 1024, recordsMax: 16 }
 
 export class InterceptHost {
   readonly #scheduler: Scheduler
   readonly #network: MemoryNetwork
+  readonly #channel: ChannelOptions
   readonly #capture = new MemoryCapture()
   readonly #waiter = new NotingWaiter()
   readonly #runner: Runner
   #interceptor: Interceptor
 
-  constructor(weather: InterceptWeather, scheduler: Scheduler, network: MemoryNetwork) {
+  constructor({ intercept: weather, channel }: Weather, scheduler: Scheduler, network: MemoryNetwork) {
+    this.#channel = channelOptions(channel).intercept
     this.#scheduler = scheduler
     this.#network = network
     this.#interceptor = this.#start()
@@ -39,8 +42,15 @@ export class InterceptHost {
   }
 
   #start(): Interceptor {
-    const ports = { captures: [this.#capture], listener: this.#network, clock: this.#scheduler, waiter: this.#waiter }
-    return new Interceptor({ ...ports, log: () => {} }, OPTIONS, new InterceptCounters())
+    const ports = {
+      captures: [this.#capture],
+      listener: this.#network,
+      cryptography: countingCryptography(),
+      clock: this.#scheduler,
+      waiter: this.#waiter,
+      log: () => {}
+    }
+    return new Interceptor(ports, { ...OPTIONS, channel: this.#channel }, new InterceptCounters())
   }
 
   /** What it had captured and knew is gone. */

@@ -1,6 +1,7 @@
 /** The ports in memory: packets in arrays, what is sent handed on, and a waiter that never blocks. */
+import { createHmac } from 'node:crypto'
 import type { Outbox } from '../core/outbox.ts'
-import { type Capture, ChecksumState, type PacketSink, type Sender, type Waiter } from '../ports.ts'
+import { type Capture, ChecksumState, type Cryptography, type PacketSink, type Sender, type Waiter } from '../ports.ts'
 import type { Scheduler } from './scheduler.ts'
 import { packetsOf } from './segmentation.ts'
 
@@ -56,6 +57,15 @@ export class MemorySender implements Sender {
   close(): void {}
 }
 
+/** Octets that follow from their number, and real codes over them. */
+export function countingCryptography(): Cryptography {
+  let count = 0
+  return {
+    random: (length) => new Uint8Array(length).fill(++count),
+    hmac: (key, message) => new Uint8Array(createHmac('sha256', key).update(message).digest()),
+    isEqual: (one, other) => Buffer.from(one).equals(other)
+  }
+}
 /** What a turn takes at least. */
 const TURN_MS = 0.01
 

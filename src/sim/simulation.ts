@@ -14,14 +14,14 @@ import { type Conversation, makeConversation } from './conversation.ts'
 import { InterceptHost } from './intercept-host.ts'
 import { Link } from './link.ts'
 import { MemoryNetwork } from './memory-network.ts'
-import { MemoryCapture, MemorySender, NotingWaiter, Runner } from './memory-ports.ts'
+import { countingCryptography, MemoryCapture, MemorySender, NotingWaiter, Runner } from './memory-ports.ts'
 import { checkProperties } from './properties.ts'
 import { Random } from './random.ts'
 import { Scheduler } from './scheduler.ts'
 import { targetAddressOf } from './target-connection.ts'
 import { TargetHost } from './target-host.ts'
 import { type PassingPacket, packetsOf } from './traffic.ts'
-import { describe, makeWeather, type Weather } from './weather.ts'
+import { channelOptions, describe, makeWeather, type Weather } from './weather.ts'
 import { isMissed, Witness } from './witness.ts'
 
 const SOURCE = { address: 0x0a000002, port: 80 }
@@ -48,7 +48,7 @@ export interface Outcome {
 /** @returns what happened; throws what a property found wrong, with the seed and its weather */
 export function simulate(seed: number, trace?: (line: string) => void): Outcome {
   const random = new Random(seed)
-  const weather = makeWeather(random)
+  const weather = makeWeather(random, seed)
   try {
     return new Simulation(seed, weather, random, trace).run()
   } catch (cause) {
@@ -90,7 +90,7 @@ class Simulation {
     this.#firstIss = random.chance(0.5) ? -wrapping | 0 : random.between(-(2 ** 31), 2 ** 31 - 1)
     const wakeCopier = (): void => this.#copierRunner.poke()
     const network = new MemoryNetwork(scheduler, random, weather.channel, wakeCopier, () => this.#intercept.poke())
-    this.#intercept = new InterceptHost(weather.intercept, scheduler, network)
+    this.#intercept = new InterceptHost(weather, scheduler, network)
     const toAssistant = new Link(scheduler, random, weather.toAssistant, (packet) => this.#intercept.onPacket(packet))
     this.#target = new TargetHost(
       weather.target,
@@ -113,7 +113,8 @@ class Simulation {
       () => random.chance(weather.copier.sendRefused)
     )
     const waiter = new NotingWaiter()
-    const ports = { capture: this.#capture, sender, network, clock: scheduler, waiter, log: () => {} }
+    const cryptography = countingCryptography()
+    const ports = { capture: this.#capture, sender, network, cryptography, clock: scheduler, waiter, log: () => {} }
     const memory = new Uint8Array(copierMemoryLength(weather.copier.poolBytes))
     this.#copier = new Copier(ports, copierOptions(weather), memory, this.#counters)
     const hasInput = (): boolean => this.#capture.waiting.length > 0 || network.hasInputForClient
@@ -219,7 +220,7 @@ class Simulation {
   }
 }
 
-function copierOptions({ copier }: Weather) {
+function copierOptions({ copier, channel }: Weather) {
   const { fromAddress, fromPort } = targetAddressOf()
   return {
     mapping: new Mapping([
@@ -229,6 +230,7 @@ function copierOptions({ copier }: Weather) {
     portShift: 0,
     intercepts: [{ address: 0x0a000004, port: 36524 }],
     connectionsEach: 2,
+    channel: channelOptions(channel).copier,
     poolBytes: copier.poolBytes,
     sessionsMax: 4096,
     timeoutMs: TIMEOUT_MS,

@@ -2,6 +2,7 @@
  * The plan of a simulation: everything that will go wrong, and how often, drawn from the seed. It is plain data, so
  * that a failure can show it. Most things go well in most seeds: a fault is best understood alone.
  */
+import type { ChannelOptions } from '../daemon/negotiation.ts'
 import type { Random } from './random.ts'
 
 export interface LinkWeather {
@@ -14,11 +15,15 @@ export interface LinkWeather {
 }
 
 /** A stream of octets: they arrive late and in parts, but they arrive. */
+const VERSIONS = ['2 and 2', '2 and 2 with a secret', '1 and 2', '2 and 1'] as const
+
 export interface ChannelWeather {
   readonly delayMs: number
   readonly jitterMs: number
   /** Octets that one write or read takes at most. */
   readonly chunkMax: number
+  /** Which version tcpcopy and intercept speak, and whether with a secret. */
+  readonly versions: (typeof VERSIONS)[number]
 }
 
 export interface TrafficWeather {
@@ -87,7 +92,7 @@ interface CopierWeather {
   readonly pauses: readonly Trouble[]
 }
 
-export interface InterceptWeather {
+interface InterceptWeather {
   /** It is stopped, and goes on. */
   readonly pauses: readonly Trouble[]
   /** It ends, and another begins. */
@@ -117,14 +122,16 @@ const WHOLE = 1_000_000
 /** Faults begin within this time; most clients are busy then. */
 const BUSY_MS = 3000
 
-export function makeWeather(random: Random): Weather {
+/** @param seed what the dice begin with */
+export function makeWeather(random: Random, seed: number): Weather {
   return {
     toTarget: makeLink(random),
     toAssistant: makeLink(random),
     channel: {
       delayMs: random.skewed(0, 20) + 0.05,
       jitterMs: random.pick([0, 0, 5] as const),
-      chunkMax: random.pick([16384, 16384, 1448, 77] as const)
+      chunkMax: random.pick([16384, 16384, 1448, 77] as const),
+      versions: VERSIONS[seed % VERSIONS.length] ?? VERSIONS[0]
     },
     traffic: {
       conversations: random.between(1, 20),
@@ -208,4 +215,16 @@ export function describe(weather: Weather): string {
       return `  ${place}: ${said.map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(', ')}`
     })
     .join('\n')
+}
+
+/** The versions of the channel as options of the two daemons. */
+export function channelOptions({ versions }: ChannelWeather): {
+  readonly copier: ChannelOptions
+  readonly intercept: ChannelOptions
+} {
+  const secret = versions.endsWith('secret') ? new TextEncoder().encode('sixteen octets at least') : undefined
+  return {
+    copier: { version: versions.startsWith('1') ? 1 : 2, secret },
+    intercept: { version: versions.endsWith('1') ? 1 : 2, secret }
+  }
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { encodeOptions, writePacket } from '../sim/packet.ts'
 import {
+  HEADER_LENGTH,
   MESSAGE_LENGTH,
   MessageType,
   messageClientAddress,
@@ -11,9 +12,9 @@ import {
   messageTargetPort,
   messageType,
   parseRecord,
+  putHeader,
   putHello,
   putMessage,
-  putRecord,
   RECORD_LENGTH
 } from './channel-v1.ts'
 import { Flaw } from './flaw.ts'
@@ -74,9 +75,10 @@ test('records of intercept 1.x are read', () => {
 test('records are written as intercept 1.x does', () => {
   for (const expected of [SYN_ACK, ACKNOWLEDGMENT, ANSWER]) {
     const packet = Buffer.concat([Buffer.from(expected, 'hex'), Buffer.from('+OK\r\n')])
-    const record = new Uint8Array(RECORD_LENGTH + 2).fill(0xa5)
-    putRecord(packet, 0, record, 1)
-    assert.equal(hex(record), `a5${expected}a5`)
+    const header = new Uint8Array(HEADER_LENGTH + 2).fill(0xa5)
+    putHeader(packet, 0, header, 1)
+    assert.equal(hex(header.subarray(0, 1 + RECORD_LENGTH)), `a5${expected}`)
+    assert.equal(hex(header.subarray(1 + RECORD_LENGTH)), `${'00'.repeat(HEADER_LENGTH - RECORD_LENGTH)}a5`)
   }
 })
 
@@ -96,8 +98,8 @@ test('a record says of a packet what the packet says, but for its payload and la
   fc.assert(
     fc.property(any, (given) => {
       const packet = writePacket({ ...given, options: encodeOptions(given.options) })
-      const record = new Uint8Array(RECORD_LENGTH)
-      putRecord(packet, 0, record, 0)
+      const record = new Uint8Array(HEADER_LENGTH)
+      putHeader(packet, 0, record, 0)
       const fromPacket = new Segment()
       parseIpv4(packet, 0, packet.length, packet.length, false, fromPacket)
       assert.equal(formatSegment(parse(hex(record))), formatSegment(fromPacket))

@@ -17,10 +17,13 @@ export const RECORD_LENGTH = 64
 export const RECORDS_MAX = 16
 /** Octets of TCP options in a record. */
 const RECORD_OPTIONS = 24
+/** Octets of a captured header: a record, and the options that it has no room for. */
+export const HEADER_LENGTH = IPV4_HEADER + TCP_HEADER + 40
 
-export const MessageType = { AddRoute: 1, RemoveRoute: 2, Version: 6 } as const
+/** `Switch` ends this version on a connection: what follows it is of version 2 (docs/channel.md). */
+export const MessageType = { AddRoute: 1, RemoveRoute: 2, Version: 6, Switch: 7 } as const
 
-/** The first message on each connection: all zero but the type. There is no reply. */
+/** The first message on each connection: all zero but the type, and the offer of version 2, if there is one. */
 export function putHello(bytes: Uint8Array, at: number): void {
   putMessage(bytes, at, 0, 0, MessageType.Version, 0, 0)
 }
@@ -58,15 +61,16 @@ export function messageTargetPort(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * Writes the record of a captured packet.
+ * Writes the headers of a captured packet as a record has them, but with all TCP options: the first `RECORD_LENGTH` octets
+ * are its record.
  * @param at where the packet's IPv4 header begins; IP and TCP headers are known to be whole
  */
-export function putRecord(bytes: Uint8Array, at: number, record: Uint8Array, recordAt: number): void {
+export function putHeader(bytes: Uint8Array, at: number, header: Uint8Array, headerAt: number): void {
   const tcpAt = at + (u8(bytes, at) & 0x0f) * 4
-  const options = Math.min((u8(bytes, tcpAt + 12) >>> 4) * 4 - TCP_HEADER, RECORD_OPTIONS)
-  copyBytes(bytes, at, record, recordAt, IPV4_HEADER)
-  copyBytes(bytes, tcpAt, record, recordAt + IPV4_HEADER, TCP_HEADER + options)
-  record.fill(0, recordAt + IPV4_HEADER + TCP_HEADER + options, recordAt + RECORD_LENGTH)
+  const tcpLength = (u8(bytes, tcpAt + 12) >>> 4) * 4
+  copyBytes(bytes, at, header, headerAt, IPV4_HEADER)
+  copyBytes(bytes, tcpAt, header, headerAt + IPV4_HEADER, tcpLength)
+  header.fill(0, headerAt + IPV4_HEADER + tcpLength, headerAt + HEADER_LENGTH)
 }
 
 /**

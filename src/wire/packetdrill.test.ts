@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encodeOptions, writePacket } from '../sim/packet.ts'
-import { parseRecord, putRecord, RECORD_LENGTH } from './channel-v1.ts'
+import { HEADER_LENGTH, parseRecord, putHeader } from './channel-v1.ts'
 import { formatFlags, formatSegment, parseFlags } from './packetdrill.ts'
 import { ACK, FIN, PSH, parseIpv4, RST, Segment, SYN } from './segment.ts'
 
@@ -35,8 +35,8 @@ test('flags are read as they are printed', () => {
 test('of a record of intercept the options that are there are printed', () => {
   const options = encodeOptions(['ts 1 2', 'sack 1:2 3:4', 'nop'])
   const packet = writePacket({ ...BASE, flags: ACK, seq: 1, ack: 2, window: 3, options, payload: new Uint8Array(9) })
-  const record = new Uint8Array(RECORD_LENGTH)
-  putRecord(packet, 0, record, 0)
+  const record = new Uint8Array(HEADER_LENGTH)
+  putHeader(packet, 0, record, 0)
   const segment = new Segment()
   parseRecord(record, 0, segment)
   assert.equal(formatSegment(segment), '. 1:10(9) ack 2 win 3 <TS val 1 ecr 2,malformed 5>')

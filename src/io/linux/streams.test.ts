@@ -52,6 +52,15 @@ test('octets written on one side are read on the other', () => {
   })
 })
 
+test('a stream is read only when the last wait told that something came', () => {
+  withPair(4096, ({ poller, client, server }) => {
+    poller.wait(0)
+    assert.equal(client.write(new Uint8Array(7), 0, 7), 7)
+    assert.equal(server.read(), 0)
+    until(poller, () => server.read() === 7)
+  })
+})
+
 test('a peer that does not read takes no more, and wakes the writer when it does', () => {
   withPair(1 << 16, ({ poller, client, server }) => {
     const bytes = Uint8Array.from({ length: 1_000_000 }, (_, index) => index % 251)

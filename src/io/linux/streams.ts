@@ -97,6 +97,8 @@ class TcpStream implements Stream {
   read(): number {
     if (this.#isEnded) return -1
     if (this.failure !== '') return this.#end(this.failure)
+    // Where nothing happened the kernel need not be asked: that would be most of what a turn of the loops costs.
+    if (!this.#poller.wasReady(this.#fd)) return 0
     if (!this.open && !this.#finishConnect()) return this.#isEnded ? -1 : 0
     const room = this.input.length - this.inputLength
     if (room === 0) return 0 // recv of nothing would look like the end
@@ -248,6 +250,7 @@ export class TcpListener implements Listener {
 
   /** @inheritDoc A connection that ended while it waited is passed over. */
   accept(): Stream | undefined {
+    if (!this.#poller.wasReady(this.#fd)) return undefined
     for (let tries = 0; tries < BACKLOG; tries++) {
       const peer = allocate(INET_ADDRESS_LENGTH + 4)
       peer.words[ADDRESS_LENGTH_WORD] = INET_ADDRESS_LENGTH

@@ -1,0 +1,139 @@
+/**
+ * Both ends of the channel on streams in memory, on a clock that stands still unless it is moved. What either end writes
+ * is handed on by `move`, so that a test can keep it, change it or replay it.
+ */
+import { Counters } from '../core/counters.ts'
+import { InterceptCounters } from '../core/intercept-counters.ts'
+import { Router } from '../core/router.ts'
+import { ChannelClient } from '../daemon/channel-client.ts'
+import { ChannelServer } from '../daemon/channel-server.ts'
+import type { Route } from '../daemon/client-connection.ts'
+import type { ChannelOptions } from '../daemon/negotiation.ts'
+import type { Stream } from '../ports.ts'
+import { countingCryptography } from './memory-ports.ts'
+
+/** One for all: no nonce comes twice. */
+const cryptography = countingCryptography()
+
+/** One end of a connection. What it writes is handed on by `move`, so that a test can keep it or change it. */
+class End implements Stream {
+  readonly peer = 'peer'
+  readonly failure = ''
+  readonly open = true
+  readonly input = new Uint8Array(16 * 1024)
+  inputLength = 0
+  /** Octets that it takes until they are handed on. */
+  roomMax = Number.POSITIVE_INFINITY
+  written: number[] = []
+  arrived: number[] = []
+  isClosed = false
+  other: End | undefined
+
+  read(): number {
+    const taken = this.arrived.splice(0, this.input.length - this.inputLength)
+    this.input.set(taken, this.inputLength)
+    this.inputLength += taken.length
+    return taken.length === 0 && this.other?.isClosed === true ? -1 : taken.length
+  }
+  write(bytes: Uint8Array, at: number, length: number): number {
+    const count = Math.min(length, this.roomMax - this.written.length)
+    for (let index = 0; index < count; index++) this.written.push(bytes[at + index] ?? 0)
+    return count
+  }
+  awaitWritable(): void {}
+  close(): void {
+    this.isClosed = true
+  }
+}
+
+/** One intercept with any number of tcpcopy, on a clock that stands still unless it is moved. */
+export class ChannelWorld {
+  now = 1000
+  readonly logs: string[] = []
+  readonly interceptCounters = new InterceptCounters()
+  readonly server: ChannelServer
+  readonly router = new Router(16, this.interceptCounters, (peer, header, at) => this.server.deliver1(peer, header, at))
+  readonly waiting: End[] = []
+  readonly log = (_: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
+    this.logs.push([message, fields?.version, fields?.reason].filter((part) => part !== undefined).join(': '))
+  }
+
+  constructor(options: ChannelOptions) {
+    const listener = { accept: () => this.waiting.shift(), close: () => {} }
+    this.server = new ChannelServer(listener, 16, options, cryptography, this.interceptCounters, this.log)
+  }
+
+  tcpcopy(options: ChannelOptions, name = 0, connections = 1): ChannelPeer {
+    return new ChannelPeer(this, options, name, connections)
+  }
+
+  turn(): void {
+    this.server.receive(this.router, this.now)
+    this.server.flush()
+  }
+}
+
+export class ChannelPeer {
+  readonly counters = new Counters()
+  readonly ends: End[] = []
+  readonly answers: number[] = []
+  readonly taken: number[] = []
+  /** By their ids. */
+  readonly routes: (Route | undefined)[] = []
+  readonly client: ChannelClient
+  readonly #world: ChannelWorld
+
+  constructor(world: ChannelWorld, options: ChannelOptions, name: number, connections: number) {
+    this.#world = world
+    const connect = (): Stream => {
+      const near = new End()
+      const far = new End()
+      near.other = far
+      far.other = near
+      this.ends.push(near)
+      world.waiting.push(far)
+      return near
+    }
+    const context = { options, cryptography, instance: new Uint8Array(16).fill(name + 1), counters: this.counters }
+    const routeFrom = (id: number): Route | undefined => {
+      for (let index = id; index < this.routes.length; index++) if (this.routes[index]) return this.routes[index]
+      return undefined
+    }
+    const where = [{ address: 1, port: 36524 }]
+    this.client = new ChannelClient({ connect }, where, connections, context, world.log, { routeFrom })
+  }
+
+  announce(id: number, clientPort = 1000 + id, clientAddress = 1): void {
+    const route = { id, clientAddress, clientPort, targetAddress: 3, targetPort: 80 }
+    this.routes[id] = route
+    this.client.announce(route)
+  }
+
+  turn(): void {
+    const { client } = this
+    const events = {
+      answered: ({ seq: sequence }: { readonly seq: number }) => this.answers.push(sequence),
+      taken: (_: number, port: number) => this.taken.push(port)
+    }
+    client.receive(events, this.#world.now)
+    client.onTimer(this.#world.now)
+    client.flush(this.#world.now)
+  }
+
+  /** Turns of both sides, with all that is written handed over in between. */
+  exchange(turns = 6): void {
+    for (let turn = 0; turn < turns; turn++) {
+      this.turn()
+      this.move(true)
+      this.#world.turn()
+      this.move(false)
+    }
+  }
+
+  move(isToIntercept: boolean, change = (octets: number[]): number[] => octets): void {
+    for (const near of this.ends) {
+      const from = isToIntercept ? near : near.other
+      from?.other?.arrived.push(...change(from.written.splice(0)))
+    }
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * What intercept tells of the target's answers in version 2 of the channel: segments of one flow put together
+ * (`Answers`), and headers as they were captured. docs/channel.md has the layouts.
+ */
+import { copyBytes, i32, int32At, put16, put32, u8, u16 } from './bytes.ts'
+import {
+  clientAt,
+  flowClientPort,
+  flowLength,
+  flowTargetPort,
+  putFlow,
+  putFlow6,
+  putRecordHead,
+  RECORD_HEAD,
+  RecordType,
+  recordLength,
+  recordShape,
+  SHAPE_IPV6,
+  targetAt
+} from './channel-v2.ts'
+import { Flaw } from './flaw.ts'
+import {
+  ACK,
+  FIN,
+  fillTcp,
+  IPV4_HEADER,
+  OptionKind,
+  PSH,
+  RST,
+  readOptions,
+  type Segment,
+  SYN,
+  TCP_HEADER
+} from './segment.ts'
+import { add, type Seq, seq } from './seq.ts'
+
+export const RANGES_MAX = 4
+export const DUPLICATES_MAX = 255
+/** Octets that one range can hold. */
+export const RANGE_LENGTH_MAX = 0x3fffffff
+const RANGE_PSH = 0x80000000 | 0
+const RANGE_FIN = 0x40000000
+
+const SHAPE_TIMESTAMPS = 0x40
+/** Acknowledgment, window, duplicates. */
+const FIXED = 8
+
+/** Segments of one flow put together; reused. What it stands for: docs/channel.md, "answers". */
+export class Answers {
+  isIpv6 = false
+  clientAddress = 0
+  targetAddress = 0
+  /** Set where `isIpv6`. */
+  readonly clientAddress6 = new Uint8Array(16)
+  readonly targetAddress6 = new Uint8Array(16)
+  clientPort = 0
+  targetPort = 0
+  /** TCP flags without PSH and FIN. */
+  flags = 0
+  ack: Seq = seq(0)
+  /** As on the wire, not scaled. */
+  window = 0
+  duplicates = 0
+  hasTimestamps = false
+  tsVal: Seq = seq(0)
+  tsEcr: Seq = seq(0)
+  /** For each range its first sequence number, and a word of PSH, FIN and length. */
+  readonly ranges = new Int32Array(RANGES_MAX * 2)
+  rangeCount = 0
+  readonly sackEdges = new Int32Array(8)
+  sackCount = 0
+
+  rangeStart(index: number): Seq {
+    return seq(int32At(this.ranges, index * 2))
+  }
+  rangeLength(index: number): number {
+    return int32At(this.ranges, index * 2 + 1) & RANGE_LENGTH_MAX
+  }
+  /** PSH and FIN of a range. */
+  rangeFlags(index: number): number {
+    const word = int32At(this.ranges, index * 2 + 1)
+    return (word & RANGE_PSH ? PSH : 0) | (word & RANGE_FIN ? FIN : 0)
+  }
+  setRange(index: number, start: Seq, length: number, flags: number): void {
+    this.ranges[index * 2] = start
+    this.ranges[index * 2 + 1] = length | (flags & PSH ? RANGE_PSH : 0) | (flags & FIN ? RANGE_FIN : 0)
+  }
+  /** The sequence number behind the last range, and its FIN. */
+  get end(): Seq {
+    const last = this.rangeCount - 1
+    return add(this.rangeStart(last), this.rangeLength(last) + (this.rangeFlags(last) & FIN ? 1 : 0))
+  }
+  /** How many segments it stands for. */
+  get segmentCount(): number {
+    return this.rangeCount + this.duplicates
+  }
+}
+
+function answersLength(shape: number): number {
+  const pairs = (shape & 7) + ((shape >>> 3) & 7) + (shape & SHAPE_TIMESTAMPS ? 1 : 0)
+  return RECORD_HEAD + flowLength(shape) + FIXED + pairs * 8
+}
+
+/** @returns octets written, at most 128 */
+export function putAnswers(answers: Answers, bytes: Uint8Array, at: number): number {
+  const { rangeCount, sackCount, isIpv6, hasTimestamps } = answers
+  const shape = rangeCount | (sackCount << 3) | (hasTimestamps ? SHAPE_TIMESTAMPS : 0) | (isIpv6 ? SHAPE_IPV6 : 0)
+  const length = answersLength(shape)
+  putRecordHead(bytes, at, RecordType.Answers, length, shape)
+  bytes[at + 3] = answers.flags
+  const { clientAddress, clientAddress6, clientPort, targetAddress, targetAddress6, targetPort } = answers
+  if (isIpv6) putFlow6(bytes, at + RECORD_HEAD, clientAddress6, clientPort, targetAddress6, targetPort)
+  else putFlow(bytes, at + RECORD_HEAD, clientAddress, clientPort, targetAddress, targetPort)
+  let next = at + RECORD_HEAD + flowLength(shape)
+  put32(bytes, next, answers.ack)
+  put16(bytes, next + 4, answers.window)
+  bytes[next + 6] = answers.duplicates
+  bytes[next + 7] = 0
+  next += FIXED
+  if (hasTimestamps) {
+    put32(bytes, next, answers.tsVal)
+    put32(bytes, next + 4, answers.tsEcr)
+    next += 8
+  }
+  next = putWords(answers.ranges, rangeCount * 2, bytes, next)
+  putWords(answers.sackEdges, sackCount * 2, bytes, next)
+  return length
+}
+
+function putWords(words: Int32Array, count: number, bytes: Uint8Array, at: number): number {
+  for (let index = 0; index < count; index++) put32(bytes, at + index * 4, int32At(words, index))
+  return at + count * 4
+}
+
+/** @returns false if the record, which is there as long as it says, is not what its shape says */
+export function parseAnswers(bytes: Uint8Array, at: number, answers: Answers): boolean {
+  const shape = recordShape(bytes, at)
+  const rangeCount = shape & 7
+  const sackCount = (shape >>> 3) & 7
+  if (recordLength(bytes, at) !== answersLength(shape)) return false
+  if (rangeCount === 0 || rangeCount > RANGES_MAX || sackCount > 4) return false
+  readFlow(bytes, at, shape, answers)
+  answers.flags = u8(bytes, at + 3) & ~(PSH | FIN | SYN | RST)
+  let next = at + RECORD_HEAD + flowLength(shape)
+  answers.ack = seq(i32(bytes, next))
+  answers.window = u16(bytes, next + 4)
+  answers.duplicates = u8(bytes, next + 6)
+  next += FIXED
+  answers.hasTimestamps = (shape & SHAPE_TIMESTAMPS) !== 0
+  if (answers.hasTimestamps) {
+    answers.tsVal = seq(i32(bytes, next))
+    answers.tsEcr = seq(i32(bytes, next + 4))
+    next += 8
+  }
+  answers.rangeCount = rangeCount
+  answers.sackCount = sackCount
+  for (let word = 0; word < rangeCount * 2; word++) answers.ranges[word] = i32(bytes, next + word * 4)
+  next += rangeCount * 8
+  for (let word = 0; word < sackCount * 2; word++) answers.sackEdges[word] = i32(bytes, next + word * 4)
+  return true
+}
+
+function readFlow(bytes: Uint8Array, at: number, shape: number, answers: Answers): void {
+  answers.isIpv6 = (shape & SHAPE_IPV6) !== 0
+  answers.clientPort = flowClientPort(bytes, at, shape)
+  answers.targetPort = flowTargetPort(bytes, at, shape)
+  if (answers.isIpv6) {
+    copyBytes(bytes, clientAt(at), answers.clientAddress6, 0, 16)
+    copyBytes(bytes, targetAt(at, shape), answers.targetAddress6, 0, 16)
+    return
+  }
+  answers.clientAddress = i32(bytes, clientAt(at))
+  answers.targetAddress = i32(bytes, targetAt(at, shape))
+}
+
+/** A TCP header to go with the segments that a record stands for: their options are read from it for `--trace`. */
+const header = new Uint8Array(TCP_HEADER + 2 + 10 + 2 + 2 + 32)
+
+/**
+ * Fills what all segments of a record have in common. `fillAnswer` then fills each.
+ * @param answers of IPv4
+ */
+export function fillAnswers(answers: Answers, segment: Segment): void {
+  segment.fromAddress = answers.targetAddress
+  segment.fromPort = answers.targetPort
+  segment.toAddress = answers.clientAddress
+  segment.toPort = answers.clientPort
+  segment.ack = answers.ack
+  segment.window = answers.window
+  segment.mss = 0
+  segment.windowScale = -1
+  segment.sackPermitted = false
+  segment.hasTimestamps = answers.hasTimestamps
+  segment.tsVal = answers.tsVal
+  segment.tsEcr = answers.tsEcr
+  segment.sackCount = answers.sackCount
+  for (let edge = 0; edge < answers.sackCount * 2; edge++) segment.sackEdges[edge] = int32At(answers.sackEdges, edge)
+  segment.bytes = header
+  segment.tcpAt = 0
+  segment.payloadAt = putOptions(answers)
+}
+
+/** Fills one of the segments that a record stands for. @param index below `segmentCount` */
+export function fillAnswer(answers: Answers, index: number, segment: Segment): void {
+  const isRange = index < answers.rangeCount
+  segment.seq = isRange ? answers.rangeStart(index) : answers.end
+  segment.payloadLength = isRange ? answers.rangeLength(index) : 0
+  segment.flags = answers.flags | (isRange ? answers.rangeFlags(index) : 0)
+  segment.tcpLength = segment.payloadAt + segment.payloadLength
+}
+
+/** @returns where options end in `header` */
+function putOptions(answers: Answers): number {
+  let at = TCP_HEADER
+  if (answers.hasTimestamps) {
+    header[at] = OptionKind.Nop
+    header[at + 1] = OptionKind.Nop
+    header[at + 2] = OptionKind.Timestamps
+    header[at + 3] = 10
+    put32(header, at + 4, answers.tsVal)
+    put32(header, at + 8, answers.tsEcr)
+    at += 12
+  }
+  if (answers.sackCount > 0) {
+    header[at] = OptionKind.Nop
+    header[at + 1] = OptionKind.Nop
+    header[at + 2] = OptionKind.Sack
+    header[at + 3] = 2 + answers.sackCount * 8
+    at = putWords(answers.sackEdges, answers.sackCount * 2, header, at + 4)
+  }
+  header[12] = (at / 4) << 4
+  return at
+}
+
+/** Octets of a header record over IPv4, beside the TCP header itself. */
+const HEADER_FIXED = RECORD_HEAD + 12 + 4
+
+/**
+ * Writes the header record of a captured segment.
+ * @param captured the packet's headers as `putHeader` of version 1 leaves them, from `capturedAt`
+ * @param segment the same, parsed
+ * @returns octets written, at most 80
+ */
+export function putHeaderRecord(
+  captured: Uint8Array,
+  capturedAt: number,
+  segment: Segment,
+  bytes: Uint8Array,
+  at: number
+): number {
+  const tcpAt = capturedAt + IPV4_HEADER
+  const tcpHeader = (u8(captured, tcpAt + 12) >>> 4) * 4
+  const length = HEADER_FIXED + tcpHeader
+  putRecordHead(bytes, at, RecordType.Header, length, 0)
+  putFlow(bytes, at + RECORD_HEAD, segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
+  put32(bytes, at + RECORD_HEAD + 12, segment.payloadLength)
+  copyBytes(captured, tcpAt, bytes, at + HEADER_FIXED, tcpHeader)
+  return length
+}
+
+/**
+ * Reads a header record, which is there as long as it says, into a segment without payload bytes.
+ * @returns BadHeader if it is not what its shape says; NotIpv4 if it is well-formed, of IPv6
+ */
+export function parseHeaderRecord(bytes: Uint8Array, at: number, segment: Segment): Flaw {
+  const shape = recordShape(bytes, at)
+  const tcpAt = at + RECORD_HEAD + flowLength(shape) + 4
+  const end = at + recordLength(bytes, at)
+  if (end - tcpAt < TCP_HEADER) return Flaw.BadHeader
+  if ((u8(bytes, tcpAt + 12) >>> 4) * 4 !== end - tcpAt) return Flaw.BadHeader
+  if (shape & SHAPE_IPV6) return Flaw.NotIpv4
+  fillTcp(bytes, tcpAt, segment)
+  readOptions(bytes, tcpAt + TCP_HEADER, end, segment)
+  segment.bytes = bytes
+  segment.toAddress = i32(bytes, clientAt(at))
+  segment.fromAddress = i32(bytes, targetAt(at, shape))
+  segment.toPort = flowClientPort(bytes, at, shape)
+  segment.fromPort = flowTargetPort(bytes, at, shape)
+  segment.tcpAt = tcpAt
+  segment.payloadAt = end
+  segment.payloadLength = i32(bytes, tcpAt - 4) & RANGE_LENGTH_MAX
+  segment.tcpLength = end - tcpAt + segment.payloadLength
+  return Flaw.None
+}
+
+/** Whether a segment may share a record with others: it has ACK, and neither SYN nor RST. */
+export function isOrdinary(flags: number): boolean {
+  return (flags & (ACK | SYN | RST)) === ACK
+}
