@@ -1,6 +1,6 @@
 import { type Capture, ChecksumState, type PacketSink } from '../../ports.ts'
+import type { FilterProgram } from '../../wire/bpf.ts'
 import { int32At } from '../../wire/bytes.ts'
-import type { FilterProgram } from './filter.ts'
 import { close, errnoMessage, getsockopt, MSG_DONTWAIT, recv } from './libc.ts'
 import { allocate, type Block, type Mapping, mapMemory } from './memory.ts'
 import { openPacketSocket } from './packet-socket.ts'
