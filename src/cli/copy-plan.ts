@@ -9,6 +9,7 @@ import { OperatorError } from '../errors.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
 import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
 import { collect } from './config.ts'
+import { addReplayOptions, type ReplayOptions, type ReplayPlan, replayPlan } from './replay-plan.ts'
 import { resolveHost } from './resolve.ts'
 import { parseTraceTarget, type TraceTarget } from './trace.ts'
 import { addressRange, badValue, decimal, hostAndPort, listOf, mapText, seconds, wholeNumber } from './values.ts'
@@ -26,7 +27,7 @@ const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
 
-export interface CopyOptions extends ProcessOptions {
+export interface CopyOptions extends ProcessOptions, ReplayOptions {
   readonly map?: readonly string[]
   readonly intercept?: readonly string[]
   readonly clientAddresses?: readonly string[]
@@ -46,7 +47,6 @@ export interface CopyOptions extends ProcessOptions {
   readonly rtt?: string
   readonly wait: boolean
   readonly epochTimeout: string
-  readonly device?: string
   readonly buffer: string
   readonly trace?: string
 }
@@ -71,6 +71,8 @@ export interface CopyPlan {
   readonly device: string | undefined
   readonly ringMegabytes: number
   readonly trace: TraceTarget | undefined
+  /** Undefined: live traffic is copied. */
+  readonly replay: ReplayPlan | undefined
 }
 
 export function copyCommand(): Command {
@@ -98,12 +100,15 @@ export function copyCommand(): Command {
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
     .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
-    .option('-i, --device <name>', 'capture on this device only (default: on any)')
+    .option(
+      '-i, --device <name>',
+      'capture on this device only (default: on any), or replay this file; -: standard input'
+    )
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
-  return addProcessOptions(command)
+  return addProcessOptions(addReplayOptions(command))
 }
 
 /** @throws OperatorError for what cannot work */
@@ -130,7 +135,8 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
     device: options.device,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
-    trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace)
+    trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
+    replay: replayPlan(options)
   }
 }
 

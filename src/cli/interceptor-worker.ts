@@ -35,7 +35,7 @@ function openRing(plan: InterceptPlan, device: string | undefined): PacketRing {
   })
 }
 
-function run({ plan, counters, control }: InterceptorWorkerData): void {
+function run({ plan, counters, control }: InterceptorWorkerData): number {
   const poller = new Poller()
   const words = new Int32Array(control)
   const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })
@@ -53,6 +53,7 @@ function run({ plan, counters, control }: InterceptorWorkerData): void {
   say({ type: 'ready', wake: poller.wakeDescriptor })
   interceptor.run(() => isStopped(words))
   for (const capture of captures) capture.close()
+  return 0
 }
 
 runWorker(run)

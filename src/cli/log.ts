@@ -11,6 +11,8 @@ export class LogFile {
   readonly #path: string | undefined
   readonly #format: LogFormat
   #fd: number
+  /** Written before each line: what takes a progress line away. */
+  lineStart = ''
 
   /** @param path undefined: standard error @throws OperatorError `no-log` */
   constructor(path: string | undefined, format: LogFormat) {
@@ -36,7 +38,7 @@ export class LogFile {
   /** One line as it is. A log that cannot be written (disk full, closed pipe) is no reason to stop copying. */
   line(text: string): void {
     try {
-      writeSync(this.#fd, `${text}\n`)
+      writeSync(this.#fd, `${this.lineStart}${text}\n`)
     } catch {
       // Nowhere is left to say it.
     }

@@ -8,6 +8,7 @@ import { readOptions } from './command.ts'
 import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { explainSilence } from './diagnosis.ts'
+import { ReplaySource } from './replay-source.ts'
 import { copySummary } from './summary.ts'
 
 async function main(): Promise<number> {
@@ -15,13 +16,16 @@ async function main(): Promise<number> {
   if (options === undefined) return 0
   const plan = await copyPlan(options)
   if (options.daemon === true && !isInBackground()) return startInBackground()
+  const source = plan.replay === undefined ? undefined : new ReplaySource(plan.replay)
   const buffer = new SharedArrayBuffer(Counters.byteLength)
   const counters = new Counters(buffer)
-  return runDaemon({
+  const status = runDaemon({
     name: 'tcpcopy',
     warnings: [...copiesWarnings(plan), ...conntrackWarning(plan)],
     workerUrl: new URL('./copier-worker.js', import.meta.url),
-    workerData: { plan, counters: buffer },
+    workerData: { plan, counters: buffer, chunks: source?.chunks },
+    transfer: source === undefined ? [] : [source.chunks],
+    onReady: (wake, logFile) => source?.start(wake, logFile, counters),
     options,
     report: () => ({ ...counters.report(), unaccountedBytes: counters.unaccountedBytes() }),
     summary: copySummary,
@@ -29,6 +33,7 @@ async function main(): Promise<number> {
       // as: the fields of this message are those of a Silence
       message === NOTHING_COMES_BACK ? explainSilence(fields as unknown as Silence) : undefined
   })
+  return status.finally(() => source?.close())
 }
 
 /** A copied packet that the kernel routes enters connection tracking, where its connection never gets complete. */

@@ -69,11 +69,15 @@ export const Counter = {
   /** Copies beyond the first that could not be made. */
   copiesRefused: 29,
   /** Copies that gave their port to the client that owns it. */
-  copiesMoved: 30
+  copiesMoved: 30,
+  /** Packets read from the file that is replayed. */
+  filePackets: 31,
+  /** Packets of these that are not for the copy: answers, other traffic, and what -F, --from and --to leave out. */
+  fileLeftOut: 32
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 31
+const COUNTERS_END = 33
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

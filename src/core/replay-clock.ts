@@ -29,4 +29,9 @@ export class ReplayClock {
     this.#lastMs = Number.isNaN(this.#lastMs) ? capturedMs : Math.max(this.#lastMs, capturedMs)
     return this.#dueAt
   }
+
+  /** What follows is due so much later. */
+  slip(ms: number): void {
+    this.#dueAt += ms
+  }
 }
