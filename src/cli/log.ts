@@ -59,7 +59,8 @@ function textOf(fields: Readonly<Record<string, unknown>>): string {
   const parts = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => (name === 'hint' ? `\n  ${String(value)}` : `${name} ${valueText(name, value)}`))
-  return parts.length === 0 ? '' : `: ${parts.join(', ').replaceAll(', \n', '\n')}`
+  const text = parts.join(', ').replaceAll(', \n', '\n')
+  return text === '' || text.startsWith('\n') ? text : `: ${text}`
 }
 
 function valueText(name: string, value: unknown): string {

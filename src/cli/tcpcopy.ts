@@ -8,11 +8,14 @@ import { readOptions } from './command.ts'
 import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { explainSilence } from './diagnosis.ts'
+import { record } from './record.ts'
 import { ReplaySource } from './replay-source.ts'
 import { copySummary } from './summary.ts'
 
 async function main(): Promise<number> {
-  const options = readOptions<CopyOptions>(copyCommand(), process.argv.slice(2))
+  const argv = process.argv.slice(2)
+  if (argv[0] === 'record') return record(argv.slice(1))
+  const options = readOptions<CopyOptions>(copyCommand(), argv)
   if (options === undefined) return 0
   const plan = await copyPlan(options)
   if (options.daemon === true && !isInBackground()) return startInBackground()

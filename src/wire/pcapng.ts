@@ -3,10 +3,10 @@ import type { ByteWindow } from './byte-window.ts'
 import { type CapturedPacket, grouped, half, PACKET_MAX, Step, word } from './captured-packet.ts'
 
 export const SECTION_HEADER = 0x0a0d0d0a
-const BYTE_ORDER_MAGIC = 0x1a2b3c4d
-const BlockType = { Interface: 1, OldPacket: 2, SimplePacket: 3, Statistics: 5, EnhancedPacket: 6 } as const
+export const BYTE_ORDER_MAGIC = 0x1a2b3c4d
+export const BlockType = { Interface: 1, OldPacket: 2, SimplePacket: 3, Statistics: 5, EnhancedPacket: 6 } as const
 /** Options of the interface and statistics blocks. */
-const OptionCode = { TimeResolution: 9, TimeOffset: 14, StatisticsDropped: 5 } as const
+export const OptionCode = { TimeResolution: 9, TimeOffset: 14, StatisticsDropped: 5 } as const
 
 /** Block type and length, and the length again at the end. */
 const FRAME = 12
