@@ -120,17 +120,17 @@ export class Replay {
   }
 
   #noneWanted(packets: number): OperatorError {
-    const { servers } = this.capture
+    const { capture } = this
+    const { servers } = capture
     const message = `${this.#plan.path} holds no packets to port ${this.#ports}, which -x names`
     const shown = servers.list(SERVERS_SHOWN).map(({ address, port, packets, connections }) => {
       const opened = connections === 0 ? '' : `, ${connections} connections`
       return `${formatEndpoint(address, port)} (${packets} packets${opened})`
     })
     const more = servers.count > shown.length ? `, and ${servers.count - shown.length} more` : ''
-    const hint =
-      shown.length === 0
-        ? `None of its ${packets} packets that -F, --from and --to let through is TCP over IPv4.`
-        : `It holds these servers: ${shown.join(', ')}${more}. Name one in -x.`
+    let hint = `It holds these servers: ${shown.join(', ')}${more}. Name one in -x.`
+    if (capture.chosenCount === 0) hint = `-F, --from and --to let none of its ${packets} packets through.`
+    else if (shown.length === 0) hint = `None of its ${capture.chosenCount} packets is TCP over IPv4.`
     return new OperatorError('no-match', message, hint)
   }
 }

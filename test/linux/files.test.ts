@@ -84,6 +84,8 @@ test('a capture of live traffic, of both sides or of one, is replayed byte for b
   await lab.hosts.source.mustRun('tcpdump', ['-r', both, '-w', oneSided, '-Z', 'root', TO_SERVER])
   await holdSame(lab, both, ['-i', oneSided, ...AT_ONCE])
   await holdSame(lab, both, ['-i', both, ...AT_ONCE, '-F', TO_SERVER])
+  // The file waits where the copy has no room: nothing is lost in a pool smaller than the file.
+  await holdSame(lab, both, ['-i', both, ...AT_ONCE, '-m', '1'])
 })
 
 test('the exit status tells whether the file was whole, and whether it holds what -x names', async () => {
@@ -104,6 +106,9 @@ test('the exit status tells whether the file was whole, and whether it holds wha
     other.stderr,
     /holds no packets to port 80, which -x names\n {2}It holds these servers: 10\.77\.0\.1:6379 \(\d+ packets, \d+ connections\)/
   )
+  const none = await replay(lab, ['-i', path, '-F', 'port 7'])
+  assert.equal(none.status, 1)
+  assert.match(none.stderr, /-F, --from and --to let none of its \d+ packets through/)
   writeFileSync(cut, 'GIF89a, and no capture')
   const foreign = await replay(lab, ['-i', cut])
   assert.equal(foreign.status, 1)

@@ -60,6 +60,8 @@ export class FileCapture implements Capture {
   isDone = false
   /** Why the file could not be read to its end, as the end of a sentence about it; empty if it could. */
   failure = ''
+  /** Packets of the file that `filterFor`, `from` and `to` let through. */
+  chosenCount = 0
   /** Packets of the file that were towards a server of `isWanted`, as far as could be told. */
   wantedCount = 0
   /** Servers of packets that were not wanted. */
@@ -208,6 +210,7 @@ export class FileCapture implements Capture {
       this.#counters.add(Counter.fileLeftOut, 1)
       return
     }
+    this.chosenCount += 1
     const found = findIpv4(bytes, at, capturedLength, linkType)
     if (found < 0) this.#refuse(-found)
     else if (!isFragment(bytes, found)) {
