@@ -33,7 +33,7 @@ const cuts = fc
 test('a packet becomes whole from its fragments in any order, also when some come twice', () => {
   fc.assert(
     fc.property(
-      fc.uint8Array({ minLength: 9, maxLength: 400 }),
+      fc.uint8Array({ minLength: 9, maxLength: 400, size: 'max' }),
       cuts,
       fc.array(fc.nat(99)),
       (payload, units, order) => {
@@ -42,13 +42,18 @@ test('a packet becomes whole from its fragments in any order, also when some com
         const shuffled = [...pieces].sort((a, b) => (order[pieces.indexOf(a)] ?? 0) - (order[pieces.indexOf(b)] ?? 0))
         const first = shuffled[0]
         if (first !== undefined && shuffled.length > 1) shuffled.splice(1, 0, first)
-        const whole = shuffled.map((piece) => fragments.add(piece, 0, piece.length, 0))
-        assert.deepEqual(whole.filter(Boolean).length, 1)
-        const { bytes, at, length } = fragments
-        const segment = new Segment()
-        assert.equal(parseIpv4(bytes, at, length, length, false, segment), Flaw.None)
-        assert.equal(verifyChecksum(segment), Flaw.None)
-        assert.deepEqual(bytes.slice(segment.payloadAt, segment.payloadAt + segment.payloadLength), payload)
+        let wholeCount = 0
+        for (const piece of shuffled) {
+          if (!fragments.add(piece, 0, piece.length, 0)) continue
+          // At once: the next fragment may be written where this packet is.
+          wholeCount += 1
+          const { bytes, at, length } = fragments
+          const segment = new Segment()
+          assert.equal(parseIpv4(bytes, at, length, length, false, segment), Flaw.None)
+          assert.equal(verifyChecksum(segment), Flaw.None)
+          assert.deepEqual(bytes.slice(segment.payloadAt, segment.payloadAt + segment.payloadLength), payload)
+        }
+        assert.equal(wholeCount, 1)
       }
     )
   )
