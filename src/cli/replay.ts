@@ -76,7 +76,8 @@ export class Replay {
     if (packets === 0 && capture.failure !== '') throw this.#unreadable()
     if (capture.wantedCount === 0) throw this.#noneWanted(packets)
     if (this.#isStalled) {
-      log('warn', `the replay is given up: for ${STALLED_MS / 1000} s nothing was answered`)
+      const why = counters.get(Counter.channelsOpen) === 0 ? 'intercept was not connected' : 'nothing was answered'
+      log('warn', `the replay is given up: for ${STALLED_MS / 1000} s ${why}`)
     }
     const undelivered = this.#undelivered()
     const isDelivered = undelivered === '' && !this.#isStalled
@@ -87,7 +88,7 @@ export class Replay {
         hint: 'What stands before that place was replayed.'
       })
     }
-    log('info', 'the file is replayed', {
+    log('info', 'the replay has ended', {
       seconds: Math.round(monotonic.now() - this.#beganAt) / 1000,
       packetsRead: packets,
       packetsCopied: counters.get(Counter.capturedPackets),
