@@ -19,7 +19,9 @@ export const ChecksumState = {
   /** Somebody verified it already (TP_STATUS_CSUM_VALID). */
   Valid: 1,
   /** It was never filled in, because the packet did not leave the host (TP_STATUS_CSUMNOTREADY): trust the bytes. */
-  Partial: 2
+  Partial: 2,
+  /** From a file: right, or left to the network card, or wrong. */
+  Filed: 3
 } as const
 export type ChecksumState = (typeof ChecksumState)[keyof typeof ChecksumState]
 
@@ -44,6 +46,8 @@ export interface Capture {
   dropped(): number
   /** Packets that it let go on their way and gave to nobody; of a capture that takes packets out of the way. */
   passed?(): number
+  /** When `receive` will have something to give that nothing wakes the waiter for; absent or Infinity: never. */
+  readonly deadline?: Millis
   close(): void
 }
 

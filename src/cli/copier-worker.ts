@@ -1,4 +1,5 @@
 /** tcpcopy's data plane: the thread that captures, steps the sessions and sends. */
+import type { MessagePort } from 'node:worker_threads'
 import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
 import { Copier, type CopierOptions, copierMemoryLength } from '../daemon/copier.ts'
@@ -14,6 +15,7 @@ import { LinuxNetwork } from '../io/linux/streams.ts'
 import type { Sender } from '../ports.ts'
 import type { CopyPlan, SendBy } from './copy-plan.ts'
 import { monotonic } from './monotonic.ts'
+import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
 import { isStopped, log, runWorker, say } from './worker-thread.ts'
 
@@ -21,6 +23,8 @@ export interface CopierWorkerData {
   readonly plan: CopyPlan
   readonly counters: SharedArrayBuffer
   readonly control: SharedArrayBuffer
+  /** With a replay: where the file comes from. */
+  readonly chunks: MessagePort | undefined
 }
 
 function openSender(by: SendBy, memoryAddress: number): Sender {
@@ -29,7 +33,15 @@ function openSender(by: SendBy, memoryAddress: number): Sender {
   return new LinkSender(memoryAddress, raw, (target, through) => log('info', 'way to target', { target, through }))
 }
 
-function run({ plan, counters, control }: CopierWorkerData): void {
+function openRing(plan: CopyPlan, poller: Poller): PacketRing {
+  const filter = copyFilter(plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })))
+  const { device, ringMegabytes } = plan
+  const ring = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
+  poller.add(ring.fd, POLLIN)
+  return ring
+}
+
+function run({ plan, counters, control, chunks }: CopierWorkerData): number {
   const poller = new Poller()
   const words = new Int32Array(control)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
@@ -39,10 +51,13 @@ function run({ plan, counters, control }: CopierWorkerData): void {
     epochs: { isWaiting: plan.isWaiting, timeoutMs: plan.epochTimeoutMs }
   }
   const memory = mapMemory(copierMemoryLength(plan.poolBytes))
-  const filter = copyFilter(plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })))
-  const { device, ringMegabytes } = plan
-  const capture = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
-  poller.add(capture.fd, POLLIN)
+  const counts = new Counters(counters)
+  let copier: Copier
+  const replay =
+    plan.replay === undefined || chunks === undefined
+      ? undefined
+      : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
+  const capture = replay?.capture ?? openRing(plan, poller)
   const sender = openSender(plan.sendBy, memory.address)
   const ports = {
     capture,
@@ -55,11 +70,12 @@ function run({ plan, counters, control }: CopierWorkerData): void {
     copy: copyOctets
   }
   const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, words)
-  const copier = new Copier(ports, options, memory.bytes, new Counters(counters), trace)
+  copier = new Copier(ports, options, memory.bytes, counts, trace)
   say({ type: 'ready', wake: poller.wakeDescriptor })
-  copier.run(() => isStopped(words))
+  copier.run(() => isStopped(words) || replay?.isOver() === true)
   capture.close()
   sender.close()
+  return isStopped(words) ? 0 : (replay?.conclude() ?? 0)
 }
 
 runWorker(run)

@@ -17,6 +17,7 @@ import {
   type ProcessOptions
 } from './command.ts'
 import { collect } from './config.ts'
+import { addReplayOptions, type ReplayOptions, type ReplayPlan, replayPlan } from './replay-plan.ts'
 import { resolveHost } from './resolve.ts'
 import { parseTraceTarget, type TraceTarget } from './trace.ts'
 import { addressRange, badValue, decimal, hostAndPort, listOf, mapText, oneOf, seconds, wholeNumber } from './values.ts'
@@ -34,7 +35,7 @@ const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
 
-export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTexts {
+export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTexts, ReplayOptions {
   readonly map?: readonly string[]
   readonly intercept?: readonly string[]
   readonly clientAddresses?: readonly string[]
@@ -54,7 +55,6 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly rtt?: string
   readonly wait: boolean
   readonly epochTimeout: string
-  readonly device?: string
   readonly buffer: string
   readonly send: string
   readonly trace?: string
@@ -86,6 +86,8 @@ export interface CopyPlan {
   readonly ringMegabytes: number
   readonly sendBy: SendBy
   readonly trace: TraceTarget | undefined
+  /** Undefined: live traffic is copied. */
+  readonly replay: ReplayPlan | undefined
 }
 
 export function copyCommand(): Command {
@@ -113,7 +115,10 @@ export function copyCommand(): Command {
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
     .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
-    .option('-i, --device <name>', 'capture on this device only (default: on any)')
+    .option(
+      '-i, --device <name>',
+      'capture on this device only (default: on any), or replay this file; -: standard input'
+    )
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
@@ -124,7 +129,7 @@ export function copyCommand(): Command {
       'as before 1.0: sourceIP[:sourceIP…] sourcePort targetIP targetPort, intercept on the target'
     )
   const rules = 'install firewall rules that keep the copies out of connection tracking, and remove them at the end'
-  return addProcessOptions(addFirewallOptions(addChannelOptions(command), rules))
+  return addProcessOptions(addFirewallOptions(addChannelOptions(addReplayOptions(command)), rules))
 }
 
 /** @throws OperatorError for what cannot work */
@@ -153,7 +158,8 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     device: options.device,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
     sendBy: oneOf('--send', options.send, SEND_BY),
-    trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace)
+    trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
+    replay: replayPlan(options)
   }
 }
 

@@ -3,7 +3,7 @@
  * statistics, and ends in order.
  */
 import { writeSync } from 'node:fs'
-import { Worker } from 'node:worker_threads'
+import { type TransferListItem, Worker } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { isInBackground, tellParent } from './background.ts'
 import type { ProcessOptions } from './command.ts'
@@ -19,7 +19,11 @@ export interface DaemonSpec {
   /** The worker's module, and what it is given beside the control words. */
   readonly workerUrl: URL
   readonly workerData: Readonly<Record<string, unknown>>
+  /** What of it is handed over. */
+  readonly transfer?: readonly TransferListItem[]
   readonly options: ProcessOptions
+  /** Called when the worker is ready. @param wake wakes it */
+  readonly onReady?: (wake: () => void, logFile: LogFile) => void
   /** Counters by name, for the JSON log. */
   readonly report: () => Record<string, number>
   /** The same in one line, for people. */
@@ -52,7 +56,10 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
   let daemon: Daemon | undefined
   try {
     const control = new SharedArrayBuffer(Control.Length * 4)
-    const worker = new Worker(spec.workerUrl, { workerData: { ...spec.workerData, control } })
+    const worker = new Worker(spec.workerUrl, {
+      workerData: { ...spec.workerData, control },
+      transferList: [...(spec.transfer ?? [])]
+    })
     daemon = new Daemon(spec, logFile, worker, new Int32Array(control))
     await daemon.ready
     closeInspector()
@@ -63,6 +70,8 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
     for (const warning of spec.warnings ?? []) logFile.log('warn', warning)
     tellParent('ready')
     daemon.startStatistics(intervalMs)
+    const running = daemon
+    spec.onReady?.(() => running.wake(), logFile)
     const status = await daemon.ended
     for (const warning of spec.partingWarnings?.() ?? []) logFile.log('warn', warning)
     return status
@@ -106,7 +115,7 @@ class Daemon {
           resolve(1)
         } else if (message.type === 'stopped') {
           if (this.#hasBegun) this.#writeStatistics()
-          resolve(0)
+          resolve(message.status)
         } else this.#onWord(message)
       })
       worker.on('error', (error) => {
@@ -127,8 +136,13 @@ class Daemon {
   stop(): void {
     clearInterval(this.#timer)
     Atomics.store(this.#control, Control.Stop, 1)
-    if (this.#wake >= 0) writeSync(this.#wake, new Uint8Array(new BigUint64Array([1n]).buffer))
+    this.wake()
     this.#wake = -1
+  }
+
+  /** Makes the worker look at what there is. */
+  wake(): void {
+    if (this.#wake >= 0) writeSync(this.#wake, new Uint8Array(new BigUint64Array([1n]).buffer))
   }
 
   #listen(): void {

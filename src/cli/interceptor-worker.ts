@@ -43,7 +43,7 @@ function openCaptures(plan: InterceptPlan): readonly (PacketRing | NfQueue)[] {
   return devices.map((device) => openRing(plan, device))
 }
 
-function run({ plan, counters, control }: InterceptorWorkerData): void {
+function run({ plan, counters, control }: InterceptorWorkerData): number {
   const poller = new Poller()
   const words = new Int32Array(control)
   const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })
@@ -61,6 +61,7 @@ function run({ plan, counters, control }: InterceptorWorkerData): void {
   say({ type: 'ready', wake: poller.wakeDescriptor })
   interceptor.run(() => isStopped(words))
   for (const capture of captures) capture.close()
+  return 0
 }
 
 runWorker(run)

@@ -11,6 +11,8 @@ export class LogFile {
   readonly #path: string | undefined
   readonly #format: LogFormat
   #fd: number
+  /** Written before each line: what takes a progress line away. */
+  lineStart = ''
 
   /** @param path undefined: standard error @throws OperatorError `no-log` */
   constructor(path: string | undefined, format: LogFormat) {
@@ -36,7 +38,7 @@ export class LogFile {
   /** One line as it is. A log that cannot be written (disk full, closed pipe) is no reason to stop copying. */
   line(text: string): void {
     try {
-      writeSync(this.#fd, `${text}\n`)
+      writeSync(this.#fd, `${this.lineStart}${text}\n`)
     } catch {
       // Nowhere is left to say it.
     }
@@ -57,7 +59,8 @@ function textOf(fields: Readonly<Record<string, unknown>>): string {
   const parts = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => (name === 'hint' ? `\n  ${String(value)}` : `${name} ${valueText(name, value)}`))
-  return parts.length === 0 ? '' : `: ${parts.join(', ').replaceAll(', \n', '\n')}`
+  const text = parts.join(', ').replaceAll(', \n', '\n')
+  return text === '' || text.startsWith('\n') ? text : `: ${text}`
 }
 
 function valueText(name: string, value: unknown): string {

@@ -8,31 +8,39 @@ import { runDaemon, runProgram } from './daemon-process.ts'
 import { explain } from './diagnosis.ts'
 import { Firewall } from './firewall.ts'
 import { withPlaces } from './old-command-line.ts'
+import { record } from './record.ts'
+import { ReplaySource } from './replay-source.ts'
 import { copySummary } from './summary.ts'
 
 async function main(): Promise<number> {
+  const argv = process.argv.slice(2)
+  if (argv[0] === 'record') return record(argv.slice(1))
   const command = copyCommand()
-  const read = readOptions<CopyOptions>(command, process.argv.slice(2))
+  const read = readOptions<CopyOptions>(command, argv)
   if (read === undefined) return 0
   const options = withPlaces(read, command.args)
   const plan = await copyPlan(options)
   if (options.daemon === true && !isInBackground()) return startInBackground()
+  const source = plan.replay === undefined ? undefined : new ReplaySource(plan.replay)
   const isManaging = options.manageRules === true
   // What is sent through the link layer does not meet connection tracking.
   const isRaw = plan.sendBy === 'ip'
   const buffer = new SharedArrayBuffer(Counters.byteLength)
   const counters = new Counters(buffer)
-  return runDaemon({
+  const status = runDaemon({
     name: 'tcpcopy',
     warnings: [...copiesWarnings(plan), ...(isRaw && !isManaging ? conntrackWarnings(plan.maps) : [])],
     firewall: isRaw && isManaging ? new Firewall(options.firewall, untrackRules(plan.maps)) : undefined,
     workerUrl: new URL('./copier-worker.js', import.meta.url),
-    workerData: { plan, counters: buffer },
+    workerData: { plan, counters: buffer, chunks: source?.chunks },
+    transfer: source === undefined ? [] : [source.chunks],
+    onReady: (wake, logFile) => source?.start(wake, logFile, counters),
     options,
     report: () => ({ ...counters.report(), unaccountedBytes: counters.unaccountedBytes() }),
     summary: copySummary,
     explain
   })
+  return status.finally(() => source?.close())
 }
 
 await runProgram('tcpcopy', main)

@@ -13,7 +13,8 @@ export type WorkerMessage =
     }
   | { readonly type: 'trace'; readonly line: string }
   | { readonly type: 'failed'; readonly code: string; readonly message: string; readonly hint: string }
-  | { readonly type: 'stopped' }
+  /** @property status the program's exit status */
+  | { readonly type: 'stopped'; readonly status: number }
 
 /** Words of the shared Int32Array from the main thread to the worker. */
 export const Control = {

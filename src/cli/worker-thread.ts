@@ -15,11 +15,10 @@ export function isStopped(control: Int32Array): boolean {
   return Atomics.load(control, Control.Stop) === 1
 }
 
-/** Runs the worker with what the main thread passed, to its end; an error that it cannot go on with is told. */
-export function runWorker<Data>(run: (data: Data) => void): void {
+/** Runs the worker with what the main thread passed, to its end; an error that it cannot go on with is told. @param run returns the exit status */
+export function runWorker<Data>(run: (data: Data) => number): void {
   try {
-    run(workerData as Data) // as: what the main thread passed
-    say({ type: 'stopped' })
+    say({ type: 'stopped', status: run(workerData as Data) }) // as: what the main thread passed
   } catch (error) {
     say(failureOf(error))
   }

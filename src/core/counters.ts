@@ -85,11 +85,15 @@ export const Counter = {
   /** Routes that intercept could not be told at once, because it does not read; they are told later. */
   routesDelayed: 37,
   /** Sessions that took another port because another tcpcopy has theirs at the target. */
-  portsMoved: 38
+  portsMoved: 38,
+  /** Packets read from the file that is replayed. */
+  filePackets: 39,
+  /** Packets of these that are not for the copy: answers, other traffic, and what -F, --from and --to leave out. */
+  fileLeftOut: 40
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 39
+const COUNTERS_END = 41
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

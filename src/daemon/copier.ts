@@ -26,7 +26,7 @@ import { formatEndpoint } from '../wire/address.ts'
 import { float64At } from '../wire/bytes.ts'
 import { INSTANCE_LENGTH } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
-import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
+import { isChecksumPartial, parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
 import { ChannelClient, type InterceptAddress } from './channel-client.ts'
 import type { ChannelEvents } from './client-connection.ts'
 import type { ChannelOptions } from './negotiation.ts'
@@ -111,6 +111,8 @@ export class Copier {
   readonly #channel: ChannelClient
   readonly #segment = new Segment()
   readonly #mapping: Mapping
+  readonly #options: CopierOptions
+  readonly #pool: SendPool
   readonly #synsByMap: Float64Array
   readonly #synAcksByMap: Float64Array
   #now: number
@@ -132,11 +134,13 @@ export class Copier {
     this.#ports = ports
     this.#counters = counters
     this.#mapping = options.mapping
+    this.#options = options
     this.#now = ports.clock.now()
     this.#synsByMap = new Float64Array(options.mapping.maps.length)
     this.#synAcksByMap = new Float64Array(options.mapping.maps.length)
     this.outbox = new Outbox(memory, 0, FRAMES_MAX)
     const pool = new SendPool(memory, FRAMES_MAX * Outbox.headerStride, pagesOf(options.poolBytes), ports.copy)
+    this.#pool = pool
     const context: SessionContext = {
       pool,
       // A trace shows each packet as it is on the wire.
@@ -188,7 +192,7 @@ export class Copier {
   turn(): void {
     const { capture, clock, waiter } = this.#ports
     const deadline = Math.min(this.sessions.deadline, this.#channel.deadline, this.#housekeepingAt)
-    waiter.wait(Math.max(0, deadline - clock.now()))
+    waiter.wait(Math.max(0, Math.min(deadline, capture.deadline ?? deadline) - clock.now()))
     this.#now = clock.now()
     let packets = capture.receive(this.#takePacket, BATCH)
     let taken = packets
@@ -206,11 +210,26 @@ export class Copier {
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
   }
 
-  /** Ends all sessions; the ports stay open. */
-  stop(): void {
+  /**
+   * Whether a packet finds room for sure: a capture that can wait loses nothing if it waits until there is some. Without
+   * intercept nothing is delivered, so nothing may begin.
+   */
+  get hasRoom(): boolean {
+    const { poolBytes, sessionsMax } = this.#options
+    const isConnected = this.#counters.get(Counter.channelsOpen) > 0
+    return isConnected && this.#pool.usedBytes * 4 <= poolBytes && this.sessions.count * 2 <= sessionsMax
+  }
+
+  /** Resets all copied connections, and goes on. */
+  endSessions(): void {
     this.#now = this.#ports.clock.now()
     this.sessions.shutdown(this.#now)
     this.#flush()
+  }
+
+  /** Ends all sessions; the ports stay open. */
+  stop(): void {
+    this.endSessions()
     this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
     this.#channel.close()
   }
@@ -234,7 +253,7 @@ export class Copier {
       this.#counters.drop(flaw, 1, 0)
       return
     }
-    if (checksum === ChecksumState.Unknown && verifyChecksum(segment) !== Flaw.None) {
+    if (isDamaged(segment, checksum)) {
       this.#counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
       this.#counters.drop(Drop.BadChecksum, 1, segment.payloadLength)
       return
@@ -296,6 +315,12 @@ export class Copier {
       this.#ports.log('warn', NOTHING_COMES_BACK, { ...silence })
     }
   }
+}
+
+function isDamaged(segment: Segment, checksum: ChecksumState): boolean {
+  if (checksum === ChecksumState.Valid || checksum === ChecksumState.Partial) return false
+  if (verifyChecksum(segment) === Flaw.None) return false
+  return checksum === ChecksumState.Unknown || !isChecksumPartial(segment)
 }
 
 function count(byMap: Float64Array, map: number): void {

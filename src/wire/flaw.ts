@@ -6,6 +6,10 @@ export const Flaw = {
   Fragment: 3,
   NotTcp: 4,
   BadHeader: 5,
-  BadChecksum: 6
+  BadChecksum: 6,
+  /** IPv6, in a file. */
+  Ipv6: 7,
+  /** A file's packet below a link layer that is not read. */
+  UnknownLink: 8
 } as const
 export type Flaw = (typeof Flaw)[keyof typeof Flaw]

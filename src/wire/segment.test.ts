@@ -3,9 +3,20 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { encodeOptions, writePacket } from '../sim/packet.ts'
 import { put16 } from './bytes.ts'
+import { fold, pseudoHeaderSum } from './checksum.ts'
 import { Flaw } from './flaw.ts'
 import { formatSegment } from './packetdrill.ts'
-import { ACK, parseIpv4, payloadSeq, readOptions, Segment, SYN, verifyChecksum } from './segment.ts'
+import {
+  ACK,
+  isChecksumPartial,
+  parseIpv4,
+  payloadSeq,
+  readOptions,
+  Segment,
+  SYN,
+  TCP,
+  verifyChecksum
+} from './segment.ts'
 
 const int32 = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })
 const int16 = fc.nat(65535)
@@ -168,5 +179,25 @@ test('each flaw has its name', () => {
     parse((bytes) => put16(bytes, 2, 0)),
     Flaw.None,
     'BIG TCP has no length of its own'
+  )
+})
+
+test('a checksum that is left to the network card is told from a wrong one', () => {
+  fc.assert(
+    fc.property(fields, fc.integer({ min: 1, max: 0xfffe }), (given, change) => {
+      const packet = writePacket(given)
+      const segment = new Segment()
+      assert.equal(parseIpv4(packet, 0, packet.length, packet.length, false, segment), Flaw.None)
+      const pseudo = (length: number): number =>
+        fold(pseudoHeaderSum(segment.fromAddress, segment.toAddress, TCP, length))
+      for (const partial of [0, pseudo(segment.tcpLength), pseudo(0)]) {
+        put16(packet, 36, partial)
+        assert.equal(isChecksumPartial(segment), true)
+      }
+      const wrong = pseudo(segment.tcpLength) ^ change
+      fc.pre(wrong !== 0 && wrong !== pseudo(0))
+      put16(packet, 36, wrong)
+      assert.equal(isChecksumPartial(segment), false)
+    })
   )
 })

@@ -104,6 +104,17 @@ export function verifyChecksum(segment: Segment): Flaw {
   return fold(total) === 0xffff ? Flaw.None : Flaw.BadChecksum
 }
 
+/**
+ * Whether a wrong checksum is only unfinished: who captured it on the host that sent it saw the sum of the pseudo-header,
+ * to which the network card adds the rest (with the segment's length, or without it for cards that cut segments), or
+ * nothing.
+ */
+export function isChecksumPartial({ bytes, fromAddress, toAddress, tcpAt, tcpLength }: Segment): boolean {
+  const field = u16(bytes, tcpAt + 16)
+  const isOf = (length: number): boolean => field === fold(pseudoHeaderSum(fromAddress, toAddress, TCP, length))
+  return field === 0 || isOf(tcpLength) || isOf(0)
+}
+
 /** The sequence number of the first octet of payload: a SYN stands before it (RFC 9293 §3.4). */
 export function payloadSeq(segment: Segment): Seq {
   return segment.flags & SYN ? add(segment.seq, 1) : segment.seq

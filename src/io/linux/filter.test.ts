@@ -1,30 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { put16, put32, u8, u16 } from '../../wire/bytes.ts'
-import { copyFilter, type FilterProgram, type FilterTarget } from './filter.ts'
+import { type FilterProgram, runFilter } from '../../wire/bpf.ts'
+import { put16, put32 } from '../../wire/bytes.ts'
+import { copyFilter, type FilterTarget } from './filter.ts'
 
-/** Runs a classic BPF program as the kernel does: a load beyond the packet's end returns 0. */
 function run(program: FilterProgram, packet: Uint8Array): number {
-  let a = 0
-  let x = 0
-  for (let pc = 0; ; pc++) {
-    const instruction = program[pc]
-    assert.ok(instruction, `the program runs off its end at ${pc}`)
-    const { code, jt, jf, k } = instruction
-    assert.ok(jt <= 255 && jf <= 255)
-    const at = code === 0x48 ? x + k : k
-    const size = { 32: 4, 40: 2, 48: 1, 72: 2, 177: 1 }[code] ?? 0
-    if (at + size > packet.length && size > 0) return 0
-    if (code === 0x20) a = (u16(packet, at) * 0x10000 + u16(packet, at + 2)) >>> 0
-    else if (code === 0x28 || code === 0x48) a = u16(packet, at)
-    else if (code === 0x30) a = u8(packet, at)
-    else if (code === 0xb1) x = (u8(packet, at) & 15) * 4
-    else if (code === 0x15) pc += a === k ? jt : jf
-    else if (code === 0x45) pc += (a & k) !== 0 ? jt : jf
-    else if (code === 0x06) return k
-    else assert.fail(`unknown operation ${code}`)
-  }
+  return runFilter(program, packet, 0, packet.length, packet.length)
 }
 
 interface Shape {

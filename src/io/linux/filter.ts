@@ -2,15 +2,7 @@
  * Classic BPF programs, which the kernel runs for each packet before it costs us anything.
  * Kernel documentation: networking/filter. The code here is pure.
  */
-
-/** A sock_filter: operation, jumps relative to the next instruction (0…255), operand (uint32). */
-export interface FilterInstruction {
-  readonly code: number
-  readonly jt: number
-  readonly jf: number
-  readonly k: number
-}
-export type FilterProgram = readonly FilterInstruction[]
+import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
 
 const LOAD_WORD = 0x20
 const LOAD_HALF = 0x28

@@ -1,14 +1,15 @@
 /** Compiles filter expressions, pcap-filter(7), with libpcap, which is loaded only when somebody wants that. */
 import koffi from 'koffi'
 import { OperatorError } from '../../errors.ts'
+import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
 import { int32At } from '../../wire/bytes.ts'
-import type { FilterInstruction, FilterProgram } from './filter.ts'
+import { LinkType } from '../../wire/link-layer.ts'
 import { allocate } from './memory.ts'
 
 /** For which socket a filter is meant. */
 export interface FilterContext {
-  /** As in PacketRingOptions. */
-  readonly link: 'cooked' | 'ethernet'
+  /** As in PacketRingOptions; or the link type of a file, whose frames have their VLAN tags. */
+  readonly link: 'cooked' | 'ethernet' | number
   /** Octets of an accepted packet that are wanted. */
   readonly snapLength: number
 }
@@ -65,6 +66,12 @@ function copyProgram(words: Int32Array): FilterProgram {
   return program
 }
 
+/** libpcap's own number of a link type, which only for raw IP is another than that in files. */
+function dltOf(link: FilterContext['link']): number {
+  if (link === 'cooked' || link === LinkType.Raw) return DLT_RAW
+  return link === 'ethernet' ? DLT_EN10MB : link
+}
+
 function badFilter(expression: string, reason: string, hint: string): OperatorError {
   return new OperatorError('bad-filter', `the filter "${expression}" is wrong: ${reason}`, hint)
 }
@@ -78,7 +85,7 @@ function badFilter(expression: string, reason: string, hint: string): OperatorEr
  * @throws OperatorError `no-libpcap`, `bad-filter` with libpcap's own words
  */
 export function compileFilter(expression: string, context: FilterContext): FilterProgram {
-  if (/\bvlan\b/.test(expression))
+  if (typeof context.link !== 'number' && /\bvlan\b/.test(expression))
     throw badFilter(
       expression,
       'packets arrive without their VLAN tag',
@@ -86,7 +93,7 @@ export function compileFilter(expression: string, context: FilterContext): Filte
     )
   loaded ??= openLibpcap()
   const pcap = loaded
-  const handle = pcap.openDead(context.link === 'cooked' ? DLT_RAW : DLT_EN10MB, context.snapLength)
+  const handle = pcap.openDead(dltOf(context.link), context.snapLength)
   const program = allocate(16)
   try {
     if (pcap.compile(handle, program.address, expression, 1, PCAP_NETMASK_UNKNOWN) !== 0) {

@@ -1,7 +1,7 @@
 /** Opens an AF_PACKET socket with a receive ring, so that no packet gets in that the filter did not pass. packet(7) */
 import { OperatorError } from '../../errors.ts'
+import type { FilterProgram } from '../../wire/bpf.ts'
 import { deviceIndex } from './devices.ts'
-import type { FilterProgram } from './filter.ts'
 import {
   AF_PACKET,
   bind,

@@ -1,6 +1,6 @@
 import { type Capture, ChecksumState, type PacketSink } from '../../ports.ts'
+import type { FilterProgram } from '../../wire/bpf.ts'
 import { int32At } from '../../wire/bytes.ts'
-import type { FilterProgram } from './filter.ts'
 import { close, errnoMessage, getsockopt, MSG_DONTWAIT, recv, SOL_PACKET } from './libc.ts'
 import { allocate, type Block, type Mapping, mapMemory } from './memory.ts'
 import { openPacketSocket } from './packet-socket.ts'
@@ -33,6 +33,8 @@ const WIRE_LENGTH_WORD = 1
 const CAPTURED_LENGTH_WORD = 2
 /** tp_mac in the low half, tp_net in the high one. */
 const OFFSETS_WORD = 3
+const SECONDS_WORD = 4
+const NANOS_WORD = 5
 
 const TP_STATUS_KERNEL = 0
 const TP_STATUS_USER = 1
@@ -100,6 +102,12 @@ export class PacketRing implements Capture {
     if (count === 0) this.#takeFailure()
     else if (this.failure !== '') this.failure = ''
     return count
+  }
+
+  /** While a sink has a packet: when the kernel captured it, in milliseconds since 1970. */
+  get capturedAtMs(): number {
+    const word = this.#slotAt >>> 2
+    return (int32At(this.#words, word + SECONDS_WORD) >>> 0) * 1000 + int32At(this.#words, word + NANOS_WORD) / 1e6
   }
 
   /** @inheritDoc Since the socket was opened, packets included that the kernel had no slot for. */

@@ -1,0 +1,71 @@
+/** The command line of `tcpcopy record`, and what follows from it. */
+import type { Command } from 'commander'
+import { OperatorError } from '../errors.ts'
+import type { FilterTarget } from '../io/linux/filter.ts'
+import { parseAddress } from '../wire/address.ts'
+import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
+import { collect } from './config.ts'
+import { badValue, listOf, seconds, wholeNumber } from './values.ts'
+
+const MEGABYTE = 1 << 20
+
+export interface RecordCommandOptions extends ProcessOptions {
+  readonly map?: readonly string[]
+  readonly output?: string
+  readonly device?: string
+  readonly buffer: string
+  readonly rotateSize?: string
+  readonly rotateTime?: string
+}
+
+/** Plain data for the worker. */
+export interface RecordPlan {
+  readonly servers: readonly FilterTarget[]
+  readonly path: string
+  readonly device: string | undefined
+  readonly ringMegabytes: number
+  readonly fileBytesMax: number
+  readonly fileMsMax: number
+}
+
+export function recordCommand(): Command {
+  const command = newCommand('tcpcopy record', "Records clients' packets into a file that tcpcopy -i replays.")
+    .option('-x, --map <server>', 'whose clients: [sourceIP:]sourcePort, …; a -x of tcpcopy will do', collect)
+    .option('-o, --output <file>', 'the file to write, pcapng')
+    .option('-i, --device <name>', 'capture on this device only (default: on any)')
+    .option('-B, --buffer <MB>', 'size of the capture ring', '32')
+    .option('--rotate-size <MB>', 'begin another file before one gets larger: FILE-00001, FILE-00002, …')
+    .option('--rotate-time <seconds>', 'begin another file after so long')
+  return addProcessOptions(command)
+}
+
+/** @throws OperatorError for what cannot work */
+export function recordPlan(options: RecordCommandOptions): RecordPlan {
+  const servers = listOf(options.map ?? []).map(server)
+  if (servers.length === 0) {
+    const hint = 'Say whose clients to record: -x sourcePort, as in -x 80.'
+    throw new OperatorError('missing-option', 'no --map is given', hint)
+  }
+  if (options.output === undefined) {
+    throw new OperatorError('missing-option', 'no --output is given', 'Name the file to write: -o requests.pcapng.')
+  }
+  const { rotateSize, rotateTime } = options
+  return {
+    servers,
+    path: options.output,
+    device: options.device,
+    ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
+    fileBytesMax:
+      rotateSize === undefined
+        ? Number.POSITIVE_INFINITY
+        : wholeNumber('--rotate-size', rotateSize, 1, 1 << 20) * MEGABYTE,
+    fileMsMax: rotateTime === undefined ? Number.POSITIVE_INFINITY : seconds('--rotate-time', rotateTime, 1, 604_800)
+  }
+}
+
+function server(text: string): FilterTarget {
+  const [, addressText, port = ''] = /^(?:([^:-]+):)?(\d+)(?:-.*)?$/.exec(text) ?? []
+  const address = addressText === undefined ? 0 : parseAddress(addressText)
+  if (port === '' || address === undefined) throw badValue('--map', text, '[sourceIP:]sourcePort, as in 80')
+  return { address, port: wholeNumber(`--map ${text}: port`, port, 1, 65_535) }
+}

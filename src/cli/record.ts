@@ -1,0 +1,25 @@
+/** `tcpcopy record`: the main thread of a recording. */
+import { RecordCounter } from '../daemon/recorder.ts'
+import { isInBackground, startInBackground } from './background.ts'
+import { readOptions } from './command.ts'
+import { runDaemon } from './daemon-process.ts'
+import { type RecordCommandOptions, recordCommand, recordPlan } from './record-plan.ts'
+
+/** @param argv what stands behind `record` @returns the exit status */
+export async function record(argv: readonly string[]): Promise<number> {
+  const options = readOptions<RecordCommandOptions>(recordCommand(), argv)
+  if (options === undefined) return 0
+  const plan = recordPlan(options)
+  if (options.daemon === true && !isInBackground()) return startInBackground()
+  const buffer = new SharedArrayBuffer(Object.keys(RecordCounter).length * 8)
+  const counters = new Float64Array(buffer)
+  return runDaemon({
+    name: 'tcpcopy',
+    workerUrl: new URL('./recorder-worker.js', import.meta.url),
+    workerData: { plan, counters: buffer },
+    options,
+    report: () => Object.fromEntries(Object.entries(RecordCounter).map(([name, slot]) => [name, counters[slot] ?? 0])),
+    summary: ({ packets = 0, octets = 0, captureDropped = 0, files = 0 }) =>
+      `statistics: packets recorded ${packets} (${captureDropped} lost by the kernel), octets ${octets}, files ${files}`
+  })
+}

@@ -1,0 +1,175 @@
+/** Finds the IPv4 packet in a captured frame, through tags and tunnels. */
+import { i32, u8, u16 } from './bytes.ts'
+import { Flaw } from './flaw.ts'
+import { IPV4_HEADER } from './segment.ts'
+
+/** Link types of capture files, as https://www.tcpdump.org/linktypes.html numbers them. */
+export const LinkType = {
+  Null: 0,
+  Ethernet: 1,
+  /** What some systems write for Raw. */
+  RawOfBsd: 12,
+  RawOfOpenBsd: 14,
+  Raw: 101,
+  Loop: 108,
+  LinuxSll: 113,
+  Ipv4: 228,
+  Ipv6: 229,
+  LinuxSll2: 276
+} as const
+
+const EtherType = {
+  Ipv4: 0x0800,
+  Ipv6: 0x86dd,
+  PppoeSession: 0x8864,
+  Bridged: 0x6558,
+  ErspanI: 0x88be,
+  ErspanIii: 0x22eb
+} as const
+/** IEEE 802.1Q, 802.1ad, and what was used before the latter. */
+const isTag = (etherType: number): boolean => etherType === 0x8100 || etherType === 0x88a8 || etherType === 0x9100
+/** RFC 5332: downstream and upstream labels. */
+const isMpls = (etherType: number): boolean => etherType === 0x8847 || etherType === 0x8848
+
+const Protocol = { Ipv4: 4, Udp: 17, Ipv6: 41, Gre: 47 } as const
+/** RFC 7348's port, and the one that Linux had before it. */
+const isVxlanPort = (port: number): boolean => port === 4789 || port === 8472
+
+const ETHERNET_HEADER = 14
+const SLL_HEADER = 16
+const SLL2_HEADER = 20
+const PPPOE_HEADER = 8
+const UDP_HEADER = 8
+const VXLAN_HEADER = 8
+/** Tunnels in tunnels; more than anybody has. */
+const TUNNELS_MAX = 8
+
+/**
+ * The innermost IPv4 header of a frame. VLAN tags (also several), PPPoE, MPLS labels, VXLAN, GRE, ERSPAN (I, II, III) and
+ * IP-in-IP are looked through. A fragment is not: what it carries is known when it is whole.
+ * @param length octets present from `at`
+ * @returns where an IPv4 header of at least 20 octets begins; or a Flaw, negated: NotIpv4, Ipv6, Truncated, BadHeader,
+ * UnknownLink
+ */
+export function findIpv4(bytes: Uint8Array, at: number, length: number, linkType: number): number {
+  const end = at + length
+  switch (linkType) {
+    case LinkType.Ethernet:
+      return inEthernet(bytes, at, end, 0)
+    case LinkType.LinuxSll:
+      return length < SLL_HEADER ? -Flaw.Truncated : behindType(bytes, at + SLL_HEADER, end, u16(bytes, at + 14), 0)
+    case LinkType.LinuxSll2:
+      return length < SLL2_HEADER ? -Flaw.Truncated : behindType(bytes, at + SLL2_HEADER, end, u16(bytes, at), 0)
+    case LinkType.Raw:
+    case LinkType.RawOfBsd:
+    case LinkType.RawOfOpenBsd:
+    case LinkType.Ipv4:
+    case LinkType.Ipv6:
+      return inIp(bytes, at, end, 0)
+    case LinkType.Null:
+    case LinkType.Loop:
+      return inLoopback(bytes, at, end)
+    default:
+      return -Flaw.UnknownLink
+  }
+}
+
+/** Four octets of address family, for Null in the byte order of who captured. Only IPv6 has several numbers. */
+function inLoopback(bytes: Uint8Array, at: number, end: number): number {
+  if (at + 4 > end) return -Flaw.Truncated
+  const word = i32(bytes, at)
+  const family = word > 0 && word < 0x10000 ? word : u8(bytes, at) | (u8(bytes, at + 1) << 8)
+  if (family === 2) return inIp(bytes, at + 4, end, 0)
+  return family === 10 || family === 24 || family === 28 || family === 30 ? -Flaw.Ipv6 : -Flaw.NotIpv4
+}
+
+function inEthernet(bytes: Uint8Array, at: number, end: number, depth: number): number {
+  if (at + ETHERNET_HEADER > end) return -Flaw.Truncated
+  return behindType(bytes, at + ETHERNET_HEADER, end, u16(bytes, at + 12), depth)
+}
+
+/** What an EtherType announces. */
+function behindType(bytes: Uint8Array, from: number, end: number, announced: number, depth: number): number {
+  let at = from
+  let etherType = announced
+  while (isTag(etherType)) {
+    if (at + 4 > end) return -Flaw.Truncated
+    etherType = u16(bytes, at + 2)
+    at += 4
+  }
+  if (etherType === EtherType.Ipv4) return inIp(bytes, at, end, depth)
+  if (etherType === EtherType.Ipv6) return -Flaw.Ipv6
+  if (etherType === EtherType.PppoeSession) return inPppoe(bytes, at, end, depth)
+  if (etherType === EtherType.Bridged) return inEthernet(bytes, at, end, depth)
+  return isMpls(etherType) ? behindLabels(bytes, at, end, depth) : -Flaw.NotIpv4
+}
+
+/** RFC 2516: six octets, then the protocol of PPP. */
+function inPppoe(bytes: Uint8Array, at: number, end: number, depth: number): number {
+  if (at + PPPOE_HEADER > end) return -Flaw.Truncated
+  const protocol = u16(bytes, at + 6)
+  if (protocol === 0x0021) return inIp(bytes, at + PPPOE_HEADER, end, depth)
+  return protocol === 0x0057 ? -Flaw.Ipv6 : -Flaw.NotIpv4
+}
+
+/** RFC 3032. What follows the last label is not announced: its first four bits tell (RFC 4928). */
+function behindLabels(bytes: Uint8Array, from: number, end: number, depth: number): number {
+  let at = from
+  let isLast = false
+  while (!isLast) {
+    if (at + 4 > end) return -Flaw.Truncated
+    isLast = (u8(bytes, at + 2) & 1) !== 0
+    at += 4
+  }
+  if (at >= end) return -Flaw.Truncated
+  const first = u8(bytes, at) >>> 4
+  // A control word (RFC 4448) stands before an Ethernet frame.
+  return first === 0 ? inEthernet(bytes, at + 4, end, depth) : inIp(bytes, at, end, depth)
+}
+
+function inIp(bytes: Uint8Array, at: number, end: number, depth: number): number {
+  if (at >= end) return -Flaw.Truncated
+  const version = u8(bytes, at) >>> 4
+  if (version !== 4) return version === 6 ? -Flaw.Ipv6 : -Flaw.NotIpv4
+  if (at + IPV4_HEADER > end) return -Flaw.Truncated
+  const inside = at + (u8(bytes, at) & 0x0f) * 4
+  if (inside < at + IPV4_HEADER) return -Flaw.BadHeader
+  const isFragment = (u16(bytes, at + 6) & 0x3fff) !== 0
+  if (isFragment) return at
+  switch (u8(bytes, at + 9)) {
+    case Protocol.Ipv4:
+      return depth < TUNNELS_MAX ? inIp(bytes, inside, end, depth + 1) : -Flaw.BadHeader
+    case Protocol.Ipv6:
+      return -Flaw.Ipv6
+    case Protocol.Udp:
+      return isVxlan(bytes, inside, end) && depth < TUNNELS_MAX
+        ? inEthernet(bytes, inside + UDP_HEADER + VXLAN_HEADER, end, depth + 1)
+        : at
+    case Protocol.Gre:
+      return depth < TUNNELS_MAX ? inGre(bytes, inside, end, depth + 1) : -Flaw.BadHeader
+    default:
+      return at
+  }
+}
+
+/** RFC 7348 §5: the I flag says that there is a network identifier. */
+function isVxlan(bytes: Uint8Array, at: number, end: number): boolean {
+  if (at + UDP_HEADER + VXLAN_HEADER > end) return false
+  return isVxlanPort(u16(bytes, at + 2)) && (u8(bytes, at + UDP_HEADER) & 0x08) !== 0
+}
+
+/** RFC 2784 and RFC 2890; ERSPAN as draft-foschiano-erspan describes it. */
+function inGre(bytes: Uint8Array, at: number, end: number, depth: number): number {
+  if (at + 4 > end) return -Flaw.Truncated
+  const flags = u16(bytes, at)
+  const hasSequence = (flags & 0x1000) !== 0
+  // Source routes (RFC 1701) and version 1 (PPTP) are not for us.
+  if (flags & 0x4007) return -Flaw.NotIpv4
+  const protocol = u16(bytes, at + 2)
+  const inside = at + 4 + (flags & 0x8000 ? 4 : 0) + (flags & 0x2000 ? 4 : 0) + (hasSequence ? 4 : 0)
+  if (protocol === EtherType.ErspanI) return inEthernet(bytes, inside + (hasSequence ? 8 : 0), end, depth)
+  if (protocol !== EtherType.ErspanIii) return behindType(bytes, inside, end, protocol, depth)
+  if (inside + 12 > end) return -Flaw.Truncated
+  const hasSubheader = (u8(bytes, inside + 11) & 1) !== 0
+  return inEthernet(bytes, inside + 12 + (hasSubheader ? 8 : 0), end, depth)
+}

@@ -1,0 +1,69 @@
+/** Files in the classic format of libpcap: pcap-savefile(5), draft-ietf-opsawg-pcap. */
+import type { ByteWindow } from './byte-window.ts'
+import { type CapturedPacket, grouped, half, PACKET_MAX, Step, word } from './captured-packet.ts'
+
+const FILE_HEADER = 24
+const RECORD_HEADER = 16
+
+/** As read in big-endian order. */
+const MAGIC_MICROS = 0xa1b2c3d4
+const MAGIC_NANOS = 0xa1b23c4d
+const MAGIC_MICROS_SWAPPED = 0xd4c3b2a1
+const MAGIC_NANOS_SWAPPED = 0x4d3cb2a1
+const MAGICS = [MAGIC_MICROS, MAGIC_NANOS, MAGIC_MICROS_SWAPPED, MAGIC_NANOS_SWAPPED]
+
+export function isPcapMagic(magic: number): boolean {
+  return MAGICS.includes(magic)
+}
+
+export class PcapReader {
+  /** Why nothing more can be read. */
+  failure = ''
+  readonly #input: ByteWindow
+  #isLittle = false
+  #unitsPerMs = 1000
+  /** −1: the header of the file was not read yet. */
+  #linkType = -1
+
+  /** @param input stands at a magic number of which `isPcapMagic` is true */
+  constructor(input: ByteWindow) {
+    this.#input = input
+  }
+
+  next(packet: CapturedPacket): Step {
+    const input = this.#input
+    if (this.#linkType < 0 && !this.#readHeader()) return this.failure === '' ? Step.More : Step.Failed
+    if (!input.has(RECORD_HEADER)) return input.isFinished && !input.has(1) ? Step.End : Step.More
+    const { bytes, at } = input
+    const isLittle = this.#isLittle
+    const capturedLength = word(bytes, at + 8, isLittle)
+    if (capturedLength > PACKET_MAX) {
+      const length = grouped(capturedLength)
+      this.failure = `at octet ${grouped(input.offset)} stands a packet of ${length} octets, which cannot be`
+      return Step.Failed
+    }
+    if (!input.has(RECORD_HEADER + capturedLength)) return Step.More
+    packet.bytes = bytes
+    packet.at = at + RECORD_HEADER
+    packet.capturedLength = capturedLength
+    packet.wireLength = Math.max(capturedLength, word(bytes, at + 12, isLittle))
+    packet.linkType = this.#linkType
+    packet.timeMs = word(bytes, at, isLittle) * 1000 + word(bytes, at + 4, isLittle) / this.#unitsPerMs
+    input.skip(RECORD_HEADER + capturedLength)
+    return Step.Packet
+  }
+
+  #readHeader(): boolean {
+    const { bytes, at } = this.#input
+    if (!this.#input.has(FILE_HEADER)) return false
+    const magic = word(bytes, at, false)
+    this.#isLittle = magic === MAGIC_MICROS_SWAPPED || magic === MAGIC_NANOS_SWAPPED
+    this.#unitsPerMs = magic === MAGIC_NANOS || magic === MAGIC_NANOS_SWAPPED ? 1e6 : 1000
+    const version = half(bytes, at + 4, this.#isLittle)
+    if (version !== 2) this.failure = `it is a pcap file of version ${version}; version 2 is read`
+    // The upper half tells of frame check sequences.
+    else this.#linkType = word(bytes, at + 20, this.#isLittle) & 0xffff
+    this.#input.skip(FILE_HEADER)
+    return this.#linkType >= 0
+  }
+}
