@@ -44,6 +44,8 @@ export interface Capture {
   receive(sink: PacketSink, packetsMax: number): number
   /** Packets lost since the start, because there was no room for them. */
   dropped(): number
+  /** So much waits that some may soon be lost: it has to be taken before anything else is done. Absent: never. */
+  isFilling?(): boolean
   /** Packets that it let go on their way and gave to nobody; of a capture that takes packets out of the way. */
   passed?(): number
   /** When `receive` will have something to give that nothing wakes the waiter for; absent or Infinity: never. */

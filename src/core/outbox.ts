@@ -28,6 +28,8 @@ export class Outbox {
   readonly rangesMax: number
   count = 0
   rangeCount = 0
+  /** Octets of payload in all frames. */
+  payloadBytes = 0
   /** The last frame may be made longer. */
   isOpen = false
   readonly #arenaAt: number
@@ -93,12 +95,14 @@ export class Outbox {
   clear(): void {
     this.count = 0
     this.rangeCount = 0
+    this.payloadBytes = 0
     this.isOpen = false
   }
 
   #addRange(at: number, length: number): void {
     this.rangeAt[this.rangeCount] = at
     this.rangeLength[this.rangeCount++] = length
+    this.payloadBytes += length
     const frame = this.count - 1
     this.payloadLength[frame] = int32At(this.payloadLength, frame) + length
   }

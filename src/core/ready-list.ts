@@ -13,6 +13,10 @@ export class ReadyList {
     this.#sessions[this.#count++] = session
   }
 
+  get isEmpty(): boolean {
+    return this.#taken === this.#count
+  }
+
   /** Takes the first; those added meanwhile come after the others. @returns undefined if none is left */
   take(): Session | undefined {
     const session = this.#sessions[this.#taken]

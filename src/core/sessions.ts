@@ -56,7 +56,7 @@ export class Sessions {
   readonly #bystanders: Bystanders
   readonly #sampling: Sampling
   readonly #wheel: TimerWheel
-  readonly #ready = new ReadyList()
+  readonly ready = new ReadyList()
   #now = 0
   readonly #fire: (entry: number) => void
 
@@ -99,7 +99,7 @@ export class Sessions {
     let drop: Drop
     if (session !== undefined && !isNewConnection(session, segment)) {
       drop = session.onSource(segment, now)
-      this.#ready.add(session)
+      this.ready.add(session)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
       const group = this.#groups[session.id]
       if (group !== undefined) this.#giveToCopies(group, session, segment, drop === Drop.None, now)
@@ -119,7 +119,7 @@ export class Sessions {
     let drop: Drop = Drop.AnswerNoSession
     if (session !== undefined) {
       drop = session.onTarget(segment, now)
-      this.#ready.add(session)
+      this.ready.add(session)
     }
     if (drop === Drop.None) return drop
     this.#context.counters.drop(drop, 1, 0)
@@ -128,14 +128,15 @@ export class Sessions {
     return drop
   }
 
-  /** Steps the sessions that took packets: once a batch, however many they took. */
-  settle(now: number): void {
+  /** Steps the sessions that took packets, once a batch. @param shouldPause true: the others are left for the next call */
+  settle(now: number, shouldPause?: () => boolean): void {
     // A session that starts another's successor adds to the list.
-    for (let session = this.#ready.take(); session !== undefined; session = this.#ready.take()) {
+    for (let session = this.ready.take(); session !== undefined; session = this.ready.take()) {
       session.step(now)
       this.#schedule(session)
       const trace = this.#context.trace
       if (trace !== undefined && session.waitsFor !== '') trace.waits(session, session.waitsFor)
+      if (shouldPause?.()) return
     }
   }
 
@@ -347,7 +348,7 @@ export class Sessions {
       if (member === undefined || member === first) continue
       counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
       const drop = member.onSource(segment, now)
-      this.#ready.add(member)
+      this.ready.add(member)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
     }
     if (group.absent.length === 0 || !isNew || segment.payloadLength === 0 || segment.flags & (SYN | RST)) return

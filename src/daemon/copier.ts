@@ -33,8 +33,11 @@ import type { ChannelOptions } from './negotiation.ts'
 
 /** Packets taken in one turn: enough to share the cost of a turn, few enough to keep answers prompt. */
 const BATCH = 256
-/** Packets taken at most before sessions are stepped, so that a flood cannot stop them. */
+/** Packets taken before sessions are stepped, and at most while the capture fills: a flood cannot stop them. */
 const CAPTURE_FIRST = 4096
+const CAPTURE_MOST = 32_768
+/** Octets sent at once: then the capture has to be looked at. */
+const FLUSH_BYTES = 1 << 20
 const FRAMES_MAX = 1024
 const HOUSEKEEPING_MS = 1000
 /** The warning that a `-x` sends SYNs and gets no SYN-ACK; its fields are those of a `Silence`. */
@@ -192,22 +195,39 @@ export class Copier {
   turn(): void {
     const { capture, clock, waiter } = this.#ports
     const deadline = Math.min(this.sessions.deadline, this.#channel.deadline, this.#housekeepingAt)
-    waiter.wait(Math.max(0, Math.min(deadline, capture.deadline ?? deadline) - clock.now()))
+    const waitMs = Math.max(0, Math.min(deadline, capture.deadline ?? deadline) - clock.now())
+    waiter.wait(this.sessions.ready.isEmpty ? waitMs : 0)
     this.#now = clock.now()
-    let packets = capture.receive(this.#takePacket, BATCH)
-    let taken = packets
-    // What waits in the ring may be lost, what waits in a session may not: a full batch is followed by another.
-    while (packets === BATCH && taken < CAPTURE_FIRST) {
-      packets = capture.receive(this.#takePacket, BATCH)
-      taken += packets
-    }
-    if (taken > 0) this.#counters.add(Counter.capturedPackets, taken)
+    this.#capture()
     this.#channel.receive(this.#channelEvents, this.#now)
-    this.sessions.settle(this.#now)
+    this.sessions.settle(this.#now, this.#shouldPause)
     this.sessions.onTimer(this.#now)
     this.#channel.onTimer(this.#now)
     this.#flush()
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
+  }
+
+  /** What waits in the ring may be lost, what waits in a session may not: a full batch is followed by another. */
+  #capture(): void {
+    const { capture } = this.#ports
+    let taken = 0
+    let packets = BATCH
+    while (packets === BATCH && (taken < CAPTURE_FIRST || (taken < CAPTURE_MOST && this.#isFilling()))) {
+      packets = capture.receive(this.#takePacket, BATCH)
+      taken += packets
+    }
+    if (taken > 0) this.#counters.add(Counter.capturedPackets, taken)
+  }
+
+  #isFilling(): boolean {
+    return this.#ports.capture.isFilling?.() ?? false
+  }
+
+  /** Long sends leave no time to look at the capture: they are cut, and it goes first. */
+  readonly #shouldPause = (): boolean => {
+    if (this.outbox.payloadBytes < FLUSH_BYTES) return false
+    this.#flush()
+    return this.#isFilling()
   }
 
   /**

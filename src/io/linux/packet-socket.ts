@@ -43,6 +43,8 @@ const SO_ATTACH_FILTER = 26
 const ETH_P_IP_SWAPPED = 0x0008
 const BLOCK_LENGTH = 0x10000
 const MEGABYTE = 0x100000
+/** What is larger than a slot waits on the socket: up to so many times the ring's length, each counted twice by the kernel. */
+const QUEUE_FACTOR = 4
 
 /** What the system said to a step of opening, as what an operator can do. */
 function refusal(step: string, error: number): Error {
@@ -87,7 +89,7 @@ function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slot
   check(setOption(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2), 'use TPACKET_V2')
   if (!options.headersOnly) {
     check(setOption(fd, SOL_PACKET, PACKET_COPY_THRESH, 1), 'set PACKET_COPY_THRESH')
-    setReceiveBuffer(fd, length)
+    setReceiveBuffer(fd, QUEUE_FACTOR * length)
   }
   const request = allocate(16) // tpacket_req
   request.words[0] = BLOCK_LENGTH

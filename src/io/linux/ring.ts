@@ -42,6 +42,9 @@ const TP_STATUS_COPY = 2
 const TP_STATUS_CSUMNOTREADY = 8
 const TP_STATUS_CSUM_VALID = 0x80
 
+/** The ring is filling when one of so many slots waits. */
+const FILLING_PART = 32
+
 /** Room for the largest IPv4 packet and its link header. */
 const SCRATCH_LENGTH = 0x10000 + 256
 
@@ -108,6 +111,13 @@ export class PacketRing implements Capture {
   get capturedAtMs(): number {
     const word = this.#slotAt >>> 2
     return (int32At(this.#words, word + SECONDS_WORD) >>> 0) * 1000 + int32At(this.#words, word + NANOS_WORD) / 1e6
+  }
+
+  /** @inheritDoc A small part of the slots: super-packets, which wait on the socket itself, fill that much sooner. */
+  isFilling(): boolean {
+    const length = this.#bytes.length
+    const ahead = (this.#slotAt + Math.floor(length / this.#slotLength / FILLING_PART) * this.#slotLength) % length
+    return (Atomics.load(this.#words, ahead >>> 2) & TP_STATUS_USER) !== 0
   }
 
   /** @inheritDoc Since the socket was opened, packets included that the kernel had no slot for. */
