@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
 import { Copier, type CopierOptions, copierMemoryLength } from '../daemon/copier.ts'
+import { rehearse } from '../daemon/rehearsal.ts'
 import { cryptography } from '../io/cryptography.ts'
 import { copyFilter } from '../io/linux/filter.ts'
 import { LinkSender } from '../io/linux/link-sender.ts'
@@ -19,6 +20,9 @@ import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
 import { isStopped, log, runWorker, say } from './worker-thread.ts'
 
+/** Long enough for most of what there is to compile, short enough for a start in less than half a second. */
+const REHEARSAL_MS = 150
+
 export interface CopierWorkerData {
   readonly plan: CopyPlan
   readonly counters: SharedArrayBuffer
@@ -33,7 +37,14 @@ function openSender(by: SendBy, memoryAddress: number): Sender {
   return new LinkSender(memoryAddress, raw, (target, through) => log('info', 'way to target', { target, through }))
 }
 
+/** A capture that is open while the engine still compiles would lose packets; a file waits. */
+function rehearseFor(ms: number): void {
+  const until = monotonic.now() + ms
+  rehearse(cryptography, copyOctets, () => monotonic.now() < until)
+}
+
 function openRing(plan: CopyPlan, poller: Poller): PacketRing {
+  rehearseFor(REHEARSAL_MS)
   const filter = copyFilter(plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })))
   const { device, ringMegabytes } = plan
   const ring = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
