@@ -106,6 +106,7 @@ test('only a SYN-ACK of this very incarnation opens the session, only its reset 
     +1     target  R.  0:0(0) ack 99
     +1     target  R   0:0(0)
     +1     target  .   500:500(0) ack 100
+    +0     sent    R   100:100(0)
     +0     dropped answerUnacceptable 6
     +0     nothing
     +1     target  S.  600:600(0) ack 100
@@ -212,5 +213,18 @@ test('a target that still holds an older connection of the port is freed of it (
     +999   sent    S   99:99(0)
     +1     target  S.  500:500(0) ack 100
     +0     sent    .   100:100(0) ack 501
+  `)
+})
+
+test('an older connection that awaits this very octet is reset as well: its challenge acknowledges our SYN', () => {
+  drill(`
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    S   99:99(0)
+    +1     target  .   501:501(0) ack 100 win 65535
+    +0     sent    R   100:100(0)
+    +1000  sent    S   99:99(0)
+    +1     target  S.  900:900(0) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 901
+    +0     sent    P.  100:110(10) ack 901
   `)
 })
