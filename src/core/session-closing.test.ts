@@ -72,7 +72,8 @@ test('a server that answered more before it closed first is not waited for: the 
   drill(`${OPEN}
     +1     source  F.  110:110(0) ack 352
     +9     target  P.  501:541(40) ack 110 win 65535
-    +37    sent    F.  110:110(0) ack 541
+    +40    sent    .   110:110(0) ack 541
+    +160   sent    F.  110:110(0) ack 541
     +1     target  F.  541:541(0) ack 110 win 65535
     +0     sent    .   111:111(0) ack 542
     +9     target  .   542:542(0) ack 111 win 65535
