@@ -79,11 +79,13 @@ export const Counter = {
   /** Captured segments with URG: their octets are sent, that they are urgent is not. */
   urgentSegments: 34,
   /** Sessions that gave up what they held, because the pool ran short. */
-  sessionsEvicted: 35
+  sessionsEvicted: 35,
+  /** Packets of targets that were answered although their session had ended. */
+  lateAnswers: 36
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 36
+const COUNTERS_END = 37
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

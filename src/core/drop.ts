@@ -48,12 +48,14 @@ export const Drop = {
   /** A copy gave its port to the client that owns it. */
   Displaced: 37,
   /** The pool ran short, and what its session held had waited longest. */
-  Evicted: 38
+  Evicted: 38,
+  /** SYN together with FIN or RST, which no host sends and none answers. */
+  BadFlags: 39
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 39
+export const DROPS_END = 40
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill } from '../sim/drill.ts'
+import { Drop } from './drop.ts'
 
 test("the handshake carries the client's address, sequence number, options, window, TTL and DSCP", () => {
   drill(`
@@ -227,4 +228,23 @@ test('an older connection that awaits this very octet is reset as well: its chal
     +0     sent    .   100:100(0) ack 901
     +0     sent    P.  100:110(10) ack 901
   `)
+})
+
+test('SYN together with FIN or RST begins nothing, and ends nothing', () => {
+  const counters = drill(`
+    +0     source  SF  99:99(0)
+    +0     source  SR  99:99(0)
+    +0     source  SF. 99:109(10) ack 301
+    +0     sessions 0
+    +0     source  S   99:99(0)
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 501
+    +0     source  SF  7000:7000(0)
+    +0     sessions 1
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +0     dropped badFlags 4
+  `)
+  assert.equal(counters.droppedBytes(Drop.BadFlags), 10)
 })

@@ -120,6 +120,17 @@ export class Session implements PacketStyle {
     return this.stream.hasFin || this.#clientEnd.hasReset
   }
 
+  /** True if both sides sent a FIN and each was acknowledged. */
+  get isClosedByBoth(): boolean {
+    const { stream, transmission, response } = this
+    return response.isClosed && stream.hasFin && transmission.sndUna === add(stream.finSeq, 1)
+  }
+
+  /** The largest timestamp value sent. */
+  get tsVal(): Seq {
+    return this.#packets.tsVal
+  }
+
   /** Why octets that were captured are not sent yet, for `--trace`; empty if none wait. */
   get waitsFor(): string {
     if (this.state === State.Waiting) return 'the end of the connection before it, or the time to connect again'
