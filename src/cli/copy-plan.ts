@@ -1,6 +1,7 @@
 /** tcpcopy's command line, and what follows from it: the plan that its worker carries out. */
 import { networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
+import type { HolePatience } from '../core/hole-watch.ts'
 import type { AddressRange, CopyMap } from '../core/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../core/ports-pool.ts'
 import { type Selection, WHOLE } from '../core/sampling.ts'
@@ -52,6 +53,9 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions {
   readonly rtt?: string
   readonly wait: boolean
   readonly epochTimeout: string
+  readonly holeTimeout?: string
+  readonly holeTimeoutAtEnd: string
+  readonly holeTimeoutAfterDrops?: string
   readonly device?: string
   readonly buffer: string
   readonly send: string
@@ -79,6 +83,7 @@ export interface CopyPlan {
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
+  readonly holes: HolePatience
   readonly device: string | undefined
   readonly ringMegabytes: number
   readonly sendBy: SendBy
@@ -110,6 +115,12 @@ export function copyCommand(): Command {
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
     .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
+    .option('--hole-timeout <seconds>', 'wait so long for octets that were not captured (default: 2, or 4 client RTTs)')
+    .option('--hole-timeout-at-end <seconds>', "at most so long once the client's FIN or RST was captured", '1')
+    .option(
+      '--hole-timeout-after-drops <seconds>',
+      'at most so long if the capture lost packets (default: 4 client RTTs)'
+    )
     .option('-i, --device <name>', 'capture on this device only (default: on any)')
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
@@ -146,6 +157,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     clientRttMs: options.rtt === undefined ? undefined : wholeNumber('--rtt', options.rtt, 0, 60_000),
     isWaiting: options.wait,
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
+    holes: readHoles(options),
     device: options.device,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
     sendBy: oneOf('--send', options.send, SEND_BY),
@@ -214,6 +226,16 @@ async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]>
       return { address: await resolveHost('--intercept', host), port: portGiven }
     })
   )
+}
+
+function readHoles({ holeTimeout, holeTimeoutAtEnd, holeTimeoutAfterDrops }: CopyOptions): HolePatience {
+  const patience = (option: string, value: string): number => seconds(option, value, 0, 3600)
+  return {
+    timeoutMs: holeTimeout === undefined ? undefined : patience('--hole-timeout', holeTimeout),
+    atEndMs: patience('--hole-timeout-at-end', holeTimeoutAtEnd),
+    afterDropsMs:
+      holeTimeoutAfterDrops === undefined ? undefined : patience('--hole-timeout-after-drops', holeTimeoutAfterDrops)
+  }
 }
 
 /** The largest packet, as `-M` and `-D` allow it. */

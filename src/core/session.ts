@@ -99,7 +99,7 @@ export class Session implements PacketStyle {
     this.iss = beginning.iss
     this.#context = context
     this.#heritage = beginning.heritage
-    this.#hole = new HoleWatch(context.counters)
+    this.#hole = new HoleWatch(context.holes, context.counters)
     this.#clientEnd = beginning.heritage?.clientEnd ?? new ClientEnd()
     this.clientRttMs = beginning.heritage?.clientRttMs ?? 0
     this.stream = beginning.heritage?.stream ?? new ClientStream(add(this.iss, 1), context.pool, context.counters)

@@ -6,6 +6,7 @@ import { Counter, type Counters } from '../core/counters.ts'
 import { Drop } from '../core/drop.ts'
 import type { EpochOptions } from '../core/epochs.ts'
 import { Frames } from '../core/frames.ts'
+import type { HolePatience } from '../core/hole-watch.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import type { Selection } from '../core/sampling.ts'
@@ -76,6 +77,7 @@ export interface CopierOptions {
   readonly mtuBytes: number
   readonly clientRttMs: number | undefined
   readonly epochs: EpochOptions
+  readonly holes: HolePatience
 }
 
 /** What `--trace` watches with. */
@@ -132,6 +134,7 @@ export class Copier {
       ),
       counters,
       epochs: options.epochs,
+      holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
       mtuBytes: options.mtuBytes,

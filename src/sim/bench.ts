@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { Counter, Counters } from '../core/counters.ts'
 import type { Drop } from '../core/drop.ts'
 import { Frames } from '../core/frames.ts'
+import type { HolePatience } from '../core/hole-watch.ts'
 import { type AddressRange, type CopyMap, Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import { ALL_FLOWS, type Selection } from '../core/sampling.ts'
@@ -33,6 +34,7 @@ export interface BenchOptions {
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
+  readonly holes: HolePatience
   /** The sender takes super-packets. */
   readonly canSegment: boolean
 }
@@ -50,6 +52,7 @@ const DEFAULTS = {
   clientRttMs: 0,
   isWaiting: true,
   epochTimeoutMs: 3000,
+  holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
   canSegment: false
 }
 
@@ -109,6 +112,7 @@ export class Bench {
       ),
       counters: this.counters,
       epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
+      holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
       mtuBytes: options.mtuBytes,
