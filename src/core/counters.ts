@@ -81,11 +81,13 @@ export const Counter = {
   /** Sessions that gave up what they held, because the pool ran short. */
   sessionsEvicted: 35,
   /** Packets of targets that were answered although their session had ended. */
-  lateAnswers: 36
+  lateAnswers: 36,
+  /** Holes given up at once, because they were captured and the pool had no room for them. */
+  holesOfPool: 37
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 37
+const COUNTERS_END = 38
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

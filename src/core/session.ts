@@ -220,7 +220,10 @@ export class Session implements PacketStyle {
     if (isEnded(this.state)) return
     const idleLimit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
     if (now - this.progressAt >= idleLimit) this.#onTimeLimit(now)
-    else if (now >= this.#holeLimit()) this.abort(Drop.Hole, now)
+    else if (now >= this.#holeLimit()) {
+      if (this.stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
+      this.abort(Drop.Hole, now)
+    }
     if (isEnded(this.state)) return
     if (this.state === State.SynSent && now >= this.transmission.rtoAt) this.#handshake.send(now)
     else if (this.state === State.Established && now >= this.transmission.rtoAt) this.#output.timedOut(now)
@@ -255,6 +258,7 @@ export class Session implements PacketStyle {
   /** When octets that were not captured are given up; not before all in front of them is delivered. */
   #holeLimit(): number {
     if (!this.#isDeliveredSoFar()) return NEVER
+    if (this.stream.isHoleOurs) return this.progressAt
     return this.#hole.limit(this.clientRttMs, this.isClientDone)
   }
 
