@@ -40,6 +40,12 @@ test('how long holes are waited for follows from the round trip, unless options 
   assert.deepEqual(holes, { timeoutMs: 5000, atEndMs: 500, afterDropsMs: 0 })
 })
 
+test('--max-rate takes bytes a second, in thousands where a letter says so', async () => {
+  assert.equal((await planOf()).bytesPerSecondMax, Number.POSITIVE_INFINITY)
+  assert.equal((await planOf('--max-rate', '10000')).bytesPerSecondMax, 10_000)
+  assert.equal((await planOf('--max-rate', '1.5M')).bytesPerSecondMax, 1_500_000)
+})
+
 test('a value that cannot be is refused in one sentence', async () => {
   const wrong = [
     '-r 0',
@@ -51,7 +57,9 @@ test('a value that cannot be is refused in one sentence', async () => {
     '-n 1e3',
     '-f 1024',
     '-D 20',
-    '--hole-timeout 2s'
+    '--hole-timeout 2s',
+    '--max-rate 9k',
+    '--max-rate 1MB'
   ]
   for (const text of wrong) {
     await assert.rejects(planOf(...text.split(' ')), (error: unknown) => {

@@ -18,7 +18,18 @@ import {
 import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { parseTraceTarget, type TraceTarget } from './trace.ts'
-import { addressRange, badValue, decimal, hostAndPort, listOf, mapText, oneOf, seconds, wholeNumber } from './values.ts'
+import {
+  addressRange,
+  badValue,
+  decimal,
+  hostAndPort,
+  listOf,
+  mapText,
+  octets,
+  oneOf,
+  seconds,
+  wholeNumber
+} from './values.ts'
 
 const MEGABYTE = 1 << 20
 /** Where -k is not given it is this much more than -t. */
@@ -59,6 +70,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions {
   readonly device?: string
   readonly buffer: string
   readonly send: string
+  readonly maxRate?: string
   readonly trace?: string
 }
 
@@ -87,6 +99,7 @@ export interface CopyPlan {
   readonly device: string | undefined
   readonly ringMegabytes: number
   readonly sendBy: SendBy
+  readonly bytesPerSecondMax: number
   readonly trace: TraceTarget | undefined
 }
 
@@ -124,6 +137,7 @@ export function copyCommand(): Command {
     .option('-i, --device <name>', 'capture on this device only (default: on any)')
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
+    .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
@@ -161,6 +175,8 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     device: options.device,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
     sendBy: oneOf('--send', options.send, SEND_BY),
+    bytesPerSecondMax:
+      options.maxRate === undefined ? Number.POSITIVE_INFINITY : octets('--max-rate', options.maxRate, 10_000, 1e11),
     trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace)
   }
 }

@@ -57,6 +57,8 @@ export class Session implements PacketStyle {
   progressAt: number
   /** It has taken packets and waits to be stepped. */
   isReady = false
+  /** It has payload that waits for its turn within `--max-rate`. */
+  isHeld = false
   /** A later connection of the same client address and port, which begins when this one has ended. */
   successor: Session | undefined
   /** Why it ended; None: both sides had closed, or the client reset it. */

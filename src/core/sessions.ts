@@ -79,7 +79,7 @@ export class Sessions {
 
   /** The instant by which `onTimer` has to be called. */
   get deadline(): number {
-    return this.#agenda.deadline
+    return Math.min(this.#agenda.deadline, this.#context.frames.rate.nextAt)
   }
 
   /** Takes a checked segment that a client sent to a source; `settle` acts on it. */
@@ -131,6 +131,7 @@ export class Sessions {
 
   /** Steps the sessions that took packets: once a batch, however many they took. */
   settle(now: number): void {
+    this.#context.frames.rate.refill(now)
     // A session that starts another's successor adds to the list.
     for (let session = this.#ready.take(); session !== undefined; session = this.#ready.take()) {
       session.step(now)
@@ -142,7 +143,13 @@ export class Sessions {
 
   onTimer(now: number): void {
     relieve(this.#slots, this.#context, now)
+    const { rate } = this.#context.frames
+    rate.refill(now)
     this.#agenda.advance(now)
+    for (let session = rate.take(); session !== undefined; session = rate.take()) {
+      session.step(now)
+      this.#agenda.schedule(session)
+    }
     this.#finished.expire(now, BURIALS_MAX)
     this.#bystanders.expire(now, BURIALS_MAX)
     this.#countPool()

@@ -9,6 +9,7 @@ import { Frames } from '../core/frames.ts'
 import type { HolePatience } from '../core/hole-watch.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
+import { RateLimit } from '../core/rate-limit.ts'
 import type { Selection } from '../core/sampling.ts'
 import { type CopyOctets, POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { SessionContext, SessionTrace } from '../core/session-context.ts'
@@ -78,6 +79,8 @@ export interface CopierOptions {
   readonly clientRttMs: number | undefined
   readonly epochs: EpochOptions
   readonly holes: HolePatience
+  /** Infinity: no limit. */
+  readonly bytesPerSecondMax: number
 }
 
 /** What `--trace` watches with. */
@@ -130,7 +133,8 @@ export class Copier {
         this.outbox,
         pool,
         () => this.#flush(),
-        (address) => trace === undefined && ports.sender.canSegment(address)
+        (address) => trace === undefined && ports.sender.canSegment(address),
+        new RateLimit(options.bytesPerSecondMax)
       ),
       counters,
       epochs: options.epochs,

@@ -9,6 +9,7 @@ import { Frames } from '../core/frames.ts'
 import type { HolePatience } from '../core/hole-watch.ts'
 import { type AddressRange, type CopyMap, Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
+import { RateLimit } from '../core/rate-limit.ts'
 import { ALL_FLOWS, type Selection } from '../core/sampling.ts'
 import { POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { Session } from '../core/session.ts'
@@ -35,6 +36,7 @@ export interface BenchOptions {
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
   readonly holes: HolePatience
+  readonly bytesPerSecondMax: number
   /** The sender takes super-packets. */
   readonly canSegment: boolean
 }
@@ -53,6 +55,7 @@ const DEFAULTS = {
   isWaiting: true,
   epochTimeoutMs: 3000,
   holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+  bytesPerSecondMax: Number.POSITIVE_INFINITY,
   canSegment: false
 }
 
@@ -108,7 +111,8 @@ export class Bench {
         this.#outbox,
         this.pool,
         () => this.#flush(),
-        () => options.canSegment
+        () => options.canSegment,
+        new RateLimit(options.bytesPerSecondMax)
       ),
       counters: this.counters,
       epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },

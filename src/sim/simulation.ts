@@ -303,6 +303,7 @@ function copierOptions() {
     mtuBytes: 1500,
     clientRttMs: undefined,
     epochs: { isWaiting: true, timeoutMs: 3000 },
-    holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined }
+    holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+    bytesPerSecondMax: Number.POSITIVE_INFINITY
   }
 }
