@@ -67,6 +67,7 @@ export class Rig {
       ),
       counters: this.counters,
       epochs: { isWaiting: true, timeoutMs: 3000 },
+      holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
       timeoutMs: 600_000,
       keepAliveMs: 720_000,
       mtuBytes: 1500,

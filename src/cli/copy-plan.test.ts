@@ -27,8 +27,40 @@ test('-D lowers the size of packets, and does not raise it above -M', async () =
   assert.equal((await planOf('-D', '9000')).mtuBytes, 1500)
 })
 
+test('how long holes are waited for follows from the round trip, unless options say otherwise', async () => {
+  assert.deepEqual((await planOf()).holes, { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined })
+  const { holes } = await planOf(
+    '--hole-timeout',
+    '5',
+    '--hole-timeout-at-end',
+    '0.5',
+    '--hole-timeout-after-drops',
+    '0'
+  )
+  assert.deepEqual(holes, { timeoutMs: 5000, atEndMs: 500, afterDropsMs: 0 })
+})
+
+test('--max-rate takes bytes a second, in thousands where a letter says so', async () => {
+  assert.equal((await planOf()).bytesPerSecondMax, Number.POSITIVE_INFINITY)
+  assert.equal((await planOf('--max-rate', '10000')).bytesPerSecondMax, 10_000)
+  assert.equal((await planOf('--max-rate', '1.5M')).bytesPerSecondMax, 1_500_000)
+})
+
 test('a value that cannot be is refused in one sentence', async () => {
-  const wrong = ['-r 0', '-r 101', '-r 30%', '-r 1.23456', '-n 0.5', '-n 1024', '-n 1e3', '-f 1024', '-D 20']
+  const wrong = [
+    '-r 0',
+    '-r 101',
+    '-r 30%',
+    '-r 1.23456',
+    '-n 0.5',
+    '-n 1024',
+    '-n 1e3',
+    '-f 1024',
+    '-D 20',
+    '--hole-timeout 2s',
+    '--max-rate 9k',
+    '--max-rate 1MB'
+  ]
   for (const text of wrong) {
     await assert.rejects(planOf(...text.split(' ')), (error: unknown) => {
       assert.ok(error instanceof OperatorError)

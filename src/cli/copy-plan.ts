@@ -1,6 +1,7 @@
 /** tcpcopy's command line, and what follows from it: the plan that its worker carries out. */
 import { networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
+import type { HolePatience } from '../core/hole-watch.ts'
 import type { AddressRange, CopyMap } from '../core/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../core/ports-pool.ts'
 import { type Selection, WHOLE } from '../core/sampling.ts'
@@ -20,7 +21,18 @@ import { collect } from './config.ts'
 import { addReplayOptions, type ReplayOptions, type ReplayPlan, replayPlan } from './replay-plan.ts'
 import { resolveHost } from './resolve.ts'
 import { parseTraceTarget, type TraceTarget } from './trace.ts'
-import { addressRange, badValue, decimal, hostAndPort, listOf, mapText, oneOf, seconds, wholeNumber } from './values.ts'
+import {
+  addressRange,
+  badValue,
+  decimal,
+  hostAndPort,
+  listOf,
+  mapText,
+  octets,
+  oneOf,
+  seconds,
+  wholeNumber
+} from './values.ts'
 
 const MEGABYTE = 1 << 20
 /** Where -k is not given it is this much more than -t. */
@@ -55,8 +67,12 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly rtt?: string
   readonly wait: boolean
   readonly epochTimeout: string
+  readonly holeTimeout?: string
+  readonly holeTimeoutAtEnd: string
+  readonly holeTimeoutAfterDrops?: string
   readonly buffer: string
   readonly send: string
+  readonly maxRate?: string
   readonly trace?: string
 }
 
@@ -82,9 +98,11 @@ export interface CopyPlan {
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
+  readonly holes: HolePatience
   readonly device: string | undefined
   readonly ringMegabytes: number
   readonly sendBy: SendBy
+  readonly bytesPerSecondMax: number
   readonly trace: TraceTarget | undefined
   /** Undefined: live traffic is copied. */
   readonly replay: ReplayPlan | undefined
@@ -115,12 +133,19 @@ export function copyCommand(): Command {
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
     .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
+    .option('--hole-timeout <seconds>', 'wait so long for octets that were not captured (default: 2, or 4 client RTTs)')
+    .option('--hole-timeout-at-end <seconds>', "at most so long once the client's FIN or RST was captured", '1')
+    .option(
+      '--hole-timeout-after-drops <seconds>',
+      'at most so long if the capture lost packets (default: 4 client RTTs)'
+    )
     .option(
       '-i, --device <name>',
       'capture on this device only (default: on any), or replay this file; -: standard input'
     )
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
+    .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
@@ -155,9 +180,12 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     clientRttMs: options.rtt === undefined ? undefined : wholeNumber('--rtt', options.rtt, 0, 60_000),
     isWaiting: options.wait,
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
+    holes: readHoles(options),
     device: options.device,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
     sendBy: oneOf('--send', options.send, SEND_BY),
+    bytesPerSecondMax:
+      options.maxRate === undefined ? Number.POSITIVE_INFINITY : octets('--max-rate', options.maxRate, 10_000, 1e11),
     trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
     replay: replayPlan(options)
   }
@@ -224,6 +252,16 @@ async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]>
       return { address: await resolveHost('--intercept', host), port: portGiven }
     })
   )
+}
+
+function readHoles({ holeTimeout, holeTimeoutAtEnd, holeTimeoutAfterDrops }: CopyOptions): HolePatience {
+  const patience = (option: string, value: string): number => seconds(option, value, 0, 3600)
+  return {
+    timeoutMs: holeTimeout === undefined ? undefined : patience('--hole-timeout', holeTimeout),
+    atEndMs: patience('--hole-timeout-at-end', holeTimeoutAtEnd),
+    afterDropsMs:
+      holeTimeoutAfterDrops === undefined ? undefined : patience('--hole-timeout-after-drops', holeTimeoutAfterDrops)
+  }
 }
 
 /** The largest packet, as `-M` and `-D` allow it. */

@@ -30,6 +30,14 @@ export function seconds(option: string, value: string, leastS: number, mostS: nu
   return number * 1000
 }
 
+/** A number of octets, in thousands, millions or thousands of millions where a letter says so: `500k`, `1.5M`, `10G`. */
+export function octets(option: string, value: string, least: number, most: number): number {
+  const [, digits, letter = ''] = /^(\d+(?:\.\d+)?)([kMG]?)$/.exec(value) ?? []
+  const number = digits === undefined ? Number.NaN : Math.round(Number(digits) * 1000 ** ' kMG'.indexOf(letter || ' '))
+  if (number >= least && number <= most) return number
+  throw badValue(option, value, `a number of bytes from ${least} to ${most}, as in 500k, 1.5M or 1G`)
+}
+
 /** A number with up to four decimal places, exactly. @returns ten thousandths */
 export function decimal(option: string, value: string, least: number, most: number, unit: string): number {
   const match = /^(\d{1,4})(?:\.(\d{1,4}))?$/.exec(value)

@@ -13,6 +13,8 @@ export class AckPacer {
   readonly #dueAt = new Float64Array(EDGES_MAX)
   #first = 0
   #count = 0
+  /** When the latest edge is due, or was let out. */
+  lastAt = Number.NEGATIVE_INFINITY
 
   /** Everything before `edge` may be acknowledged at `dueAt`; that covers edges before it that are due later. */
   note(edge: Seq, dueAt: number): void {
@@ -21,6 +23,7 @@ export class AckPacer {
     const last = this.#last()
     this.#edges[last] = edge
     this.#dueAt[last] = dueAt
+    this.lastAt = dueAt
   }
 
   /** When the next edge is due; Infinity if none waits. */

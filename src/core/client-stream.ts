@@ -8,6 +8,7 @@ import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../wire/
 import type { Counters } from './counters.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
+import { Ranges } from './ranges.ts'
 import { NONE, PIECE_MAX, type SendPool } from './send-pool.ts'
 
 /** How far beyond the contiguous part octets are held: as far as a window can reach (RFC 7323 §2.3), halved. */
@@ -40,6 +41,8 @@ export class ClientStream {
   #isLastPushed = true
   /** Nothing came before it: an epoch begins there. */
   #isAtStart = true
+  /** What the pool had no room for; made when first needed. */
+  #refused: Ranges | undefined
   readonly #pool: SendPool
   readonly #counters: Counters
 
@@ -54,6 +57,11 @@ export class ClientStream {
   /** True while octets are missing between the contiguous part and what was captured beyond it. */
   get hasHole(): boolean {
     return this.#ahead !== NONE || (this.hasFin && isBefore(this.end, this.finSeq))
+  }
+
+  /** True if the hole was captured and dropped, since there was no room for it: nobody sends it again. */
+  get isHoleOurs(): boolean {
+    return this.hasHole && this.#refused !== undefined && this.#refused.endOf(this.end) !== this.end
   }
 
   /** When the first octets beyond a hole were captured; NaN if there are none. */
@@ -220,6 +228,9 @@ export class ClientStream {
       const piece = this.#pool.add(segment, offset, length, Math.floor(offset / segmentMax), isPushed)
       if (piece === NONE) {
         this.#extend()
+        this.#refused ??= new Ranges()
+        this.#refused.dropBefore(this.end)
+        this.#refused.add(at, add(payloadSeq(segment), segment.payloadLength))
         this.#refuse(Drop.PoolFull, distance(add(payloadSeq(segment), segment.payloadLength), at))
         return NONE
       }

@@ -89,11 +89,15 @@ export const Counter = {
   /** Packets read from the file that is replayed. */
   filePackets: 39,
   /** Packets of these that are not for the copy: answers, other traffic, and what -F, --from and --to leave out. */
-  fileLeftOut: 40
+  fileLeftOut: 40,
+  /** Packets of targets that were answered although their session had ended. */
+  lateAnswers: 41,
+  /** Holes given up at once, because they were captured and the pool had no room for them. */
+  holesOfPool: 42
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 41
+const COUNTERS_END = 43
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

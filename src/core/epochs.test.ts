@@ -12,7 +12,7 @@ test('a target that answers as the source did releases each epoch with its last 
     fc.property(lengths, fc.integer(), (answers, start) => {
       const epochs = new Epochs(OPTIONS)
       epochs.begin(seq(start))
-      const response = { receivedBytes: 0, isPushed: false, lastAt: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+      const response = { receivedBytes: 0, isPushed: false, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
       const ask = (ack: number) => epochs.ask(seq(start + ack), false, response, true, 10, 0)
       assert.equal(ask(0), Gate.SameEpoch)
       let total = 0
@@ -36,13 +36,13 @@ test('answers that are all a little shorter, or longer, keep the connection goin
     fc.property(fc.array(fc.integer({ min: -9, max: 9 }), { maxLength: 60 }), (differences) => {
       const epochs = new Epochs(OPTIONS)
       epochs.begin(seq(0))
-      const response = { receivedBytes: 0, isPushed: true, lastAt: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+      const response = { receivedBytes: 0, isPushed: true, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
       let now = 0
       let ack = 0
       for (const difference of differences) {
         ack += 1000
         response.receivedBytes += 1000 + difference
-        response.lastAt = now
+        response.quietSince = now
         let gate = epochs.ask(seq(ack), false, response, true, 10, now)
         if (gate === Gate.Closed) {
           assert.equal(epochs.lookAgainAt, now + 20)
@@ -59,7 +59,7 @@ test('answers that are all a little shorter, or longer, keep the connection goin
 
 test('without a captured acknowledgment the first payload says where answers begin', () => {
   const epochs = new Epochs(OPTIONS)
-  const response = { receivedBytes: 0, isPushed: false, lastAt: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+  const response = { receivedBytes: 0, isPushed: false, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
   assert.equal(epochs.ask(seq(500), false, response, true, 10, 0), Gate.SameEpoch)
   assert.equal(epochs.ask(seq(501), false, response, true, 10, 0), Gate.Closed)
   assert.equal(epochs.lookAgainAt, 3000)

@@ -34,8 +34,8 @@ export interface ResponseState {
   readonly receivedBytes: number
   /** The last segment with payload had PSH. */
   readonly isPushed: boolean
-  /** When payload last came. */
-  readonly lastAt: number
+  /** Since when the target says nothing although it could; Infinity: it could not. */
+  readonly quietSince: number
   /** From the last octets of the request to the first of the answer at hand. */
   readonly waitMs: number
   /** The longest time between two segments of the answer at hand. */
@@ -46,6 +46,10 @@ export interface ResponseState {
 /** A pause so much longer than those before it means that an answer is over. */
 const PAUSE_FACTOR = 2
 const QUIET_LEAST_MS = 1
+/** Nothing comes after a FIN or RST that would be kept waiting, and one too early may cost the rest of an answer. */
+const QUIET_BEFORE_END_MS = 200
+/** So much of an answer within the time-out means that it is coming; what a target says by itself is less. */
+const ON_ITS_WAY = 16_384
 
 export class Epochs {
   /** No instant has to be waited for. */
@@ -61,8 +65,10 @@ export class Epochs {
   #surplus = 0
   /** Answer octets there were when the current epoch was released. */
   #receivedBefore = 0
-  /** Since when the next epoch waits; NaN: it does not. */
+  /** Since when the next epoch waits, or since when too little of its answer came; NaN: it does not. */
   #waitingSince = Number.NaN
+  /** Answer octets there were then. */
+  #receivedThen = 0
   readonly #options: EpochOptions
 
   constructor(options: EpochOptions) {
@@ -127,28 +133,39 @@ export class Epochs {
     const isAtEnd = response.receivedBytes === this.#expected(ack) || response.receivedBytes === this.#octets(ack)
     if (response.isClosed && !isAtEnd) return Gate.TargetClosed
     if (response.receivedBytes >= this.#expected(ack) || !this.#options.isWaiting) return Gate.Answered
-    if (Number.isNaN(this.#waitingSince)) this.#waitingSince = now
-    const timeoutAt = this.#waitingSince + this.#options.timeoutMs
+    const timeoutAt = this.#timeoutAt(response, now)
     if (now >= timeoutAt) return Gate.TimedOut
     this.lookAgainAt = timeoutAt
     const hasAnswered = response.receivedBytes > this.#receivedBefore && response.isPushed && isAllAcknowledged
     // Where a client's FIN or RST lacks one octet, that is the source's FIN: it closed first, and so will the target.
     const lacksFin = isEnd && response.receivedBytes === this.#expected(ack) - 1
     if (hasAnswered && !lacksFin) {
-      const quietAt = response.lastAt + this.#quietMs(ack, response, roundTripMs)
+      const quietAt = response.quietSince + this.#quietMs(ack, isEnd, response, roundTripMs)
       if (now >= quietAt) return Gate.Quiet
       this.lookAgainAt = Math.min(timeoutAt, quietAt)
     }
     return Gate.Closed
   }
 
+  /** An answer that is long on its way is no answer that never comes. */
+  #timeoutAt({ receivedBytes }: ResponseState, now: number): number {
+    const { timeoutMs } = this.#options
+    const isNew = Number.isNaN(this.#waitingSince)
+    const isOver = now - this.#waitingSince >= timeoutMs
+    if (isNew || (isOver && receivedBytes - this.#receivedThen >= ON_ITS_WAY)) {
+      this.#waitingSince = now
+      this.#receivedThen = receivedBytes
+    }
+    return this.#waitingSince + timeoutMs
+  }
+
   /** How long a target is silent that has no more to say: longer than it was in this answer. */
-  #quietMs(ack: Seq, response: ResponseState, roundTripMs: number): number {
+  #quietMs(ack: Seq, isEnd: boolean, response: ResponseState, roundTripMs: number): number {
     const received = response.receivedBytes - this.#receivedBefore
     const expected = this.#expected(ack) - this.#receivedBefore
     // Of an answer that has only begun the pauses are not known yet; the time that it took to begin stands for them.
     const pauseMs = 2 * received < expected ? Math.max(response.pauseMs, response.waitMs) : response.pauseMs
-    return Math.max(2 * roundTripMs, PAUSE_FACTOR * pauseMs, QUIET_LEAST_MS)
+    return Math.max(2 * roundTripMs, PAUSE_FACTOR * pauseMs, isEnd ? QUIET_BEFORE_END_MS : QUIET_LEAST_MS)
   }
 
   /** Answer octets of the source that the client had acknowledged with this number. */

@@ -88,3 +88,36 @@ test('what finds no room within one turn is dropped by name, and the books close
   assert.equal(counters.get(Counter.pendingBytes), 4 * REQUEST)
   bench.close()
 })
+
+/** Lets the target acknowledge what the client at `port` has sent so far. */
+function acknowledge(bench: Bench, port: number, ack: number): void {
+  const ends = { fromAddress: TARGET, fromPort: PORT, toAddress: 0x0b000001, toPort: port }
+  const flags = ack === 100 ? SYN | ACK : ACK
+  bench.target(
+    writePacket({ ...ends, flags, seq: ack === 100 ? 500 : 501, ack, window: 0xffff, payload: new Uint8Array() })
+  )
+  bench.step(bench.now + 1)
+}
+
+test('what found no room is not waited for: the rest goes on as soon as all in front of it is delivered', () => {
+  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+  const bench = new Bench({ maps: [map], poolPages: 16, isWaiting: false })
+  const clients = [1001, 1002].map((port) => new Client(bench, port))
+  const [large, small] = clients
+  for (let count = 0; count < 63; count++) large?.ask()
+  for (let count = 0; count < 3; count++) small?.ask()
+  bench.step(bench.now + 1)
+  const { counters } = bench
+  assert.equal(counters.droppedBytes(Drop.PoolFull), 2 * REQUEST)
+  assert.equal(counters.get(Counter.sessionsEvicted), 1, 'the pool is relieved of the others')
+  small?.ask()
+  bench.step(bench.now + 1)
+  for (let octets = 0; octets < REQUEST; octets += 1460) acknowledge(bench, 1002, 100 + octets)
+  assert.equal(counters.get(Counter.holesOfPool), 0)
+  const before = bench.now
+  acknowledge(bench, 1002, 100 + REQUEST)
+  bench.step(before + 3)
+  assert.equal(counters.get(Counter.holesOfPool), 1)
+  assert.equal(counters.get(Counter.sessionsContinued), 2)
+  bench.close()
+})

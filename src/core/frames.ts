@@ -8,6 +8,7 @@ import { ACK, IPV4_HEADER, OptionKind, PSH, SYN, TCP, TCP_HEADER } from '../wire
 import { add, type Seq, seq } from '../wire/seq.ts'
 import type { Outbox } from './outbox.ts'
 import type { Ranges } from './ranges.ts'
+import { RateLimit } from './rate-limit.ts'
 import { NONE, type SendPool } from './send-pool.ts'
 
 /** What all packets of one copied connection have in common. */
@@ -71,6 +72,8 @@ export class Frames {
   readonly #pool: SendPool
   readonly #flush: () => void
   readonly #canSegment: (targetAddress: number) => boolean
+  /** Told of every octet of packets. */
+  readonly rate: RateLimit
   /** What the packet behind the last frame, while that is open, has in common with it or has to go on with. */
   #style: PacketStyle | undefined
   #nextSequence: Seq = seq(0)
@@ -88,7 +91,14 @@ export class Frames {
    * @param flush sends and empties the outbox; called when it is full
    * @param canSegment whether what is sent to this address may be a super-packet
    */
-  constructor(outbox: Outbox, pool: SendPool, flush: () => void, canSegment: (targetAddress: number) => boolean) {
+  constructor(
+    outbox: Outbox,
+    pool: SendPool,
+    flush: () => void,
+    canSegment: (targetAddress: number) => boolean,
+    rate = new RateLimit(Number.POSITIVE_INFINITY)
+  ) {
+    this.rate = rate
     this.#outbox = outbox
     this.#pool = pool
     this.#flush = flush
@@ -131,6 +141,7 @@ export class Frames {
     this.#writeIp(style, at, IPV4_HEADER + tcpLength)
     const payloadAt = piece === NONE ? 0 : this.#pool.at(piece) + offset
     this.#outbox.add(headerEnd - at, payloadAt, length, style.targetAddress, segmentLength)
+    this.rate.spend((headerEnd - at) * packetsOf(length, segmentLength) + length)
     if (piece !== NONE && flags === ACK) this.#open(style, IPV4_HEADER + tcpLength)
     return at
   }
@@ -198,6 +209,8 @@ export class Frames {
     const tcpLength = this.#ipLength - IPV4_HEADER
     put16(memory, tcpAt + CHECKSUM_AT, fold(pseudoHeaderSum(style.clientAddress, style.targetAddress, TCP, tcpLength)))
     this.#outbox.extend(this.#pool.at(piece) + offset, length, this.#segmentLength)
+    const headerLength = int32At(this.#outbox.headerLength, count - 1)
+    this.rate.spend(headerLength * packetsOf(length, this.#segmentLength) + length)
     // PSH stands on the last segment only, and only the last may be shorter.
     if (flags !== ACK || length % this.#segmentLength !== 0) this.#outbox.isOpen = false
     return at
@@ -238,6 +251,11 @@ export class Frames {
     if (this.#pool.hasSum(piece) && length === this.#pool.length(piece)) return this.#pool.sum(piece)
     return sum(this.#pool.memory, this.#pool.at(piece) + offset, length)
   }
+}
+
+/** How many packets payload is cut into; @param segmentLength 0: one */
+function packetsOf(length: number, segmentLength: number): number {
+  return segmentLength === 0 ? 1 : Math.ceil(length / segmentLength)
 }
 
 /**

@@ -51,22 +51,20 @@ export class Handshake {
   /** RFC 9293 §3.10.7.3: only a SYN-ACK of this very incarnation opens the session. */
   onAnswer(segment: Segment, now: number): Drop {
     if ((segment.flags & ACK) === 0) return Drop.AnswerUnacceptable
-    if (segment.ack !== add(this.#session.iss, 1)) {
-      // The target holds an older connection of this port: its challenge asks whether that may go (RFC 5961 §4).
-      if ((segment.flags & RST) === 0) this.#packets.control(RST, segment.ack, 'reset of an older connection')
+    const isOurs = segment.ack === add(this.#session.iss, 1)
+    // The target holds an older connection of this port: its challenge asks whether that may go (RFC 5961 §4). One
+    // that awaits the octet after our SYN acknowledges that, but only a SYN-ACK is an answer to it. Before the SYN was
+    // repeated such a challenge may be a late packet, and a reset would hit the new connection.
+    if ((segment.flags & RST) === 0 && !(isOurs && segment.flags & SYN)) {
+      if (!isOurs || this.attempts > 1) this.#packets.control(RST, segment.ack, 'reset of an older connection')
       return Drop.AnswerUnacceptable
     }
+    if (!isOurs) return Drop.AnswerUnacceptable
     if (segment.flags & RST) {
       // A target that is being restarted refuses for a while: the SYN's timer tries again.
       this.#context.counters.add(Counter.refusals, 1)
       this.failure = Drop.TargetRefused
       return Drop.None
-    }
-    if ((segment.flags & SYN) === 0) {
-      // The connection before this one, which had the same numbers: our reset did not reach the target. Before the SYN
-      // was repeated it may be a late packet, and a reset would hit the new connection.
-      if (this.attempts > 1) this.#packets.control(RST, segment.ack, 'reset of an older connection')
-      return Drop.AnswerUnacceptable
     }
     this.#open(segment, now)
     return Drop.None

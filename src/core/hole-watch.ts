@@ -4,20 +4,31 @@
  */
 import { Counter, type Counters } from './counters.ts'
 
-const PATIENCE_MS = 2000
-const PATIENCE_AFTER_END_MS = 1000
+/** How long octets that were not captured are waited for. What is undefined follows from the client's round trip. */
+export interface HolePatience {
+  /** `--hole-timeout`; undefined: 2 s or four round trips, what is longer. */
+  readonly timeoutMs: number | undefined
+  /** `--hole-timeout-at-end`: at most, once the client has sent FIN or RST. */
+  readonly atEndMs: number
+  /** `--hole-timeout-after-drops`: at most, where the capture lost packets; undefined: four round trips. */
+  readonly afterDropsMs: number | undefined
+}
+
+const TIMEOUT_MS = 2000
 /** Where the capture lost packets: disorder is over after so long. */
-const PATIENCE_LEAST_MS = 10
+const AFTER_DROPS_LEAST_MS = 10
 const ROUND_TRIPS = 4
 const NEVER = Number.POSITIVE_INFINITY
 
 export class HoleWatch {
+  readonly #patience: HolePatience
   readonly #counters: Counters
   #since = NEVER
   /** Packets that the capture had lost when the hole opened. */
   #lostBefore = 0
 
-  constructor(counters: Counters) {
+  constructor(patience: HolePatience, counters: Counters) {
+    this.#patience = patience
     this.#counters = counters
   }
 
@@ -37,9 +48,13 @@ export class HoleWatch {
   /** When the hole at hand is missed for good; Infinity if there is none. */
   limit(clientRttMs: number, isClientDone: boolean): number {
     if (this.#since === NEVER) return NEVER
-    const roundTrips = ROUND_TRIPS * clientRttMs
-    const hasLost = this.#counters.get(Counter.captureDropped) > this.#lostBefore
-    if (hasLost) return this.#since + Math.max(PATIENCE_LEAST_MS, roundTrips)
-    return this.#since + (isClientDone ? PATIENCE_AFTER_END_MS : Math.max(PATIENCE_MS, roundTrips))
+    const { timeoutMs, atEndMs, afterDropsMs } = this.#patience
+    const roundTripsMs = ROUND_TRIPS * clientRttMs
+    let patienceMs = timeoutMs ?? Math.max(TIMEOUT_MS, roundTripsMs)
+    if (isClientDone) patienceMs = Math.min(patienceMs, atEndMs)
+    if (this.#counters.get(Counter.captureDropped) > this.#lostBefore) {
+      patienceMs = Math.min(patienceMs, afterDropsMs ?? Math.max(AFTER_DROPS_LEAST_MS, roundTripsMs))
+    }
+    return this.#since + patienceMs
   }
 }

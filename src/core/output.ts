@@ -52,6 +52,7 @@ export class Output {
 
   /** Why octets that are there are not sent, for `--trace`. */
   get waitsFor(): string {
+    if (this.#session.isHeld) return '--max-rate'
     const { sndNxt, sndMax, sndWnd, flightBytes, segmentMax } = this.#transmission
     if (sndNxt === sndMax && this.gateAt !== NEVER) return "the target's answer to the request before"
     if (flightBytes + segmentMax > sndWnd) return "the target's window"
@@ -150,6 +151,8 @@ export class Output {
     if (piece === NONE) return false
     const offset = distance(transmission.sndNxt, pool.seq(piece))
     const isFirstTime = transmission.sndNxt === transmission.sndMax
+    const allowed = isFirstTime ? frames.rate.room(this.#session) : 0
+    if (isFirstTime && allowed <= 0) return false
     if (isFirstTime && !pool.isFromSyn(piece) && !this.mayGo(pool.ack(piece), true, now)) return false
     if (!isFirstTime && transmission.skipSacked(piece, pool.end(piece))) return true
     const { segmentMax } = transmission
@@ -161,7 +164,7 @@ export class Output {
       if (transmission.flightBytes === 0) transmission.awaitWindow(now)
       return false
     }
-    const most = isFirstTime ? frames.payloadMax(this.#session, segmentMax) : segmentMax
+    const most = isFirstTime ? this.#lengthMax(allowed) : segmentMax
     let length = Math.min(left, room, most)
     // Of several segments only the piece's last may be shorter.
     if (length > segmentMax && length < left) length -= length % segmentMax
@@ -171,6 +174,13 @@ export class Output {
     this.#packets.payload(flags, transmission.sndNxt, piece, offset, length, isFirstTime ? '' : 'again')
     transmission.sent(length, piece, offset + length === pool.length(piece), now)
     return true
+  }
+
+  /** Most octets of payload of a packet or super-packet, where the rate allows so many: a whole number of segments. */
+  #lengthMax(allowed: number): number {
+    const { segmentMax } = this.#transmission
+    const most = this.#context.frames.payloadMax(this.#session, segmentMax)
+    return allowed >= most ? most : Math.max(segmentMax, allowed - (allowed % segmentMax))
   }
 
   #pieceFlags(piece: number, offset: number, length: number): number {

@@ -23,7 +23,8 @@ export class ResponseStream implements ResponseState {
   rcvNxt: Seq = seq(0)
   receivedBytes = 0
   isPushed = false
-  lastAt = 0
+  /** When payload last came. */
+  #lastAt = 0
   waitMs = 0
   pauseMs = 0
   #askedAt = 0
@@ -76,6 +77,13 @@ export class ResponseStream implements ResponseState {
     this.setPace(this.#paceMs / 2)
     this.acknowledgeAll()
     this.ackAt = now
+    if (this.#pacer !== undefined) this.#pacer.lastAt = now
+  }
+
+  /** Not before the target has had the acknowledgments that we hold back, and what is in front of a gap has come. */
+  get quietSince(): number {
+    if (this.heldRanges !== undefined) return Number.POSITIVE_INFINITY
+    return this.#pacer === undefined ? this.#lastAt : Math.max(this.#lastAt, this.#pacer.lastAt)
   }
 
   /** Brings `ackNxt` up to what is due. */
@@ -136,11 +144,11 @@ export class ResponseStream implements ResponseState {
   }
 
   #noteRhythm(now: number): void {
-    if (this.lastAt <= this.#askedAt) {
+    if (this.#lastAt <= this.#askedAt) {
       this.waitMs = now - this.#askedAt
       this.pauseMs = 0
-    } else this.pauseMs = Math.max(this.pauseMs, now - this.lastAt)
-    this.lastAt = now
+    } else this.pauseMs = Math.max(this.pauseMs, now - this.#lastAt)
+    this.#lastAt = now
   }
 
   #planAck(isAtOnce: boolean, now: number): void {

@@ -72,7 +72,8 @@ test('a server that answered more before it closed first is not waited for: the 
   drill(`${OPEN}
     +1     source  F.  110:110(0) ack 352
     +9     target  P.  501:541(40) ack 110 win 65535
-    +37    sent    F.  110:110(0) ack 541
+    +40    sent    .   110:110(0) ack 541
+    +160   sent    F.  110:110(0) ack 541
     +1     target  F.  541:541(0) ack 110 win 65535
     +0     sent    .   111:111(0) ack 542
     +9     target  .   542:542(0) ack 111 win 65535
@@ -220,7 +221,8 @@ test('SYNs with FIN or RST, and segments without ACK, neither lose nor hang anyt
     +1     source  FS  99:99(0)
     +1     source  SR  99:99(0)
     +1     source  S.  99:99(0) ack 301
-    +0     dropped duplicate 3
+    +0     dropped badFlags 2
+    +0     dropped duplicate 1
     +1     source  FP  110:120(10)
     +0     sent    P.  110:120(10) ack 541
     +0     sent    F.  120:120(0) ack 541
@@ -253,5 +255,65 @@ test('late packets of a connection that is over do not begin another', () => {
     +0     sessions 0
     +61000 source  P.  100:110(10) ack 301   // after a minute it is another connection
     +0     sent    S   99:99(0)
+  `)
+})
+
+const BOTH_CLOSED = `${OPEN}${ANSWER}
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +1     target  F.  541:541(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +0     ended   none
+    +0     sessions 0
+`
+
+test("a target whose FIN's acknowledgment was lost gets it again, each time it asks", () => {
+  drill(`${BOTH_CLOSED}
+    +200   target  F.  541:541(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +400   target  F.  541:541(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +9     target  .   542:542(0) ack 111 win 65535
+    +9     target  R.  542:542(0) ack 111 win 65535
+    +0     dropped answerNoSession 2
+    +0     counter lateAnswers 2
+  `)
+})
+
+test('a late acknowledgment has timestamps that the target accepts', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460,ts 100 0>
+    +0     sent    S   99:99(0) <mss 1460,ts 100 0>
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,ts 7 100>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:110(10) ack 301 <ts 130 1>
+    +0     sent    P.  100:110(10) ack 501 <ts 130 7>
+    +0     source  F.  110:110(0) ack 301 <ts 140 1>
+    +0     sent    F.  110:110(0) ack 501
+    +9     target  F.  501:501(0) ack 111 win 65535 <ts 8 130>
+    +0     sent    .   111:111(0) ack 502
+    +200   target  F.  501:501(0) ack 111 win 65535 <ts 9 130>
+    +0     sent    .   111:111(0) ack 502 <ts 130 9>
+  `)
+})
+
+test('a target that goes on after the reset of its copy was lost is reset again', () => {
+  drill(`${OPEN}
+    +9     target  .   501:501(0) ack 110 win 65535
+    +9     source  R   110:110(0)
+    +0     sent    R.  110:110(0) ack 501
+    +0     ended   none
+    +50    target  P.  501:541(40) ack 110 win 65535
+    +0     sent    R   110:110(0)
+    +50    target  F.  541:541(0) ack 110 win 65535
+    +0     sent    R   110:110(0)
+    +0     counter lateAnswers 2
+  `)
+})
+
+test('a flow that was never copied is not answered', () => {
+  drill(`
+    +0     target  F.  541:541(0) ack 111 win 65535
+    +0     dropped answerNoSession 1
   `)
 })

@@ -7,6 +7,7 @@ import type { Counters } from './counters.ts'
 import type { Drop } from './drop.ts'
 import type { EpochOptions } from './epochs.ts'
 import type { Frames, PacketStyle } from './frames.ts'
+import type { HolePatience } from './hole-watch.ts'
 import type { SendPool } from './send-pool.ts'
 import type { Session } from './session.ts'
 
@@ -26,6 +27,7 @@ export interface SessionContext {
   readonly frames: Frames
   readonly counters: Counters
   readonly epochs: EpochOptions
+  readonly holes: HolePatience
   /** `-t`: a session that makes no progress for so long ends. */
   readonly timeoutMs: number
   /** `-k`: a session that has nothing to do for so long ends. */

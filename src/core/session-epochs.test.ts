@@ -324,3 +324,65 @@ test('a request waits for an answer that is longer than sequence numbers reach',
     +100   nothing
   `)
 })
+
+test('an answer that is long on its way is waited for, beyond the time-out', () => {
+  const part = (from: number) => `
+    +2500  target  P.  ${from}:${from + 20_000}(20000) ack 110 win 65535
+    +0     sent    .   110:110(0) ack ${from + 20_000}`
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +1     source  F.  110:110(0) ack 100301
+    +9     target  .   501:501(0) ack 110 win 65535
+    ${part(501)}
+    ${part(20_501)}
+    ${part(40_501)}
+    ${part(60_501)}
+    +2500  target  P.  80501:100501(20000) ack 110 win 65535
+    +0     sent    F.  110:110(0) ack 100501
+    +0     counter epochTimeouts 0
+  `)
+})
+
+test('what a target says now and then is no answer on its way', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +1     source  P.  110:120(10) ack 10301
+    +9     target  .   501:501(0) ack 110 win 65535
+    +1391  target  P.  501:511(10) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 511
+    +1360  target  P.  511:521(10) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 521
+    +160   sent    P.  110:120(10) ack 521
+    +0     counter epochTimeouts 1
+  `)
+})
+
+test('a target that has to send a part of its answer again is not quiet', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +1     source  P.  110:120(10) ack 401
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +1     target  P.  561:581(20) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 541
+    +200   target  P.  541:561(20) ack 110 win 65535
+    +37    nothing
+    +3     sent    .   110:110(0) ack 581
+    +20    nothing
+  `)
+})
+
+test('requests in a row are all answered before the FIN, also if the target thinks between two answers', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:130(30) ack 301
+    +0     sent    P.  100:130(30) ack 501
+    +1     source  F.  130:130(0) ack 1201
+    +9     target  P.  501:801(300) ack 130 win 65535
+    +5     target  P.  801:1101(300) ack 130 win 65535
+    +35    sent    .   130:130(0) ack 1101
+    +65    target  P.  1101:1401(300) ack 130 win 65535
+    +0     sent    F.  130:130(0) ack 1401
+  `)
+})

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill } from '../sim/drill.ts'
+import { Drop } from './drop.ts'
 
 test("the handshake carries the client's address, sequence number, options, window, TTL and DSCP", () => {
   drill(`
@@ -105,7 +106,7 @@ test('only a SYN-ACK of this very incarnation opens the session, only its reset 
     +1     target  S   500:500(0)
     +1     target  R.  0:0(0) ack 99
     +1     target  R   0:0(0)
-    +1     target  .   500:500(0) ack 100
+    +1     target  .   500:500(0) ack 100      // a late packet, as long as the SYN was not repeated
     +0     dropped answerUnacceptable 6
     +0     nothing
     +1     target  S.  600:600(0) ack 100
@@ -213,4 +214,38 @@ test('a target that still holds an older connection of the port is freed of it (
     +1     target  S.  500:500(0) ack 100
     +0     sent    .   100:100(0) ack 501
   `)
+})
+
+test('an older connection that awaits this very octet is reset as well: its challenge acknowledges our SYN', () => {
+  drill(`
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    S   99:99(0)
+    +1     target  .   501:501(0) ack 100 win 65535
+    +999   sent    S   99:99(0)
+    +1     target  .   501:501(0) ack 100 win 65535
+    +0     sent    R   100:100(0)
+    +1999  sent    S   99:99(0)
+    +1     target  S.  900:900(0) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 901
+    +0     sent    P.  100:110(10) ack 901
+  `)
+})
+
+test('SYN together with FIN or RST begins nothing, and ends nothing', () => {
+  const counters = drill(`
+    +0     source  SF  99:99(0)
+    +0     source  SR  99:99(0)
+    +0     source  SF. 99:109(10) ack 301
+    +0     sessions 0
+    +0     source  S   99:99(0)
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 501
+    +0     source  SF  7000:7000(0)
+    +0     sessions 1
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +0     dropped badFlags 4
+  `)
+  assert.equal(counters.droppedBytes(Drop.BadFlags), 10)
 })

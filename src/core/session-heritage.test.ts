@@ -224,3 +224,54 @@ test('late octets of a client that had ended when a hole was given up begin no c
     +0     sessions 0
   `)
 })
+
+const HOLE = `${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +0     source  P.  120:130(10) ack 341
+    +40    sent    .   110:110(0) ack 541`
+const GIVEN_UP = `sent    R.  110:110(0) ack 541`
+const HOLES = { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined }
+
+test('a hole is waited for two seconds, or as long as the option says', () => {
+  drill(`${HOLE}
+    +0     source  P.  130:140(10) ack 381
+    +1960  ${GIVEN_UP}
+    +0     sent    S   129:129(0)
+  `)
+  drill(
+    `${HOLE}
+    +0     source  P.  130:140(10) ack 381
+    +4960  ${GIVEN_UP}
+    +0     sent    S   129:129(0)
+  `,
+    { holes: { ...HOLES, timeoutMs: 5000 } }
+  )
+})
+
+test("a client's FIN, and drops of the capture, shorten that, as the options say", () => {
+  drill(
+    `${HOLE}
+    +0     source  F.  130:130(0) ack 341
+    +260   ${GIVEN_UP}
+  `,
+    { holes: { ...HOLES, atEndMs: 300 } }
+  )
+  drill(
+    `${HOLE}
+    +0     lost    3
+    +0     source  P.  130:140(10) ack 381
+    +260   ${GIVEN_UP}
+    +0     sent    S   129:129(0)
+  `,
+    { holes: { ...HOLES, afterDropsMs: 300 } }
+  )
+  drill(
+    `${HOLE}
+    +0     lost    3
+    +0     source  P.  130:140(10) ack 381
+    +160   ${GIVEN_UP}
+    +0     sent    S   129:129(0)
+  `,
+    { holes: { timeoutMs: 200, atEndMs: 1000, afterDropsMs: 300 } }
+  )
+})

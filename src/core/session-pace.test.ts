@@ -133,3 +133,17 @@ test('what comes while the SYN-ACK waits for its acknowledgment does not keep th
     MEASURED
   )
 })
+
+test('a target that waits for our late acknowledgments is not quiet: its answer goes on', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:3421(2920) ack 110 win 65535
+    +1     source  P.  110:120(10) ack 15000 win 64240
+    +90    nothing
+    +8     sent    .   110:110(0) ack 3421
+  `,
+    MEASURED
+  )
+})

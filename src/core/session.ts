@@ -55,6 +55,8 @@ export class Session implements PacketStyle {
   progressAt: number
   /** It has taken packets and waits to be stepped. */
   isReady = false
+  /** It has payload that waits for its turn within `--max-rate`. */
+  isHeld = false
   /** A later connection of the same client address and port, which begins when this one has ended. */
   successor: Session | undefined
   /** Why it ended; None: both sides had closed, or the client reset it. */
@@ -97,7 +99,7 @@ export class Session implements PacketStyle {
     this.iss = beginning.iss
     this.#context = context
     this.#heritage = beginning.heritage
-    this.#hole = new HoleWatch(context.counters)
+    this.#hole = new HoleWatch(context.holes, context.counters)
     this.#clientEnd = beginning.heritage?.clientEnd ?? new ClientEnd()
     this.clientRttMs = beginning.heritage?.clientRttMs ?? 0
     this.stream = beginning.heritage?.stream ?? new ClientStream(add(this.iss, 1), context.pool, context.counters)
@@ -116,6 +118,17 @@ export class Session implements PacketStyle {
   /** True once the client has closed its half or reset the connection. */
   get isClientDone(): boolean {
     return this.stream.hasFin || this.#clientEnd.hasReset
+  }
+
+  /** True if both sides sent a FIN and each was acknowledged. */
+  get isClosedByBoth(): boolean {
+    const { stream, transmission, response } = this
+    return response.isClosed && stream.hasFin && transmission.sndUna === add(stream.finSeq, 1)
+  }
+
+  /** The largest timestamp value sent. */
+  get tsVal(): Seq {
+    return this.#packets.tsVal
   }
 
   /** Why octets that were captured are not sent yet, for `--trace`; empty if none wait. */
@@ -209,7 +222,10 @@ export class Session implements PacketStyle {
     if (isEnded(this.state)) return
     const idleLimit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
     if (now - this.progressAt >= idleLimit) this.#onTimeLimit(now)
-    else if (now >= this.#holeLimit()) this.abort(Drop.Hole, now)
+    else if (now >= this.#holeLimit()) {
+      if (this.stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
+      this.abort(Drop.Hole, now)
+    }
     if (isEnded(this.state)) return
     if (this.state === State.SynSent && now >= this.transmission.rtoAt) this.#handshake.send(now)
     else if (this.state === State.Established && now >= this.transmission.rtoAt) this.#output.timedOut(now)
@@ -245,6 +261,7 @@ export class Session implements PacketStyle {
   /** When octets that were not captured are given up; not before all in front of them is delivered. */
   #holeLimit(): number {
     if (!this.#isDeliveredSoFar()) return NEVER
+    if (this.stream.isHoleOurs) return this.progressAt
     return this.#hole.limit(this.clientRttMs, this.isClientDone)
   }
 

@@ -2,13 +2,15 @@
  * All sessions of one worker: finds the session that a packet belongs to, begins and buries them, and steps those
  * whose time has come. Every captured packet ends here in a session or in a named drop.
  */
-import { RST, type Segment, SYN } from '../wire/segment.ts'
+import { FIN, RST, type Segment, SYN } from '../wire/segment.ts'
 import { add } from '../wire/seq.ts'
+import { Agenda } from './agenda.ts'
 import { Bystanders } from './bystanders.ts'
 import { CopyGroup } from './copy-group.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { relieve } from './eviction.ts'
+import { Farewells } from './farewells.ts'
 import { FlowTable } from './flow-table.ts'
 import type { CopyMap, Mapping } from './mapping.ts'
 import { beginningOf, isNewConnection, originOf, originOfCopy, originOfNext } from './origin.ts'
@@ -25,7 +27,6 @@ import {
   State
 } from './session-context.ts'
 import { replaceInQueue } from './successors.ts'
-import { TimerWheel } from './timer-wheel.ts'
 import { FinishedFlows, mayJoinAgain } from './tombstones.ts'
 
 /** Tombstones buried at most in one turn, so that a turn stays short. */
@@ -55,22 +56,20 @@ export class Sessions {
   readonly #finished: FinishedFlows
   readonly #bystanders: Bystanders
   readonly #sampling: Sampling
-  readonly #wheel: TimerWheel
+  readonly #agenda: Agenda
+  readonly #farewells = new Farewells()
   readonly ready = new ReadyList()
-  #now = 0
-  readonly #fire: (entry: number) => void
 
   /** @param context its `onEnd` is to call `ended` */
   constructor(context: SessionContext, options: SessionsOptions, now: number, trace?: PacketTrace) {
     this.#context = context
     this.#options = options
     this.#trace = trace
-    this.#wheel = new TimerWheel(now)
+    this.#agenda = new Agenda(this.#slots, now)
     this.#finished = new FinishedFlows(this.#bySource, context.timeoutMs)
     this.#bystanders = new Bystanders(this.#bySource, context.timeoutMs)
     this.#ports = new PortsPool(options.portShift)
     this.#sampling = new Sampling(options.selection, now)
-    this.#fire = (entry) => this.#onDue(entry)
   }
 
   /** Sessions that have not ended. */
@@ -85,7 +84,7 @@ export class Sessions {
 
   /** The instant by which `onTimer` has to be called. */
   get deadline(): number {
-    return this.#wheel.next()
+    return Math.min(this.#agenda.deadline, this.#context.frames.rate.nextAt)
   }
 
   /** Takes a checked segment that a client sent to a source; `settle` acts on it. */
@@ -93,6 +92,10 @@ export class Sessions {
     const { counters, pool } = this.#context
     pool.now = now
     counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+    if (segment.flags & SYN && segment.flags & (FIN | RST)) {
+      counters.drop(Drop.BadFlags, 1, segment.payloadLength)
+      return Drop.BadFlags
+    }
     const found = this.#bySource.get(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort)
     const session = found >= 0 && found % 2 === 0 ? this.#slots[found / 2] : undefined
     this.#trace?.captured(segment, session)
@@ -120,6 +123,9 @@ export class Sessions {
     if (session !== undefined) {
       drop = session.onTarget(segment, now)
       this.ready.add(session)
+    } else if (this.#farewells.answer(segment, this.#context.frames)) {
+      drop = Drop.None
+      this.#context.counters.add(Counter.lateAnswers, 1)
     }
     if (drop === Drop.None) return drop
     this.#context.counters.drop(drop, 1, 0)
@@ -130,10 +136,11 @@ export class Sessions {
 
   /** Steps the sessions that took packets, once a batch. @param shouldPause true: the others are left for the next call */
   settle(now: number, shouldPause?: () => boolean): void {
+    this.#context.frames.rate.refill(now)
     // A session that starts another's successor adds to the list.
     for (let session = this.ready.take(); session !== undefined; session = this.ready.take()) {
       session.step(now)
-      this.#schedule(session)
+      this.#agenda.schedule(session)
       const trace = this.#context.trace
       if (trace !== undefined && session.waitsFor !== '') trace.waits(session, session.waitsFor)
       if (shouldPause?.()) return
@@ -141,9 +148,14 @@ export class Sessions {
   }
 
   onTimer(now: number): void {
-    this.#now = now
     relieve(this.#slots, this.#context, now)
-    this.#wheel.advance(now, this.#fire)
+    const { rate } = this.#context.frames
+    rate.refill(now)
+    this.#agenda.advance(now)
+    for (let session = rate.take(); session !== undefined; session = rate.take()) {
+      session.step(now)
+      this.#agenda.schedule(session)
+    }
     this.#finished.expire(now, BURIALS_MAX)
     this.#bystanders.expire(now, BURIALS_MAX)
     this.#countPool()
@@ -175,7 +187,7 @@ export class Sessions {
   ended(session: Session, now: number): void {
     const { id, origin, successor } = session
     const group = this.#groups[id]
-    this.#wheel.disarm(id)
+    this.#agenda.forget(session)
     if (session.continuation !== undefined) {
       this.#goOn(session, session.continuation, now)
       return
@@ -200,12 +212,14 @@ export class Sessions {
   #handOn(session: Session, successor: Session | undefined, now: number): void {
     if (successor === undefined) {
       this.#ports.release(session.origin)
+      // What comes for a port that another tcpcopy has is not ours to answer.
+      if (session.endReason !== Drop.PortTaken) this.#farewells.add(session)
       this.#context.withdraw(session)
       return
     }
     this.#ports.take(session.origin, successor.id)
     successor.allowStart(now, now)
-    this.#schedule(successor)
+    this.#agenda.schedule(successor)
   }
 
   /** Another session takes the place of one that ended before its client: its slot, its flow, its place in the queue. */
@@ -226,7 +240,7 @@ export class Sessions {
       next.allowStart(now, now)
     } else if (speaker === session.id) next.allowStart(now + restartDelay(continuation), now)
     else replaceInQueue(session, next, this.#slots[speaker])
-    this.#schedule(next)
+    this.#agenda.schedule(next)
   }
 
   #countPool(): void {
@@ -306,10 +320,10 @@ export class Sessions {
     } else {
       counters.add(Counter.sessionsWaited, 1)
       before.supersede(session, now)
-      this.#schedule(before)
+      this.#agenda.schedule(before)
     }
     if (segment.payloadLength > 0) session.onSource(segment, now)
-    this.#schedule(session)
+    this.#agenda.schedule(session)
     return Drop.None
   }
 
@@ -377,22 +391,7 @@ export class Sessions {
     for (const session of copies) {
       if (session === undefined || session === waitedFor || session.state === State.Closed) continue
       session.supersede(undefined, now)
-      this.#schedule(session)
+      this.#agenda.schedule(session)
     }
-  }
-
-  #onDue(slot: number): void {
-    const session = this.#slots[slot]
-    if (session === undefined) return
-    session.armedAt = Number.POSITIVE_INFINITY
-    if (session.deadline <= this.#now) session.onTimer(this.#now)
-    this.#schedule(session)
-  }
-
-  /** A deadline that moved later is found out when the wheel fires; one that moved earlier is armed anew. */
-  #schedule(session: Session): void {
-    if (session.state === State.Closed || session.deadline >= session.armedAt) return
-    session.armedAt = session.deadline
-    this.#wheel.arm(session.id, session.deadline)
   }
 }

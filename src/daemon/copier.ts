@@ -6,8 +6,10 @@ import { Counter, type Counters } from '../core/counters.ts'
 import { Drop } from '../core/drop.ts'
 import type { EpochOptions } from '../core/epochs.ts'
 import { Frames } from '../core/frames.ts'
+import type { HolePatience } from '../core/hole-watch.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
+import { RateLimit } from '../core/rate-limit.ts'
 import type { Selection } from '../core/sampling.ts'
 import { type CopyOctets, POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { PacketTrace, SessionContext, SessionTrace } from '../core/session-context.ts'
@@ -92,6 +94,9 @@ export interface CopierOptions {
   readonly mtuBytes: number
   readonly clientRttMs: number | undefined
   readonly epochs: EpochOptions
+  readonly holes: HolePatience
+  /** Infinity: no limit. */
+  readonly bytesPerSecondMax: number
 }
 
 /** What `--trace` watches with. */
@@ -151,10 +156,12 @@ export class Copier {
         this.outbox,
         pool,
         () => this.#flush(),
-        (address) => trace === undefined && ports.sender.canSegment(address)
+        (address) => trace === undefined && ports.sender.canSegment(address),
+        new RateLimit(options.bytesPerSecondMax)
       ),
       counters,
       epochs: options.epochs,
+      holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
       mtuBytes: options.mtuBytes,

@@ -143,7 +143,9 @@ class Rehearsal {
       keepAliveMs: NEVER_MS,
       mtuBytes: 1500,
       clientRttMs: 0,
-      epochs: { isWaiting: true, timeoutMs: NEVER_MS }
+      epochs: { isWaiting: true, timeoutMs: NEVER_MS },
+      holes: { timeoutMs: undefined, atEndMs: NEVER_MS, afterDropsMs: undefined },
+      bytesPerSecondMax: Number.POSITIVE_INFINITY
     }
     const memory = new Uint8Array(copierMemoryLength(POOL_BYTES))
     this.#copier = new Copier({ ...ports, waiter: { wait: () => {} }, log: () => {} }, options, memory, this.counters)

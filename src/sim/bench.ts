@@ -7,8 +7,10 @@ import { AnswerBatch } from '../core/answer-batch.ts'
 import { Counter, Counters } from '../core/counters.ts'
 import type { Drop } from '../core/drop.ts'
 import { Frames } from '../core/frames.ts'
+import type { HolePatience } from '../core/hole-watch.ts'
 import { type AddressRange, type CopyMap, Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
+import { RateLimit } from '../core/rate-limit.ts'
 import { ALL_FLOWS, type Selection } from '../core/sampling.ts'
 import { POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { Session } from '../core/session.ts'
@@ -43,6 +45,8 @@ export interface BenchOptions {
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
+  readonly holes: HolePatience
+  readonly bytesPerSecondMax: number
   /** The sender takes super-packets. */
   readonly canSegment: boolean
   /** Of the channel: how answers come. */
@@ -62,6 +66,8 @@ const DEFAULTS = {
   clientRttMs: 0,
   isWaiting: true,
   epochTimeoutMs: 3000,
+  holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+  bytesPerSecondMax: Number.POSITIVE_INFINITY,
   canSegment: false,
   channelVersion: 1
 }
@@ -126,10 +132,12 @@ export class Bench {
         this.#outbox,
         this.pool,
         () => this.#flush(),
-        () => options.canSegment
+        () => options.canSegment,
+        new RateLimit(options.bytesPerSecondMax)
       ),
       counters: this.counters,
       epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
+      holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
       mtuBytes: options.mtuBytes,

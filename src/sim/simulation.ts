@@ -237,6 +237,8 @@ function copierOptions({ copier, channel }: Weather) {
     keepAliveMs: KEEP_ALIVE_MS,
     mtuBytes: 1500,
     clientRttMs: undefined,
-    epochs: { isWaiting: true, timeoutMs: 3000 }
+    epochs: { isWaiting: true, timeoutMs: 3000 },
+    holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+    bytesPerSecondMax: Number.POSITIVE_INFINITY
   }
 }

@@ -10,6 +10,7 @@ import {
   PORT,
   SOURCE,
   stopAndReadBooks,
+  TARGET,
   tcpCounters,
   untilCounter,
   untilSame
@@ -69,11 +70,11 @@ test('clients at 100 ms are as slow for the target, which sends nothing twice', 
 
 const LARGE = 20_000_000
 
-/** Reads an answer of LARGE octets to its end. */
-const download = `
-const socket = require('net').connect(${PORT}, '${SOURCE_AFAR}', () => socket.write('GET large\\r\\n'))
+/** Reads an answer of so many octets to its end. */
+const download = (server: string, octets: number) => `
+const socket = require('net').connect(${PORT}, '${server}', () => socket.write('GET large\\r\\n'))
 let length = 0
-socket.on('data', (bytes) => { if ((length += bytes.length) > ${LARGE}) socket.end() })`
+socket.on('data', (bytes) => { if ((length += bytes.length) > ${octets}) socket.end() })`
 
 /** Octets that a host has sent on eth0. */
 async function sentBytes(host: Host): Promise<number> {
@@ -90,7 +91,7 @@ test('the copy of a download over 100 ms keeps step with it, and nothing is sent
   await lab.startIntercept()
   const tcpcopy = await lab.startTcpcopy()
   const before = await sentBytes(target)
-  await lab.runScript(client, download)
+  await lab.runScript(client, download(SOURCE_AFAR, LARGE))
   const whenClientHadAll = (await sentBytes(target)) - before
   await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 1)
   assert.ok((await sentBytes(target)) - before > LARGE)
@@ -98,6 +99,22 @@ test('the copy of a download over 100 ms keeps step with it, and nothing is sent
   assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
   await assertNothingSentTwice(target)
   await assertNothingDropped(link)
+})
+
+test('a target that waits for late acknowledgments (-R) is not taken for quiet: the FIN comes after the whole answer', async () => {
+  const octets = 2_000_000
+  await using lab = await openCopyLab()
+  const { client, source, target } = lab.hosts
+  await lab.startRedisPair()
+  for (const host of [source, target]) await host.mustRun('redis-cli', ['SETRANGE', 'large', `${octets - 1}`, 'x'])
+  await lab.startIntercept()
+  const tcpcopy = await lab.startTcpcopy(['-x', `${PORT}-${TARGET}:${PORT}`, '-s', ASSISTANT, '-R', '200'])
+  const before = await sentBytes(target)
+  await lab.runScript(client, download(SOURCE, octets))
+  await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 1)
+  assert.ok((await sentBytes(target)) - before > octets)
+  const books = await stopAndReadBooks(tcpcopy)
+  assert.deepEqual([books.droppedBytes, books.epochTimeouts, books.epochsQuiet], [0, 0, 0])
 })
 
 test('a target at 50 ms gets all', async () => {
