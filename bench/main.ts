@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { interruption, positive, runCommand } from '../lab/command.ts'
+import { Interrupted, interruption, positive, runCommand } from '../lab/command.ts'
 import { OWN_PROGRAMS, type Programs, ROOT } from '../lab/copy-lab.ts'
 import { Progress } from '../lab/progress.ts'
 import { OperatorError } from '../src/errors.ts'
@@ -75,24 +75,31 @@ async function measureLoad(
 }
 
 async function run(choice: Choice): Promise<number> {
-  const progress = new Progress()
   const interrupted = interruption()
   const rows: Row[] = []
   if (!choice.json) process.stdout.write(header())
+  let failed = 0
   for (const load of choice.loads) {
-    const row = await measureLoad(load, choice, progress, interrupted)
+    const progress = new Progress()
+    const row = await measureLoad(load, choice, progress, interrupted).catch((error: unknown) => {
+      if (error instanceof Interrupted) throw error
+      console.error(`${load.title}: ${error instanceof Error ? error.message : String(error)}`)
+    })
     progress.end()
+    if (row === undefined) {
+      failed++
+      continue
+    }
     rows.push(row)
     if (!choice.json) process.stdout.write(rowText(row))
   }
   if (choice.json) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`)
   if (choice.write) {
-    progress.step('a run with --cpu-prof')
     const [first] = choice.loads
     const breakdown = first === undefined ? undefined : await profileRun(first, interrupted)
     writeFileSync(`${ROOT}docs/benchmarks.md`, document(rows, breakdown, choice.runs))
   }
-  return 0
+  return failed === 0 ? 0 : 1
 }
 
 await runCommand(usage, async () => {

@@ -66,7 +66,7 @@ function ratioLine(ours: Figures, theirs: Figures): string {
   return `  ours : theirs  ${texts.join(', ')}\n`
 }
 
-/** Of each figure by itself; null where a run has none. */
+/** Of each figure by itself, over the runs that have it. */
 export function medians(runs: readonly Figures[]): Figures {
   const [first] = runs
   if (first === undefined) throw new Error('There is no run.')
@@ -77,7 +77,7 @@ export function medians(runs: readonly Figures[]): Figures {
 
 function median(values: readonly (number | null)[]): number | null {
   const sorted = values.filter((value) => value !== null).sort((a, b) => a - b)
-  if (sorted.length < values.length) return null
+  if (sorted.length === 0) return null
   const middle = sorted.length >> 1
   const [upper, lower] = [sorted[middle] ?? Number.NaN, sorted[middle - 1] ?? Number.NaN]
   return sorted.length % 2 === 1 ? upper : (upper + lower) / 2
