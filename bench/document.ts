@@ -28,9 +28,10 @@ function opening(runs: number): string {
 
 Written by \`npm run bench -- --write\`, not by hand. \`npm run bench -- --help\` says what else it can do.
 
-- Machine: ${machine}; Linux ${release()}, Node.js ${process.version}. All hosts of the lab, the clients and both servers
-  share it.
-- Medians of ${runs} ${runs === 1 ? 'run' : 'runs'}. Load average at the end, the benchmark's own part included: ${load.join(', ')}.
+- Machine: ${machine}; Linux ${release()}, Node.js ${process.version}.
+  All hosts of the lab, the clients and both servers share it.
+- Medians of ${runs} ${runs === 1 ? 'run' : 'runs'}, each in a lab of its own.
+  Load average at the end, the benchmark's own part included: ${load.join(', ')}.
 
 ## Loads
 `

@@ -40,11 +40,11 @@ const partsByFile: readonly (readonly [RegExp, string])[] = [
   [/\/core\/|\/io\/linux\/native-copy\./, 'core'],
   [/\/daemon\/(?:copier|interceptor)\.|\/cli\/|\/io\/linux\/libc\./, 'loop']
 ]
-const partsByName: Readonly<Record<string, string>> = {
-  '(garbage collector)': 'garbage collection',
-  '(program)': 'runtime',
-  '(idle)': WAITING
-}
+const partsByName: ReadonlyMap<string, string> = new Map([
+  ['(garbage collector)', 'garbage collection'],
+  ['(program)', 'runtime'],
+  ['(idle)', WAITING]
+])
 
 /** Adds up the profile of a worker, of tcpcopy or intercept, among those in a folder. @throws Error if there is none */
 export function readBreakdown(folder: string): Breakdown {
@@ -93,7 +93,7 @@ function breakDown({ nodes, samples, timeDeltas }: Profile): Breakdown {
 }
 
 function partOf(functionName: string, url: string): string | undefined {
-  return partsByName[functionName] ?? partsByFile.find(([pattern]) => pattern.test(url))?.[1]
+  return partsByName.get(functionName) ?? partsByFile.find(([pattern]) => pattern.test(url))?.[1]
 }
 
 /** `flush (link-sender)` */
