@@ -11,12 +11,13 @@ export async function awaitCatchUp(
   count: () => Promise<number>,
   expected: number,
   patienceMs: number,
-  onCount: (count: number) => void = () => {}
+  onCount: (count: number) => void = () => {},
+  pollMs = POLL_MS
 ): Promise<number> {
   let reached = await count()
   let movedMs = performance.now()
   while (reached < expected && performance.now() - movedMs < patienceMs) {
-    await sleep(POLL_MS)
+    await sleep(pollMs)
     const now = await count()
     if (now === reached) continue
     movedMs = performance.now()

@@ -37,6 +37,8 @@ export interface CopyLabOptions {
   readonly offloads?: boolean | undefined
   /** Networks whose packets the target sends to the assistant; default: the client. */
   readonly routed?: readonly string[]
+  /** Addresses that the client has beside CLIENT, in the lab's own network; `routed` has to name them as well. */
+  readonly moreClients?: readonly string[]
   /** Default: those of this checkout. */
   readonly programs?: Programs
 }
@@ -119,7 +121,7 @@ export class CopyLab {
 export async function openCopyLab(options: CopyLabOptions = {}): Promise<CopyLab> {
   const lab = await openLab({
     hosts: {
-      client: { addresses: [CLIENT] },
+      client: { addresses: [CLIENT, ...(options.moreClients ?? [])] },
       source: { addresses: [SOURCE] },
       target: { addresses: [TARGET] },
       assistant: { addresses: [ASSISTANT] }

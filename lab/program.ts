@@ -142,12 +142,22 @@ export class Program {
 
   /** The most memory it had so far (VmHWM), in octets, shared memory included; NaN if it has ended. */
   peakMemoryBytes(): number {
-    try {
-      const status = readFileSync(`/proc/${this.pid}/status`, 'latin1')
-      return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
-    } catch {
-      return Number.NaN
-    }
+    return memoryBytes(this.pid, 'VmHWM')
+  }
+
+  /** The memory it has now (VmRSS), counted alike. */
+  memoryBytes(): number {
+    return memoryBytes(this.pid, 'VmRSS')
+  }
+}
+
+/** proc_pid_status(5) */
+function memoryBytes(pid: number, name: 'VmHWM' | 'VmRSS'): number {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1')
+    return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024
+  } catch {
+    return Number.NaN
   }
 }
 

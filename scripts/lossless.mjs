@@ -2,4 +2,4 @@
 import { loadPackages } from './packages.mjs'
 import { runInLab } from './run-in-lab.mjs'
 
-await runInLab('lossless.js', loadPackages)
+await runInLab('lab/lossless.js', loadPackages)

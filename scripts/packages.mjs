@@ -19,6 +19,8 @@ const provisions = {
   nftables: { programs: ['nft'], service: 'nftables' },
   'nginx-light': { programs: ['nginx'], service: 'nginx' },
   'apache2-utils': { programs: ['ab'] },
+  wrk: { programs: ['wrk'] },
+  memcached: { programs: ['memcached'], service: 'memcached' },
   'libpcap0.8': { library: 'libpcap.so.0.8' }
 }
 
@@ -28,6 +30,8 @@ export const startPackages = ['iproute2', 'redis-server', 'redis-tools', 'ethtoo
 export const testPackages = [...startPackages, 'iptables', 'nftables']
 /** What the loads of `npm run lossless` use. */
 export const loadPackages = [...testPackages, 'nginx-light', 'apache2-utils']
+/** What the benchmark uses. */
+export const benchPackages = [...loadPackages, 'wrk', 'memcached']
 
 const policyPath = '/usr/sbin/policy-rc.d'
 const policyMark = '# Made by the set-up of tcpcopy while it installs packages; safe to remove.'
@@ -138,7 +142,7 @@ export async function ensurePackages(packages) {
 }
 
 if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const problem = await ensurePackages(loadPackages)
+  const problem = await ensurePackages(benchPackages)
   if (problem !== undefined) {
     console.error(problem)
     process.exitCode = 1

@@ -2,4 +2,4 @@
 import { startPackages } from './packages.mjs'
 import { runInLab } from './run-in-lab.mjs'
 
-await runInLab('main.js', startPackages)
+await runInLab('lab/main.js', startPackages)

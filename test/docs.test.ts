@@ -154,7 +154,7 @@ test('links between the documents lead somewhere', () => {
 })
 
 test('the files that the documents name exist', () => {
-  const files = ['src', 'lab', 'test'].flatMap((folder) => below(folder, '.ts'))
+  const files = ['src', 'lab', 'test', 'bench'].flatMap((folder) => below(folder, '.ts'))
   const names = documents.flatMap((path) =>
     [...read(path).matchAll(/`([\w./-]+\.ts)`/g)].map((match) => ({ path, name: match[1] ?? '' }))
   )
