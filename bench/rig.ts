@@ -69,7 +69,7 @@ export class Rig {
       epochs: { isWaiting: true, timeoutMs: 3000 },
       timeoutMs: 600_000,
       keepAliveMs: 720_000,
-      mtuBytes: 1500,
+      mtu: () => 1500,
       clientRttMs: 0,
       announce: () => {},
       withdraw: () => {},

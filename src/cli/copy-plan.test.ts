@@ -14,7 +14,7 @@ async function planOf(...args: readonly string[]): Promise<CopyPlan> {
 test('each connection is copied once, unless options say otherwise', async () => {
   const { selection, portShift, mtuBytes } = await planOf()
   assert.deepEqual(selection, { share: 1_000_000, isOnlyNew: false, isRampUp: false, copies: 1_000_000 })
-  assert.deepEqual([portShift, mtuBytes], [0, 1500])
+  assert.deepEqual([portShift, mtuBytes], [0, undefined])
 })
 
 test('fractions of -r and -n are exact', async () => {
@@ -23,8 +23,10 @@ test('fractions of -r and -n are exact', async () => {
 })
 
 test('-D lowers the size of packets, and does not raise it above -M', async () => {
+  assert.equal((await planOf('-M', '9000')).mtuBytes, 9000)
   assert.equal((await planOf('-D', '1000')).mtuBytes, 1040)
-  assert.equal((await planOf('-D', '9000')).mtuBytes, 1500)
+  assert.equal((await planOf('-D', '9000')).mtuBytes, 9040)
+  assert.equal((await planOf('-D', '9000', '-M', '1500')).mtuBytes, 1500)
 })
 
 test('a value that cannot be is refused in one sentence', async () => {

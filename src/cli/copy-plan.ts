@@ -50,7 +50,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly timeout: string
   readonly keepAlive?: string
   readonly memory: string
-  readonly mtu: string
+  readonly mtu?: string
   readonly connections: string
   readonly rtt?: string
   readonly wait: boolean
@@ -78,7 +78,7 @@ export interface CopyPlan {
   readonly sessionsMax: number
   readonly timeoutMs: number
   readonly keepAliveMs: number
-  readonly mtuBytes: number
+  readonly mtuBytes: number | undefined
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
@@ -109,7 +109,7 @@ export function copyCommand(): Command {
     .option('-t, --timeout <seconds>', 'end a session that makes no progress for so long', '600')
     .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
     .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
-    .option('-M, --mtu <octets>', 'largest packet to send', '1500')
+    .option('-M, --mtu <octets>', 'largest packet to send (default: what the way to the target takes)')
     .option('-D, --mss <octets>', 'most octets of payload and TCP options in a packet (default: --mtu less 40)')
     .option('-C, --connections <number>', 'connections to each intercept', '2')
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
@@ -226,10 +226,11 @@ async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]>
   )
 }
 
-/** The largest packet, as `-M` and `-D` allow it. */
-function readMtu({ mtu, mss }: CopyOptions): number {
-  const mtuBytes = wholeNumber('--mtu', mtu, 576, 65_535)
-  return mss === undefined ? mtuBytes : Math.min(mtuBytes, wholeNumber('--mss', mss, 536, 65_495) + HEADERS)
+/** The largest packet that `-M` and `-D` allow; undefined: neither says. */
+function readMtu({ mtu, mss }: CopyOptions): number | undefined {
+  const byMtu = mtu === undefined ? undefined : wholeNumber('--mtu', mtu, 576, 65_535)
+  const byMss = mss === undefined ? undefined : wholeNumber('--mss', mss, 536, 65_495) + HEADERS
+  return byMtu === undefined || byMss === undefined ? (byMtu ?? byMss) : Math.min(byMtu, byMss)
 }
 
 function readSelection(options: CopyOptions): Selection {

@@ -32,8 +32,8 @@ export interface SessionContext {
   readonly keepAliveMs: number
   /** `-R`: the client's round trip, instead of the one that its handshake shows; 0: acknowledge at once. */
   readonly clientRttMs: number | undefined
-  /** `-M`: most octets of an IP packet. */
-  readonly mtuBytes: number
+  /** Most octets of an IP packet to this target (`-M`, or what the way there takes). */
+  mtu(targetAddress: number): number
   /** A SYN is about to go out for the first time: intercept has to know whose answers are ours. */
   announce(session: Session): void
   /** Nobody has this session's address and port any more: its answers are not needed. */

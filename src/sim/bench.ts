@@ -132,7 +132,7 @@ export class Bench {
       epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
-      mtuBytes: options.mtuBytes,
+      mtu: () => options.mtuBytes,
       clientRttMs: options.clientRttMs,
       announce: (session) => this.announced.push(session),
       withdraw: () => {},

@@ -39,6 +39,10 @@ export class MemorySender implements Sender {
     return true
   }
 
+  mtu(): number {
+    return 0
+  }
+
   refresh(): void {}
 
   flush(outbox: Outbox): void {
