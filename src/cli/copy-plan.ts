@@ -175,12 +175,11 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
     maps.push({ ...map, targetAddress: await resolveHost(`--map ${text}`, targetHost) })
   }
   for (const [index, map] of maps.entries()) {
-    const twin = maps.slice(0, index).find((other) => isSameSource(other, map))
+    const twin = maps.slice(0, index).find((other) => isSameSource(other, map) && isSameTarget(other, map))
     if (twin !== undefined) {
       const what = `${texts[maps.indexOf(twin)]} and ${texts[index]}`
-      const hint =
-        'Each source port can be copied to one target; give different source addresses, or run a second tcpcopy.'
-      throw new OperatorError('contradiction', `--map copies the same connections twice: ${what}`, hint)
+      const hint = 'Leave one out; -n 2 copies each connection twice.'
+      throw new OperatorError('contradiction', `--map copies the same connections to one target twice: ${what}`, hint)
     }
     refuseLoop(map, maps)
   }
@@ -195,6 +194,10 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
 function isSameSource(a: CopyMap, b: CopyMap): boolean {
   const isSameAddress = a.sourceAddress === b.sourceAddress || a.sourceAddress === 0 || b.sourceAddress === 0
   return a.sourcePort === b.sourcePort && isSameAddress
+}
+
+function isSameTarget(a: CopyMap, b: CopyMap): boolean {
+  return a.targetAddress === b.targetAddress && a.targetPort === b.targetPort
 }
 
 /** A copy that arrives on this host as what is copied would be copied again, for ever. */

@@ -70,7 +70,7 @@ export interface Origin extends PacketStyle {
   /** The client as captured; `clientAddress` and `clientPort` are what the target sees. */
   readonly capturedAddress: number
   readonly capturedPort: number
-  /** 0: the first copy of its connection, or the only one; of further ones (`-n`) the number. */
+  /** 0: the first copy of its connection to this target, or the only one; of further ones (`-n`) the number. */
   readonly copy: number
   /** Index of the `-x` mapping. */
   readonly mapIndex: number
