@@ -4,16 +4,12 @@ import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
 import { Copier, type CopierOptions, copierMemoryLength } from '../daemon/copier.ts'
 import { cryptography } from '../io/cryptography.ts'
-import { copyFilter } from '../io/linux/filter.ts'
-import { LinkSender } from '../io/linux/link-sender.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { copyOctets } from '../io/linux/native-copy.ts'
-import { POLLIN, Poller } from '../io/linux/poller.ts'
-import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
-import { PacketRing } from '../io/linux/ring.ts'
+import { Poller } from '../io/linux/poller.ts'
 import { LinuxNetwork } from '../io/linux/streams.ts'
-import type { Sender } from '../ports.ts'
-import type { CopyPlan, SendBy } from './copy-plan.ts'
+import type { CopyPlan } from './copy-plan.ts'
+import { openRing, openSender } from './live-ports.ts'
 import { monotonic } from './monotonic.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
@@ -25,20 +21,6 @@ export interface CopierWorkerData {
   readonly control: SharedArrayBuffer
   /** With a replay: where the file comes from. */
   readonly chunks: MessagePort | undefined
-}
-
-function openSender(by: SendBy, memoryAddress: number): Sender {
-  if (by === 'ip') return new RawIpSender(memoryAddress)
-  const raw = by === 'auto' ? new RawIpSender(memoryAddress) : undefined
-  return new LinkSender(memoryAddress, raw, (target, through) => log('info', 'way to target', { target, through }))
-}
-
-function openRing(plan: CopyPlan, poller: Poller): PacketRing {
-  const filter = copyFilter(plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })))
-  const { device, ringMegabytes } = plan
-  const ring = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
-  poller.add(ring.fd, POLLIN)
-  return ring
 }
 
 function run({ plan, counters, control, chunks }: CopierWorkerData): number {
@@ -57,7 +39,7 @@ function run({ plan, counters, control, chunks }: CopierWorkerData): number {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const capture = replay?.capture ?? openRing(plan, poller)
+  const capture = replay?.capture ?? openRing(plan, poller, 'tcp')
   const sender = openSender(plan.sendBy, memory.address)
   const ports = {
     capture,

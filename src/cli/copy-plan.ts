@@ -58,6 +58,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly buffer: string
   readonly send: string
   readonly trace?: string
+  readonly udp?: boolean
 }
 
 /** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
@@ -86,12 +87,14 @@ export interface CopyPlan {
   readonly ringMegabytes: number
   readonly sendBy: SendBy
   readonly trace: TraceTarget | undefined
+  /** Datagrams are copied, not connections. */
+  readonly isUdp: boolean
   /** Undefined: live traffic is copied. */
   readonly replay: ReplayPlan | undefined
 }
 
 export function copyCommand(): Command {
-  const command = newCommand('tcpcopy', 'Copies live TCP connections of this host to a target.')
+  const command = newCommand('tcpcopy', 'Copies live TCP connections, or UDP datagrams, of this host to a target.')
     .option('-x, --map <map>', 'what to copy where: [sourceIP:]sourcePort-targetHost:targetPort, …', collect)
     .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
     .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
@@ -119,6 +122,7 @@ export function copyCommand(): Command {
       '-i, --device <name>',
       'capture on this device only (default: on any), or replay this file; -: standard input'
     )
+    .option('--udp', 'copy UDP datagrams instead of TCP connections; no intercept is needed')
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
@@ -134,6 +138,7 @@ export function copyCommand(): Command {
 
 /** @throws OperatorError for what cannot work */
 export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
+  if (options.udp === true) refuseForUdp(options)
   const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
   const keepAlive = options.keepAlive
   const keepAliveMs =
@@ -141,7 +146,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   return {
     channel: readChannel(options),
     maps: await readMaps(listOf(options.map ?? [])),
-    intercepts: await readIntercepts(options),
+    intercepts: options.udp === true ? [] : await readIntercepts(options),
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),
     loopbackAddress: loopbackAddress(options.loopbackAddress),
     selection: readSelection(options),
@@ -159,8 +164,27 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
     sendBy: oneOf('--send', options.send, SEND_BY),
     trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
+    isUdp: options.udp === true,
     replay: replayPlan(options)
   }
+}
+
+/** Options that say something about connections. */
+function refuseForUdp(options: CopyOptions): void {
+  const ofConnections = {
+    '--intercept': options.intercept,
+    '--only-new': options.onlyNew,
+    '--mss': options.mss,
+    '--rtt': options.rtt,
+    '--trace': options.trace,
+    '--manage-rules': options.manageRules,
+    '--keep-alive': options.keepAlive,
+    '--device with a file': replayPlan(options)
+  }
+  const [found] = Object.entries(ofConnections).find(([, value]) => value !== undefined) ?? []
+  if (found === undefined) return
+  const hint = 'Leave one of the two out: datagrams have no connections, and their answers are not awaited.'
+  throw new OperatorError('contradiction', `${found} is of no use with --udp`, hint)
 }
 
 async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {

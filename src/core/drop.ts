@@ -50,12 +50,14 @@ export const Drop = {
   /** The pool ran short, and what its session held had waited longest. */
   Evicted: 38,
   /** Another tcpcopy has the copy's address and port at the target. */
-  PortTaken: 39
+  PortTaken: 39,
+  /** The kernel did not take a datagram, or a fragment of one. */
+  SendRefused: 40
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 40
+export const DROPS_END = 41
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

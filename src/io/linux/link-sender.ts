@@ -128,7 +128,10 @@ export class LinkSender implements Sender {
       if (way.header === undefined && this.#isWorthAsking(way)) this.#lookUp(way)
       if (way.header !== undefined) this.#add(outbox, frame, way, way.header)
       else if (this.#raw !== undefined) this.#raw.add(outbox, frame)
-      else this.#refuse(Errno.EHOSTUNREACH, outbox.packetCount(frame))
+      else {
+        this.#refuse(Errno.EHOSTUNREACH, outbox.packetCount(frame))
+        outbox.refuse(frame)
+      }
     }
     this.#send()
     this.#raw?.send()
