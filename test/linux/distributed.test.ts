@@ -46,7 +46,11 @@ interface Deployment {
 const deployments: readonly Deployment[] = [
   {
     name: 'two sources, one target, one intercept',
-    tcpcopy: { sourceA: ['-x', TO_A, '-s', ASSISTANT], sourceB: ['-x', TO_A, '-s', ASSISTANT] },
+    // A client uses one port for both sources at a time; addresses of their own keep the copies apart.
+    tcpcopy: {
+      sourceA: ['-x', TO_A, '-s', ASSISTANT, '-c', '10.99.1.0/24'],
+      sourceB: ['-x', TO_A, '-s', ASSISTANT, '-c', '10.99.2.0/24']
+    },
     intercept: [['-F', ANSWERS_A]],
     copies: { targetA: { sourceA: 1, sourceB: 1 } }
   },
@@ -176,7 +180,8 @@ for (const deployment of deployments) {
     const folder = mkdtempSync(join(tmpdir(), 'distributed-'))
     const sources = sourcesOf(deployment.tcpcopy)
     const copies = Object.entries(deployment.copies) as [TargetName, Record<string, number>][] // as: likewise
-    const routes = copies.map(([on]) => ({ on, to: '10.77.0.10/32', via: ASSISTANT }))
+    const clients = ['10.77.0.10/32', '10.99.0.0/16']
+    const routes = copies.flatMap(([on]) => clients.map((to) => ({ on, to, via: ASSISTANT })))
     await using lab = await openLab<Name>({ hosts, routes })
     try {
       const servers = new Servers(lab, folder)
