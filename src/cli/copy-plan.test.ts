@@ -49,3 +49,21 @@ test('too few ports or too small a table for -n is said with numbers', async () 
   assert.match(few ?? '', /the 2 addresses of --client-addresses have 129,024 ports, enough for 129 connections/)
   assert.deepEqual(copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.x')), [])
 })
+
+test('--udp needs no intercept, and refuses what is about connections', async () => {
+  const read = (...args: readonly string[]): CopyOptions => {
+    const options = readOptions<CopyOptions>(copyCommand(), ['-x', '53-192.0.2.1:53', '--udp', ...args])
+    assert.ok(options)
+    return options
+  }
+  const { isUdp, intercepts, selection } = await copyPlan(read('-n', '2.5', '-r', '30', '-g'))
+  assert.deepEqual([isUdp, intercepts, selection.copies], [true, [], 2_500_000])
+  for (const args of [['-s', '192.0.2.2'], ['-O'], ['-D', '1000'], ['--trace', 'all'], ['--manage-rules']]) {
+    await assert.rejects(copyPlan(read(...args)), /^OperatorError: --[a-z-]+ is of no use with --udp$/)
+  }
+})
+
+test('several -x for one port are several targets; the same target twice is an error', async () => {
+  assert.equal((await planOf('-x', '80-192.0.2.9:80')).maps.length, 2)
+  await assert.rejects(planOf('-x', '80-192.0.2.1:80'), /to one target twice/)
+})
