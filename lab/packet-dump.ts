@@ -5,7 +5,7 @@ import type { Program } from './program.ts'
 /** tcpdump hands packets over in blocks that the kernel closes after 1 s at the latest. */
 const blockTimeoutMs = 1200
 
-/** tcpdump on eth0 of a host, into a file that readCapture reads. */
+/** tcpdump on a host, into a file that readCapture reads. */
 export class PacketDump {
   readonly program: Program
   readonly path: string
@@ -28,10 +28,10 @@ export class PacketDump {
   }
 }
 
-export async function startPacketDump(host: Host, filter: string, path: string): Promise<PacketDump> {
+export async function startPacketDump(host: Host, filter: string, path: string, device = 'eth0'): Promise<PacketDump> {
   // -Z root: the user that tcpdump becomes otherwise may not write to a folder of root's.
   const format = ['--time-stamp-precision=nano', '-s', '0', '-B', '65536', '-Z', 'root']
-  const program = host.spawn('tcpdump', ['-i', 'eth0', '-n', ...format, '-w', path, filter])
+  const program = host.spawn('tcpdump', ['-i', device, '-n', ...format, '-w', path, filter])
   await program.waitForLine('stderr', (line) => line.includes('listening on'))
   return new PacketDump(program, path)
 }

@@ -58,6 +58,8 @@ export interface Sender {
   flush(outbox: Outbox): void
   /** Whether frames for this target (IPv4, host byte order) may be super-packets. Changes only in `refresh`. */
   canSegment(targetAddress: number): boolean
+  /** Octets of the largest packet that the way to this target takes whole; 0 where nobody knows. */
+  mtu(targetAddress: number): number
   /** To be called once a second, with an empty outbox: looks whether the way to the targets has changed. */
   refresh(): void
   /** Packets that the kernel took. */

@@ -5,16 +5,13 @@ import { Mapping } from '../core/mapping.ts'
 import { Copier, type CopierOptions, copierMemoryLength } from '../daemon/copier.ts'
 import { rehearse } from '../daemon/rehearsal.ts'
 import { cryptography } from '../io/cryptography.ts'
-import { copyFilter } from '../io/linux/filter.ts'
-import { LinkSender } from '../io/linux/link-sender.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { copyOctets } from '../io/linux/native-copy.ts'
-import { POLLIN, Poller } from '../io/linux/poller.ts'
-import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
-import { PacketRing } from '../io/linux/ring.ts'
+import { Poller } from '../io/linux/poller.ts'
+import type { PacketRing } from '../io/linux/ring.ts'
 import { LinuxNetwork } from '../io/linux/streams.ts'
-import type { Sender } from '../ports.ts'
-import type { CopyPlan, SendBy } from './copy-plan.ts'
+import type { CopyPlan } from './copy-plan.ts'
+import { openRing, openSender } from './live-ports.ts'
 import { monotonic } from './monotonic.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
@@ -31,25 +28,11 @@ export interface CopierWorkerData {
   readonly chunks: MessagePort | undefined
 }
 
-function openSender(by: SendBy, memoryAddress: number): Sender {
-  if (by === 'ip') return new RawIpSender(memoryAddress)
-  const raw = by === 'auto' ? new RawIpSender(memoryAddress) : undefined
-  return new LinkSender(memoryAddress, raw, (target, through) => log('info', 'way to target', { target, through }))
-}
-
 /** A capture that is open while the engine still compiles would lose packets; a file waits. */
-function rehearseFor(ms: number): void {
-  const until = monotonic.now() + ms
+function openRehearsed(plan: CopyPlan, poller: Poller): PacketRing {
+  const until = monotonic.now() + REHEARSAL_MS
   rehearse(cryptography, copyOctets, () => monotonic.now() < until)
-}
-
-function openRing(plan: CopyPlan, poller: Poller): PacketRing {
-  rehearseFor(REHEARSAL_MS)
-  const filter = copyFilter(plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })))
-  const { device, ringMegabytes } = plan
-  const ring = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
-  poller.add(ring.fd, POLLIN)
-  return ring
+  return openRing(plan, poller, 'tcp')
 }
 
 function run({ plan, counters, control, chunks }: CopierWorkerData): number {
@@ -68,7 +51,7 @@ function run({ plan, counters, control, chunks }: CopierWorkerData): number {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const capture = replay?.capture ?? openRing(plan, poller)
+  const capture = replay?.capture ?? openRehearsed(plan, poller)
   const sender = openSender(plan.sendBy, memory.address)
   const ports = {
     capture,

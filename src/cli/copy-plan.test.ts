@@ -14,7 +14,7 @@ async function planOf(...args: readonly string[]): Promise<CopyPlan> {
 test('each connection is copied once, unless options say otherwise', async () => {
   const { selection, portShift, mtuBytes } = await planOf()
   assert.deepEqual(selection, { share: 1_000_000, isOnlyNew: false, isRampUp: false, copies: 1_000_000 })
-  assert.deepEqual([portShift, mtuBytes], [0, 1500])
+  assert.deepEqual([portShift, mtuBytes], [0, undefined])
 })
 
 test('fractions of -r and -n are exact', async () => {
@@ -23,8 +23,10 @@ test('fractions of -r and -n are exact', async () => {
 })
 
 test('-D lowers the size of packets, and does not raise it above -M', async () => {
+  assert.equal((await planOf('-M', '9000')).mtuBytes, 9000)
   assert.equal((await planOf('-D', '1000')).mtuBytes, 1040)
-  assert.equal((await planOf('-D', '9000')).mtuBytes, 1500)
+  assert.equal((await planOf('-D', '9000')).mtuBytes, 9040)
+  assert.equal((await planOf('-D', '9000', '-M', '1500')).mtuBytes, 1500)
 })
 
 test('how long holes are waited for follows from the round trip, unless options say otherwise', async () => {
@@ -78,4 +80,22 @@ test('too few ports or too small a table for -n is said with numbers', async () 
   const [few] = copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.1,10.9.0.2'))
   assert.match(few ?? '', /the 2 addresses of --client-addresses have 129,024 ports, enough for 129 connections/)
   assert.deepEqual(copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.x')), [])
+})
+
+test('--udp needs no intercept, and refuses what is about connections', async () => {
+  const read = (...args: readonly string[]): CopyOptions => {
+    const options = readOptions<CopyOptions>(copyCommand(), ['-x', '53-192.0.2.1:53', '--udp', ...args])
+    assert.ok(options)
+    return options
+  }
+  const { isUdp, intercepts, selection } = await copyPlan(read('-n', '2.5', '-r', '30', '-g'))
+  assert.deepEqual([isUdp, intercepts, selection.copies], [true, [], 2_500_000])
+  for (const args of [['-s', '192.0.2.2'], ['-O'], ['-D', '1000'], ['--trace', 'all'], ['--manage-rules']]) {
+    await assert.rejects(copyPlan(read(...args)), /^OperatorError: --[a-z-]+ is of no use with --udp$/)
+  }
+})
+
+test('several -x for one port are several targets; the same target twice is an error', async () => {
+  assert.equal((await planOf('-x', '80-192.0.2.9:80')).maps.length, 2)
+  await assert.rejects(planOf('-x', '80-192.0.2.1:80'), /to one target twice/)
 })

@@ -62,7 +62,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly timeout: string
   readonly keepAlive?: string
   readonly memory: string
-  readonly mtu: string
+  readonly mtu?: string
   readonly connections: string
   readonly rtt?: string
   readonly wait: boolean
@@ -74,6 +74,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly send: string
   readonly maxRate?: string
   readonly trace?: string
+  readonly udp?: boolean
 }
 
 /** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
@@ -94,7 +95,7 @@ export interface CopyPlan {
   readonly sessionsMax: number
   readonly timeoutMs: number
   readonly keepAliveMs: number
-  readonly mtuBytes: number
+  readonly mtuBytes: number | undefined
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
@@ -104,12 +105,14 @@ export interface CopyPlan {
   readonly sendBy: SendBy
   readonly bytesPerSecondMax: number
   readonly trace: TraceTarget | undefined
+  /** Datagrams are copied, not connections. */
+  readonly isUdp: boolean
   /** Undefined: live traffic is copied. */
   readonly replay: ReplayPlan | undefined
 }
 
 export function copyCommand(): Command {
-  const command = newCommand('tcpcopy', 'Copies live TCP connections of this host to a target.')
+  const command = newCommand('tcpcopy', 'Copies live TCP connections, or UDP datagrams, of this host to a target.')
     .option('-x, --map <map>', 'what to copy where: [sourceIP:]sourcePort-targetHost:targetPort, …', collect)
     .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
     .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
@@ -127,7 +130,7 @@ export function copyCommand(): Command {
     .option('-t, --timeout <seconds>', 'end a session that makes no progress for so long', '600')
     .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
     .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
-    .option('-M, --mtu <octets>', 'largest packet to send', '1500')
+    .option('-M, --mtu <octets>', 'largest packet to send (default: what the way to the target takes)')
     .option('-D, --mss <octets>', 'most octets of payload and TCP options in a packet (default: --mtu less 40)')
     .option('-C, --connections <number>', 'connections to each intercept', '2')
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
@@ -143,6 +146,7 @@ export function copyCommand(): Command {
       '-i, --device <name>',
       'capture on this device only (default: on any), or replay this file; -: standard input'
     )
+    .option('--udp', 'copy UDP datagrams instead of TCP connections; no intercept is needed')
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
     .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
@@ -159,6 +163,7 @@ export function copyCommand(): Command {
 
 /** @throws OperatorError for what cannot work */
 export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
+  if (options.udp === true) refuseForUdp(options)
   const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
   const keepAlive = options.keepAlive
   const keepAliveMs =
@@ -166,7 +171,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   return {
     channel: readChannel(options),
     maps: await readMaps(listOf(options.map ?? [])),
-    intercepts: await readIntercepts(options),
+    intercepts: options.udp === true ? [] : await readIntercepts(options),
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),
     loopbackAddress: loopbackAddress(options.loopbackAddress),
     selection: readSelection(options),
@@ -187,8 +192,27 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     bytesPerSecondMax:
       options.maxRate === undefined ? Number.POSITIVE_INFINITY : octets('--max-rate', options.maxRate, 10_000, 1e11),
     trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
+    isUdp: options.udp === true,
     replay: replayPlan(options)
   }
+}
+
+/** Options that say something about connections. */
+function refuseForUdp(options: CopyOptions): void {
+  const ofConnections = {
+    '--intercept': options.intercept,
+    '--only-new': options.onlyNew,
+    '--mss': options.mss,
+    '--rtt': options.rtt,
+    '--trace': options.trace,
+    '--manage-rules': options.manageRules,
+    '--keep-alive': options.keepAlive,
+    '--device with a file': replayPlan(options)
+  }
+  const [found] = Object.entries(ofConnections).find(([, value]) => value !== undefined) ?? []
+  if (found === undefined) return
+  const hint = 'Leave one of the two out: datagrams have no connections, and their answers are not awaited.'
+  throw new OperatorError('contradiction', `${found} is of no use with --udp`, hint)
 }
 
 async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
@@ -203,12 +227,11 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
     maps.push({ ...map, targetAddress: await resolveHost(`--map ${text}`, targetHost) })
   }
   for (const [index, map] of maps.entries()) {
-    const twin = maps.slice(0, index).find((other) => isSameSource(other, map))
+    const twin = maps.slice(0, index).find((other) => isSameSource(other, map) && isSameTarget(other, map))
     if (twin !== undefined) {
       const what = `${texts[maps.indexOf(twin)]} and ${texts[index]}`
-      const hint =
-        'Each source port can be copied to one target; give different source addresses, or run a second tcpcopy.'
-      throw new OperatorError('contradiction', `--map copies the same connections twice: ${what}`, hint)
+      const hint = 'Leave one out; -n 2 copies each connection twice.'
+      throw new OperatorError('contradiction', `--map copies the same connections to one target twice: ${what}`, hint)
     }
     refuseLoop(map, maps)
   }
@@ -223,6 +246,10 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
 function isSameSource(a: CopyMap, b: CopyMap): boolean {
   const isSameAddress = a.sourceAddress === b.sourceAddress || a.sourceAddress === 0 || b.sourceAddress === 0
   return a.sourcePort === b.sourcePort && isSameAddress
+}
+
+function isSameTarget(a: CopyMap, b: CopyMap): boolean {
+  return a.targetAddress === b.targetAddress && a.targetPort === b.targetPort
 }
 
 /** A copy that arrives on this host as what is copied would be copied again, for ever. */
@@ -264,10 +291,11 @@ function readHoles({ holeTimeout, holeTimeoutAtEnd, holeTimeoutAfterDrops }: Cop
   }
 }
 
-/** The largest packet, as `-M` and `-D` allow it. */
-function readMtu({ mtu, mss }: CopyOptions): number {
-  const mtuBytes = wholeNumber('--mtu', mtu, 576, 65_535)
-  return mss === undefined ? mtuBytes : Math.min(mtuBytes, wholeNumber('--mss', mss, 536, 65_495) + HEADERS)
+/** The largest packet that `-M` and `-D` allow; undefined: neither says. */
+function readMtu({ mtu, mss }: CopyOptions): number | undefined {
+  const byMtu = mtu === undefined ? undefined : wholeNumber('--mtu', mtu, 576, 65_535)
+  const byMss = mss === undefined ? undefined : wholeNumber('--mss', mss, 536, 65_495) + HEADERS
+  return byMtu === undefined || byMss === undefined ? (byMtu ?? byMss) : Math.min(byMtu, byMss)
 }
 
 function readSelection(options: CopyOptions): Selection {

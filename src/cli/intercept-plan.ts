@@ -1,5 +1,6 @@
 /** intercept's command line, and what follows from it. */
 import type { Command } from 'commander'
+import type { Translation } from '../core/address-translation.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import { isForwarding, listDevices } from '../io/linux/devices.ts'
@@ -16,7 +17,7 @@ import {
 import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { iptablesByHand, type RuleSet } from './rules.ts'
-import { badValue, listOf, wholeNumber } from './values.ts'
+import { badValue, listOf, translation, wholeNumber } from './values.ts'
 
 /** Packets: what comes from the target in a fifth of a second, if it is fast. */
 const QUEUE_LENGTH = '16384'
@@ -35,6 +36,7 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
   readonly queueNumber?: string
   readonly queueBypass?: boolean
   readonly pass?: readonly string[]
+  readonly translate?: readonly string[]
 }
 
 /** Everything the worker needs, as plain data. */
@@ -51,6 +53,8 @@ export interface InterceptPlan {
   readonly ringMegabytes: number
   /** `--nfqueue`: answers come from a queue of this host's, and from no ring. */
   readonly queue: QueuePlan | undefined
+  /** What stands for what in the addresses of answers. */
+  readonly translations: readonly Translation[]
 }
 
 interface QueuePlan {
@@ -72,6 +76,7 @@ export function interceptCommand(): Command {
     .option('-s, --delay-table <number>', 'most headers that wait for their tcpcopy', '65536')
     .option('-n, --headers <number>', 'most headers in one message', '16')
     .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
+    .option('-D, --translate <new-original>', 'what NAT made of an address: newIP[:port]-originalIP[:port], …', collect)
     .option('--allow-forwarding', 'start although this host forwards packets')
     .option(
       '--nfqueue',
@@ -108,7 +113,8 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
     delayMax: wholeNumber('--delay-table', options.delayTable, 1, 1 << 20),
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
-    queue: isQueue ? queuePlan(options) : undefined
+    queue: isQueue ? queuePlan(options) : undefined,
+    translations: listOf(options.translate ?? []).map(translation)
   }
 }
 

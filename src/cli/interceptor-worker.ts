@@ -1,6 +1,7 @@
 /** intercept's data plane: the thread that captures answers and returns their headers. */
 import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
+import { TranslatingCapture } from '../daemon/translating-capture.ts'
 import { cryptography } from '../io/cryptography.ts'
 import { isEthernet } from '../io/linux/devices.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
@@ -47,8 +48,11 @@ function run({ plan, counters, control }: InterceptorWorkerData): number {
   const poller = new Poller()
   const words = new Int32Array(control)
   const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })
-  const captures = openCaptures(plan)
-  for (const capture of captures) poller.add(capture.fd, POLLIN)
+  const opened = openCaptures(plan)
+  for (const capture of opened) poller.add(capture.fd, POLLIN)
+  const { translations } = plan
+  const captures =
+    translations.length === 0 ? opened : opened.map((capture) => new TranslatingCapture(capture, translations))
   const ports = {
     captures,
     listener,

@@ -49,7 +49,7 @@ export class Replay {
     // What is wrong with it is said before anything begins.
     filterFor?.(LinkType.Ethernet)
     this.capture = new FileCapture(
-      { ...plan, filterFor, isWanted: (address, port) => mapping.find(address, port) >= 0 },
+      { ...plan, filterFor, isWanted: (address, port) => mapping.has(address, port) },
       new ChunkReceiver(port),
       {
         hasRoom: () => copier().hasRoom,

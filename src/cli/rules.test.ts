@@ -33,6 +33,12 @@ test('the rules in the words of iptables', () => {
   )
 })
 
+test('what comes from 127.0.0.0/8 goes through lo only, so its rule does not leave lo out', () => {
+  const home: RuleSet = { ...queued, places: [{ address: 0x7f000001, port: 6380 }] }
+  assert.match(iptablesByHand(home), /-I OUTPUT -p tcp -s 127\.0\.0\.1 --sport 6380 /)
+  assert.match(nftScript(home), /^ +ip saddr 127\.0\.0\.1 tcp sport 6380 queue/m)
+})
+
 test('the rules in the words of nft: a table of their own, in the place of what it was', () => {
   const script = nftScript(queued).split('\n')
   assert.deepEqual(script.slice(0, 3), [

@@ -42,12 +42,19 @@ export function iptablesPlace({ action }: RuleSet): { readonly table: string; re
   return hooks[action.kind]
 }
 
+/**
+ * What a host says to itself is nobody's copy, unless the answers come from 127.0.0.0/8: those never leave it, so that
+ * client and copy are both on this host.
+ */
+function isLoopback(address: number): boolean {
+  return address >>> 24 === 127
+}
+
 /** What follows `-I CHAIN`, for each rule of the set. */
 export function iptablesRules({ mark, action, places }: RuleSet): readonly (readonly string[])[] {
   const [addressOption, portOption] = action.kind === 'untrack' ? ['-d', '--dport'] : ['-s', '--sport']
   return places.map(({ address, port }) => [
-    // What the host says to itself is nobody's copy.
-    ...(action.kind === 'queue' ? ['!', '-o', 'lo'] : []),
+    ...(action.kind === 'queue' && !isLoopback(address) ? ['!', '-o', 'lo'] : []),
     ...(action.kind === 'drop' ? ['-m', 'addrtype', '!', '--dst-type', 'LOCAL'] : []),
     ...['-p', 'tcp'],
     ...(address === 0 ? [] : [addressOption, formatAddress(address)]),
@@ -76,7 +83,7 @@ export function nftScript({ mark, action, places }: RuleSet): string {
   const [addressOption, portOption] = action.kind === 'untrack' ? ['ip daddr', 'tcp dport'] : ['ip saddr', 'tcp sport']
   const rules = places.map(({ address, port }) =>
     [
-      ...(action.kind === 'queue' ? ['oifname != "lo"'] : []),
+      ...(action.kind === 'queue' && !isLoopback(address) ? ['oifname != "lo"'] : []),
       ...(action.kind === 'drop' ? ['fib daddr type != local'] : []),
       ...(address === 0 ? [] : [`${addressOption} ${formatAddress(address)}`]),
       `${portOption} ${port}`,

@@ -21,17 +21,36 @@ function dropsText(report: Report): string {
   return `; dropped ${named.map(([name, count]) => `${name.slice('dropped.'.length)} ${count}`).join(', ')}`
 }
 
-export function copySummary(report: Report): string {
-  const live = pick(report, 'sessionsStarted') - pick(report, 'sessionsEnded')
+function payloadText(report: Report): string {
   // What -r, -g and -O leave out is not lost.
   const leftOut = pick(report, 'dropped.sampledOut.bytes') + pick(report, 'dropped.notFromSyn.bytes')
+  return (
+    `payload captured ${octets(pick(report, 'capturedPayloadBytes'))}, delivered ${octets(pick(report, 'deliveredBytes'))}, ` +
+    `pending ${octets(pick(report, 'pendingBytes'))}, lost ${octets(pick(report, 'droppedBytes') - leftOut)}`
+  )
+}
+
+function packetsText(report: Report): string {
+  return (
+    `packets captured ${pick(report, 'capturedPackets')} (${pick(report, 'captureDropped')} lost by the kernel), ` +
+    `sent ${pick(report, 'sentPackets')} (${pick(report, 'sendRefused')} refused)`
+  )
+}
+
+/** Of `--udp`. */
+export function datagramSummary(report: Report): string {
+  const live = pick(report, 'sessionsStarted') - pick(report, 'sessionsEnded')
+  const flows = `flows ${live} live, ${pick(report, 'sessionsStarted')} in all`
+  return `statistics: ${[flows, payloadText(report), packetsText(report)].join('; ')}${dropsText(report)}`
+}
+
+export function copySummary(report: Report): string {
+  const live = pick(report, 'sessionsStarted') - pick(report, 'sessionsEnded')
   const parts = [
     `sessions ${live} live, ${pick(report, 'sessionsStarted')} in all`,
     `requests ${pick(report, 'epochs')}`,
-    `payload captured ${octets(pick(report, 'capturedPayloadBytes'))}, delivered ${octets(pick(report, 'deliveredBytes'))}, ` +
-      `pending ${octets(pick(report, 'pendingBytes'))}, lost ${octets(pick(report, 'droppedBytes') - leftOut)}`,
-    `packets captured ${pick(report, 'capturedPackets')} (${pick(report, 'captureDropped')} lost by the kernel), ` +
-      `sent ${pick(report, 'sentPackets')} (${pick(report, 'sendRefused')} refused)`,
+    payloadText(report),
+    packetsText(report),
     `intercept connections ${pick(report, 'channelsOpen')}`
   ]
   return `statistics: ${parts.join('; ')}${dropsText(report)}`

@@ -10,7 +10,7 @@ import { Firewall } from './firewall.ts'
 import { withPlaces } from './old-command-line.ts'
 import { record } from './record.ts'
 import { ReplaySource } from './replay-source.ts'
-import { copySummary } from './summary.ts'
+import { copySummary, datagramSummary } from './summary.ts'
 
 async function main(): Promise<number> {
   const argv = process.argv.slice(2)
@@ -31,13 +31,13 @@ async function main(): Promise<number> {
     name: 'tcpcopy',
     warnings: [...copiesWarnings(plan), ...(isRaw && !isManaging ? conntrackWarnings(plan.maps) : [])],
     firewall: isRaw && isManaging ? new Firewall(options.firewall, untrackRules(plan.maps)) : undefined,
-    workerUrl: new URL('./copier-worker.js', import.meta.url),
+    workerUrl: new URL(plan.isUdp ? './datagram-worker.js' : './copier-worker.js', import.meta.url),
     workerData: { plan, counters: buffer, chunks: source?.chunks },
     transfer: source === undefined ? [] : [source.chunks],
     onReady: (wake, logFile) => source?.start(wake, logFile, counters),
     options,
     report: () => ({ ...counters.report(), unaccountedBytes: counters.unaccountedBytes() }),
-    summary: copySummary,
+    summary: plan.isUdp ? datagramSummary : copySummary,
     explain
   })
   return status.finally(() => source?.close())

@@ -1,5 +1,5 @@
 /** Reads the values of options. What is wrong is said in one sentence, with what would be right. */
-
+import type { Translation } from '../core/address-translation.ts'
 import type { AddressRange } from '../core/mapping.ts'
 import { OperatorError } from '../errors.ts'
 import { formatAddress, parseAddress } from '../wire/address.ts'
@@ -111,4 +111,21 @@ export function addressRange(text: string): AddressRange {
     throw badValue('--client-addresses', text, expected)
   }
   return count <= 2 ? { first: network, count } : { first: (network + 1) | 0, count: count - 2 }
+}
+
+const TRANSLATION_FORM = 'newIP-originalIP or newIP:port-originalIP:port, as in 172.17.0.2:80-10.0.0.2:8080'
+
+/** One of `intercept -D`. */
+export function translation(text: string): Translation {
+  const match = /^([\d.]+)(?::(\d+))?-([\d.]+)(?::(\d+))?$/.exec(text)
+  const [, newText = '', newPort, originalText = '', originalPort] = match ?? []
+  const newAddress = parseAddress(newText)
+  const originalAddress = parseAddress(originalText)
+  const isWhole = (newPort === undefined) === (originalPort === undefined)
+  if (newAddress === undefined || originalAddress === undefined || !isWhole) {
+    throw badValue('--translate', text, TRANSLATION_FORM)
+  }
+  const port = (given: string | undefined): number =>
+    given === undefined ? 0 : wholeNumber(`--translate ${text}: port`, given, 1, 65_535)
+  return { newAddress, newPort: port(newPort), originalAddress, originalPort: port(originalPort) }
 }

@@ -153,16 +153,17 @@ test('with -c, copies have other addresses', () => {
 })
 
 const SOURCE = { toAddress: 0x0a000002, toPort: 80 }
-const TARGET = { fromAddress: 0x0a000003, fromPort: 80 }
+const TARGET = 0x0a000003
 
-/** A target that accepts every connection and takes every octet that comes in order. */
+/** Targets that accept every connection and take every octet that comes in order. @param read by connection */
 function serve(bench: Bench, read: Map<string, number[]>): void {
   const segment = new Segment()
   for (let packet = bench.sent.shift(); packet !== undefined; packet = bench.sent.shift()) {
     packet.parse(segment)
-    const { fromAddress, fromPort, seq, payloadAt, payloadLength } = segment
-    const to = { ...TARGET, toAddress: fromAddress, toPort: fromPort, window: 65_535 }
-    const key = `${fromAddress}:${fromPort}`
+    const { fromAddress, fromPort, toAddress, toPort, seq, payloadAt, payloadLength } = segment
+    const answerer = { fromAddress: toAddress, fromPort: toPort }
+    const to = { ...answerer, toAddress: fromAddress, toPort: fromPort, window: 65_535 }
+    const key = `${toAddress}:${toPort} ${fromAddress}:${fromPort}`
     if (segment.flags & SYN) {
       assert.ok(!read.has(key), `two connections are ${key}`)
       read.set(key, [])
@@ -176,11 +177,18 @@ function serve(bench: Bench, read: Map<string, number[]>): void {
   }
 }
 
-test("every copy gets exactly the client's octets", () => {
+test("every copy gets exactly the client's octets, at each of one to three targets", () => {
+  const amount = fc.record({ copies: fc.integer({ min: 1, max: 5 }), targets: fc.integer({ min: 1, max: 3 }) })
   const client = fc.array(fc.uint8Array({ minLength: 1, maxLength: 50 }), { maxLength: 5 })
   fc.assert(
-    fc.property(fc.array(client, { minLength: 1, maxLength: 8 }), fc.integer({ min: 1, max: 9 }), (clients, copies) => {
-      const maps = [{ sourceAddress: 0, sourcePort: 80, targetAddress: TARGET.fromAddress, targetPort: 80 }]
+    fc.property(fc.array(client, { minLength: 1, maxLength: 8 }), amount, (clients, { copies, targets }) => {
+      const addresses = Array.from({ length: targets }, (_, index) => TARGET + index)
+      const maps = addresses.map((targetAddress) => ({
+        sourceAddress: 0,
+        sourcePort: 80,
+        targetAddress,
+        targetPort: 80
+      }))
       const bench = new Bench({ maps, selection: { copies: copies * WHOLE }, isWaiting: false })
       const read = new Map<string, number[]>()
       const ends = clients.map(() => 101)
@@ -201,10 +209,12 @@ test("every copy gets exactly the client's octets", () => {
       }
       for (const index of clients.keys()) send(index, ACK | FIN, ends[index] ?? 0)
       const expected = clients.flatMap((pieces) => new Array<string>(copies).fill(pieces.map((one) => `${one}`).join()))
-      const actual = [...read.values()].map((octets) => octets.join())
-      assert.deepEqual(actual.sort(), expected.sort())
+      for (const address of addresses) {
+        const actual = [...read].filter(([key]) => key.startsWith(`${address}:`)).map(([, octets]) => octets.join())
+        assert.deepEqual(actual.sort(), expected.sort())
+      }
       const sent = clients.flat().reduce((total, piece) => total + piece.length, 0)
-      assert.equal(bench.counters.get(Counter.deliveredBytes), sent * copies)
+      assert.equal(bench.counters.get(Counter.deliveredBytes), sent * copies * targets)
       bench.close()
     })
   )
@@ -233,4 +243,29 @@ test('when a client begins anew all copies of its old connection end, not only t
   `,
     TWICE
   )
+})
+
+test('a client that begins anew does so at each target, when its old connection there has ended', () => {
+  const maps = [TARGET, TARGET + 1].map((targetAddress) => ({
+    sourceAddress: 0,
+    sourcePort: 80,
+    targetAddress,
+    targetPort: 80
+  }))
+  const bench = new Bench({ maps })
+  const client = { fromAddress: 0x0a000001, fromPort: 40_000, ...SOURCE, ack: 301 }
+  bench.source(writePacket({ ...client, flags: SYN, seq: 100 }))
+  serve(bench, new Map())
+  bench.source(writePacket({ ...client, flags: SYN, seq: 7000 }))
+  const segment = new Segment()
+  const begun = bench.sent.flatMap((packet) => {
+    packet.parse(segment)
+    return segment.flags & SYN ? [[segment.toAddress, segment.fromPort, segment.seq]] : []
+  })
+  assert.deepEqual(begun, [
+    [TARGET, 40_000, 7000],
+    [TARGET + 1, 40_000, 7000]
+  ])
+  assert.equal(bench.counters.get(Counter.sessionsWaited), 2)
+  bench.close()
 })

@@ -52,12 +52,14 @@ export const Drop = {
   /** Another tcpcopy has the copy's address and port at the target. */
   PortTaken: 39,
   /** SYN together with FIN or RST, which no host sends and none answers. */
-  BadFlags: 40
+  BadFlags: 40,
+  /** The kernel did not take a datagram, or a fragment of one. */
+  SendRefused: 41
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 41
+export const DROPS_END = 42
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

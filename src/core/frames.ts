@@ -4,6 +4,7 @@
  */
 import { int32At, put16, put32 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
+import { Ipv4Header, putIpv4 } from '../wire/ipv4.ts'
 import { ACK, IPV4_HEADER, OptionKind, PSH, SYN, TCP, TCP_HEADER } from '../wire/segment.ts'
 import { add, type Seq, seq } from '../wire/seq.ts'
 import type { Outbox } from './outbox.ts'
@@ -68,6 +69,7 @@ const FLAGS_AT = 13
 export class Frames {
   /** To be filled before `write`. */
   readonly packet = new OutgoingPacket()
+  readonly #header = new Ipv4Header()
   readonly #outbox: Outbox
   readonly #pool: SendPool
   readonly #flush: () => void
@@ -217,19 +219,16 @@ export class Frames {
   }
 
   #writeIp(style: PacketStyle, at: number, totalLength: number): void {
-    const memory = this.#outbox.memory
+    const header = this.#header
     const kind = this.#kind(style)
-    memory[at] = 0x45
-    memory[at + 1] = kind & 0xff
-    put16(memory, at + 2, totalLength)
-    put16(memory, at + 4, this.#ipId())
-    put16(memory, at + 6, kind >>> 8)
-    memory[at + 8] = style.ttl
-    memory[at + 9] = TCP
-    put16(memory, at + 10, 0)
-    put32(memory, at + 12, style.clientAddress)
-    put32(memory, at + 16, style.targetAddress)
-    put16(memory, at + 10, ~fold(sum(memory, at, IPV4_HEADER)))
+    header.protocol = TCP
+    header.fromAddress = style.clientAddress
+    header.toAddress = style.targetAddress
+    header.ttl = style.ttl
+    header.trafficClass = kind & 0xff
+    header.id = this.#ipId()
+    header.fragment = kind >>> 8
+    putIpv4(this.#outbox.memory, at, header, totalLength)
   }
 
   /** The IP id of `packet`: of a piece that is more than a segment each has the next, an odd part has none. */

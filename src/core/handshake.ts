@@ -124,7 +124,7 @@ export class Handshake {
 
   /** Most octets of a segment that our side and the client allow. */
   get mssMax(): number {
-    const own = this.#context.mtuBytes - MTU_HEADERS
+    const own = this.#context.mtu(this.#session.targetAddress) - MTU_HEADERS
     return this.#session.mss > 0 ? Math.min(own, this.#session.mss) : own
   }
 

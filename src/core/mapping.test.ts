@@ -7,7 +7,7 @@ import { Mapping } from './mapping.ts'
 const ip = (text: string): number => parseAddress(text) ?? assert.fail(text)
 const TARGET = ip('10.0.0.3')
 
-test('the first map that fits an address and port is taken', () => {
+test('all maps that fit an address and port are taken', () => {
   const map = (source: string, sourcePort: number) => ({
     sourceAddress: ip(source),
     sourcePort,
@@ -15,11 +15,12 @@ test('the first map that fits an address and port is taken', () => {
     targetPort: 1
   })
   const mapping = new Mapping([map('10.0.0.2', 80), map('0.0.0.0', 80), map('10.0.0.9', 81)])
-  assert.equal(mapping.find(ip('10.0.0.2'), 80), 0)
-  assert.equal(mapping.find(ip('10.0.0.7'), 80), 1)
-  assert.equal(mapping.find(ip('10.0.0.9'), 81), 2)
-  assert.equal(mapping.find(ip('10.0.0.2'), 81), -1)
-  assert.equal(mapping.find(ip('10.0.0.2'), 82), -1)
+  assert.deepEqual(mapping.find(ip('10.0.0.2'), 80), [0, 1])
+  assert.deepEqual(mapping.find(ip('10.0.0.7'), 80), [1])
+  assert.deepEqual(mapping.find(ip('10.0.0.9'), 81), [2])
+  assert.deepEqual(mapping.find(ip('10.0.0.2'), 81), [])
+  assert.deepEqual(mapping.find(ip('10.0.0.2'), 82), [])
+  assert.deepEqual([mapping.has(ip('10.0.0.7'), 80), mapping.has(ip('10.0.0.7'), 81)], [true, false])
 })
 
 test('clients without -c are who they are; -H stands in for the loopback address only', () => {

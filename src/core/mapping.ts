@@ -42,16 +42,18 @@ export class Mapping {
     return Math.max(1, this.#rangesTotal)
   }
 
-  /** @returns the index of the map for packets to this address and port, or −1 */
-  find(address: number, port: number): number {
-    const first = this.#byPort[port] ?? 0
-    if (first === 0) return -1
-    for (let index = first - 1; index < this.maps.length; index++) {
-      const map = this.maps[index]
-      if (map === undefined || map.sourcePort !== port) continue
-      if (map.sourceAddress === 0 || map.sourceAddress === address) return index
+  /** Whether any map is for packets to this address and port. */
+  has(address: number, port: number): boolean {
+    return this.#next(address, port, 0) >= 0
+  }
+
+  /** @returns the indexes of all maps for packets to this address and port: each wants a copy of its own */
+  find(address: number, port: number): readonly number[] {
+    const found: number[] = []
+    for (let index = this.#next(address, port, 0); index >= 0; index = this.#next(address, port, index + 1)) {
+      found.push(index)
     }
-    return -1
+    return found
   }
 
   /**
@@ -64,6 +66,17 @@ export class Mapping {
     const choice = ((Math.imul(address, 0x9e3779b1) >>> 0) + copy) % this.#rangesTotal
     const chosen = this.#address(choice)
     return chosen === targetAddress ? this.#address((choice + 1) % this.#rangesTotal) : chosen
+  }
+
+  /** @returns the index of the first map from `from` on for this address and port; −1: none */
+  #next(address: number, port: number, from: number): number {
+    const first = this.#byPort[port] ?? 0
+    for (let index = Math.max(from, first - 1); first > 0 && index < this.maps.length; index++) {
+      const map = this.maps[index]
+      if (map === undefined || map.sourcePort !== port) continue
+      if (map.sourceAddress === 0 || map.sourceAddress === address) return index
+    }
+    return -1
   }
 
   #address(choice: number): number {

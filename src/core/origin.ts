@@ -1,4 +1,4 @@
-/** Where a session begins, read from the segment it begins with. */
+/** Where a session begins, read from the segment it begins with; and which segment may begin one. */
 import { type Segment, SYN } from '../wire/segment.ts'
 import { add } from '../wire/seq.ts'
 import { Drop } from './drop.ts'
@@ -12,7 +12,7 @@ const MADE_UP_MSS = 1460
 const MADE_UP_SCALE = 7
 
 /** @param copy number of the copy; @param map the one of number `mapIndex` */
-export function originOf(
+function originOf(
   segment: Segment,
   mapIndex: number,
   map: CopyMap,
@@ -52,7 +52,7 @@ export function beginningOf(segment: Segment, isJoined: boolean): Beginning {
 }
 
 /** The origin of a second, third … copy: its own address of `-c`, or the next one that has a port left, if any. */
-export function originOfCopy(
+function originOfCopy(
   segment: Segment,
   mapIndex: number,
   mapping: Mapping,
@@ -66,6 +66,26 @@ export function originOfCopy(
     if (port !== 0) return originOf(segment, mapIndex, map, copy, address, port)
   }
   return undefined
+}
+
+/**
+ * As whom a session speaks: the first copy to a target with the client's own port, if that is free.
+ * @param portBefore that of the session for whose end it waits, which it takes over
+ * @returns undefined if no port is left
+ */
+export function chooseOrigin(
+  segment: Segment,
+  mapIndex: number,
+  copy: number,
+  portBefore: number | undefined,
+  mapping: Mapping,
+  ports: PortsPool
+): Origin | undefined {
+  const map = mapping.maps[mapIndex]
+  if (map === undefined || copy > 0) return originOfCopy(segment, mapIndex, mapping, copy, ports)
+  const address = mapping.clientAddress(segment.fromAddress, map.targetAddress)
+  const port = portBefore ?? ports.forClient(address, segment.fromPort, map)
+  return port === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
 }
 
 /**

@@ -30,6 +30,9 @@ export class Outbox {
   rangeCount = 0
   /** Octets of payload in all frames. */
   payloadBytes = 0
+  /** Frames that the sender could not get sent since the start, and the octets of payload in them. */
+  refusedFrames = 0
+  refusedBytes = 0
   /** The last frame may be made longer. */
   isOpen = false
   readonly #arenaAt: number
@@ -90,6 +93,12 @@ export class Outbox {
   packetCount(frame: number): number {
     const segmentLength = int32At(this.segmentLength, frame)
     return segmentLength === 0 ? 1 : Math.ceil(int32At(this.payloadLength, frame) / segmentLength)
+  }
+
+  /** For the sender: the kernel did not take this frame. */
+  refuse(frame: number): void {
+    this.refusedFrames += 1
+    this.refusedBytes += int32At(this.payloadLength, frame)
   }
 
   clear(): void {

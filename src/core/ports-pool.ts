@@ -26,7 +26,7 @@ interface Target {
 }
 
 /** What a session speaks as, and to. */
-interface CopiedFlow extends Target {
+export interface CopiedFlow extends Target {
   readonly clientAddress: number
   readonly clientPort: number
 }

@@ -34,8 +34,8 @@ export interface SessionContext {
   readonly keepAliveMs: number
   /** `-R`: the client's round trip, instead of the one that its handshake shows; 0: acknowledge at once. */
   readonly clientRttMs: number | undefined
-  /** `-M`: most octets of an IP packet. */
-  readonly mtuBytes: number
+  /** Most octets of an IP packet to this target (`-M`, or what the way there takes). */
+  mtu(targetAddress: number): number
   /** A SYN is about to go out for the first time: intercept has to know whose answers are ours. */
   announce(session: Session): void
   /** Nobody has this session's address and port any more: its answers are not needed. */
@@ -72,7 +72,7 @@ export interface Origin extends PacketStyle {
   /** The client as captured; `clientAddress` and `clientPort` are what the target sees. */
   readonly capturedAddress: number
   readonly capturedPort: number
-  /** 0: the first copy of its connection, or the only one; of further ones (`-n`) the number. */
+  /** 0: the first copy of its connection to this target, or the only one; of further ones (`-n`) the number. */
   readonly copy: number
   /** Index of the `-x` mapping. */
   readonly mapIndex: number

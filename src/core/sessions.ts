@@ -12,20 +12,13 @@ import { Drop } from './drop.ts'
 import { relieve } from './eviction.ts'
 import { Farewells } from './farewells.ts'
 import { FlowTable } from './flow-table.ts'
-import type { CopyMap, Mapping } from './mapping.ts'
-import { beginningOf, isNewConnection, originOf, originOfCopy, originOfNext } from './origin.ts'
+import type { Mapping } from './mapping.ts'
+import { beginningOf, chooseOrigin, isNewConnection, originOfNext } from './origin.ts'
 import { PortsPool } from './ports-pool.ts'
 import { ReadyList } from './ready-list.ts'
 import { Sampling, type Selection } from './sampling.ts'
 import { Session } from './session.ts'
-import {
-  type Beginning,
-  type Origin,
-  type PacketTrace,
-  restartDelay,
-  type SessionContext,
-  State
-} from './session-context.ts'
+import { type Beginning, type PacketTrace, restartDelay, type SessionContext, State } from './session-context.ts'
 import { replaceInQueue } from './successors.ts'
 import { FinishedFlows, mayJoinAgain } from './tombstones.ts'
 
@@ -255,39 +248,57 @@ export class Sessions {
       if (reason !== Drop.None) return reason
     } else if (!isSyn && found >= 0) return Drop.AfterEnd
     if (!isSyn && (segment.payloadLength === 0 || segment.flags & RST)) return Drop.NoSession
-    const mapIndex = this.#options.mapping.find(segment.toAddress, segment.toPort)
-    if (mapIndex < 0) return Drop.NotMapped
+    const maps = this.#options.mapping.find(segment.toAddress, segment.toPort)
+    if (maps.length === 0) return Drop.NotMapped
     let refusal = this.#sampling.refusal(isSyn, now)
-    if (refusal === Drop.None) refusal = this.#begin(segment, mapIndex, previous, now)
+    if (refusal === Drop.None) refusal = this.#begin(segment, maps, previous, now)
     else this.#context.counters.add(Counter.flowsLeftOut, 1)
     if (refusal === Drop.None) return refusal
     this.#bystanders.add(segment, refusal, now)
-    if (previous !== undefined) this.#supersede(this.#copiesOf(previous), undefined, now)
+    if (previous !== undefined) this.#supersede(this.#copiesOf(previous), [], now)
     return refusal
   }
 
-  /** Begins the copies of a connection; the first decides whether there are any. */
-  #begin(segment: Segment, mapIndex: number, previous: Session | undefined, now: number): Drop {
+  /** Begins the copies of a connection. @returns why there are none */
+  #begin(segment: Segment, maps: readonly number[], previous: Session | undefined, now: number): Drop {
     const count = this.#sampling.copies()
-    const group = count > 1 ? new CopyGroup(count) : undefined
-    // Only the first copy waits, for the first: others speak with ports of their own.
+    const group = maps.length * count > 1 ? new CopyGroup(maps, count) : undefined
     const copies = previous === undefined ? [] : this.#copiesOf(previous)
-    const before = copies[0]
-    const refusal = this.#add(segment, mapIndex, 0, before, group, now)
-    if (refusal !== Drop.None) return refusal
-    this.#supersede(copies, before, now)
+    const waitedFor: Session[] = []
+    const begun: number[] = []
+    let refusal: Drop = Drop.None
+    for (const mapIndex of maps) {
+      // Only the first copy to a target waits, for the first there: others speak with ports of their own.
+      const before = copies.find((one) => one?.origin.copy === 0 && one.origin.mapIndex === mapIndex)
+      const drop = this.#add(segment, mapIndex, 0, before, group, now)
+      if (drop !== Drop.None) refusal = drop
+      else begun.push(mapIndex)
+      if (drop === Drop.None && before !== undefined) waitedFor.push(before)
+    }
+    if (begun.length === 0) return refusal
+    this.#context.counters.add(Counter.capturedPayloadBytes, segment.payloadLength * (begun.length - 1))
+    this.#refuseCopies((maps.length - begun.length) * count, refusal)
+    this.#supersede(copies, waitedFor, now)
+    for (const mapIndex of begun) this.#addCopies(segment, mapIndex, count, group, now)
+    return Drop.None
+  }
+
+  /** Begins the second, third … copy to a target. */
+  #addCopies(segment: Segment, mapIndex: number, count: number, group: CopyGroup | undefined, now: number): void {
     for (let copy = 1; copy < count; copy++) {
       const drop = this.#add(segment, mapIndex, copy, undefined, group, now)
-      if (drop === Drop.None) {
-        this.#context.counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
-        continue
-      }
       // What this one did not find the next will not find either.
-      this.#context.counters.add(Counter.copiesRefused, count - copy)
-      this.#context.counters.drop(drop, count - copy, 0)
-      break
+      if (drop !== Drop.None) {
+        this.#refuseCopies(count - copy, drop)
+        return
+      }
+      this.#context.counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
     }
-    return Drop.None
+  }
+
+  #refuseCopies(count: number, drop: Drop): void {
+    this.#context.counters.add(Counter.copiesRefused, count)
+    this.#context.counters.drop(drop, count, 0)
   }
 
   /** Begins a session. @param before a session with its address and port, for whose end it waits */
@@ -301,7 +312,9 @@ export class Sessions {
   ): Drop {
     const { counters } = this.#context
     if (this.count >= this.#options.sessionsMax) return Drop.TableFull
-    const origin = this.#chooseOrigin(segment, mapIndex, copy, before, now)
+    const { mapping } = this.#options
+    if (copy === 0 && before === undefined) this.#displace(segment, mapping, mapIndex, now)
+    const origin = chooseOrigin(segment, mapIndex, copy, before?.clientPort, mapping, this.#ports)
     if (origin === undefined) return Drop.NoFreePort
     const slot = this.#freeSlots.pop() ?? this.#slots.length
     const session = new Session(slot, origin, beginningOf(segment, origin.isJoined), this.#context, now)
@@ -310,7 +323,7 @@ export class Sessions {
     if (group?.first === undefined) {
       this.#bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
     }
-    if (group !== undefined) group.members[copy] = session
+    group?.add(session)
     counters.add(Counter.sessionsStarted, 1)
     if (origin.isJoined) counters.add(Counter.sessionsJoined, 1)
     if (copy > 0) counters.add(Counter.copiesStarted, 1)
@@ -327,28 +340,12 @@ export class Sessions {
     return Drop.None
   }
 
-  /** Chooses as whom a session speaks. @returns undefined if no port is left */
-  #chooseOrigin(
-    segment: Segment,
-    mapIndex: number,
-    copy: number,
-    before: Session | undefined,
-    now: number
-  ): Origin | undefined {
-    const { mapping } = this.#options
-    const map = mapping.maps[mapIndex]
-    if (map === undefined) return undefined
-    const { fromAddress, fromPort } = segment
-    if (copy > 0) return originOfCopy(segment, mapIndex, mapping, copy, this.#ports)
-    const address = mapping.clientAddress(fromAddress, map.targetAddress)
-    if (before === undefined) this.#displace(address, fromPort, map, now)
-    const port = before?.clientPort ?? this.#ports.forClient(address, fromPort, map)
-    return port === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
-  }
-
   /** A copy beyond the first that has the port of a client who comes now: it ends, and begins again elsewhere. */
-  #displace(address: number, port: number, map: CopyMap, now: number): void {
-    const holder = this.#slots[this.#ports.holder(address, port, map.targetAddress, map.targetPort)]
+  #displace({ fromAddress, fromPort }: Segment, mapping: Mapping, mapIndex: number, now: number): void {
+    const map = mapping.maps[mapIndex]
+    if (map === undefined) return
+    const address = mapping.clientAddress(fromAddress, map.targetAddress)
+    const holder = this.#slots[this.#ports.holder(address, fromPort, map.targetAddress, map.targetPort)]
     if (holder === undefined || holder.origin.copy === 0) return
     this.#context.counters.add(Counter.copiesMoved, 1)
     holder.abort(Drop.Displaced, now)
@@ -357,8 +354,8 @@ export class Sessions {
   /** Gives a segment that the first of a group has taken to the others. @param isNew it brought something new */
   #giveToCopies(group: CopyGroup, first: Session, segment: Segment, isNew: boolean, now: number): void {
     const { counters } = this.#context
-    for (let copy = 0; copy < group.members.length; copy++) {
-      const member = group.members[copy]
+    for (let place = 0; place < group.members.length; place++) {
+      const member = group.members[place]
       if (member === undefined || member === first) continue
       counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
       const drop = member.onSource(segment, now)
@@ -367,14 +364,14 @@ export class Sessions {
     }
     if (group.absent.length === 0 || !isNew || segment.payloadLength === 0 || segment.flags & (SYN | RST)) return
     // Only where the stream goes on: what comes beyond a hole, or once more, is no place to begin.
-    if (first.stream.end === add(segment.seq, segment.payloadLength)) this.#beginAgain(group, first, segment, now)
+    if (first.stream.end === add(segment.seq, segment.payloadLength)) this.#beginAgain(group, segment, now)
   }
 
-  #beginAgain(group: CopyGroup, first: Session, segment: Segment, now: number): void {
+  #beginAgain(group: CopyGroup, segment: Segment, now: number): void {
     const { counters } = this.#context
-    for (let copy = group.absent.pop(); copy !== undefined; copy = group.absent.pop()) {
+    for (let place = group.absent.pop(); place !== undefined; place = group.absent.pop()) {
       counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
-      const drop = this.#add(segment, first.origin.mapIndex, copy, undefined, group, now)
+      const drop = this.#add(segment, group.mapAt(place), group.copyAt(place), undefined, group, now)
       if (drop === Drop.None) continue
       counters.add(Counter.copiesRefused, 1)
       counters.drop(drop, 1, segment.payloadLength)
@@ -386,10 +383,10 @@ export class Sessions {
     return [...(this.#groups[session.id]?.members ?? [session])]
   }
 
-  /** Another connection has begun with the same address and port: all copies but `waitedFor` are to end. */
-  #supersede(copies: (Session | undefined)[], waitedFor: Session | undefined, now: number): void {
+  /** Another connection has begun with the same address and port: all copies but those waited for are to end. */
+  #supersede(copies: (Session | undefined)[], waitedFor: readonly Session[], now: number): void {
     for (const session of copies) {
-      if (session === undefined || session === waitedFor || session.state === State.Closed) continue
+      if (session === undefined || waitedFor.includes(session) || session.state === State.Closed) continue
       session.supersede(undefined, now)
       this.#agenda.schedule(session)
     }

@@ -32,6 +32,7 @@ import { isChecksumPartial, parseIpv4, Segment, verifyChecksum } from '../wire/s
 import { ChannelClient, type InterceptAddress } from './channel-client.ts'
 import type { ChannelEvents } from './client-connection.ts'
 import type { ChannelOptions } from './negotiation.ts'
+import { packetMax } from './packet-max.ts'
 
 /** Packets taken in one turn: enough to share the cost of a turn, few enough to keep answers prompt. */
 const BATCH = 256
@@ -91,7 +92,8 @@ export interface CopierOptions {
   readonly sessionsMax: number
   readonly timeoutMs: number
   readonly keepAliveMs: number
-  readonly mtuBytes: number
+  /** `-M`, `-D`: packets are no larger, whatever the way to the target takes; undefined: as large as it takes. */
+  readonly mtuBytes: number | undefined
   readonly clientRttMs: number | undefined
   readonly epochs: EpochOptions
   readonly holes: HolePatience
@@ -164,7 +166,7 @@ export class Copier {
       holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
-      mtuBytes: options.mtuBytes,
+      mtu: (target) => packetMax(ports.sender.mtu(target), options.mtuBytes),
       clientRttMs: options.clientRttMs,
       announce: (session) => {
         count(this.#synsByMap, session.origin.mapIndex)

@@ -31,6 +31,7 @@ const NO_OPTION = 0x01010101
 const TIMESTAMPS = 0x0101080a
 const HEADERS = IPV4_HEADER + TCP_HEADER + OPTIONS_LENGTH
 const STRIDE = 16_384
+const MTU = 1500
 const TURN_MS = 0.05
 const NEVER_MS = 3600_000
 
@@ -104,6 +105,9 @@ class Silence implements Sender {
   canSegment(): boolean {
     return true
   }
+  mtu(): number {
+    return MTU
+  }
   refresh(): void {}
   flush(outbox: Outbox): void {
     this.sentCount += outbox.count
@@ -141,7 +145,7 @@ class Rehearsal {
       sessionsMax: 1024,
       timeoutMs: NEVER_MS,
       keepAliveMs: NEVER_MS,
-      mtuBytes: 1500,
+      mtuBytes: MTU,
       clientRttMs: 0,
       epochs: { isWaiting: true, timeoutMs: NEVER_MS },
       holes: { timeoutMs: undefined, atEndMs: NEVER_MS, afterDropsMs: undefined },

@@ -140,7 +140,7 @@ export class Bench {
       holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
-      mtuBytes: options.mtuBytes,
+      mtu: () => options.mtuBytes,
       clientRttMs: options.clientRttMs,
       announce: (session) => this.announced.push(session),
       withdraw: () => {},

@@ -39,17 +39,25 @@ export class MemorySender implements Sender {
     return true
   }
 
+  mtu(): number {
+    return 0
+  }
+
   refresh(): void {}
 
   flush(outbox: Outbox): void {
     for (let frame = 0; frame < outbox.count; frame++) {
+      let refused = 0
       for (const packet of packetsOf(outbox, frame)) {
-        if (this.#isRefused()) this.refused.set(1, (this.refused.get(1) ?? 0) + 1)
+        if (this.#isRefused()) refused += 1
         else {
           this.sentCount += 1
           this.#deliver(packet)
         }
       }
+      if (refused === 0) continue
+      this.refused.set(1, (this.refused.get(1) ?? 0) + refused)
+      outbox.refuse(frame)
     }
     outbox.clear()
   }

@@ -120,7 +120,10 @@ export function payloadSeq(segment: Segment): Seq {
   return segment.flags & SYN ? add(segment.seq, 1) : segment.seq
 }
 
-export function fillIp(bytes: Uint8Array, at: number, segment: Segment): void {
+/** Fields that are read from an IPv4 header, whatever it carries. */
+export type IpFields = Pick<Segment, 'bytes' | 'trafficClass' | 'ipId' | 'ttl' | 'fromAddress' | 'toAddress'>
+
+export function fillIp(bytes: Uint8Array, at: number, segment: IpFields): void {
   segment.bytes = bytes
   segment.trafficClass = u8(bytes, at + 1)
   segment.ipId = u16(bytes, at + 4)

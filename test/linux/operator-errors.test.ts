@@ -59,10 +59,10 @@ test('tcpcopy refuses wrong and contradictory options', async () => {
     [['-x', `80-${TARGET}:65536`, ...TO_ASSISTANT], /target port got "65536"/],
     [['-x', `300.1.1.1:80-${TARGET}:80`, ...TO_ASSISTANT], /300\.1\.1\.1/],
     [['-x', `80-${TARGET}:80@02:00:00:00:00:01`, ...TO_ASSISTANT], /MAC/],
-    [['-x', `80-${TARGET}:80,80-${ASSISTANT}:80`, ...TO_ASSISTANT], /copies the same connections twice/],
+    [['-x', `80-${TARGET}:80,80-${TARGET}:80`, ...TO_ASSISTANT], /copies the same connections to one target twice/],
     [
-      ['-x', `80-${TARGET}:80`, '-x', `${SOURCE}:80-${TARGET}:81`, ...TO_ASSISTANT],
-      /copies the same connections twice/
+      ['-x', `80-${TARGET}:80`, '-x', `${SOURCE}:80-${TARGET}:80`, ...TO_ASSISTANT],
+      /copies the same connections to one target twice/
     ],
     [['-x', `80-${SOURCE}:80`, ...TO_ASSISTANT], /loop/],
     [['-x', '80-no-such-host.invalid:80', ...TO_ASSISTANT], /no-such-host\.invalid/],

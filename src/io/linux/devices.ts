@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { OperatorError } from '../../errors.ts'
-import { u8 } from '../../wire/bytes.ts'
+import { int32At, u8 } from '../../wire/bytes.ts'
 import {
   AF_INET,
   close,
@@ -17,13 +17,15 @@ import {
   SOCK_DGRAM,
   socket
 } from './libc.ts'
-import { allocate } from './memory.ts'
+import { allocate, type Block } from './memory.ts'
 
 /** netdevice(7). */
+const SIOCGIFMTU = 0x8921
 const SIOCGIFHWADDR = 0x8927
 const IFREQ_LENGTH = 40
 const NAME_LENGTH_MAX = 15
 const HARDWARE_TYPE_AT = 16
+const MTU_WORD = 4
 
 /** Hardware types, linux/if_arp.h. The loopback device has Ethernet headers, too. */
 const ARPHRD_ETHER = 1
@@ -67,15 +69,26 @@ interface Hardware {
 /** What a device is at its lowest. netdevice(7) @throws OperatorError `no-device` */
 export function hardwareOf(name: string): Hardware {
   deviceIndex(name)
+  const { bytes } = askDevice(name, SIOCGIFHWADDR, 'type')
+  const type = u8(bytes, HARDWARE_TYPE_AT) | (u8(bytes, HARDWARE_TYPE_AT + 1) << 8)
+  return { type, mac: bytes.slice(HARDWARE_TYPE_AT + 2, HARDWARE_TYPE_AT + 8) }
+}
+
+/** Octets of the largest packet that a device takes. @throws Error where it is gone */
+export function mtuOf(name: string): number {
+  return int32At(askDevice(name, SIOCGIFMTU, 'MTU').words, MTU_WORD)
+}
+
+/** An ioctl that fills an ifreq. */
+function askDevice(name: string, question: number, what: string): Block {
   const request = allocate(IFREQ_LENGTH)
   request.bytes.set(Buffer.from(name, 'latin1').subarray(0, NAME_LENGTH_MAX))
   const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)
-  const isDone = fd >= 0 && ioctl(fd, SIOCGIFHWADDR, request.address) === 0
+  const isDone = fd >= 0 && ioctl(fd, question, request.address) === 0
   const error = isDone ? 0 : errno()
   if (fd >= 0) close(fd)
-  if (!isDone) throw new Error(`cannot read the type of ${name}: ${errnoMessage(error)}`)
-  const type = u8(request.bytes, HARDWARE_TYPE_AT) | (u8(request.bytes, HARDWARE_TYPE_AT + 1) << 8)
-  return { type, mac: request.bytes.slice(HARDWARE_TYPE_AT + 2, HARDWARE_TYPE_AT + 8) }
+  if (!isDone) throw new Error(`cannot read the ${what} of ${name}: ${errnoMessage(error)}`)
+  return request
 }
 
 /** Whether frames of a device begin with an Ethernet header. @throws OperatorError `no-device` */

@@ -65,6 +65,12 @@ test('the last of 32 targets is found', () => {
   assert.equal(run(copyFilter(targets), build({ ...shape, address: 0x0a000021 })), 0)
 })
 
+test('of UDP only datagrams are accepted', () => {
+  const shape = { protocol: 17, headerLength: 20, fragment: 0, address: 1, port: 80, length: 28 }
+  const program = copyFilter([{ address: 0, port: 80 }], 'udp')
+  assert.deepEqual([run(program, build(shape)), run(program, build({ ...shape, protocol: 6 }))], [0x40000, 0])
+})
+
 test('without targets nothing is accepted', () => {
   const shape = { protocol: 6, headerLength: 20, fragment: 0, address: 1, port: 80, length: 100 }
   assert.equal(run(copyFilter([]), build(shape)), 0)

@@ -23,7 +23,9 @@ const FRAGMENT_AT = 6
 const FRAGMENT_OFFSET = 0x1fff
 const TARGET_ADDRESS_AT = 16
 const TARGET_PORT_AT = 2
-const TCP = 6
+const PROTOCOLS = { tcp: 6, udp: 17 } as const
+
+export type TransportProtocol = keyof typeof PROTOCOLS
 
 function load(code: number, k: number): FilterInstruction {
   return { code, jt: 0, jf: 0, k }
@@ -37,15 +39,15 @@ export interface FilterTarget {
 }
 
 /**
- * A program for cooked sockets (octet 0 is the IP header's) bound to IPv4: accepts whole what is TCP to one of
+ * A program for cooked sockets (octet 0 is the IP header's) bound to IPv4: accepts whole what is TCP, or UDP, to one of
  * `targets`. Fragments but the first are rejected: they have no ports, and with `defragment` there are none.
  *
  * Each target returns by itself, so no jump depends on how many there are (a jump reaches 255 instructions).
  */
-export function copyFilter(targets: readonly FilterTarget[]): FilterProgram {
+export function copyFilter(targets: readonly FilterTarget[], protocol: TransportProtocol = 'tcp'): FilterProgram {
   const program = [
     load(LOAD_BYTE, PROTOCOL_AT),
-    { code: JUMP_EQUAL, jt: 1, jf: 0, k: TCP },
+    { code: JUMP_EQUAL, jt: 1, jf: 0, k: PROTOCOLS[protocol] },
     REJECT,
     load(LOAD_HALF, FRAGMENT_AT),
     { code: JUMP_ANY_BIT, jt: 0, jf: 1, k: FRAGMENT_OFFSET },

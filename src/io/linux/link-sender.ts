@@ -17,6 +17,7 @@ import {
   socket
 } from './libc.ts'
 import { MessageBatch } from './message-batch.ts'
+import { PathMtus } from './path-mtus.ts'
 import { type RawIpSender, SEND_BUFFER_LENGTH } from './raw-ip-sender.ts'
 import { type Hop, Rtnetlink } from './rtnetlink.ts'
 import { setOption, setSendBuffer } from './socket.ts'
@@ -69,6 +70,7 @@ export class LinkSender implements Sender {
   readonly #fd: number
   readonly #batch: MessageBatch
   readonly #routes = new Rtnetlink()
+  readonly #mtus = new PathMtus(this.#routes)
   readonly #raw: RawIpSender | undefined
   readonly #report: WayReport
   readonly #ways: Way[] = []
@@ -105,8 +107,13 @@ export class LinkSender implements Sender {
     return way.canSegment && way.header !== undefined
   }
 
+  mtu(targetAddress: number): number {
+    return this.#mtus.to(targetAddress)
+  }
+
   /** @inheritDoc Each way is looked up anew, and the kernel made to keep its MAC up to date. */
   refresh(): void {
+    this.#mtus.refresh()
     for (const way of this.#ways) {
       way.misses = 0
       this.#lookUp(way)
@@ -121,7 +128,10 @@ export class LinkSender implements Sender {
       if (way.header === undefined && this.#isWorthAsking(way)) this.#lookUp(way)
       if (way.header !== undefined) this.#add(outbox, frame, way, way.header)
       else if (this.#raw !== undefined) this.#raw.add(outbox, frame)
-      else this.#refuse(Errno.EHOSTUNREACH, outbox.packetCount(frame))
+      else {
+        this.#refuse(Errno.EHOSTUNREACH, outbox.packetCount(frame))
+        outbox.refuse(frame)
+      }
     }
     this.#send()
     this.#raw?.send()

@@ -36,6 +36,9 @@ export class MessageBatch {
   readonly #prefixesAt: number
   readonly #memoryAddress: number
   #rangeCount = 0
+  /** Whose frames these are, and which, by message. */
+  #outbox: Outbox | undefined
+  readonly #frames = new Int32Array(MESSAGES_MAX)
 
   /**
    * @param memoryAddress where the memory of the outboxes is, for C; it stays mapped as long as the batch is used
@@ -68,13 +71,15 @@ export class MessageBatch {
     return this.#prefixesAt + message * this.#prefixStride
   }
 
-  /** Adds a frame. @returns the message's number, or −1 if the batch has to be sent first */
+  /** Adds a frame; all up to the next `send` belong to one outbox. @returns the message's number, or −1 if the batch has to be sent first */
   add(outbox: Outbox, frame: number): number {
     const first = int32At(outbox.firstRange, frame)
     const end = int32At(outbox.firstRange, frame + 1)
     if (this.count === MESSAGES_MAX || this.#rangeCount + 2 + end - first > RANGES_MAX) return -1
     const { words, address } = this.block
     const message = this.count++
+    this.#outbox = outbox
+    this.#frames[message] = frame
     const begin = this.#rangeCount
     if (this.#prefixLength > 0) this.#addRange(address + this.prefixAt(message), this.#prefixLength)
     this.#addRange(this.#memoryAddress + int32At(outbox.headerAt, frame), int32At(outbox.headerLength, frame))
@@ -89,7 +94,8 @@ export class MessageBatch {
 
   /**
    * Sends all and empties the batch. A call stops at a message that fails, and only the next, which begins there, says
-   * why; a full buffer refuses all that are left alike, any other reason may be the one message's own.
+   * why; a full buffer refuses all that are left alike, any other reason may be the one message's own. The outbox is told
+   * of frames that were refused.
    */
   send(fd: number, refused: Refusal): void {
     let done = 0
@@ -103,6 +109,7 @@ export class MessageBatch {
       const error = errno()
       const count = error === Errno.EAGAIN ? left : 1
       refused(error, done, count)
+      for (let message = done; message < done + count; message++) this.#outbox?.refuse(int32At(this.#frames, message))
       done += count
     }
     this.count = 0

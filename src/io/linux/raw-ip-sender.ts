@@ -4,6 +4,8 @@ import type { Sender } from '../../ports.ts'
 import { int32At } from '../../wire/bytes.ts'
 import { AF_INET, close, errno, errnoMessage, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, socket } from './libc.ts'
 import { MessageBatch } from './message-batch.ts'
+import { PathMtus } from './path-mtus.ts'
+import { Rtnetlink } from './rtnetlink.ts'
 import { INET_ADDRESS_LENGTH, setSendBuffer, swap32 } from './socket.ts'
 
 const IPPROTO_RAW = 255
@@ -18,6 +20,8 @@ export class RawIpSender implements Sender {
   readonly refused = new Map<number, number>()
   readonly #fd: number
   readonly #batch: MessageBatch
+  readonly #routes = new Rtnetlink()
+  readonly #mtus = new PathMtus(this.#routes)
   #isOpen = true
   readonly #takeRefusal = (error: number, _message: number, count: number): void => {
     this.refused.set(error, (this.refused.get(error) ?? 0) + count)
@@ -43,7 +47,13 @@ export class RawIpSender implements Sender {
     return false
   }
 
-  refresh(): void {}
+  mtu(targetAddress: number): number {
+    return this.#mtus.to(targetAddress)
+  }
+
+  refresh(): void {
+    this.#mtus.refresh()
+  }
 
   /** @inheritDoc Those that find the socket's buffer full are refused: TCP sends them again. */
   flush(outbox: Outbox): void {
@@ -71,7 +81,9 @@ export class RawIpSender implements Sender {
   }
 
   close(): void {
-    if (this.#isOpen) close(this.#fd)
+    if (!this.#isOpen) return
     this.#isOpen = false
+    this.#routes.close()
+    close(this.#fd)
   }
 }

@@ -38,8 +38,10 @@ const RTN_UNICAST = 1
 const RTA_DST = 1
 const RTA_OIF = 4
 const RTA_GATEWAY = 5
+const RTA_METRICS = 8
 const RTA_VIA = 18
 const RTA_ENCAP = 22
+const RTAX_MTU = 2
 const NDA_DST = 1
 const NDA_LLADDR = 2
 /** REACHABLE, STALE, DELAY, PROBE, PERMANENT: the MAC may be used. */
@@ -64,13 +66,27 @@ export class Rtnetlink {
 
   /** @returns undefined where nothing can be sent to on a device: no route, this host itself, a tunnel of routes */
   hopTo(target: number): Hop | undefined {
-    this.#ask(RTM_GETROUTE, 0, AF_INET | (32 << 8), 0, 0, RTA_DST, target)
-    if (!this.#hasAnswer(RTM_NEWROUTE) || this.#answer.bytes[HEADER_LENGTH + 7] !== RTN_UNICAST) return undefined
+    if (!this.#hasRoute(target) || this.#answer.bytes[HEADER_LENGTH + 7] !== RTN_UNICAST) return undefined
     const deviceAt = this.#attribute(RTA_OIF)
     if (deviceAt === 0 || this.#attribute(RTA_VIA) > 0 || this.#attribute(RTA_ENCAP) > 0) return undefined
     const gatewayAt = this.#attribute(RTA_GATEWAY)
     const address = gatewayAt === 0 ? target : swap32(int32At(this.#answer.words, gatewayAt >>> 2))
     return { deviceIndex: int32At(this.#answer.words, deviceAt >>> 2), address }
+  }
+
+  /** @returns the device of the route to an address, this host's own included, and the route's own MTU, 0: none */
+  wayTo(target: number): { readonly deviceIndex: number; readonly mtu: number } | undefined {
+    const deviceAt = this.#hasRoute(target) ? this.#attribute(RTA_OIF) : 0
+    if (deviceAt === 0) return undefined
+    const deviceIndex = int32At(this.#answer.words, deviceAt >>> 2)
+    const metricsAt = this.#attribute(RTA_METRICS)
+    const mtuAt = metricsAt === 0 ? 0 : this.#attributeIn(metricsAt, this.#endOf(metricsAt), RTAX_MTU)
+    return { deviceIndex, mtu: mtuAt === 0 ? 0 : int32At(this.#answer.words, mtuAt >>> 2) }
+  }
+
+  #hasRoute(target: number): boolean {
+    this.#ask(RTM_GETROUTE, 0, AF_INET | (32 << 8), 0, 0, RTA_DST, target)
+    return this.#hasAnswer(RTM_NEWROUTE)
   }
 
   /** @returns the six octets of the hop's MAC, or undefined while the kernel does not know it */
@@ -119,9 +135,18 @@ export class Rtnetlink {
 
   /** Where the value of an attribute begins; 0 if the answer has none of this length. */
   #attribute(type: number, length = 0): number {
+    const end = Math.min(int32At(this.#answer.words, 0), ANSWER_LENGTH)
+    return this.#attributeIn(HEADER_LENGTH + BODY_LENGTH, end, type, length)
+  }
+
+  /** Where the attribute ends whose value begins at `valueAt`. */
+  #endOf(valueAt: number): number {
+    return valueAt - 4 + (int32At(this.#answer.words, (valueAt - 4) >>> 2) & 0xffff)
+  }
+
+  #attributeIn(from: number, end: number, type: number, length = 0): number {
     const { words } = this.#answer
-    const end = Math.min(int32At(words, 0), ANSWER_LENGTH)
-    for (let at = HEADER_LENGTH + BODY_LENGTH; at + 4 <= end; ) {
+    for (let at = from; at + 4 <= end; ) {
       const word = int32At(words, at >>> 2)
       const attributeLength = word & 0xffff
       if (attributeLength < 4) return 0

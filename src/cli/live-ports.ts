@@ -1,0 +1,25 @@
+/** What tcpcopy captures with and sends with, on the live network. */
+import { copyFilter, type TransportProtocol } from '../io/linux/filter.ts'
+import { LinkSender } from '../io/linux/link-sender.ts'
+import { POLLIN, type Poller } from '../io/linux/poller.ts'
+import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
+import { PacketRing } from '../io/linux/ring.ts'
+import type { Sender } from '../ports.ts'
+import type { CopyPlan, SendBy } from './copy-plan.ts'
+import { log } from './worker-thread.ts'
+
+/** @param memoryAddress where the memory of the outbox is, for C */
+export function openSender(by: SendBy, memoryAddress: number): Sender {
+  if (by === 'ip') return new RawIpSender(memoryAddress)
+  const raw = by === 'auto' ? new RawIpSender(memoryAddress) : undefined
+  return new LinkSender(memoryAddress, raw, (target, through) => log('info', 'way to target', { target, through }))
+}
+
+/** A ring with what clients send to the sources of `-x`; the poller wakes for it. */
+export function openRing(plan: CopyPlan, poller: Poller, protocol: TransportProtocol): PacketRing {
+  const targets = plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
+  const { device, ringMegabytes } = plan
+  const ring = new PacketRing({ device, link: 'cooked', filter: copyFilter(targets, protocol), ringMegabytes })
+  poller.add(ring.fd, POLLIN)
+  return ring
+}

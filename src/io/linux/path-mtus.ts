@@ -1,0 +1,41 @@
+/** Octets of the largest packet on the way to each target: of the device there, or of the route where that is less. */
+import { deviceName, mtuOf } from './devices.ts'
+import type { Rtnetlink } from './rtnetlink.ts'
+
+/** What an IPv4 packet can have at most; lo takes one more. */
+const LENGTH_MAX = 0xffff
+
+export class PathMtus {
+  readonly #routes: Rtnetlink
+  readonly #byTarget = new Map<number, number>()
+
+  /** @param routes stays its owner's */
+  constructor(routes: Rtnetlink) {
+    this.#routes = routes
+  }
+
+  /** @returns 0 where there is no way, or its device is gone */
+  to(target: number): number {
+    const known = this.#byTarget.get(target)
+    if (known !== undefined) return known
+    const found = this.#find(target)
+    this.#byTarget.set(target, found)
+    return found
+  }
+
+  /** Looks anew, from the next question on. */
+  refresh(): void {
+    this.#byTarget.clear()
+  }
+
+  #find(target: number): number {
+    const way = this.#routes.wayTo(target)
+    if (way === undefined) return 0
+    try {
+      const mtu = mtuOf(deviceName(way.deviceIndex))
+      return Math.min(mtu, way.mtu || mtu, LENGTH_MAX)
+    } catch {
+      return 0 // it went away between the two questions
+    }
+  }
+}

@@ -1,0 +1,27 @@
+/** A UDP client: from each of so many ports it sends a datagram of each size, the next when the one before is answered. */
+import { createSocket } from 'node:dgram'
+
+const [host = '', port, flowCount, ...sizes] = process.argv.slice(2)
+let open = Number(flowCount)
+let strangers = 0
+
+function fill(size: number, seed: number): Uint8Array {
+  return Uint8Array.from({ length: size }, (_, at) => (at * 31 + (at >>> 8) * 17 + seed) & 255)
+}
+
+for (let flow = 0; flow < Number(flowCount); flow++) {
+  const socket = createSocket('udp4')
+  let next = 0
+  const send = (): void => {
+    if (next === sizes.length) {
+      socket.close()
+      open -= 1
+      if (open === 0) console.log(JSON.stringify({ strangers }))
+    } else socket.send(fill(Number(sizes[next]), flow + next++), Number(port), host)
+  }
+  socket.on('message', (_, { address }) => {
+    if (address === host) send()
+    else strangers += 1
+  })
+  socket.bind(41_000 + flow, send)
+}

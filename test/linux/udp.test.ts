@@ -1,0 +1,115 @@
+/** Datagrams of any size, copied by `--udp` without an intercept. */
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import type { Host } from '../../lab/host.ts'
+import { startPacketDump } from '../../lab/packet-dump.ts'
+import type { Program } from '../../lab/program.ts'
+import {
+  CLIENT,
+  type CopyLab,
+  openCopyLab,
+  SOURCE,
+  startReady,
+  stopAndReadBooks,
+  TARGET,
+  TCPCOPY,
+  until
+} from './copy-lab.ts'
+
+const PORT = 5353
+const MAP = ['-x', `${PORT}-${TARGET}:${PORT}`]
+/** None, one, a packet's full, one more, and what has to be cut; 65507 is the most. */
+const SIZES = [1, 0, 2, 512, 1471, 1472, 1473, 9000, 2961, 60_000, 65_507, 100]
+const SERVER = fileURLToPath(new URL('./udp-server.js', import.meta.url))
+const SENDER = fileURLToPath(new URL('./udp-client.js', import.meta.url))
+
+/** By flow, what came of it in order. */
+type Received = ReadonlyMap<string, readonly string[]>
+
+async function startServer(host: Host): Promise<Program> {
+  const server = host.spawn(process.execPath, [SERVER, `${PORT}`])
+  await server.waitForLine('stdout', (line) => line === 'bound')
+  return server
+}
+
+async function receivedBy(server: Program): Promise<Received> {
+  const before = server.stdout.split('\n').length
+  server.signal('SIGUSR2')
+  await until('the server tells what it has', () => server.stdout.split('\n').length > before)
+  return new Map(JSON.parse(server.stdout.trim().split('\n').at(-1) ?? '') as [string, string[]][]) // as: our own words
+}
+
+function countOf(received: Received): number {
+  return [...received.values()].reduce((sum, datagrams) => sum + datagrams.length, 0)
+}
+
+/** A lab whose target sends into its own lo what it answers to the clients. */
+async function openUdpLab(clients: string): Promise<{ lab: CopyLab; source: Program; target: Program }> {
+  const lab = await openCopyLab({ routed: [], offloads: true })
+  await lab.hosts.target.mustRun('ip', ['route', 'add', clients, 'dev', 'lo'])
+  return { lab, source: await startServer(lab.hosts.source), target: await startServer(lab.hosts.target) }
+}
+
+async function sendAll(lab: CopyLab, flowCount: number, sizes: readonly number[]): Promise<void> {
+  const args = [SENDER, SOURCE, `${PORT}`, `${flowCount}`, ...sizes.map(String)]
+  const output = await lab.hosts.client.mustRun(process.execPath, args)
+  assert.equal(output.trim(), '{"strangers":0}', 'an answer of the target reached the client')
+}
+
+for (const send of ['auto', 'ip']) {
+  test(`datagrams of 0 to 65,507 octets arrive as they were, sent by ${send}, cut as the way to the target asks`, async () => {
+    const { lab, source, target } = await openUdpLab(CLIENT)
+    await using _ = lab
+    // The way takes less than the device.
+    await lab.hosts.source.mustRun('ip', ['route', 'add', `${TARGET}/32`, 'dev', 'eth0', 'mtu', '1000'])
+    const dump = await startPacketDump(
+      lab.hosts.target,
+      `src host ${CLIENT} and greater 1015`,
+      join(lab.folder, 'u.pcap')
+    )
+    const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP, '--send', send])
+    await sendAll(lab, 5, SIZES)
+    await until('all are at the target', async () => countOf(await receivedBy(target)) >= 5 * SIZES.length)
+    assert.deepEqual(await receivedBy(target), await receivedBy(source))
+    await dump.stop()
+    assert.match(dump.program.stderr, /^0 packets captured/m)
+    const books = await stopAndReadBooks(tcpcopy)
+    const octets = 5 * SIZES.reduce((sum, size) => sum + size, 0)
+    assert.deepEqual([books.capturedPayloadBytes, books.deliveredBytes, books.sendRefused], [octets, octets, 0])
+    assert.deepEqual([books.capturedPackets, books.sessionsStarted], [5 * SIZES.length, 5])
+  })
+}
+
+test('-r chooses flows, -n copies them several times, -c gives them addresses: each copy has all of its flow', async () => {
+  const { lab, source, target } = await openUdpLab('10.99.0.0/16')
+  await using _ = lab
+  const args = ['-r', '50', '-n', '2.5', '-c', '10.99.0.0/24']
+  const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP, ...args])
+  const sizes = [10, 3000, 20_000, 1]
+  await sendAll(lab, 20, sizes)
+  const copies = 10 * 2 + 5
+  await until('all are at the target', async () => countOf(await receivedBy(target)) >= copies * sizes.length)
+  const original = [...(await receivedBy(source)).values()].map((datagrams) => datagrams.join())
+  const copied = await receivedBy(target)
+  assert.equal(copied.size, copies)
+  const counts = original.map((one) => [...copied.values()].filter((datagrams) => datagrams.join() === one).length)
+  assert.deepEqual(counts.sort(), [...new Array<number>(10).fill(0), 2, 2, 2, 2, 2, 3, 3, 3, 3, 3])
+  for (const flow of copied.keys()) assert.match(flow, /^10\.99\.0\./)
+  const books = await stopAndReadBooks(tcpcopy)
+  const octets = sizes.reduce((sum, size) => sum + size, 0)
+  assert.equal(books.deliveredBytes, copies * octets)
+  assert.equal(books['dropped.sampledOut.bytes'], 10 * octets)
+  assert.deepEqual([books.flowsLeftOut, books.sessionsStarted, books.copiesStarted], [10, 25, 15])
+})
+
+test('what the kernel refuses to send is counted, octet by octet', async () => {
+  const { lab } = await openUdpLab(CLIENT)
+  await using _ = lab
+  await lab.hosts.source.mustRun('ip', ['route', 'add', 'prohibit', `${TARGET}/32`])
+  const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP])
+  await sendAll(lab, 2, [100, 5000])
+  const books = await stopAndReadBooks(tcpcopy)
+  assert.deepEqual([books.deliveredBytes, books['dropped.sendRefused.bytes']], [0, 2 * 5100])
+})
