@@ -38,7 +38,8 @@ function run({ plan, counters, control }: CopierWorkerData): void {
     epochs: { isWaiting: plan.isWaiting, timeoutMs: plan.epochTimeoutMs }
   }
   const memory = mapMemory(copierMemoryLength(plan.poolBytes))
-  const filter = copyFilter(plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })))
+  const places = plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
+  const filter = copyFilter(places, plan.isWithoutAcks)
   const { device, ringMegabytes } = plan
   const capture = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
   poller.add(capture.fd, POLLIN)

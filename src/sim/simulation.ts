@@ -304,6 +304,7 @@ function copierOptions() {
     clientRttMs: undefined,
     epochs: { isWaiting: true, timeoutMs: 3000 },
     holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+    isWithoutAcks: false,
     bytesPerSecondMax: Number.POSITIVE_INFINITY
   }
 }

@@ -8,18 +8,26 @@ import { copyFilter, type FilterProgram, type FilterTarget } from './filter.ts'
 function run(program: FilterProgram, packet: Uint8Array): number {
   let a = 0
   let x = 0
+  const scratch = [0]
   for (let pc = 0; ; pc++) {
     const instruction = program[pc]
     assert.ok(instruction, `the program runs off its end at ${pc}`)
     const { code, jt, jf, k } = instruction
     assert.ok(jt <= 255 && jf <= 255)
-    const at = code === 0x48 ? x + k : k
-    const size = { 32: 4, 40: 2, 48: 1, 72: 2, 177: 1 }[code] ?? 0
+    const at = code === 0x48 || code === 0x50 ? x + k : k
+    const size = { 32: 4, 40: 2, 48: 1, 72: 2, 80: 1, 177: 1 }[code] ?? 0
     if (at + size > packet.length && size > 0) return 0
     if (code === 0x20) a = (u16(packet, at) * 0x10000 + u16(packet, at + 2)) >>> 0
     else if (code === 0x28 || code === 0x48) a = u16(packet, at)
-    else if (code === 0x30) a = u8(packet, at)
+    else if (code === 0x30 || code === 0x50) a = u8(packet, at)
     else if (code === 0xb1) x = (u8(packet, at) & 15) * 4
+    else if (code === 0x1c) a = (a - x) >>> 0
+    else if (code === 0x02) scratch[k] = a
+    else if (code === 0x60) a = scratch[k] ?? 0
+    else if (code === 0x07) x = a
+    else if (code === 0x54) a &= k
+    else if (code === 0x74) a >>>= k
+    else if (code === 0x1d) pc += a === x ? jt : jf
     else if (code === 0x15) pc += a === k ? jt : jf
     else if (code === 0x45) pc += (a & k) !== 0 ? jt : jf
     else if (code === 0x06) return k
@@ -86,4 +94,28 @@ test('the last of 32 targets is found', () => {
 test('without targets nothing is accepted', () => {
   const shape = { protocol: 6, headerLength: 20, fragment: 0, address: 1, port: 80, length: 100 }
   assert.equal(run(copyFilter([]), build(shape)), 0)
+})
+
+test('without acknowledgments: only segments with payload, or with a flag that says something', () => {
+  const target = { address: 0x0a000002, port: 80 }
+  const segments = fc.record({
+    headerLength: fc.constantFrom(20, 24, 60),
+    tcpHeader: fc.constantFrom(20, 32, 60),
+    payload: fc.constantFrom(0, 0, 1, 20, 1448, 64_000),
+    flags: fc.constantFrom(0x10, 0x10, 0x10, 0x18, 0x11, 0x02, 0x04, 0x14, 0x50, 0x90, 0x30)
+  })
+  fc.assert(
+    fc.property(segments, ({ headerLength, tcpHeader, payload, flags }) => {
+      const shape = { ...target, protocol: 6, headerLength, fragment: 0, length: 100 }
+      const packet = new Uint8Array([...build(shape), ...new Uint8Array(60)])
+      put16(packet, 2, headerLength + tcpHeader + payload)
+      packet[headerLength + 12] = ((tcpHeader / 4) << 4) | 0x05
+      packet[headerLength + 13] = flags
+      const isAck = payload === 0 && (flags & 0x2f) === 0
+      assert.equal(run(copyFilter([target], true), packet), isAck ? 0 : 0x40000)
+      assert.equal(run(copyFilter([target]), packet), 0x40000)
+      assert.equal(run(copyFilter([{ address: 0, port: 81 }], true), packet), 0)
+    }),
+    { numRuns: 1000 }
+  )
 })
