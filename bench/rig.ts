@@ -70,6 +70,7 @@ export class Rig {
       holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
       timeoutMs: 600_000,
       keepAliveMs: 720_000,
+      roundTrips: undefined,
       mtu: () => 1500,
       clientRttMs: 0,
       announce: () => {},

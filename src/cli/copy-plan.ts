@@ -73,6 +73,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly buffer: string
   readonly send: string
   readonly maxRate?: string
+  readonly acks: string
   readonly trace?: string
   readonly udp?: boolean
 }
@@ -104,6 +105,7 @@ export interface CopyPlan {
   readonly ringMegabytes: number
   readonly sendBy: SendBy
   readonly bytesPerSecondMax: number
+  readonly isWithoutAcks: boolean
   readonly trace: TraceTarget | undefined
   /** Datagrams are copied, not connections. */
   readonly isUdp: boolean
@@ -150,6 +152,7 @@ export function copyCommand(): Command {
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
     .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
+    .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
@@ -191,6 +194,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     sendBy: oneOf('--send', options.send, SEND_BY),
     bytesPerSecondMax:
       options.maxRate === undefined ? Number.POSITIVE_INFINITY : octets('--max-rate', options.maxRate, 10_000, 1e11),
+    isWithoutAcks: oneOf('--acks', options.acks, ['take', 'drop']) === 'drop',
     trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
     isUdp: options.udp === true,
     replay: replayPlan(options)

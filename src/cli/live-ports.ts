@@ -19,7 +19,8 @@ export function openSender(by: SendBy, memoryAddress: number): Sender {
 export function openRing(plan: CopyPlan, poller: Poller, protocol: TransportProtocol): PacketRing {
   const targets = plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
   const { device, ringMegabytes } = plan
-  const ring = new PacketRing({ device, link: 'cooked', filter: copyFilter(targets, protocol), ringMegabytes })
+  const filter = copyFilter(targets, protocol, protocol === 'tcp' && plan.isWithoutAcks)
+  const ring = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
   poller.add(ring.fd, POLLIN)
   return ring
 }

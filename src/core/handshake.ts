@@ -93,9 +93,12 @@ export class Handshake {
   /** How long after the SYN-ACK the client's acknowledgment, if it was not captured yet, may still come. */
   #patience(now: number): number {
     const session = this.#session
-    const clientRttMs = this.#context.clientRttMs ?? session.clientRttMs
-    if (this.#context.clientRttMs === undefined && (session.origin.isJoined || clientRttMs > 0)) return 0
-    if (clientRttMs === 0) return this.#context.clientRttMs === undefined ? ACK_PATIENCE_MS : 0
+    const { clientRttMs: given, roundTrips } = this.#context
+    const clientRttMs = given ?? session.clientRttMs
+    if (given === undefined && session.origin.isJoined) return 0
+    if (given === undefined && clientRttMs === 0) return ACK_PATIENCE_MS
+    // Known by the captured acknowledgment itself.
+    if (given === undefined && roundTrips === undefined) return 0
     return Math.max(0, clientRttMs - (now - this.#sentAt))
   }
 

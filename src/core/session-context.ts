@@ -8,6 +8,7 @@ import type { Drop } from './drop.ts'
 import type { EpochOptions } from './epochs.ts'
 import type { Frames, PacketStyle } from './frames.ts'
 import type { HolePatience } from './hole-watch.ts'
+import type { LeastRoundTrips } from './least-round-trips.ts'
 import type { SendPool } from './send-pool.ts'
 import type { Session } from './session.ts'
 
@@ -34,6 +35,8 @@ export interface SessionContext {
   readonly keepAliveMs: number
   /** `-R`: the client's round trip, instead of the one that its handshake shows; 0: acknowledge at once. */
   readonly clientRttMs: number | undefined
+  /** `--acks drop`: clients' acknowledgments without payload are not captured, and this tells their round trips. */
+  readonly roundTrips: LeastRoundTrips | undefined
   /** Most octets of an IP packet to this target (`-M`, or what the way there takes). */
   mtu(targetAddress: number): number
   /** A SYN is about to go out for the first time: intercept has to know whose answers are ours. */

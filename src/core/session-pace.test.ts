@@ -147,3 +147,32 @@ test('a target that waits for our late acknowledgments is not quiet: its answer 
     MEASURED
   )
 })
+
+test("without clients' acknowledgments the first payload tells the round trip, the least of an address holds", () => {
+  const opening = (port: number) => `
+    +0     source  S   99:99(0) win 64240 <mss 1460> from 10.0.0.1:${port} to 10.0.0.2:80
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460> from 10.0.0.3:8080 to 10.0.0.1:${port}`
+  const request = (port: number) => `source  P.  100:110(10) ack 301 from 10.0.0.1:${port} to 10.0.0.2:80`
+  drill(
+    `${opening(1)}
+    +99    ${request(1)}
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  .   501:501(0) ack 110 win 65535 from 10.0.0.3:8080 to 10.0.0.1:1
+    ${opening(2)}
+    +99    sent    .   100:100(0) ack 501
+    +300   ${request(2)}
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:3421(2920) ack 110 win 65535 from 10.0.0.3:8080 to 10.0.0.1:2
+    +99    sent    .   110:110(0) ack 3421
+    ${opening(3)}
+    +19    ${request(3)}
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+    ${opening(4)}
+    +19    sent    .   100:100(0) ack 501
+  `,
+    { ...MEASURED, isWithoutAcks: true }
+  )
+})

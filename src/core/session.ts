@@ -77,6 +77,8 @@ export class Session implements PacketStyle {
   readonly #heritage: Heritage | undefined
   /** Of the client to the source, as its handshake shows it; 0: not known. */
   clientRttMs: number
+  /** The client's handshake has ended, as far as is captured. */
+  #hasHandshake = false
   readonly #beganAt: number
   #firstFlightEnds = Number.NaN
   /** While waiting: when it may begin. */
@@ -101,7 +103,7 @@ export class Session implements PacketStyle {
     this.#heritage = beginning.heritage
     this.#hole = new HoleWatch(context.holes, context.counters)
     this.#clientEnd = beginning.heritage?.clientEnd ?? new ClientEnd()
-    this.clientRttMs = beginning.heritage?.clientRttMs ?? 0
+    this.clientRttMs = beginning.heritage?.clientRttMs ?? context.roundTrips?.of(origin.capturedAddress, now) ?? 0
     this.stream = beginning.heritage?.stream ?? new ClientStream(add(this.iss, 1), context.pool, context.counters)
     this.transmission = new Transmission(this.iss)
     this.#packets = new PacketWriter(this, this.response, context, beginning.tsVal)
@@ -195,8 +197,11 @@ export class Session implements PacketStyle {
   /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */
   #sawAck(ack: Seq, now: number): void {
     this.#epochs.saw(ack)
-    if (this.clientRttMs > 0 || this.origin.isJoined) return
-    this.clientRttMs = Math.max(now - this.#beganAt, Number.MIN_VALUE)
+    if (this.#hasHandshake || this.origin.isJoined) return
+    this.#hasHandshake = true
+    const { roundTrips } = this.#context
+    const measured = Math.max(now - this.#beganAt, Number.MIN_VALUE)
+    this.clientRttMs = roundTrips?.note(this.origin.capturedAddress, measured, now) ?? measured
     this.#epochs.begin(ack)
     this.#handshake.clientHasAcknowledged(now)
   }

@@ -7,6 +7,7 @@ import { Drop } from '../core/drop.ts'
 import type { EpochOptions } from '../core/epochs.ts'
 import { Frames } from '../core/frames.ts'
 import type { HolePatience } from '../core/hole-watch.ts'
+import { LeastRoundTrips } from '../core/least-round-trips.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import { RateLimit } from '../core/rate-limit.ts'
@@ -97,6 +98,8 @@ export interface CopierOptions {
   readonly clientRttMs: number | undefined
   readonly epochs: EpochOptions
   readonly holes: HolePatience
+  /** Clients' acknowledgments without payload are not captured. */
+  readonly isWithoutAcks: boolean
   /** Infinity: no limit. */
   readonly bytesPerSecondMax: number
 }
@@ -166,6 +169,7 @@ export class Copier {
       holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
+      roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
       mtu: (target) => packetMax(ports.sender.mtu(target), options.mtuBytes),
       clientRttMs: options.clientRttMs,
       announce: (session) => {

@@ -149,7 +149,8 @@ class Rehearsal {
       clientRttMs: 0,
       epochs: { isWaiting: true, timeoutMs: NEVER_MS },
       holes: { timeoutMs: undefined, atEndMs: NEVER_MS, afterDropsMs: undefined },
-      bytesPerSecondMax: Number.POSITIVE_INFINITY
+      bytesPerSecondMax: Number.POSITIVE_INFINITY,
+      isWithoutAcks: false
     }
     const memory = new Uint8Array(copierMemoryLength(POOL_BYTES))
     this.#copier = new Copier({ ...ports, waiter: { wait: () => {} }, log: () => {} }, options, memory, this.counters)

@@ -8,6 +8,7 @@ import { Counter, Counters } from '../core/counters.ts'
 import type { Drop } from '../core/drop.ts'
 import { Frames } from '../core/frames.ts'
 import type { HolePatience } from '../core/hole-watch.ts'
+import { LeastRoundTrips } from '../core/least-round-trips.ts'
 import { type AddressRange, type CopyMap, Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import { RateLimit } from '../core/rate-limit.ts'
@@ -46,6 +47,7 @@ export interface BenchOptions {
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
   readonly holes: HolePatience
+  readonly isWithoutAcks: boolean
   readonly bytesPerSecondMax: number
   /** The sender takes super-packets. */
   readonly canSegment: boolean
@@ -67,6 +69,7 @@ const DEFAULTS = {
   isWaiting: true,
   epochTimeoutMs: 3000,
   holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+  isWithoutAcks: false,
   bytesPerSecondMax: Number.POSITIVE_INFINITY,
   canSegment: false,
   channelVersion: 1
@@ -140,6 +143,7 @@ export class Bench {
       holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
+      roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
       mtu: () => options.mtuBytes,
       clientRttMs: options.clientRttMs,
       announce: (session) => this.announced.push(session),

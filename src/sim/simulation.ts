@@ -239,6 +239,7 @@ function copierOptions({ copier, channel }: Weather) {
     clientRttMs: undefined,
     epochs: { isWaiting: true, timeoutMs: 3000 },
     holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+    isWithoutAcks: false,
     bytesPerSecondMax: Number.POSITIVE_INFINITY
   }
 }

@@ -75,3 +75,27 @@ test('without targets nothing is accepted', () => {
   const shape = { protocol: 6, headerLength: 20, fragment: 0, address: 1, port: 80, length: 100 }
   assert.equal(run(copyFilter([]), build(shape)), 0)
 })
+
+test('without acknowledgments: only segments with payload, or with a flag that says something', () => {
+  const target = { address: 0x0a000002, port: 80 }
+  const segments = fc.record({
+    headerLength: fc.constantFrom(20, 24, 60),
+    tcpHeader: fc.constantFrom(20, 32, 60),
+    payload: fc.constantFrom(0, 0, 1, 20, 1448, 64_000),
+    flags: fc.constantFrom(0x10, 0x10, 0x10, 0x18, 0x11, 0x02, 0x04, 0x14, 0x50, 0x90, 0x30)
+  })
+  fc.assert(
+    fc.property(segments, ({ headerLength, tcpHeader, payload, flags }) => {
+      const shape = { ...target, protocol: 6, headerLength, fragment: 0, length: 100 }
+      const packet = new Uint8Array([...build(shape), ...new Uint8Array(60)])
+      put16(packet, 2, headerLength + tcpHeader + payload)
+      packet[headerLength + 12] = ((tcpHeader / 4) << 4) | 0x05
+      packet[headerLength + 13] = flags
+      const isAck = payload === 0 && (flags & 0x2f) === 0
+      assert.equal(run(copyFilter([target], 'tcp', true), packet), isAck ? 0 : 0x40000)
+      assert.equal(run(copyFilter([target]), packet), 0x40000)
+      assert.equal(run(copyFilter([{ address: 0, port: 81 }], 'tcp', true), packet), 0)
+    }),
+    { numRuns: 1000 }
+  )
+})

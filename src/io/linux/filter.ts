@@ -11,7 +11,17 @@ const LOAD_BYTE = 0x30
 const LOAD_HALF_INDEXED = 0x48
 /** X = 4 × the low four bits of the octet at k: the length of an IPv4 header. */
 const LOAD_X_HEADER_LENGTH = 0xb1
+/** X = A, A = M[k], M[k] = A. */
+const TO_X = 0x07
+const LOAD_SCRATCH = 0x60
+const STORE_SCRATCH = 0x02
+/** An octet at X + k. */
+const LOAD_BYTE_INDEXED = 0x50
+const SUBTRACT_X = 0x1c
+const AND = 0x54
+const SHIFT_RIGHT = 0x74
 const JUMP_EQUAL = 0x15
+const JUMP_EQUAL_X = 0x1d
 const JUMP_ANY_BIT = 0x45
 const RETURN = 0x06
 
@@ -24,12 +34,34 @@ const FRAGMENT_OFFSET = 0x1fff
 const TARGET_ADDRESS_AT = 16
 const TARGET_PORT_AT = 2
 const PROTOCOLS = { tcp: 6, udp: 17 } as const
+const TOTAL_LENGTH_AT = 2
+const HEADER_LENGTH_AT = 12
+const FLAGS_AT = 13
+/** What a packet without payload is taken for: FIN, SYN, RST, PSH and URG. */
+const FLAGS_THAT_SPEAK = 0x2f
 
 export type TransportProtocol = keyof typeof PROTOCOLS
 
 function load(code: number, k: number): FilterInstruction {
   return { code, jt: 0, jf: 0, k }
 }
+
+/** With X = the length of the IPv4 header, as it is again behind it. */
+const REJECT_ACKS: FilterProgram = [
+  load(LOAD_BYTE_INDEXED, FLAGS_AT),
+  { code: JUMP_ANY_BIT, jt: 10, jf: 0, k: FLAGS_THAT_SPEAK },
+  load(LOAD_HALF, TOTAL_LENGTH_AT),
+  { code: SUBTRACT_X, jt: 0, jf: 0, k: 0 },
+  load(STORE_SCRATCH, 0),
+  load(LOAD_BYTE_INDEXED, HEADER_LENGTH_AT),
+  load(AND, 0xf0),
+  load(SHIFT_RIGHT, 2),
+  load(TO_X, 0),
+  load(LOAD_SCRATCH, 0),
+  { code: JUMP_EQUAL_X, jt: 0, jf: 1, k: 0 },
+  REJECT,
+  load(LOAD_X_HEADER_LENGTH, 0)
+]
 
 /** A place where clients' requests arrive. @see copyFilter */
 export interface FilterTarget {
@@ -43,8 +75,13 @@ export interface FilterTarget {
  * `targets`. Fragments but the first are rejected: they have no ports, and with `defragment` there are none.
  *
  * Each target returns by itself, so no jump depends on how many there are (a jump reaches 255 instructions).
+ * @param isWithoutAcks of TCP: rejects segments that have neither payload nor a flag but ACK
  */
-export function copyFilter(targets: readonly FilterTarget[], protocol: TransportProtocol = 'tcp'): FilterProgram {
+export function copyFilter(
+  targets: readonly FilterTarget[],
+  protocol: TransportProtocol = 'tcp',
+  isWithoutAcks = false
+): FilterProgram {
   const program = [
     load(LOAD_BYTE, PROTOCOL_AT),
     { code: JUMP_EQUAL, jt: 1, jf: 0, k: PROTOCOLS[protocol] },
@@ -54,6 +91,7 @@ export function copyFilter(targets: readonly FilterTarget[], protocol: Transport
     REJECT,
     load(LOAD_X_HEADER_LENGTH, 0)
   ]
+  if (isWithoutAcks) program.push(...REJECT_ACKS)
   for (const target of targets) {
     program.push(load(LOAD_HALF_INDEXED, TARGET_PORT_AT))
     if (target.address === 0) {
