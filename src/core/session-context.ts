@@ -30,6 +30,8 @@ export interface SessionContext {
   readonly timeoutMs: number
   /** `-k`: a session that has nothing to do for so long ends. */
   readonly keepAliveMs: number
+  /** A session that has nothing to do lies down after so long. */
+  readonly restAfterMs: number
   /** `-R`: the client's round trip, instead of the one that its handshake shows; 0: acknowledge at once. */
   readonly clientRttMs: number | undefined
   /** `-M`: most octets of an IP packet. */

@@ -17,6 +17,7 @@ import { HoleWatch } from './hole-watch.ts'
 import { Output } from './output.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { ResponseStream } from './response-stream.ts'
+import type { Passage } from './rest.ts'
 import { NONE } from './send-pool.ts'
 import { type Beginning, type Heritage, isGivenUp, type Origin, type SessionContext, State } from './session-context.ts'
 import { Transmission } from './transmission.ts'
@@ -43,7 +44,7 @@ export class Session implements PacketStyle {
   /** Slot in the table of sessions; also the timer wheel's entry. */
   readonly id: number
   /** The initial sequence number of the client's connection. */
-  readonly clientIss: Seq
+  clientIss: Seq
   /** That of the copied connection: the client's, or the one before its first octet. */
   iss: Seq
   state: State = State.Waiting
@@ -72,10 +73,10 @@ export class Session implements PacketStyle {
   readonly #answers: Answers
   readonly #hole: HoleWatch
   readonly #clientEnd: ClientEnd
-  readonly #heritage: Heritage | undefined
+  readonly heritage: Heritage | undefined
   /** Of the client to the source, as its handshake shows it; 0: not known. */
   clientRttMs: number
-  readonly #beganAt: number
+  #beganAt: number
   #firstFlightEnds = Number.NaN
   /** While waiting: when it may begin. */
   #startAt = NEVER
@@ -96,7 +97,7 @@ export class Session implements PacketStyle {
     this.clientIss = beginning.iss
     this.iss = beginning.iss
     this.#context = context
-    this.#heritage = beginning.heritage
+    this.heritage = beginning.heritage
     this.#hole = new HoleWatch(context.counters)
     this.#clientEnd = beginning.heritage?.clientEnd ?? new ClientEnd()
     this.clientRttMs = beginning.heritage?.clientRttMs ?? 0
@@ -126,6 +127,34 @@ export class Session implements PacketStyle {
     return this.#handshake.ackAt === NEVER ? this.#output.waitsFor : "the time of the client's own acknowledgment"
   }
 
+  /** When it may lie down; Infinity while there is something to do, or somebody waits for it. */
+  get restAt(): number {
+    if (!this.response.isAtRest || this.successor !== undefined || this.isReady || !this.#isIdle()) return NEVER
+    if (this.#handshake.ackAt !== NEVER || this.#output.gateAt !== NEVER || this.transmission.rtoAt !== NEVER)
+      return NEVER
+    return this.progressAt + this.#context.restAfterMs
+  }
+
+  /** Passes all that a session at rest has to know through. */
+  pass(through: Passage): void {
+    this.state = State.Established
+    this.clientIss = through.seq(this.clientIss)
+    this.iss = through.seq(this.iss)
+    this.isSackPermitted = through.flag(this.isSackPermitted)
+    this.hasTimestamps = through.flag(this.hasTimestamps)
+    this.progressAt = through.number(this.progressAt)
+    this.clientRttMs = through.number(this.clientRttMs)
+    this.#beganAt = through.number(this.#beganAt)
+    this.#firstFlightEnds = through.number(this.#firstFlightEnds)
+    this.transmission.pass(through)
+    this.response.pass(through)
+    this.stream.pass(through)
+    this.#epochs.pass(through)
+    this.#packets.pass(through)
+    this.#answers.pass(through)
+    this.#plan()
+  }
+
   /** Lets a waiting session begin at `at`, or later, as soon as it has something to send. */
   allowStart(at: number, now: number): void {
     this.#startAt = at
@@ -144,7 +173,7 @@ export class Session implements PacketStyle {
 
   /** One that goes on stands in front of the first octet that it has, wherever the connection before it began. */
   #moveToHead(): void {
-    if (this.#heritage === undefined || this.stream.head === NONE) return
+    if (this.heritage === undefined || this.stream.head === NONE) return
     this.iss = add(this.#context.pool.seq(this.stream.head), -1)
     this.transmission.begin(this.iss)
   }
@@ -288,7 +317,7 @@ export class Session implements PacketStyle {
 
   /** A waiting session that goes on begins with the client's next octets, any other at once. */
   #hasWork(): boolean {
-    return this.#heritage === undefined || this.stream.tail !== NONE
+    return this.heritage === undefined || this.stream.tail !== NONE
   }
 
   #lacksOctets(): boolean {
@@ -333,10 +362,10 @@ export class Session implements PacketStyle {
     const { stream } = this
     const isFruitless = una === add(this.iss, 1)
     // An epoch is sent again once: if it ended this connection too, it is given up.
-    const isSkipping = isFruitless && isGivenUp(this.#heritage, this.transmission.isFresh)
+    const isSkipping = isFruitless && isGivenUp(this.heritage, this.transmission.isFresh)
     stream.resume(una, isSkipping, reason === Drop.Evicted, reason)
     if (stream.head === NONE && this.isClientDone) return
-    const failures = isFruitless ? (this.#heritage?.failures ?? 0) + (reason === Drop.Evicted ? 0 : 1) : 0
+    const failures = isFruitless ? (this.heritage?.failures ?? 0) + (reason === Drop.Evicted ? 0 : 1) : 0
     this.continuation = {
       iss: this.clientIss,
       tsVal: this.#packets.tsVal,
@@ -347,7 +376,8 @@ export class Session implements PacketStyle {
 
   /** The earliest instant at which anything is due. */
   #plan(): void {
-    const limit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
+    const isIdle = this.#isIdle()
+    const limit = isIdle ? this.#context.keepAliveMs : this.#context.timeoutMs
     const start = this.state === State.Waiting && this.#hasWork() ? this.#startAt : NEVER
     this.deadline = Math.min(
       this.progressAt + limit,
@@ -356,7 +386,7 @@ export class Session implements PacketStyle {
       this.#output.gateAt,
       this.#holeLimit(),
       this.#handshake.ackAt,
-      start
+      isIdle ? this.restAt : start
     )
   }
 }

@@ -8,6 +8,7 @@ import type { EpochOptions } from '../core/epochs.ts'
 import { Frames } from '../core/frames.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
+import { REST_AFTER_MS } from '../core/rest.ts'
 import type { Selection } from '../core/sampling.ts'
 import { type CopyOctets, POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { PacketTrace, SessionContext, SessionTrace } from '../core/session-context.ts'
@@ -86,6 +87,8 @@ export interface CopierOptions {
   readonly sessionsMax: number
   readonly timeoutMs: number
   readonly keepAliveMs: number
+  /** Sessions with nothing to do lie down after so long; `REST_AFTER_MS` if not given. */
+  readonly restAfterMs?: number
   readonly mtuBytes: number
   readonly clientRttMs: number | undefined
   readonly epochs: EpochOptions
@@ -154,6 +157,7 @@ export class Copier {
       epochs: options.epochs,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
+      restAfterMs: options.restAfterMs ?? REST_AFTER_MS,
       mtuBytes: options.mtuBytes,
       clientRttMs: options.clientRttMs,
       announce: (session) => {

@@ -38,6 +38,7 @@ export interface BenchOptions {
   readonly sessionsMax: number
   readonly timeoutMs: number
   readonly keepAliveMs: number
+  readonly restAfterMs: number
   readonly mtuBytes: number
   /** `-R`; 0 unless a script is about the client's round trip. */
   readonly clientRttMs: number | undefined
@@ -58,6 +59,7 @@ const DEFAULTS = {
   sessionsMax: 1024,
   timeoutMs: 600_000,
   keepAliveMs: 720_000,
+  restAfterMs: Number.POSITIVE_INFINITY,
   mtuBytes: 1500,
   clientRttMs: 0,
   isWaiting: true,
@@ -132,6 +134,7 @@ export class Bench {
       epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
+      restAfterMs: options.restAfterMs,
       mtuBytes: options.mtuBytes,
       clientRttMs: options.clientRttMs,
       announce: (session) => this.announced.push(session),
