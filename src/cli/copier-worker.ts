@@ -12,6 +12,7 @@ import { POLLIN, Poller } from '../io/linux/poller.ts'
 import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { LinuxNetwork } from '../io/linux/streams.ts'
+import { XdpSender } from '../io/linux/xdp-sender.ts'
 import type { Sender } from '../ports.ts'
 import type { CopyPlan, SendBy } from './copy-plan.ts'
 import { monotonic } from './monotonic.ts'
@@ -29,8 +30,12 @@ export interface CopierWorkerData {
 
 function openSender(by: SendBy, memoryAddress: number): Sender {
   if (by === 'ip') return new RawIpSender(memoryAddress)
-  const raw = by === 'auto' ? new RawIpSender(memoryAddress) : undefined
-  return new LinkSender(memoryAddress, raw, (target, through) => log('info', 'way to target', { target, through }))
+  const raw = by === 'auto' || by === 'xdp' ? new RawIpSender(memoryAddress) : undefined
+  const link = new LinkSender(memoryAddress, raw, (target, through) =>
+    log('info', 'way to target', { target, through })
+  )
+  if (by !== 'xdp') return link
+  return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
 }
 
 function openRing(plan: CopyPlan, poller: Poller): PacketRing {

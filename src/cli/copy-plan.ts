@@ -61,7 +61,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
 }
 
 /** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
-const SEND_BY = ['auto', 'link', 'ip'] as const
+const SEND_BY = ['auto', 'link', 'xdp', 'ip'] as const
 export type SendBy = (typeof SEND_BY)[number]
 
 /** Everything the worker needs, as plain data. */
@@ -120,7 +120,7 @@ export function copyCommand(): Command {
       'capture on this device only (default: on any), or replay this file; -: standard input'
     )
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
-    .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
+    .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
