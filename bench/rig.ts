@@ -3,6 +3,7 @@ import { Counters } from '../src/core/counters.ts'
 import { Frames } from '../src/core/frames.ts'
 import { Mapping } from '../src/core/mapping.ts'
 import { Outbox } from '../src/core/outbox.ts'
+import { REST_AFTER_MS } from '../src/core/rest.ts'
 import { ALL_FLOWS } from '../src/core/sampling.ts'
 import { POOL_PAGE, SendPool } from '../src/core/send-pool.ts'
 import type { SessionContext } from '../src/core/session-context.ts'
@@ -49,6 +50,11 @@ export class Rig {
   /** Frames that were flushed. */
   sentCount = 0
 
+  /** Those that have not ended, awake or at rest. */
+  get sessionCount(): number {
+    return this.#sessions.count
+  }
+
   /** @param requestLength octets of payload, of answers alike; an answer is one segment */
   constructor(connections: number, requestLength: number, answerLength: number) {
     this.#requestLength = requestLength
@@ -70,6 +76,7 @@ export class Rig {
       holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
       timeoutMs: 600_000,
       keepAliveMs: 720_000,
+      restAfterMs: REST_AFTER_MS,
       roundTrips: undefined,
       mtu: () => 1500,
       clientRttMs: 0,
@@ -98,6 +105,19 @@ export class Rig {
       put32(bytes, requestTcp + 4, i32(bytes, requestTcp + 4) + this.#requestLength)
       put32(bytes, requestTcp + 8, i32(bytes, requestTcp + 8) + this.#answerLength)
     }
+    this.#settle()
+  }
+
+  /** Opens so many connections more, of which nothing is kept here: each asks once and then has nothing to do. */
+  openIdle(count: number): void {
+    for (let index = 0; index < count; index++) {
+      this.#open(index)
+      this.turn()
+      this.#talks.pop()
+      this.#packetsEnd = 0
+    }
+    // What is due some time after an answer is done.
+    this.now += REST_AFTER_MS
     this.#settle()
   }
 

@@ -79,7 +79,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
 }
 
 /** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
-const SEND_BY = ['auto', 'link', 'ip'] as const
+const SEND_BY = ['auto', 'link', 'xdp', 'ip'] as const
 export type SendBy = (typeof SEND_BY)[number]
 
 /** Everything the worker needs, as plain data. */
@@ -150,7 +150,7 @@ export function copyCommand(): Command {
     )
     .option('--udp', 'copy UDP datagrams instead of TCP connections; no intercept is needed')
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
-    .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
+    .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
     .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
     .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')

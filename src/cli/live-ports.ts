@@ -4,6 +4,7 @@ import { LinkSender } from '../io/linux/link-sender.ts'
 import { POLLIN, type Poller } from '../io/linux/poller.ts'
 import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
 import { PacketRing } from '../io/linux/ring.ts'
+import { XdpSender } from '../io/linux/xdp-sender.ts'
 import type { Sender } from '../ports.ts'
 import type { CopyPlan, SendBy } from './copy-plan.ts'
 import { log } from './worker-thread.ts'
@@ -11,8 +12,12 @@ import { log } from './worker-thread.ts'
 /** @param memoryAddress where the memory of the outbox is, for C */
 export function openSender(by: SendBy, memoryAddress: number): Sender {
   if (by === 'ip') return new RawIpSender(memoryAddress)
-  const raw = by === 'auto' ? new RawIpSender(memoryAddress) : undefined
-  return new LinkSender(memoryAddress, raw, (target, through) => log('info', 'way to target', { target, through }))
+  const raw = by === 'link' ? undefined : new RawIpSender(memoryAddress)
+  const link = new LinkSender(memoryAddress, raw, (target, through) =>
+    log('info', 'way to target', { target, through })
+  )
+  if (by !== 'xdp') return link
+  return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
 }
 
 /** A ring with what clients send to the sources of `-x`; the poller wakes for it. */

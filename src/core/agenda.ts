@@ -1,20 +1,23 @@
 /**
  * When sessions have to be stepped: their deadlines in a wheel. A deadline that moves later is found out when the wheel
- * fires; one that moves earlier is armed anew.
+ * fires; one that moves earlier is armed anew. A session that has long had nothing to do is laid down.
  */
 import type { Session } from './session.ts'
 import { State } from './session-context.ts'
+import type { SessionSlots } from './session-slots.ts'
 import { TimerWheel } from './timer-wheel.ts'
 
 export class Agenda {
-  readonly #sessions: readonly (Session | undefined)[]
+  readonly #slots: SessionSlots
+  readonly #keepAliveMs: number
   readonly #wheel: TimerWheel
   #now = 0
   readonly #fire: (entry: number) => void
 
-  /** @param sessions by slot; they change */
-  constructor(sessions: readonly (Session | undefined)[], now: number) {
-    this.#sessions = sessions
+  /** @param keepAliveMs when a session at rest has to be looked at, from its last progress on */
+  constructor(slots: SessionSlots, keepAliveMs: number, now: number) {
+    this.#slots = slots
+    this.#keepAliveMs = keepAliveMs
     this.#wheel = new TimerWheel(now)
     this.#fire = (entry) => this.#onDue(entry)
   }
@@ -42,10 +45,15 @@ export class Agenda {
   }
 
   #onDue(slot: number): void {
-    const session = this.#sessions[slot]
+    const session = this.#slots.at(slot, this.#now)
     if (session === undefined) return
     session.armedAt = Number.POSITIVE_INFINITY
     if (session.deadline <= this.#now) session.onTimer(this.#now)
-    this.schedule(session)
+    if (session.state === State.Closed || session.restAt > this.#now) {
+      this.schedule(session)
+      return
+    }
+    this.#slots.rest(session)
+    this.#wheel.arm(slot, session.progressAt + this.#keepAliveMs)
   }
 }

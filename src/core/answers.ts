@@ -8,6 +8,7 @@ import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import type { Handshake } from './handshake.ts'
 import type { Output } from './output.ts'
+import type { Passage } from './rest.ts'
 import type { Session } from './session.ts'
 import type { SessionContext } from './session-context.ts'
 import { Acknowledged } from './transmission.ts'
@@ -30,6 +31,12 @@ export class Answers {
     this.#handshake = handshake
     this.#output = output
     this.#context = context
+  }
+
+  /** See `Passage`. */
+  pass(through: Passage): void {
+    this.#hasChallenged = through.flag(this.#hasChallenged)
+    this.#handshake.openedAt = through.number(this.#handshake.openedAt)
   }
 
   /** Takes a header that intercept returned; what it calls for is sent at once, or when the session is stepped. */

@@ -9,6 +9,7 @@ import type { Counters } from './counters.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
 import { Ranges } from './ranges.ts'
+import type { Passage } from './rest.ts'
 import { NONE, PIECE_MAX, type SendPool } from './send-pool.ts'
 
 /** How far beyond the contiguous part octets are held: as far as a window can reach (RFC 7323 §2.3), halved. */
@@ -52,6 +53,18 @@ export class ClientStream {
     this.#lastEnd = start
     this.#pool = pool
     this.#counters = counters
+  }
+
+  /** See `Passage`. Only while there are no pieces, and no FIN. */
+  pass(through: Passage): void {
+    this.end = through.seq(this.end)
+    this.#farthest = through.seq(this.#farthest)
+    this.isSeeking = through.flag(this.isSeeking)
+    this.#seekReason = through.number(this.#seekReason) as Drop // as: it was one when it was written
+    this.#lastEnd = through.seq(this.#lastEnd)
+    this.#lastAck = through.seq(this.#lastAck)
+    this.#isLastPushed = through.flag(this.#isLastPushed)
+    this.#isAtStart = through.flag(this.#isAtStart)
   }
 
   /** True while octets are missing between the contiguous part and what was captured beyond it. */

@@ -1,4 +1,5 @@
 /** The congestion window of one connection (RFC 5681), in octets. */
+import type { Passage } from './rest.ts'
 
 /** Segments that may be sent before the first acknowledgment, in any case (RFC 6928). */
 const INITIAL_SEGMENTS = 10
@@ -12,6 +13,13 @@ export class Congestion {
   constructor(mss: number) {
     this.#mss = mss
     this.windowBytes = INITIAL_SEGMENTS * mss
+  }
+
+  /** See `Passage`. */
+  pass(through: Passage): void {
+    this.windowBytes = through.number(this.windowBytes)
+    this.#threshold = through.number(this.#threshold)
+    this.#mss = through.number(this.#mss)
   }
 
   /** The client itself sent so many octets before it can have heard of them. */

@@ -4,6 +4,7 @@
  * had, or when it plainly will not.
  */
 import { distance, isAfter, type Seq, seq } from '../wire/seq.ts'
+import type { Passage } from './rest.ts'
 
 /** Why an epoch may be sent, or that it may not. */
 export const Gate = {
@@ -73,6 +74,18 @@ export class Epochs {
 
   constructor(options: EpochOptions) {
     this.#options = options
+  }
+
+  /** See `Passage`. */
+  pass(through: Passage): void {
+    this.#released = through.number(this.#released)
+    this.#ack = through.seq(this.#ack)
+    this.#acknowledged = through.number(this.#acknowledged)
+    this.#hasBase = through.flag(this.#hasBase)
+    this.#surplus = through.number(this.#surplus)
+    this.#receivedBefore = through.number(this.#receivedBefore)
+    this.#waitingSince = through.number(this.#waitingSince)
+    this.#receivedThen = through.number(this.#receivedThen)
   }
 
   /** Of a captured acknowledgment before any payload: it tells where the source's answers begin. */

@@ -4,7 +4,7 @@
  */
 import { int32At } from '../wire/bytes.ts'
 import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
-import { seq } from '../wire/seq.ts'
+import { add, seq } from '../wire/seq.ts'
 import type { Frames, PacketStyle } from './frames.ts'
 import { NONE } from './send-pool.ts'
 import type { Session } from './session.ts'
@@ -47,7 +47,7 @@ export class Farewells {
     words[at + CLIENT_ADDRESS] = clientAddress
     words[at + TARGET_ADDRESS] = targetAddress
     words[at + PORTS] = ports
-    words[at + IS_CLOSED] = session.isClosedByBoth ? 1 : 0
+    words[at + IS_CLOSED] = isClosedByBoth(session) ? 1 : 0
     words[at + SND_NXT] = transmission.sndMax
     words[at + RCV_NXT] = response.rcvNxt
     words[at + TS_VAL] = session.tsVal
@@ -91,6 +91,11 @@ export class Farewells {
     frames.write(style)
     return true
   }
+}
+
+/** True if both sides sent a FIN and each was acknowledged. */
+function isClosedByBoth({ stream, transmission, response }: Session): boolean {
+  return response.isClosed && stream.hasFin && transmission.sndUna === add(stream.finSeq, 1)
 }
 
 function placeOf(clientAddress: number, targetAddress: number, ports: number): number {

@@ -42,6 +42,13 @@ export class Mapping {
     return Math.max(1, this.#rangesTotal)
   }
 
+  /** Whether some packets are copied to several targets. */
+  get isFanOut(): boolean {
+    return this.maps.some(
+      ({ sourceAddress, sourcePort }, index) => this.#next(sourceAddress, sourcePort, index + 1) >= 0
+    )
+  }
+
   /** Whether any map is for packets to this address and port. */
   has(address: number, port: number): boolean {
     return this.#next(address, port, 0) >= 0

@@ -5,6 +5,7 @@
 import { ACK, SYN } from '../wire/segment.ts'
 import { later, type Seq, seq } from '../wire/seq.ts'
 import type { ResponseStream } from './response-stream.ts'
+import type { Passage } from './rest.ts'
 import { NONE } from './send-pool.ts'
 import type { Session } from './session.ts'
 import type { SessionContext } from './session-context.ts'
@@ -26,6 +27,12 @@ export class PacketWriter {
     this.#response = response
     this.#context = context
     this.tsVal = tsVal
+  }
+
+  /** See `Passage`. */
+  pass(through: Passage): void {
+    this.tsVal = through.seq(this.tsVal)
+    this.#shift = through.number(this.#shift)
   }
 
   /** After the SYN-ACK. */

@@ -7,6 +7,7 @@ import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
 import { AckPacer } from './ack-pacer.ts'
 import type { ResponseState } from './epochs.ts'
 import { Ranges } from './ranges.ts'
+import type { Passage } from './rest.ts'
 
 /** How long an acknowledgment waits for a request to ride on (RFC 9293 §3.8.6.3 allows 500 ms). */
 const ACK_DELAY_MS = 40
@@ -49,6 +50,27 @@ export class ResponseStream implements ResponseState {
   /** Right edge of the window advertised so far. */
   #rightEdge: Seq = seq(0)
   #unacknowledgedBytes = 0
+
+  /** Everything that came is acknowledged, and more may come. */
+  get isAtRest(): boolean {
+    return this.ackAt === Number.POSITIVE_INFINITY && !this.isClosed && !this.#hasHeldFin && !this.heldRanges
+  }
+
+  /** See `Passage`. Only at rest. */
+  pass(through: Passage): void {
+    this.rcvNxt = through.seq(this.rcvNxt)
+    this.receivedBytes = through.number(this.receivedBytes)
+    this.isPushed = through.flag(this.isPushed)
+    this.#lastAt = through.number(this.#lastAt)
+    this.waitMs = through.number(this.waitMs)
+    this.pauseMs = through.number(this.pauseMs)
+    this.#askedAt = through.number(this.#askedAt)
+    this.ackNxt = through.seq(this.ackNxt)
+    this.#paceMs = through.number(this.#paceMs)
+    this.tsRecent = through.seq(this.tsRecent)
+    this.largestWindow = through.number(this.largestWindow)
+    this.#rightEdge = through.seq(this.#rightEdge)
+  }
 
   /** @param next the octet after the target's SYN */
   open(next: Seq): void {

@@ -1,5 +1,6 @@
 /** The retransmission time-out (RFC 6298) of one connection, from segments timed one at a time. */
 import { isBefore, type Seq, seq } from '../wire/seq.ts'
+import type { Passage } from './rest.ts'
 
 const RTO_INITIAL_MS = 1000
 const RTO_MIN_MS = 200
@@ -16,6 +17,14 @@ export class RoundTrip {
   backoff = 0
   #timedEnd: Seq = seq(0)
   #timedSince = Number.NaN
+
+  /** See `Passage`. Only while nothing is timed. */
+  pass(through: Passage): void {
+    this.smoothedMs = through.number(this.smoothedMs)
+    this.#variationMs = through.number(this.#variationMs)
+    this.#rtoMs = through.number(this.#rtoMs)
+    this.backoff = through.number(this.backoff)
+  }
 
   /** With the back-off of repeated time-outs (§5.5). */
   get rtoMs(): number {

@@ -3,6 +3,7 @@
  * address, never to us (RFC 2923 §2.1): what we see is that large segments time out. Then their size is halved; when the
  * path has had time to change the full size is tried again (RFC 8899 §5.2).
  */
+import type { Passage } from './rest.ts'
 
 /** Time-outs of a large segment in a row that are taken for such a path. */
 const TIMEOUTS_FOR_HALVING = 2
@@ -15,8 +16,8 @@ export class SegmentSize {
   /** Most octets of payload in a segment. */
   max: number
   /** What both sides allow. */
-  readonly #full: number
-  readonly #least: number
+  #full: number
+  #least: number
   #timeouts = 0
   /** While the full size is tried: where to go back to, at the first time-out; else 0. */
   #proven = 0
@@ -30,6 +31,16 @@ export class SegmentSize {
     this.max = full
     this.#full = full
     this.#least = Math.min(least, full)
+  }
+
+  /** See `Passage`. Only when octets were acknowledged after the last time-out. */
+  pass(through: Passage): void {
+    this.max = through.number(this.max)
+    this.#full = through.number(this.#full)
+    this.#least = through.number(this.#least)
+    this.#proven = through.number(this.#proven)
+    this.#raiseAt = through.number(this.#raiseAt)
+    this.#raiseAfterMs = through.number(this.#raiseAfterMs)
   }
 
   /** @param length octets of the segment that was not acknowledged in time. @returns true: segments are smaller now */

@@ -33,6 +33,8 @@ export interface SessionContext {
   readonly timeoutMs: number
   /** `-k`: a session that has nothing to do for so long ends. */
   readonly keepAliveMs: number
+  /** A session that has nothing to do lies down after so long. */
+  readonly restAfterMs: number
   /** `-R`: the client's round trip, instead of the one that its handshake shows; 0: acknowledge at once. */
   readonly clientRttMs: number | undefined
   /** `--acks drop`: clients' acknowledgments without payload are not captured, and this tells their round trips. */

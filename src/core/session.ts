@@ -7,6 +7,7 @@ import { ACK, FIN, RST, type Segment, SYN, URG } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq } from '../wire/seq.ts'
 import { Answers } from './answers.ts'
 import { ClientEnd } from './client-end.ts'
+import { ClientStart } from './client-start.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter } from './counters.ts'
 import { Drop, goesOn } from './drop.ts'
@@ -17,6 +18,7 @@ import { HoleWatch } from './hole-watch.ts'
 import { Output } from './output.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { ResponseStream } from './response-stream.ts'
+import type { Passage } from './rest.ts'
 import { NONE } from './send-pool.ts'
 import { type Beginning, type Heritage, isGivenUp, type Origin, type SessionContext, State } from './session-context.ts'
 import { Transmission } from './transmission.ts'
@@ -43,7 +45,7 @@ export class Session implements PacketStyle {
   /** Slot in the table of sessions; also the timer wheel's entry. */
   readonly id: number
   /** The initial sequence number of the client's connection. */
-  readonly clientIss: Seq
+  clientIss: Seq
   /** That of the copied connection: the client's, or the one before its first octet. */
   iss: Seq
   state: State = State.Waiting
@@ -74,13 +76,8 @@ export class Session implements PacketStyle {
   readonly #answers: Answers
   readonly #hole: HoleWatch
   readonly #clientEnd: ClientEnd
-  readonly #heritage: Heritage | undefined
-  /** Of the client to the source, as its handshake shows it; 0: not known. */
-  clientRttMs: number
-  /** The client's handshake has ended, as far as is captured. */
-  #hasHandshake = false
-  readonly #beganAt: number
-  #firstFlightEnds = Number.NaN
+  readonly heritage: Heritage | undefined
+  readonly #clientStart: ClientStart
   /** While waiting: when it may begin. */
   #startAt = NEVER
 
@@ -100,10 +97,10 @@ export class Session implements PacketStyle {
     this.clientIss = beginning.iss
     this.iss = beginning.iss
     this.#context = context
-    this.#heritage = beginning.heritage
+    this.heritage = beginning.heritage
     this.#hole = new HoleWatch(context.holes, context.counters)
     this.#clientEnd = beginning.heritage?.clientEnd ?? new ClientEnd()
-    this.clientRttMs = beginning.heritage?.clientRttMs ?? context.roundTrips?.of(origin.capturedAddress, now) ?? 0
+    this.#clientStart = new ClientStart(origin, beginning, context, now)
     this.stream = beginning.heritage?.stream ?? new ClientStream(add(this.iss, 1), context.pool, context.counters)
     this.transmission = new Transmission(this.iss)
     this.#packets = new PacketWriter(this, this.response, context, beginning.tsVal)
@@ -112,20 +109,18 @@ export class Session implements PacketStyle {
     this.#output = new Output(this, this.#clientEnd, this.#epochs, this.#packets, context)
     this.#answers = new Answers(this, this.#handshake, this.#output, context)
     this.response.sawWindow(beginning.windowBytes)
-    this.#beganAt = now
     this.progressAt = now
     this.#plan()
+  }
+
+  /** Of the client to the source; 0: not known. */
+  get clientRttMs(): number {
+    return this.#clientStart.rttMs
   }
 
   /** True once the client has closed its half or reset the connection. */
   get isClientDone(): boolean {
     return this.stream.hasFin || this.#clientEnd.hasReset
-  }
-
-  /** True if both sides sent a FIN and each was acknowledged. */
-  get isClosedByBoth(): boolean {
-    const { stream, transmission, response } = this
-    return response.isClosed && stream.hasFin && transmission.sndUna === add(stream.finSeq, 1)
   }
 
   /** The largest timestamp value sent. */
@@ -139,6 +134,32 @@ export class Session implements PacketStyle {
     if (!isBefore(this.transmission.sndNxt, this.stream.end)) return this.stream.hasHole ? 'octets not captured' : ''
     if (this.state === State.SynSent) return "the target's SYN-ACK"
     return this.#handshake.ackAt === NEVER ? this.#output.waitsFor : "the time of the client's own acknowledgment"
+  }
+
+  /** When it may lie down; Infinity while there is something to do, or somebody waits for it. */
+  get restAt(): number {
+    if (!this.response.isAtRest || this.successor !== undefined || this.isReady || !this.#isIdle()) return NEVER
+    if (this.#handshake.ackAt !== NEVER || this.#output.gateAt !== NEVER || this.transmission.rtoAt !== NEVER)
+      return NEVER
+    return this.progressAt + this.#context.restAfterMs
+  }
+
+  /** Passes all that a session at rest has to know through. */
+  pass(through: Passage): void {
+    this.state = State.Established
+    this.clientIss = through.seq(this.clientIss)
+    this.iss = through.seq(this.iss)
+    this.isSackPermitted = through.flag(this.isSackPermitted)
+    this.hasTimestamps = through.flag(this.hasTimestamps)
+    this.progressAt = through.number(this.progressAt)
+    this.#clientStart.pass(through)
+    this.transmission.pass(through)
+    this.response.pass(through)
+    this.stream.pass(through)
+    this.#epochs.pass(through)
+    this.#packets.pass(through)
+    this.#answers.pass(through)
+    this.#plan()
   }
 
   /** Lets a waiting session begin at `at`, or later, as soon as it has something to send. */
@@ -159,7 +180,7 @@ export class Session implements PacketStyle {
 
   /** One that goes on stands in front of the first octet that it has, wherever the connection before it began. */
   #moveToHead(): void {
-    if (this.#heritage === undefined || this.stream.head === NONE) return
+    if (this.heritage === undefined || this.stream.head === NONE) return
     this.iss = add(this.#context.pool.seq(this.stream.head), -1)
     this.transmission.begin(this.iss)
   }
@@ -176,7 +197,8 @@ export class Session implements PacketStyle {
     if (segment.payloadLength > 0) {
       if (this.#isIdle()) this.progressAt = now
       result = this.stream.insert(segment, this.#segmentMax())
-      this.#measureFirstFlight(now)
+      if (this.#clientStart.isFirstFlight(now))
+        this.transmission.sawFirstFlight(distance(this.stream.end, add(this.clientIss, 1)))
     }
     if (segment.flags & FIN) {
       const drop = this.#clientEnd.takeFin(segment, this.stream)
@@ -187,21 +209,10 @@ export class Session implements PacketStyle {
     return result
   }
 
-  /** The first flight ends when the client can have heard of it; half a round trip leaves room for what varies. */
-  #measureFirstFlight(now: number): void {
-    if (Number.isNaN(this.#firstFlightEnds)) this.#firstFlightEnds = now + this.clientRttMs / 2
-    if (now > this.#firstFlightEnds || this.origin.isJoined) return
-    this.transmission.sawFirstFlight(distance(this.stream.end, add(this.clientIss, 1)))
-  }
-
   /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */
   #sawAck(ack: Seq, now: number): void {
     this.#epochs.saw(ack)
-    if (this.#hasHandshake || this.origin.isJoined) return
-    this.#hasHandshake = true
-    const { roundTrips } = this.#context
-    const measured = Math.max(now - this.#beganAt, Number.MIN_VALUE)
-    this.clientRttMs = roundTrips?.note(this.origin.capturedAddress, measured, now) ?? measured
+    if (!this.#clientStart.sawAck(now)) return
     this.#epochs.begin(ack)
     this.#handshake.clientHasAcknowledged(now)
   }
@@ -310,7 +321,7 @@ export class Session implements PacketStyle {
 
   /** A waiting session that goes on begins with the client's next octets, any other at once. */
   #hasWork(): boolean {
-    return this.#heritage === undefined || this.stream.tail !== NONE
+    return this.heritage === undefined || this.stream.tail !== NONE
   }
 
   #lacksOctets(): boolean {
@@ -355,10 +366,10 @@ export class Session implements PacketStyle {
     const { stream } = this
     const isFruitless = una === add(this.iss, 1)
     // An epoch is sent again once: if it ended this connection too, it is given up.
-    const isSkipping = isFruitless && isGivenUp(this.#heritage, this.transmission.isFresh)
+    const isSkipping = isFruitless && isGivenUp(this.heritage, this.transmission.isFresh)
     stream.resume(una, isSkipping, reason === Drop.Evicted, reason)
     if (stream.head === NONE && this.isClientDone) return
-    const failures = isFruitless ? (this.#heritage?.failures ?? 0) + (reason === Drop.Evicted ? 0 : 1) : 0
+    const failures = isFruitless ? (this.heritage?.failures ?? 0) + (reason === Drop.Evicted ? 0 : 1) : 0
     this.continuation = {
       iss: this.clientIss,
       tsVal: this.#packets.tsVal,
@@ -369,7 +380,8 @@ export class Session implements PacketStyle {
 
   /** The earliest instant at which anything is due. */
   #plan(): void {
-    const limit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
+    const isIdle = this.#isIdle()
+    const limit = isIdle ? this.#context.keepAliveMs : this.#context.timeoutMs
     const start = this.state === State.Waiting && this.#hasWork() ? this.#startAt : NEVER
     this.deadline = Math.min(
       this.progressAt + limit,
@@ -378,7 +390,7 @@ export class Session implements PacketStyle {
       this.#output.gateAt,
       this.#holeLimit(),
       this.#handshake.ackAt,
-      start
+      isIdle ? this.restAt : start
     )
   }
 }

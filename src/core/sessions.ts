@@ -16,9 +16,10 @@ import type { Mapping } from './mapping.ts'
 import { beginningOf, chooseOrigin, isNewConnection, originOfNext } from './origin.ts'
 import { PortsPool } from './ports-pool.ts'
 import { ReadyList } from './ready-list.ts'
-import { Sampling, type Selection } from './sampling.ts'
+import { Sampling, type Selection, WHOLE } from './sampling.ts'
 import { Session } from './session.ts'
 import { type Beginning, type PacketTrace, restartDelay, type SessionContext, State } from './session-context.ts'
+import { SessionSlots, type Speaker } from './session-slots.ts'
 import { replaceInQueue } from './successors.ts'
 import { FinishedFlows, mayJoinAgain } from './tombstones.ts'
 
@@ -38,9 +39,7 @@ export class Sessions {
   readonly #context: SessionContext
   readonly #options: SessionsOptions
   readonly #trace: PacketTrace | undefined
-  /** By slot; a slot of an ended session is used again. */
-  readonly #slots: (Session | undefined)[] = []
-  readonly #freeSlots: number[] = []
+  readonly #slots: SessionSlots
   /** Captured flow → 2 × slot of its newest session, or the marker of a tombstone (4n + 1) or bystander (4n + 3). */
   readonly #bySource = new FlowTable()
   readonly #ports: PortsPool
@@ -55,10 +54,13 @@ export class Sessions {
 
   /** @param context its `onEnd` is to call `ended` */
   constructor(context: SessionContext, options: SessionsOptions, now: number, trace?: PacketTrace) {
-    this.#context = context
+    // Copies of one connection know each other, and stay awake.
+    const isCopiedOften = options.selection.copies > WHOLE || options.mapping.isFanOut
+    this.#context = isCopiedOften ? { ...context, restAfterMs: Number.POSITIVE_INFINITY } : context
+    this.#slots = new SessionSlots(this.#context)
     this.#options = options
     this.#trace = trace
-    this.#agenda = new Agenda(this.#slots, now)
+    this.#agenda = new Agenda(this.#slots, context.keepAliveMs, now)
     this.#finished = new FinishedFlows(this.#bySource, context.timeoutMs)
     this.#bystanders = new Bystanders(this.#bySource, context.timeoutMs)
     this.#ports = new PortsPool(options.portShift)
@@ -67,7 +69,7 @@ export class Sessions {
 
   /** Sessions that have not ended. */
   get count(): number {
-    return this.#slots.length - this.#freeSlots.length
+    return this.#slots.count
   }
 
   /** Entries of the tables: flows with a session, a tombstone or a bystander, and ports that are taken. */
@@ -90,7 +92,7 @@ export class Sessions {
       return Drop.BadFlags
     }
     const found = this.#bySource.get(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort)
-    const session = found >= 0 && found % 2 === 0 ? this.#slots[found / 2] : undefined
+    const session = found >= 0 && found % 2 === 0 ? this.#slots.at(found / 2, now) : undefined
     this.#trace?.captured(segment, session)
     let drop: Drop
     if (session !== undefined && !isNewConnection(session, segment)) {
@@ -110,7 +112,7 @@ export class Sessions {
   /** Takes a header that the target sent to a copied client; `settle` acts on it. */
   onTarget(segment: Segment, now: number): Drop {
     const slot = this.#ports.holder(segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
-    const session = slot >= 0 ? this.#slots[slot] : undefined
+    const session = this.#slots.at(slot, now)
     if (this.#trace !== undefined) this.#trace.answered(segment, session)
     let drop: Drop = Drop.AnswerNoSession
     if (session !== undefined) {
@@ -141,7 +143,7 @@ export class Sessions {
   }
 
   onTimer(now: number): void {
-    relieve(this.#slots, this.#context, now)
+    relieve(this.#slots.awake, this.#context, now)
     const { rate } = this.#context.frames
     rate.refill(now)
     this.#agenda.advance(now)
@@ -154,25 +156,20 @@ export class Sessions {
     this.#countPool()
   }
 
-  /** Resets every copied connection at its target; first those go that would begin when another ends. */
+  /** Resets every copied connection at its target. */
   shutdown(now: number): void {
-    for (const session of this.#slots) if (session?.state === State.Waiting) session.abort(Drop.Shutdown, now)
-    for (const session of this.#slots) session?.abort(Drop.Shutdown, now)
+    this.#slots.endAll((session) => session.abort(Drop.Shutdown, now), now)
     this.#countPool()
   }
 
   /** The first session from a slot on whose answers intercept has to know a route for. */
-  startedFrom(slot: number): Session | undefined {
-    for (let index = slot; index < this.#slots.length; index++) {
-      const session = this.#slots[index]
-      if (session !== undefined && session.state !== State.Waiting) return session
-    }
-    return undefined
+  startedFrom(slot: number): Speaker | undefined {
+    return this.#slots.startedFrom(slot)
   }
 
   /** Another tcpcopy has this address and port at the target: who begins with it here goes on with another port. */
   onPortTaken(clientAddress: number, clientPort: number, target: number, targetPort: number, now: number): void {
-    const session = this.#slots[this.#ports.holder(clientAddress, clientPort, target, targetPort)]
+    const session = this.#slots.awake[this.#ports.holder(clientAddress, clientPort, target, targetPort)]
     if (session?.state === State.SynSent) session.abort(Drop.PortTaken, now)
   }
 
@@ -185,9 +182,8 @@ export class Sessions {
       this.#goOn(session, session.continuation, now)
       return
     }
-    this.#slots[id] = undefined
+    this.#slots.free(id)
     this.#groups[id] = undefined
-    this.#freeSlots.push(id)
     group?.remove(session, mayJoinAgain(session))
     const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = origin
     if (this.#bySource.get(a, capturedPort, b, sourcePort) === id * 2) {
@@ -197,7 +193,7 @@ export class Sessions {
       else this.#finished.add(origin, session.isClientDone, now)
     }
     const speaker = this.#ports.holderOf(origin)
-    if (speaker !== id) replaceInQueue(session, successor, this.#slots[speaker])
+    if (speaker !== id) replaceInQueue(session, successor, this.#slots.awake[speaker])
     else this.#handOn(session, successor, now)
   }
 
@@ -221,7 +217,7 @@ export class Sessions {
     const isElsewhere = origin.clientPort !== session.clientPort
     const next = new Session(session.id, origin, continuation, this.#context, now)
     if (!isElsewhere) next.successor = session.successor
-    this.#slots[session.id] = next
+    this.#slots.set(next)
     this.#groups[session.id]?.replace(session, next)
     this.#context.counters.add(Counter.sessionsStarted, 1)
     this.#context.counters.add(Counter.sessionsContinued, 1)
@@ -232,7 +228,7 @@ export class Sessions {
       this.#handOn(session, session.successor, now)
       next.allowStart(now, now)
     } else if (speaker === session.id) next.allowStart(now + restartDelay(continuation), now)
-    else replaceInQueue(session, next, this.#slots[speaker])
+    else replaceInQueue(session, next, this.#slots.awake[speaker])
     this.#agenda.schedule(next)
   }
 
@@ -316,9 +312,9 @@ export class Sessions {
     if (copy === 0 && before === undefined) this.#displace(segment, mapping, mapIndex, now)
     const origin = chooseOrigin(segment, mapIndex, copy, before?.clientPort, mapping, this.#ports)
     if (origin === undefined) return Drop.NoFreePort
-    const slot = this.#freeSlots.pop() ?? this.#slots.length
+    const slot = this.#slots.take()
     const session = new Session(slot, origin, beginningOf(segment, origin.isJoined), this.#context, now)
-    this.#slots[slot] = session
+    this.#slots.set(session)
     this.#groups[slot] = group
     if (group?.first === undefined) {
       this.#bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
@@ -345,7 +341,7 @@ export class Sessions {
     const map = mapping.maps[mapIndex]
     if (map === undefined) return
     const address = mapping.clientAddress(fromAddress, map.targetAddress)
-    const holder = this.#slots[this.#ports.holder(address, fromPort, map.targetAddress, map.targetPort)]
+    const holder = this.#slots.at(this.#ports.holder(address, fromPort, map.targetAddress, map.targetPort), now)
     if (holder === undefined || holder.origin.copy === 0) return
     this.#context.counters.add(Counter.copiesMoved, 1)
     holder.abort(Drop.Displaced, now)

@@ -8,6 +8,7 @@ import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../wire/
 import type { ClientStream } from './client-stream.ts'
 import { Congestion } from './congestion.ts'
 import { Ranges } from './ranges.ts'
+import type { Passage } from './rest.ts'
 import { RoundTrip } from './round-trip.ts'
 import { SegmentSize } from './segment-size.ts'
 import { NONE, type SendPool } from './send-pool.ts'
@@ -72,6 +73,25 @@ export class Transmission {
     this.#wl2 = iss
     this.#recover = iss
     this.#repairedTo = iss
+  }
+
+  /** See `Passage`. Only where all is acknowledged: nothing is lost then, or timed. */
+  pass(through: Passage): void {
+    this.#iss = through.seq(this.#iss)
+    this.sndUna = through.seq(this.sndUna)
+    this.sndNxt = this.sndUna
+    this.sndMax = this.sndUna
+    this.#recover = this.sndUna
+    this.#repairedTo = this.sndUna
+    this.sndWnd = through.number(this.sndWnd)
+    this.#windowMax = through.number(this.#windowMax)
+    this.#firstFlightBytes = through.number(this.#firstFlightBytes)
+    this.#shift = through.number(this.#shift)
+    this.#wl1 = through.seq(this.#wl1)
+    this.#wl2 = through.seq(this.#wl2)
+    this.roundTrip.pass(through)
+    this.#size.pass(through)
+    this.#congestion.pass(through)
   }
 
   /** Begins anew at another sequence number, before anything was sent. */

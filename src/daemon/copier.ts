@@ -11,6 +11,7 @@ import { LeastRoundTrips } from '../core/least-round-trips.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import { RateLimit } from '../core/rate-limit.ts'
+import { REST_AFTER_MS } from '../core/rest.ts'
 import type { Selection } from '../core/sampling.ts'
 import { type CopyOctets, POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { PacketTrace, SessionContext, SessionTrace } from '../core/session-context.ts'
@@ -93,6 +94,8 @@ export interface CopierOptions {
   readonly sessionsMax: number
   readonly timeoutMs: number
   readonly keepAliveMs: number
+  /** Sessions with nothing to do lie down after so long; `REST_AFTER_MS` if not given. */
+  readonly restAfterMs?: number
   /** `-M`, `-D`: packets are no larger, whatever the way to the target takes; undefined: as large as it takes. */
   readonly mtuBytes: number | undefined
   readonly clientRttMs: number | undefined
@@ -169,6 +172,7 @@ export class Copier {
       holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
+      restAfterMs: options.restAfterMs ?? REST_AFTER_MS,
       roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
       mtu: (target) => packetMax(ports.sender.mtu(target), options.mtuBytes),
       clientRttMs: options.clientRttMs,

@@ -41,6 +41,7 @@ export interface BenchOptions {
   readonly sessionsMax: number
   readonly timeoutMs: number
   readonly keepAliveMs: number
+  readonly restAfterMs: number
   readonly mtuBytes: number
   /** `-R`; 0 unless a script is about the client's round trip. */
   readonly clientRttMs: number | undefined
@@ -64,6 +65,7 @@ const DEFAULTS = {
   sessionsMax: 1024,
   timeoutMs: 600_000,
   keepAliveMs: 720_000,
+  restAfterMs: Number.POSITIVE_INFINITY,
   mtuBytes: 1500,
   clientRttMs: 0,
   isWaiting: true,
@@ -143,6 +145,7 @@ export class Bench {
       holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
+      restAfterMs: options.restAfterMs,
       roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
       mtu: () => options.mtuBytes,
       clientRttMs: options.clientRttMs,

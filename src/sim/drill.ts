@@ -49,14 +49,15 @@ const TOLERANCE_MS = 1
 const STEPS_PER_SECOND = 100
 
 /**
- * Runs a script: with a sender that takes super-packets and with one that does not, and with both versions of the
- * channel, unless one is given: what is on the wire is to be the same. @returns the counters, for what a script cannot say
+ * Runs a script: with a sender that takes super-packets and with one that does not, with both versions of the channel,
+ * unless one is given, and with sessions that lie down whenever they may: what is on the wire is to be the same. @returns the counters, for what a script cannot say
  */
 export function drill(script: string, options: DrillOptions = {}): Counters {
-  const run = (canSegment: boolean, channelVersion: number): Counters =>
-    new Drill({ canSegment, channelVersion, ...options }, !script.includes('"')).run(parseScript(script))
-  if (options.channelVersion === undefined) run(true, 1)
-  return run(false, 2)
+  const run = (variant: DrillOptions): Counters =>
+    new Drill({ ...variant, ...options }, !script.includes('"')).run(parseScript(script))
+  if (options.channelVersion === undefined) run({ canSegment: true, channelVersion: 1 })
+  run({ canSegment: false, channelVersion: 2, restAfterMs: 0 })
+  return run({ canSegment: false, channelVersion: 2 })
 }
 
 /** The octet of a stream at a sequence number, where a script does not write the payload. */

@@ -235,6 +235,7 @@ function copierOptions({ copier, channel }: Weather) {
     sessionsMax: 4096,
     timeoutMs: TIMEOUT_MS,
     keepAliveMs: KEEP_ALIVE_MS,
+    restAfterMs: copier.restAfterMs,
     mtuBytes: 1500,
     clientRttMs: undefined,
     epochs: { isWaiting: true, timeoutMs: 3000 },

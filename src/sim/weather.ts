@@ -2,6 +2,7 @@
  * The plan of a simulation: everything that will go wrong, and how often, drawn from the seed. It is plain data, so
  * that a failure can show it. Most things go well in most seeds: a fault is best understood alone.
  */
+import { REST_AFTER_MS } from '../core/rest.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import type { Random } from './random.ts'
 
@@ -88,6 +89,8 @@ interface CopierWeather {
   readonly share: number
   /** Probability that the kernel refuses to send a packet. */
   readonly sendRefused: number
+  /** Sessions lie down when they have had nothing to do for so long. */
+  readonly restAfterMs: number
   /** It does not run. */
   readonly pauses: readonly Trouble[]
 }
@@ -150,6 +153,7 @@ export function makeWeather(random: Random, seed: number): Weather {
       copies: random.pick([1, 1, 1, 1, 1.3, 2, 4] as const) * WHOLE,
       share: random.pick([1, 1, 1, 1, 0.5, 0.3] as const) * WHOLE,
       sendRefused: random.pick([0, 0, 0, 0.02] as const),
+      restAfterMs: seed % 2 === 0 ? 1 : REST_AFTER_MS,
       pauses: troubles(random, 0.1, 800)
     },
     intercept: {

@@ -72,6 +72,7 @@ export const Errno = constants.errno
 export const AF_INET = 2
 export const AF_NETLINK = 16
 export const AF_PACKET = 17
+export const AF_XDP = 44
 export const SOCK_STREAM = 1
 export const SOCK_DGRAM = 2
 export const SOCK_RAW = 3

@@ -1,9 +1,7 @@
 import type { Outbox } from '../../core/outbox.ts'
 import { OperatorError } from '../../errors.ts'
 import type { Sender } from '../../ports.ts'
-import { formatAddress } from '../../wire/address.ts'
 import { copyBytes, int32At } from '../../wire/bytes.ts'
-import { deviceName, hardwareOf } from './devices.ts'
 import {
   AF_PACKET,
   close,
@@ -17,45 +15,21 @@ import {
   socket
 } from './libc.ts'
 import { MessageBatch } from './message-batch.ts'
-import { PathMtus } from './path-mtus.ts'
 import { type RawIpSender, SEND_BUFFER_LENGTH } from './raw-ip-sender.ts'
-import { type Hop, Rtnetlink } from './rtnetlink.ts'
 import { setOption, setSendBuffer } from './socket.ts'
+import { ETHERNET_HEADER, type Way, type WayReport, Ways } from './ways.ts'
 
 const PACKET_VNET_HDR = 15
 /** sockaddr_ll, packet(7). */
 const LINK_ADDRESS_LENGTH = 20
 const ETH_P_IP_SWAPPED = 0x0008
-const ARPHRD_ETHER = 1
-const MAC_LENGTH = 6
 /** virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset. */
 const VNET_HEADER_LENGTH = 10
 const NEEDS_CHECKSUM = 1
 const GSO_TCPV4 = 1
-const ETHERNET_HEADER = 14
-const ETHERTYPE_IPV4 = Uint8Array.of(8, 0)
 const TCP_AT = ETHERNET_HEADER + 20
 const CHECKSUM_OFFSET = 16
-
-/** How packets come to one target. */
-class Way {
-  readonly target: number
-  hop: Hop | undefined
-  /** The Ethernet header of packets to it, while the MAC of the next hop is known. */
-  header: Uint8Array | undefined
-  canSegment = true
-  /** What was last said of it. */
-  said = ''
-  /** Frames that found no MAC since the last refresh: the kernel is asked at the first, second, fourth, … of them. */
-  misses = 0
-
-  constructor(target: number) {
-    this.target = target
-  }
-}
-
-/** What is told of the way to a target when it is found or lost: to whom, and how packets go there. */
-export type WayReport = (target: string, way: string) => void
+const NO_WAY = 'none: no route to it on a device, or no answer of the next hop'
 
 /**
  * Sends IPv4 packets through the link layer: AF_PACKET, packet(7). Measured, 1.2 µs a packet in place of 2 of a raw
@@ -67,14 +41,10 @@ export type WayReport = (target: string, way: string) => void
  */
 export class LinkSender implements Sender {
   readonly refused = new Map<number, number>()
+  readonly ways: Ways
   readonly #fd: number
   readonly #batch: MessageBatch
-  readonly #routes = new Rtnetlink()
-  readonly #mtus = new PathMtus(this.#routes)
   readonly #raw: RawIpSender | undefined
-  readonly #report: WayReport
-  readonly #ways: Way[] = []
-  #last: Way | undefined
   /** By message of the batch. */
   readonly #packetCounts = new Int32Array(MessageBatch.messagesMax)
   readonly #messageWays: (Way | undefined)[] = Array.from({ length: MessageBatch.messagesMax })
@@ -88,7 +58,7 @@ export class LinkSender implements Sender {
    */
   constructor(memoryAddress: number, raw: RawIpSender | undefined, report: WayReport) {
     this.#raw = raw
-    this.#report = report
+    this.ways = new Ways(raw === undefined ? NO_WAY : 'raw socket', report)
     this.#fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if (this.#fd < 0 || setOption(this.#fd, SOL_PACKET, PACKET_VNET_HDR, 1) !== 0) {
       const message = `cannot open a packet socket to send: ${errnoMessage(errno())}`
@@ -103,85 +73,48 @@ export class LinkSender implements Sender {
   }
 
   canSegment(targetAddress: number): boolean {
-    const way = this.#wayTo(targetAddress)
+    const way = this.ways.to(targetAddress)
     return way.canSegment && way.header !== undefined
   }
 
   mtu(targetAddress: number): number {
-    return this.#mtus.to(targetAddress)
+    return this.ways.mtu(targetAddress)
   }
 
-  /** @inheritDoc Each way is looked up anew, and the kernel made to keep its MAC up to date. */
+  /** @inheritDoc */
   refresh(): void {
-    this.#mtus.refresh()
-    for (const way of this.#ways) {
-      way.misses = 0
-      this.#lookUp(way)
-      if (way.hop !== undefined) this.#routes.makeSure(way.hop)
-      this.#tell(way)
-    }
+    this.ways.refresh()
   }
 
   flush(outbox: Outbox): void {
-    for (let frame = 0; frame < outbox.count; frame++) {
-      const way = this.#wayTo(int32At(outbox.targetAddress, frame))
-      if (way.header === undefined && this.#isWorthAsking(way)) this.#lookUp(way)
-      if (way.header !== undefined) this.#add(outbox, frame, way, way.header)
-      else if (this.#raw !== undefined) this.#raw.add(outbox, frame)
-      else {
-        this.#refuse(Errno.EHOSTUNREACH, outbox.packetCount(frame))
-        outbox.refuse(frame)
-      }
+    for (let frame = 0; frame < outbox.count; frame++) this.add(outbox, frame)
+    this.send()
+    outbox.clear()
+  }
+
+  /** Adds a frame to those that `send` sends. */
+  add(outbox: Outbox, frame: number): void {
+    const way = this.ways.toSend(int32At(outbox.targetAddress, frame))
+    if (way.header !== undefined) this.#add(outbox, frame, way, way.header)
+    else if (this.#raw !== undefined) this.#raw.add(outbox, frame)
+    else {
+      this.#refuse(Errno.EHOSTUNREACH, outbox.packetCount(frame))
+      outbox.refuse(frame)
     }
+  }
+
+  send(): void {
     this.#send()
     this.#raw?.send()
     this.#takeRefused()
-    outbox.clear()
   }
 
   close(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#raw?.close()
-    this.#routes.close()
+    this.ways.close()
     close(this.#fd)
-  }
-
-  #wayTo(target: number): Way {
-    if (this.#last?.target === target) return this.#last
-    let way = this.#ways.find((one) => one.target === target)
-    if (way === undefined) {
-      way = new Way(target)
-      this.#ways.push(way)
-      this.#lookUp(way)
-    }
-    this.#last = way
-    return way
-  }
-
-  #lookUp(way: Way): void {
-    way.hop = this.#routes.hopTo(way.target)
-    const mac = way.hop === undefined ? undefined : this.#routes.macOf(way.hop)
-    const own = way.hop === undefined || mac === undefined ? undefined : ownMac(way.hop.deviceIndex)
-    way.header = mac === undefined || own === undefined ? undefined : Buffer.concat([mac, own, ETHERTYPE_IPV4])
-  }
-
-  #isWorthAsking(way: Way): boolean {
-    way.misses += 1
-    return (way.misses & (way.misses - 1)) === 0
-  }
-
-  #tell(way: Way): void {
-    const { hop, header } = way
-    const words =
-      hop !== undefined && header !== undefined
-        ? `device ${deviceName(hop.deviceIndex)}, MAC ${macText(header)}`
-        : this.#raw === undefined
-          ? 'none: no route to it on a device, or no answer of the next hop'
-          : 'raw socket'
-    if (words === way.said) return
-    way.said = words
-    this.#report(formatAddress(way.target), words)
   }
 
   #add(outbox: Outbox, frame: number, way: Way, header: Uint8Array): void {
@@ -243,19 +176,4 @@ export class LinkSender implements Sender {
     for (const [error, count] of this.#raw.refused) this.#refuse(error, count)
     this.#raw.refused.clear()
   }
-}
-
-/** @returns undefined where a device is not Ethernet, or gone */
-function ownMac(deviceIndex: number): Uint8Array | undefined {
-  try {
-    const { type, mac } = hardwareOf(deviceName(deviceIndex))
-    return type === ARPHRD_ETHER ? mac : undefined
-  } catch {
-    return undefined // it went away between the two questions: the next refresh finds another way
-  }
-}
-
-/** Of the receiver of an Ethernet header. */
-function macText(header: Uint8Array): string {
-  return [...header.subarray(0, MAC_LENGTH)].map((octet) => octet.toString(16).padStart(2, '0')).join(':')
 }

@@ -17,8 +17,8 @@ export interface Mapping {
   close(): void
 }
 
-function map(length: number, flags: number, fd: number): Mapping {
-  const address = mmap(0, length, PROT_READ | PROT_WRITE, flags, fd, 0)
+function map(length: number, flags: number, fd: number, offset = 0): Mapping {
+  const address = mmap(0, length, PROT_READ | PROT_WRITE, flags, fd, offset)
   if (!Number.isSafeInteger(address)) throw new Error(`cannot map ${length} octets: ${errnoMessage(errno())}`)
   let isMapped = true
   return {
@@ -39,9 +39,9 @@ export function mapMemory(length: number): Mapping {
   return map(length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1)
 }
 
-/** Maps the first `length` octets of what `fd` offers to share: the ring of a packet socket. */
-export function mapDescriptor(fd: number, length: number): Mapping {
-  return map(length, MAP_SHARED, fd)
+/** Maps `length` octets of what `fd` offers to share, from `offset` on: the rings of packet and XDP sockets. */
+export function mapDescriptor(fd: number, length: number, offset = 0): Mapping {
+  return map(length, MAP_SHARED, fd, offset)
 }
 
 /**

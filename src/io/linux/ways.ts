@@ -1,0 +1,123 @@
+/** The ways to the targets, as frames of the link layer need them: device, and an Ethernet header. */
+import { formatAddress } from '../../wire/address.ts'
+import { deviceName, hardwareOf } from './devices.ts'
+import { PathMtus } from './path-mtus.ts'
+import { type Hop, Rtnetlink } from './rtnetlink.ts'
+
+const ARPHRD_ETHER = 1
+const MAC_LENGTH = 6
+const ETHERTYPE_IPV4 = Uint8Array.of(8, 0)
+export const ETHERNET_HEADER = 14
+
+/** How packets come to one target. */
+export class Way {
+  readonly target: number
+  hop: Hop | undefined
+  /** The Ethernet header of packets to it, while the MAC of the next hop is known. */
+  header: Uint8Array | undefined
+  canSegment = true
+  /** What was last said of it. */
+  said = ''
+  /** Frames that found no MAC since the last refresh: the kernel is asked at the first, second, fourth, … of them. */
+  misses = 0
+
+  constructor(target: number) {
+    this.target = target
+  }
+}
+
+/** What is told of the way to a target when it is found or lost: to whom, and how packets go there. */
+export type WayReport = (target: string, way: string) => void
+
+/** What the kernel's routes and neighbours say of each target, asked when it is first sent to, and in `refresh`. */
+export class Ways {
+  readonly #routes = new Rtnetlink()
+  readonly #mtus = new PathMtus(this.#routes)
+  readonly #ways: Way[] = []
+  readonly #otherwise: string
+  readonly #report: WayReport
+  #last: Way | undefined
+
+  /** @param otherwise how packets go, in words, to a target whose next hop is not known */
+  constructor(otherwise: string, report: WayReport) {
+    this.#otherwise = otherwise
+    this.#report = report
+  }
+
+  /** Each way is looked up anew, and the kernel made to keep its MAC up to date. */
+  refresh(): void {
+    this.#mtus.refresh()
+    for (const way of this.#ways) {
+      way.misses = 0
+      this.#lookUp(way)
+      if (way.hop !== undefined) this.#routes.makeSure(way.hop)
+      this.#tell(way)
+    }
+  }
+
+  /** The way of a frame that is about to be sent: where there is none yet, the kernel is asked again now and then. */
+  toSend(target: number): Way {
+    const way = this.to(target)
+    if (way.header === undefined && this.#isWorthAsking(way)) this.#lookUp(way)
+    return way
+  }
+
+  to(target: number): Way {
+    if (this.#last?.target === target) return this.#last
+    let way = this.#ways.find((one) => one.target === target)
+    if (way === undefined) {
+      way = new Way(target)
+      this.#ways.push(way)
+      this.#lookUp(way)
+    }
+    this.#last = way
+    return way
+  }
+
+  /** Octets of the largest packet on the way to a target. */
+  mtu(target: number): number {
+    return this.#mtus.to(target)
+  }
+
+  close(): void {
+    this.#routes.close()
+  }
+
+  #lookUp(way: Way): void {
+    way.hop = this.#routes.hopTo(way.target)
+    const mac = way.hop === undefined ? undefined : this.#routes.macOf(way.hop)
+    const own = way.hop === undefined || mac === undefined ? undefined : ownMac(way.hop.deviceIndex)
+    way.header = mac === undefined || own === undefined ? undefined : Buffer.concat([mac, own, ETHERTYPE_IPV4])
+  }
+
+  #isWorthAsking(way: Way): boolean {
+    way.misses += 1
+    return (way.misses & (way.misses - 1)) === 0
+  }
+
+  #tell(way: Way): void {
+    const { hop, header } = way
+    const words =
+      hop !== undefined && header !== undefined
+        ? `device ${deviceName(hop.deviceIndex)}, MAC ${macText(header)}`
+        : this.#otherwise
+    if (words === way.said) return
+    way.said = words
+    this.#report(formatAddress(way.target), words)
+  }
+}
+
+/** @returns undefined where a device is not Ethernet, or gone */
+function ownMac(deviceIndex: number): Uint8Array | undefined {
+  try {
+    const { type, mac } = hardwareOf(deviceName(deviceIndex))
+    return type === ARPHRD_ETHER ? mac : undefined
+  } catch {
+    return undefined // it went away between the two questions: the next refresh finds another way
+  }
+}
+
+/** Of the receiver of an Ethernet header. */
+function macText(header: Uint8Array): string {
+  return [...header.subarray(0, MAC_LENGTH)].map((octet) => octet.toString(16).padStart(2, '0')).join(':')
+}

@@ -1,0 +1,81 @@
+/** Sending through AF_XDP on a real kernel: every octet, in order, and devices that refuse. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { deviceIndex } from '../../src/io/linux/devices.ts'
+import { LinkSender } from '../../src/io/linux/link-sender.ts'
+import { RawIpSender } from '../../src/io/linux/raw-ip-sender.ts'
+import { XdpSender } from '../../src/io/linux/xdp-sender.ts'
+import { XdpSocket } from '../../src/io/linux/xdp-socket.ts'
+import { inNamespace, ip } from './namespace.ts'
+import { WIRE } from './packets.ts'
+import { capture, drain, SEGMENT, SEGMENTS, Speaker } from './speaker.ts'
+
+const ROUNDS = 400
+
+function open(): Speaker {
+  return new Speaker((address, say) => new XdpSender(new LinkSender(address, new RawIpSender(address), say), say))
+}
+
+/** Their sequence numbers, one segment after the other. */
+const SEQUENCES = Array.from({ length: SEGMENTS }, (_, index) => 1000 + index * SEGMENT)
+
+inNamespace(import.meta.url, () => {
+  test('short packets go through AF_XDP, whole and in order, more of them than the memory has chunks', () => {
+    const ring = capture()
+    using speaker = open()
+    speaker.isSegmenting = false
+    for (let round = 0; round < ROUNDS; round++) {
+      speaker.say(WIRE, false)
+      const seen = drain(ring)
+      assert.deepEqual(
+        seen.map(({ sequence }) => sequence),
+        SEQUENCES
+      )
+    }
+    assert.deepEqual(speaker.ways, ['va AF_XDP'])
+    assert.equal(speaker.sender.sentCount, ROUNDS * SEGMENTS)
+    assert.equal(speaker.sender.refused.size, 0)
+    ring.close()
+  })
+
+  test('a super-packet goes through the link layer, uncut', () => {
+    const ring = capture()
+    using speaker = open()
+    speaker.say(WIRE, true)
+    const [seen] = drain(ring)
+    assert.equal(seen?.length, 10 * SEGMENT)
+    assert.equal(speaker.sender.sentCount, 10)
+    ring.close()
+  })
+
+  test('where another has the queue of the device, all goes through the link layer, and that is said', () => {
+    const ring = capture()
+    const other = new XdpSocket(deviceIndex('va'))
+    using speaker = open()
+    speaker.isSegmenting = false
+    speaker.say(WIRE, false)
+    assert.equal(drain(ring).length, SEGMENTS)
+    assert.match(speaker.ways[0] ?? '', /^va link layer: AF_XDP is refused: .*EBUSY/)
+    other.close()
+    ring.close()
+  })
+
+  test('a socket that fails is given up: what it held is counted as refused, what follows goes through the link layer', () => {
+    const ring = capture()
+    using speaker = open()
+    speaker.isSegmenting = false
+    speaker.say(WIRE, false)
+    ip('link set va down')
+    speaker.say(WIRE, false)
+    const refused = [...speaker.sender.refused.values()].reduce((sum, count) => sum + count, 0)
+    assert.equal(refused, SEGMENTS)
+    assert.equal(speaker.sender.sentCount, SEGMENTS)
+    ip('link set va up')
+    ip('neigh replace 10.9.0.2 lladdr 02:00:00:00:00:0b dev va')
+    speaker.sender.refresh()
+    speaker.say(WIRE, false)
+    assert.equal(drain(ring).length, 2 * SEGMENTS)
+    assert.match(speaker.ways.join(), /va AF_XDP,va link layer: AF_XDP has failed/)
+    ring.close()
+  })
+})
