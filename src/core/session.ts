@@ -204,6 +204,7 @@ export class Session implements PacketStyle {
     const { roundTrips } = this.#context
     const measured = Math.max(now - this.#beganAt, Number.MIN_VALUE)
     this.clientRttMs = roundTrips?.note(this.origin.capturedAddress, measured, now) ?? measured
+    this.stream.firstAck = ack
     this.#epochs.begin(ack)
     this.#handshake.clientHasAcknowledged(now)
   }
