@@ -39,6 +39,8 @@ export class ClientStream {
   /** What came before the first piece: where it ended, the acknowledgment with it, and whether it had PSH. */
   #lastEnd: Seq
   #lastAck: Seq = seq(0)
+  /** The client's first acknowledgment: octets of a SYN (RFC 7413) have none of their own. */
+  firstAck: Seq = seq(0)
   #isLastPushed = true
   /** Nothing came before it: an epoch begins there. */
   #isAtStart = true
@@ -63,6 +65,7 @@ export class ClientStream {
     this.#seekReason = through.number(this.#seekReason) as Drop // as: it was one when it was written
     this.#lastEnd = through.seq(this.#lastEnd)
     this.#lastAck = through.seq(this.#lastAck)
+    this.firstAck = through.seq(this.firstAck)
     this.#isLastPushed = through.flag(this.#isLastPushed)
     this.#isAtStart = through.flag(this.#isAtStart)
   }
@@ -181,7 +184,7 @@ export class ClientStream {
   /** Remembers a piece that goes. */
   #pass(piece: number): void {
     this.#lastEnd = this.#pool.end(piece)
-    this.#lastAck = this.#pool.ack(piece)
+    this.#lastAck = this.#pool.isFromSyn(piece) ? this.firstAck : this.#pool.ack(piece)
     this.#isLastPushed = this.#pool.isPushed(piece)
     this.#isAtStart = false
   }

@@ -275,3 +275,27 @@ test("a client's FIN, and drops of the capture, shorten that, as the options say
     { holes: { timeoutMs: 200, atEndMs: 1000, afterDropsMs: 300 } }
   )
 })
+
+test('octets of a SYN (RFC 7413) have no acknowledgment number: the first one tells whether an epoch follows', () => {
+  for (const ack of [301, 3_000_000_301]) {
+    const begin = `
+    +0     source  SP  99:109(10) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+    +0     source  .   110:110(0) ack ${ack} win 64240
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +1     target  R   541:541(0)`
+    drill(`${begin}
+    +1     source  P.  110:120(10) ack ${ack + 40}
+    +0     sent    S   109:109(0)
+    `)
+    drill(`${begin}
+    +1     source  P.  110:120(10) ack ${ack}      // the rest of a request
+    +0     dropped targetReset 1
+    +1     source  P.  120:130(10) ack ${ack + 40}
+    +0     sent    S   119:119(0)
+    `)
+  }
+})

@@ -213,6 +213,7 @@ export class Session implements PacketStyle {
   #sawAck(ack: Seq, now: number): void {
     this.#epochs.saw(ack)
     if (!this.#clientStart.sawAck(now)) return
+    this.stream.firstAck = ack
     this.#epochs.begin(ack)
     this.#handshake.clientHasAcknowledged(now)
   }
