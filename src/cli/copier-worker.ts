@@ -52,7 +52,7 @@ function run({ plan, counters, control, chunks }: CopierWorkerData): number {
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
   const capture = replay?.capture ?? openRehearsed(plan, poller)
-  const sender = openSender(plan.sendBy, memory.address)
+  const sender = openSender(plan, memory.address)
   const ports = {
     capture,
     sender,

@@ -15,7 +15,7 @@ function run({ plan, counters, control }: CopierWorkerData): number {
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
   const capture = openRing(plan, poller, 'udp')
-  const sender = openSender(plan.sendBy, memory.address)
+  const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
   const options = { ...plan, mapping, flowsMax: plan.sessionsMax }
   const copier = new DatagramCopier(ports, options, memory.bytes, new Counters(counters))

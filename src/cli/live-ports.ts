@@ -6,16 +6,17 @@ import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { XdpSender } from '../io/linux/xdp-sender.ts'
 import type { Sender } from '../ports.ts'
-import type { CopyPlan, SendBy } from './copy-plan.ts'
+import type { CopyPlan } from './copy-plan.ts'
 import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
-export function openSender(by: SendBy, memoryAddress: number): Sender {
+export function openSender({ sendBy: by, maps }: CopyPlan, memoryAddress: number): Sender {
   if (by === 'ip') return new RawIpSender(memoryAddress)
   const raw = by === 'link' ? undefined : new RawIpSender(memoryAddress)
   const link = new LinkSender(memoryAddress, raw, (target, through) =>
     log('info', 'way to target', { target, through })
   )
+  for (const { targetAddress } of maps) link.ways.prepare(targetAddress)
   if (by !== 'xdp') return link
   return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
 }

@@ -55,6 +55,15 @@ export class Ways {
     }
   }
 
+  /**
+   * Lets the kernel find the MAC for a target before anything is sent there: what waits for it has little room in the
+   * kernel, and what is sent after it may overtake that.
+   */
+  prepare(target: number): void {
+    const way = this.to(target)
+    if (way.hop !== undefined && way.header === undefined) this.#routes.makeSure(way.hop)
+  }
+
   /** The way of a frame that is about to be sent: where there is none yet, the kernel is asked again now and then. */
   toSend(target: number): Way {
     const way = this.to(target)
