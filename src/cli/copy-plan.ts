@@ -80,7 +80,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
 
 /** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
 const SEND_BY = ['auto', 'link', 'xdp', 'ip'] as const
-export type SendBy = (typeof SEND_BY)[number]
+type SendBy = (typeof SEND_BY)[number]
 
 /** Everything the worker needs, as plain data. */
 export interface CopyPlan {

@@ -68,6 +68,7 @@ function streamTests(): void {
       if (fd >= 0) fillers.push(fd)
     }
     assert.match(network.connect(LOOPBACK, listener.port).failure, /EMFILE/)
+    poller.wait(20)
     assert.equal(listener.accept(), undefined)
     assert.equal(listener.refusedCount, 1)
     for (const fd of fillers) close(fd)
