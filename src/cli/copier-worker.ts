@@ -18,7 +18,7 @@ import { LineTrace } from './trace.ts'
 import { isStopped, log, runWorker, say } from './worker-thread.ts'
 
 /** Long enough for most of what there is to compile, short enough for a start in less than half a second. */
-const REHEARSAL_MS = 150
+const REHEARSAL_MS = 100
 
 export interface CopierWorkerData {
   readonly plan: CopyPlan
