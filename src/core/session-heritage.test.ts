@@ -110,6 +110,7 @@ test('a connection that would go on, and whose client begins another, makes room
     +9     target  R   501:501(0)
     +0     ended   targetReset
     +9     source  S   7000:7000(0) win 64240 <mss 1460>
+    +9     source  .   7001:7001(0) ack 301
     +0     sent    S   7000:7000(0)
     +0     ended   none
     +0     sessions 1
