@@ -76,7 +76,7 @@ export const Counter = {
   resetsChallenged: 32,
   /** Sessions of those reset that the target did not know although its SYN-ACK had come just before. */
   sessionsDisowned: 33,
-  /** Captured segments with URG: their octets are sent, that they are urgent is not. */
+  /** Captured segments with URG, which their octets keep (RFC 9293 §3.8.5). */
   urgentSegments: 34,
   /** Sessions that gave up what they held, because the pool ran short. */
   sessionsEvicted: 35,
@@ -93,11 +93,15 @@ export const Counter = {
   /** Packets of targets that were answered although their session had ended. */
   lateAnswers: 41,
   /** Holes given up at once, because they were captured and the pool had no room for them. */
-  holesOfPool: 42
+  holesOfPool: 42,
+  /** Acknowledgments of unacceptable answers that were not sent, because one had just been (RFC 5961 §7). */
+  objectionsWithheld: 43,
+  /** Requests that were sent again on a new connection, since the one before had ended unacknowledged. */
+  epochsSentAgain: 44
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 43
+const COUNTERS_END = 45
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

@@ -2,7 +2,7 @@
  * What a session sends once it is established: the client's octets as far as epochs and windows allow, its FIN, and
  * everything that was lost once more.
  */
-import { ACK, FIN, PSH } from '../wire/segment.ts'
+import { ACK, FIN, PSH, URG } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, type Seq } from '../wire/seq.ts'
 import type { ClientEnd } from './client-end.ts'
 import type { ClientStream } from './client-stream.ts'
@@ -164,7 +164,9 @@ export class Output {
       if (transmission.flightBytes === 0) transmission.awaitWindow(now)
       return false
     }
-    const most = isFirstTime ? this.#lengthMax(allowed) : segmentMax
+    // Each segment of urgent octets has a pointer of its own, which segmentation would not make.
+    const isSingle = !isFirstTime || pool.urgentEnd(piece) > offset
+    const most = isSingle ? segmentMax : this.#lengthMax(allowed)
     let length = Math.min(left, room, most)
     // Of several segments only the piece's last may be shorter.
     if (length > segmentMax && length < left) length -= length % segmentMax
@@ -185,7 +187,8 @@ export class Output {
 
   #pieceFlags(piece: number, offset: number, length: number): number {
     const { pool } = this.#context
-    return pool.isPushed(piece) && offset + length === pool.length(piece) ? ACK | PSH : ACK
+    const push = pool.isPushed(piece) && offset + length === pool.length(piece) ? PSH : 0
+    return ACK | push | (pool.urgentEnd(piece) > offset ? URG : 0)
   }
 
   /**
@@ -207,8 +210,16 @@ export class Output {
     if (gate === Gate.TimedOut) counters.add(Counter.epochTimeouts, 1)
     if (!isRequest) return true
     if (gate === Gate.Quiet) counters.add(Counter.epochsQuiet, 1)
-    if (gate !== Gate.SameEpoch || isFresh) counters.add(Counter.epochs, 1)
+    if (gate !== Gate.SameEpoch || isFresh) this.#countEpoch()
     return true
+  }
+
+  #countEpoch(): void {
+    const { counters } = this.#context
+    counters.add(Counter.epochs, 1)
+    const { heritage } = this.#session
+    const isAgain = heritage !== undefined && isBefore(this.#transmission.sndNxt, heritage.sentEnd)
+    if (isAgain) counters.add(Counter.epochsSentAgain, 1)
   }
 
   #sendFin(now: number): void {

@@ -104,6 +104,8 @@ export interface Heritage {
   readonly clientRttMs: number
   /** Connections in a row that ended before the target had taken anything. */
   readonly failures: number
+  /** One beyond the last octet that was sent on any connection before. */
+  readonly sentEnd: Seq
 }
 
 /** Between connections to a target that takes nothing; doubled each time. */

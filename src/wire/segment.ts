@@ -115,6 +115,11 @@ export function isChecksumPartial({ bytes, fromAddress, toAddress, tcpAt, tcpLen
   return field === 0 || isOf(tcpLength) || isOf(0)
 }
 
+/** How far behind the segment's sequence number its urgent octets end (RFC 9293 §3.8.5); 0 without URG. */
+export function urgentPointer(segment: Segment): number {
+  return segment.flags & URG ? u16(segment.bytes, segment.tcpAt + 18) : 0
+}
+
 /** The sequence number of the first octet of payload: a SYN stands before it (RFC 9293 §3.4). */
 export function payloadSeq(segment: Segment): Seq {
   return segment.flags & SYN ? add(segment.seq, 1) : segment.seq
