@@ -6,15 +6,17 @@ import { Counter } from '../core/counters.ts'
 import { InterceptCounter } from '../core/intercept-counters.ts'
 import { ChannelWorld } from '../sim/channel-world.ts'
 import { Answers, putAnswers } from '../wire/channel-answers.ts'
-import { RECORD_LENGTH } from '../wire/channel-v1.ts'
+import { Framings, RECORD_LENGTH_MAX } from '../wire/channel-v1.ts'
 import { RECORD_MAX } from '../wire/channel-v2.ts'
 import { ACK } from '../wire/segment.ts'
 import { seq } from '../wire/seq.ts'
-import type { ChannelOptions } from './negotiation.ts'
+import { CHANNEL_DEFAULT, type ChannelOptions } from './negotiation.ts'
 
-const V1: ChannelOptions = { version: 1, secret: undefined }
-const V2: ChannelOptions = { version: 2, secret: undefined }
-const knowing = (secret: string): ChannelOptions => ({ version: 2, secret: new TextEncoder().encode(secret) })
+const V2 = CHANNEL_DEFAULT
+const V1: ChannelOptions = { ...V2, version: 1 }
+const BARE: ChannelOptions = { ...V1, framing: Framings.Bare }
+const SINGLE: ChannelOptions = { ...V1, framing: Framings.WithPayload, isSingle: true }
+const knowing = (secret: string): ChannelOptions => ({ ...V2, secret: new TextEncoder().encode(secret) })
 const SECRET = knowing('a secret of enough octets')
 const OTHER = knowing('another one of enough octets')
 
@@ -309,7 +311,7 @@ test('whatever octets come, both ends bear it: they take what is well-formed, or
     isInserted: fc.boolean()
   })
   const anyChanges = fc.array(mutation, { maxLength: 4 })
-  const options = fc.constantFrom(V1, V2, SECRET)
+  const options = fc.constantFrom(V1, V2, SECRET, BARE, SINGLE)
   fc.assert(
     fc.property(options, options, anyChanges, anyChanges, (copier, intercept, toIntercept, toTcpcopy) => {
       const world = new ChannelWorld(intercept)
@@ -332,7 +334,7 @@ test('whatever octets come, both ends bear it: they take what is well-formed, or
         world.turn()
         for (let peer = 0; peer < 3; peer++) {
           const version = world.server.versionOf(peer)
-          if (version === 1) world.server.deliver1(peer, new Uint8Array(RECORD_LENGTH), 0)
+          if (version === 1) world.server.deliver1(peer, new Uint8Array(RECORD_LENGTH_MAX), 0)
           if (version !== 2) continue
           const record = new Uint8Array(RECORD_MAX)
           world.server.deliver2(peer, record, putAnswers(someAnswers(), record, 0), 1)

@@ -3,15 +3,7 @@ import { Counter, type Counters } from '../core/counters.ts'
 import type { Cryptography, Stream } from '../ports.ts'
 import { copyBytes, i32, u16 } from '../wire/bytes.ts'
 import { Answers, fillAnswer, fillAnswers, parseAnswers, parseHeaderRecord } from '../wire/channel-answers.ts'
-import {
-  MESSAGE_LENGTH,
-  MessageType,
-  parseRecord,
-  putHello,
-  putMessage,
-  RECORD_LENGTH,
-  RECORDS_MAX
-} from '../wire/channel-v1.ts'
+import { MESSAGE_LENGTH, MessageType, messageLength, parseRecord, putHello, putMessage } from '../wire/channel-v1.ts'
 import {
   ACCEPTANCE_LENGTH,
   ACCEPTANCE_MARK,
@@ -51,7 +43,7 @@ const UNKNOWN_MAX = 100
 /** Nothing is left to be announced. */
 export const ALL_ANNOUNCED = Number.POSITIVE_INFINITY
 
-const SPEAKS_OTHER = 'it does not speak the protocol of intercept'
+export const SPEAKS_OTHER = 'it does not speak the protocol of intercept'
 const IS_VERSION_1 = 'it speaks version 1 of the channel, which cannot prove the secret of --secret-file'
 
 export const Phase = {
@@ -193,21 +185,21 @@ export class ClientConnection {
   #lengthAt(input: Uint8Array, at: number, present: number): number {
     if (present < 2) return 0
     if (this.phase >= Phase.Proving) return recordLength(input, at) < RECORD_HEAD ? -1 : recordLength(input, at)
-    const count = u16(input, at)
-    if (count > 0 && count <= RECORDS_MAX) return 2 + count * RECORD_LENGTH
     const mayAccept = this.phase === Phase.Silent && this.#negotiation !== undefined
-    return count === ACCEPTANCE_MARK && mayAccept ? ACCEPTANCE_LENGTH : -1
+    if (mayAccept && u16(input, at) === ACCEPTANCE_MARK) return ACCEPTANCE_LENGTH
+    return messageLength(this.#context.options.framing, input, at, present)
   }
 
   /** A message of version 1. */
   #onMessage(input: Uint8Array, at: number, events: ChannelEvents): string {
     const { options, counters } = this.#context
     if (options.secret !== undefined) return IS_VERSION_1
+    const { countLength, recordLength } = options.framing
     this.phase = Phase.Version1
-    const count = u16(input, at)
+    const count = countLength === 0 ? 1 : u16(input, at)
     counters.add(Counter.answers, count)
     for (let index = 0; index < count; index++) {
-      const flaw = parseRecord(input, at + 2 + index * RECORD_LENGTH, this.#segment)
+      const flaw = parseRecord(input, at + countLength + index * recordLength, this.#segment)
       if (flaw === Flaw.None) events.answered(this.#segment)
       else counters.drop(flaw, 1, 0)
     }

@@ -4,7 +4,8 @@
  */
 import { Counters } from '../core/counters.ts'
 import { InterceptCounters } from '../core/intercept-counters.ts'
-import { Router } from '../core/router.ts'
+import { Router, type Routing } from '../core/router.ts'
+import { SingleGroup } from '../core/single-group.ts'
 import { ChannelClient } from '../daemon/channel-client.ts'
 import { ChannelServer } from '../daemon/channel-server.ts'
 import type { Route } from '../daemon/client-connection.ts'
@@ -52,13 +53,17 @@ export class ChannelWorld {
   readonly logs: string[] = []
   readonly interceptCounters = new InterceptCounters()
   readonly server: ChannelServer
-  readonly router = new Router(16, this.interceptCounters, (peer, header, at) => this.server.deliver1(peer, header, at))
+  readonly routing: Routing
   readonly waiting: End[] = []
   readonly log = (_: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
     this.logs.push([message, fields?.version, fields?.reason].filter((part) => part !== undefined).join(': '))
   }
 
-  constructor(options: ChannelOptions) {
+  /** @param keepsFirst of single mode */
+  constructor(options: ChannelOptions, keepsFirst = false) {
+    this.routing = options.isSingle
+      ? new SingleGroup(keepsFirst)
+      : new Router(16, this.interceptCounters, (peer, header, at) => this.server.deliver1(peer, header, at))
     const listener = { accept: () => this.waiting.shift(), close: () => {} }
     this.server = new ChannelServer(listener, 16, options, cryptography, this.interceptCounters, this.log)
   }
@@ -68,7 +73,7 @@ export class ChannelWorld {
   }
 
   turn(): void {
-    this.server.receive(this.router, this.now)
+    this.server.receive(this.routing, this.now)
     this.server.flush()
   }
 }

@@ -61,6 +61,54 @@ test('intercept of ours and a tcpcopy that knows only version 1', async () => {
   assert.equal(answers.records, 0)
 })
 
+const BUILDS = [
+  { flags: ['--disable-combined'], octets: 64 },
+  { flags: ['--with-resp-payload'], octets: 192 },
+  { flags: ['--single'], octets: 64 },
+  { flags: ['--single', '--with-resp-payload'], octets: 192 }
+] as const
+
+for (const { flags, octets } of BUILDS) {
+  test(`programs that are built as with ${flags.join(' and ')} copy every command`, async () => {
+    await using lab = await openCopyLab()
+    const { books, answers, intercept } = await copyLoad(lab, flags, flags, NO_REPLY)
+    assert.equal(answers.records, 0)
+    assert.ok(Number(books.channelBytes) >= octets * Number(books.answers))
+    assert.equal(Number(answers.routes) > 0, !flags.some((flag) => flag === '--single'))
+    assert.match(intercept.stderr, /"message":"tcpcopy connected",[^\n]*"version":1/)
+  })
+}
+
+test('in single mode a later tcpcopy is refused with -c, and takes over without', async () => {
+  await using lab = await openCopyLab()
+  const redis = await lab.startRedisPair()
+  const single = ['--single', '-C', '1']
+  for (const keepFirst of [['-c'], []]) {
+    const intercept = await lab.startIntercept(['--single', ...keepFirst])
+    const first = await lab.startTcpcopy([...COPY, ...single], false)
+    await untilCounter(intercept, 'peersOpen', (count) => count === 1)
+    assert.equal(await lab.ask('SET', 'key', keepFirst.join()), 'OK')
+    await untilSame(redis.source, redis.target)
+    // So long is a connection taken for one of the first's.
+    await new Promise((resolve) => setTimeout(resolve, 3100))
+    const other = await lab.startTcpcopy(['-x', `${PORT + 1}-${TARGET}:${PORT}`, '-s', ASSISTANT, ...single], false)
+    const words = keepFirst.length > 0 ? 'another tcpcopy is there' : 'another tcpcopy has taken its place'
+    await intercept.waitForLine('stderr', (line) => line.includes(words))
+    await stopAndReadBooks(other)
+    assert.equal((await stopAndReadBooks(first)).droppedBytes, 0)
+    assert.deepEqual(await intercept.stop(), { status: 0, signal: null })
+  }
+})
+
+test('programs that are built otherwise part, and tcpcopy says what to look at', async () => {
+  await using lab = await openCopyLab()
+  await lab.startRedisPair()
+  await lab.startIntercept(['--disable-combined'])
+  const tcpcopy = await lab.startTcpcopy([...COPY, '--with-resp-payload'], false)
+  assert.equal(await lab.ask('SET', 'key', '1'), 'OK')
+  await tcpcopy.waitForLine('stderr', (line) => line.includes('the same --disable-combined or --with-resp-payload'))
+})
+
 function secretFile(lab: CopyLab, name: string, text: string, mode = 0o600): string {
   const path = join(lab.folder, name)
   writeFileSync(path, text, { mode })
