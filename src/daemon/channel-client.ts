@@ -162,7 +162,7 @@ export class ChannelClient {
       }
       if (!connection.isOpen && stream.open) this.#open(intercept, connection, now)
       if (octets === 0) return
-      const fault = connection.take(events)
+      const fault = connection.take(events, now)
       if (fault !== '') {
         this.#lose(intercept, connection, fault, now)
         return

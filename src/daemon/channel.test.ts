@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { Counter } from '../core/counters.ts'
 import { InterceptCounter } from '../core/intercept-counters.ts'
-import { ChannelWorld } from '../sim/channel-world.ts'
-import { Answers, putAnswers } from '../wire/channel-answers.ts'
+import { ChannelWorld, ROUND_TRIP_MS } from '../sim/channel-world.ts'
+import { Answers, ageOctet, putAnswers } from '../wire/channel-answers.ts'
 import { Framings, RECORD_LENGTH_MAX } from '../wire/channel-v1.ts'
 import { RECORD_MAX } from '../wire/channel-v2.ts'
 import { ACK } from '../wire/segment.ts'
@@ -254,6 +254,22 @@ function someAnswers(): Answers {
   answers.rangeCount = 1
   return answers
 }
+
+test('of an answer it is known when it came to the assistant: its age there and half a round trip ago', () => {
+  const world = new ChannelWorld(V2)
+  const tcpcopy = world.tcpcopy(V2)
+  tcpcopy.exchange()
+  const record = new Uint8Array(RECORD_MAX)
+  const answers = someAnswers()
+  for (const age of [ageOctet(0.5), ageOctet(Number.NaN)]) {
+    answers.age = age
+    world.server.deliver2(0, record, putAnswers(answers, record, 0), 1)
+  }
+  tcpcopy.exchange(2)
+  const [known = 0, unknown = 0] = tcpcopy.arrivals
+  assert.ok(Math.abs(world.now - known - ROUND_TRIP_MS / 2 - 0.5) < 0.05)
+  assert.ok(Number.isNaN(unknown))
+})
 
 test('types that nobody knows are skipped, and too many of them end the connection', () => {
   const world = new ChannelWorld(V2)

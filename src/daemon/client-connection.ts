@@ -2,7 +2,7 @@
 import { Counter, type Counters } from '../core/counters.ts'
 import type { Cryptography, Stream } from '../ports.ts'
 import { copyBytes, i32, u16 } from '../wire/bytes.ts'
-import { Answers, fillAnswer, fillAnswers, parseAnswers, parseHeaderRecord } from '../wire/channel-answers.ts'
+import { Answers, ageMs, fillAnswer, fillAnswers, parseAnswers, parseHeaderRecord } from '../wire/channel-answers.ts'
 import { MESSAGE_LENGTH, MessageType, messageLength, parseRecord, putHello, putMessage } from '../wire/channel-v1.ts'
 import {
   ACCEPTANCE_LENGTH,
@@ -40,6 +40,7 @@ import { type ChannelOptions, Negotiation } from './negotiation.ts'
 const BACKLOG_MAX = 4 << 20
 /** Records of types that nobody knows: more of them end the connection. */
 const UNKNOWN_MAX = 100
+const TRIP_ASK_MS = 1000
 /** Nothing is left to be announced. */
 export const ALL_ANNOUNCED = Number.POSITIVE_INFINITY
 
@@ -97,6 +98,9 @@ export class ClientConnection {
   readonly #context: ChannelContext
   #negotiation: Negotiation | undefined
   #unknownCount = 0
+  /** How long an octet is on its way from intercept: half the least round trip, which is asked for once a second. */
+  #tripMs = 0
+  #tripAskedAt = 0
   readonly #segment = new Segment()
   readonly #answers = new Answers()
 
@@ -119,6 +123,7 @@ export class ClientConnection {
   open(now: number): void {
     this.phase = Phase.Silent
     this.openedAt = now
+    this.#tripAskedAt = Number.NEGATIVE_INFINITY
     const { options, cryptography } = this.#context
     const at = this.backlog.reserve(MESSAGE_LENGTH)
     putHello(this.backlog.bytes, at)
@@ -159,9 +164,13 @@ export class ClientConnection {
   }
 
   /** Takes what is in the stream's input. @returns why the connection has to be given up; empty: it has not */
-  take(events: ChannelEvents): string {
+  take(events: ChannelEvents, now: number): string {
     const { stream } = this
     if (stream === undefined) return ''
+    if (now - this.#tripAskedAt >= TRIP_ASK_MS) {
+      this.#tripAskedAt = now
+      this.#tripMs = (stream.leastRoundTripMs?.() ?? 0) / 2
+    }
     const { input } = stream
     let at = 0
     let fault = ''
@@ -169,7 +178,7 @@ export class ClientConnection {
       const length = this.#lengthAt(input, at, stream.inputLength - at)
       if (length < 0) return SPEAKS_OTHER
       if (length === 0 || stream.inputLength - at < length) break
-      if (this.phase >= Phase.Proving) fault = this.#onRecord(input, at, events)
+      if (this.phase >= Phase.Proving) fault = this.#onRecord(input, at, events, now)
       else if (u16(input, at) === ACCEPTANCE_MARK) fault = this.#onAcceptance(input, at)
       else fault = this.#onMessage(input, at, events)
       at += length
@@ -196,6 +205,7 @@ export class ClientConnection {
     if (options.secret !== undefined) return IS_VERSION_1
     const { countLength, recordLength } = options.framing
     this.phase = Phase.Version1
+    this.#segment.arrivedAt = Number.NaN
     const count = countLength === 0 ? 1 : u16(input, at)
     counters.add(Counter.answers, count)
     for (let index = 0; index < count; index++) {
@@ -233,17 +243,17 @@ export class ClientConnection {
     return ''
   }
 
-  #onRecord(input: Uint8Array, at: number, events: ChannelEvents): string {
+  #onRecord(input: Uint8Array, at: number, events: ChannelEvents, now: number): string {
     const type = recordType(input, at)
     if (this.phase === Phase.Proving) return this.#onProof(input, at)
-    if (type === RecordType.Answers) return this.#onAnswers(input, at, events)
+    if (type === RecordType.Answers) return this.#onAnswers(input, at, events, now)
     if (type === RecordType.Header) return this.#onHeader(input, at, events)
     if (type === RecordType.Taken) return this.#onTaken(input, at, events)
     this.#unknownCount += 1
     return this.#unknownCount > UNKNOWN_MAX ? 'it says too much that nobody knows' : ''
   }
 
-  #onAnswers(input: Uint8Array, at: number, events: ChannelEvents): string {
+  #onAnswers(input: Uint8Array, at: number, events: ChannelEvents, now: number): string {
     const answers = this.#answers
     const segment = this.#segment
     if (!parseAnswers(input, at, answers)) return SPEAKS_OTHER
@@ -254,6 +264,7 @@ export class ClientConnection {
       return ''
     }
     fillAnswers(answers, segment)
+    segment.arrivedAt = now - this.#tripMs - ageMs(answers.age)
     for (let index = 0; index < answers.segmentCount; index++) {
       fillAnswer(answers, index, segment)
       events.answered(segment)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Translation } from '../core/address-translation.ts'
 import { InterceptCounter, InterceptCounters } from '../core/intercept-counters.ts'
-import type { Stream } from '../ports.ts'
+import type { Capture, Stream } from '../ports.ts'
 import { countingCryptography, MemoryCapture } from '../sim/memory-ports.ts'
 import { Framings } from '../wire/channel-v1.ts'
 import { Interceptor } from './interceptor.ts'
@@ -28,6 +28,11 @@ const NO_MORE = '00'.repeat(128)
 const ANSWER_WITH_PAYLOAD = `${ANSWER.slice(0, 104)}${OK}${'00'.repeat(135)}`
 
 const V1: ChannelOptions = { ...CHANNEL_DEFAULT, version: 1 }
+
+/** Offers version 2 from one instance; a switch and an introduction. */
+const OFFER = '0000000000000006544356320200'
+const SWITCH = `0000000000000007${'00'.repeat(6)}10140000${'11'.repeat(16)}`
+const ROUTE_2 = '111000000a4d00520a4d008fce3418eb'
 
 class Peer implements Stream {
   readonly peer = 'peer'
@@ -61,6 +66,9 @@ class Peer implements Stream {
   }
 }
 
+/** When the clock of a world showed 0, in ms since 1970. */
+const EPOCH = 1_700_000_000_000
+
 class World {
   now = 1000
   readonly counters = new InterceptCounters()
@@ -68,12 +76,24 @@ class World {
   readonly #waiting: Peer[] = []
   readonly #interceptor: Interceptor
 
+  /** When the packets of the capture were captured, in ms since 1970. */
+  capturedAtMs: number | undefined = undefined
+
   constructor(channel: ChannelOptions, translations: readonly Translation[] = [], keepsFirst = false) {
+    const world = this
+    const capture: Capture = {
+      receive: (sink, packetsMax) => this.capture.receive(sink, packetsMax),
+      dropped: () => 0,
+      get capturedAtMs() {
+        return world.capturedAtMs ?? Number.NaN
+      },
+      close: () => {}
+    }
     const ports = {
-      captures: [new TranslatingCapture(this.capture, translations)],
+      captures: [new TranslatingCapture(capture, translations)],
       listener: { accept: () => this.#waiting.shift(), close: () => {} },
       cryptography: countingCryptography(),
-      clock: { now: () => this.now },
+      clock: { now: () => this.now, epoch: () => EPOCH },
       waiter: { wait: () => {} },
       log: () => {}
     }
@@ -81,9 +101,9 @@ class World {
     this.#interceptor = new Interceptor(ports, options, this.counters)
   }
 
-  connect(): Peer {
+  connect(hello = HELLO): Peer {
     const peer = new Peer()
-    peer.say(HELLO)
+    peer.say(hello)
     this.#waiting.push(peer)
     this.turn()
     return peer
@@ -172,4 +192,23 @@ test('single: without a tcpcopy answers are counted as without a route', () => {
   const world = new World({ ...V1, isSingle: true })
   world.answer()
   assert.equal(world.counters.get(InterceptCounter.unroutedHeaders), 3)
+})
+
+test('version 2: a record of answers says how long the newest of them has been here', () => {
+  for (const [capturedAtMs, age] of [
+    [undefined, '00'],
+    [EPOCH + 1000 - 0.1 - 0.001, '24'],
+    [EPOCH + 1000 + 5, '01'],
+    [EPOCH + 999, '3f']
+  ] as const) {
+    const world = new World(CHANNEL_DEFAULT)
+    const peer = world.connect(OFFER)
+    peer.say(SWITCH + ROUTE_2)
+    world.turn()
+    peer.written = ''
+    world.capturedAtMs = capturedAtMs
+    world.turn(ANSWER.slice(0, 104) + OK)
+    const flow = '0a4d00520a4d008fce3418eb'
+    assert.equal(peer.written, `01284110${flow}4b4cffb0041c00${age}14dcd58ccbc6709abefce05580000005`)
+  }
 })

@@ -55,6 +55,9 @@ export class Interceptor {
   readonly #hasPayload: boolean
   readonly #record = new Uint8Array(RECORD_MAX)
   #now = 0
+  /** What makes instants of the times of day at which packets were captured; NaN: nothing does. */
+  #epoch = Number.NaN
+  #capture: Capture | undefined
   #housekeepingAt = 0
   readonly #takePacket = this.#onPacket.bind(this)
 
@@ -82,10 +85,11 @@ export class Interceptor {
     this.#now = this.#ports.clock.now()
     this.#server.receive(this.#routing, this.#now)
     for (const capture of this.#ports.captures) {
+      this.#capture = capture
       const packets = capture.receive(this.#takePacket, BATCH)
       if (packets > 0) this.#counters.add(InterceptCounter.capturedPackets, packets)
     }
-    this.#batch.flush()
+    if (!this.#batch.isEmpty) this.#batch.flush(this.#ports.clock.now())
     this.#routing.sweep(this.#now)
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
     this.#server.flush()
@@ -99,6 +103,7 @@ export class Interceptor {
 
   #keepHouse(): void {
     this.#housekeepingAt = this.#now + IDLE_MS
+    this.#epoch = this.#ports.clock.epoch?.() ?? Number.NaN
     let dropped = 0
     let passed = 0
     for (const capture of this.#ports.captures) {
@@ -120,6 +125,7 @@ export class Interceptor {
     const peer = slot < 0 ? slot : this.#routing.peerOf(slot)
     const version = slot < 0 ? 0 : this.#server.versionOf(peer)
     if (version > 0) this.#routing.used(slot, this.#now)
+    if (version === VERSION_2) segment.arrivedAt = (this.#capture?.capturedAtMs ?? Number.NaN) - this.#epoch
     if (version === VERSION_2 && isOrdinary(flags)) {
       this.#batch.add(slot, peer, segment)
       return

@@ -11,8 +11,11 @@ import { ChannelServer } from '../daemon/channel-server.ts'
 import type { Route } from '../daemon/client-connection.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import type { Stream } from '../ports.ts'
+import type { Segment } from '../wire/segment.ts'
 import { countingCryptography } from './memory-ports.ts'
 
+/** What each end says of its connection. */
+export const ROUND_TRIP_MS = 4
 /** One for all: no nonce comes twice. */
 const cryptography = countingCryptography()
 
@@ -40,6 +43,9 @@ class End implements Stream {
     const count = Math.min(length, this.roomMax - this.written.length)
     for (let index = 0; index < count; index++) this.written.push(bytes[at + index] ?? 0)
     return count
+  }
+  leastRoundTripMs(): number {
+    return ROUND_TRIP_MS
   }
   awaitWritable(): void {}
   close(): void {
@@ -82,6 +88,8 @@ export class ChannelPeer {
   readonly counters = new Counters()
   readonly ends: End[] = []
   readonly answers: number[] = []
+  /** When each of them came to the assistant. */
+  readonly arrivals: number[] = []
   readonly taken: number[] = []
   /** By their ids. */
   readonly routes: (Route | undefined)[] = []
@@ -117,7 +125,10 @@ export class ChannelPeer {
   turn(): void {
     const { client } = this
     const events = {
-      answered: ({ seq: sequence }: { readonly seq: number }) => this.answers.push(sequence),
+      answered: ({ seq: sequence, arrivedAt }: Segment) => {
+        this.answers.push(sequence)
+        this.arrivals.push(arrivedAt)
+      },
       taken: (_: number, port: number) => this.taken.push(port)
     }
     client.receive(events, this.#world.now)

@@ -46,13 +46,18 @@ test('version 2 copies every command, in fewer records than packets', async () =
   assert.match(intercept.stderr, /"message":"tcpcopy connected",[^\n]*"version":2/)
   assert.ok(Number(answers.records) < Number(answers.forwardedHeaders), 'nothing was put together')
   assert.ok(Number(books.channelBytes) < 64 * Number(answers.forwardedHeaders))
+  // Its clients do not pause: most requests wait for the answer to the one before.
+  const [p50 = 0, p90 = 0, p99 = 0, max = 0] = ['p50', 'p90', 'p99', 'max'].map((name) => books[`latency.${name}`])
+  assert.ok(Number(books['latency.requests']) > 0)
+  assert.ok(p50 > 0 && p50 <= p90 && p90 <= p99 && p99 <= max, `${[p50, p90, p99, max]}`)
   assert.match(intercept.stderr, /any host that reaches the port/)
 })
 
 test('tcpcopy of ours and an intercept that knows only version 1', async () => {
   await using lab = await openCopyLab()
-  const { answers } = await copyLoad(lab, VERSION_1, [], NO_REPLY)
+  const { answers, books } = await copyLoad(lab, VERSION_1, [], NO_REPLY)
   assert.equal(answers.records, 0)
+  assert.equal(books['latency.requests'], 0)
 })
 
 test('intercept of ours and a tcpcopy that knows only version 1', async () => {
