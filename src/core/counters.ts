@@ -6,6 +6,7 @@
  */
 import { float64At } from '../wire/bytes.ts'
 import { DROPS_END, Drop, dropNames } from './drop.ts'
+import { Histogram } from './histogram.ts'
 
 export const Counter = {
   /** Packets that the capture gave us. */
@@ -104,16 +105,21 @@ export type Counter = (typeof Counter)[keyof typeof Counter]
 const COUNTERS_END = 45
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
+const LATENCY_AT = DROPPED_BYTES_AT + DROPS_END
+const SLOTS_END = LATENCY_AT + Histogram.slotCount
 
 export class Counters {
   readonly slots: Float64Array
+  /** Microseconds from an answer at the assistant to the request that waited for it; see `Latency`. */
+  readonly latency: Histogram
 
   /** @param buffer shared between threads, of `Counters.byteLength` */
   constructor(buffer: ArrayBufferLike = new ArrayBuffer(Counters.byteLength)) {
     this.slots = new Float64Array(buffer)
+    this.latency = new Histogram(this.slots.subarray(LATENCY_AT, SLOTS_END))
   }
 
-  static readonly byteLength = (DROPPED_BYTES_AT + DROPS_END) * 8
+  static readonly byteLength = SLOTS_END * 8
 
   get(counter: Counter): number {
     return float64At(this.slots, counter)
@@ -154,7 +160,7 @@ export class Counters {
     )
   }
 
-  /** Every counter by its name, and the drops that happened as `dropped.<reason>` (packets) and `….bytes`. */
+  /** Every counter by its name, the drops that happened as `dropped.<reason>` (packets) and `….bytes`, and `latency.…`. */
   report(): Record<string, number> {
     const fields: Record<string, number> = {}
     for (const [name, counter] of Object.entries(Counter)) fields[name] = this.get(counter)
@@ -165,6 +171,19 @@ export class Counters {
       if (bytes > 0) fields[`dropped.${dropNames[reason]}.bytes`] = bytes
     }
     fields.droppedBytes = this.allDroppedBytes()
-    return fields
+    return { ...fields, ...latencyFields(this.latency) }
+  }
+}
+
+/** How many requests waited for an answer, and if any did, what its way took, in ms. */
+function latencyFields(latency: Histogram): Record<string, number> {
+  const requests = latency.count
+  if (requests === 0) return { 'latency.requests': 0 }
+  return {
+    'latency.requests': requests,
+    'latency.p50': latency.quantile(0.5) / 1000,
+    'latency.p90': latency.quantile(0.9) / 1000,
+    'latency.p99': latency.quantile(0.99) / 1000,
+    'latency.max': latency.most / 1000
   }
 }

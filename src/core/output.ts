@@ -23,6 +23,8 @@ export class Output {
   isFinSent = false
   /** The target closed, but the client has more to say: that takes a new connection. */
   isTargetGone = false
+  /** When the answer came to the assistant that released what is sent next; NaN: nothing waited for one, or nobody knows. */
+  #answeredAt = Number.NaN
   readonly #session: Session
   readonly #stream: ClientStream
   readonly #clientEnd: ClientEnd
@@ -170,12 +172,20 @@ export class Output {
     let length = Math.min(left, room, most)
     // Of several segments only the piece's last may be shorter.
     if (length > segmentMax && length < left) length -= length % segmentMax
-    if (isFirstTime) this.#response.asked(now)
+    if (isFirstTime) this.#asks(now)
     else this.#context.counters.add(Counter.retransmissions, 1)
     const flags = this.#pieceFlags(piece, offset, length)
     this.#packets.payload(flags, transmission.sndNxt, piece, offset, length, isFirstTime ? '' : 'again')
     transmission.sent(length, piece, offset + length === pool.length(piece), now)
     return true
+  }
+
+  /** Octets of a request go for the first time. */
+  #asks(now: number): void {
+    this.#response.asked(now)
+    if (Number.isNaN(this.#answeredAt)) return
+    this.#context.latency.departs(this.#answeredAt)
+    this.#answeredAt = Number.NaN
   }
 
   /** Most octets of payload of a packet or super-packet, where the rate allows so many: a whole number of segments. */
@@ -209,6 +219,7 @@ export class Output {
     }
     if (gate === Gate.TimedOut) counters.add(Counter.epochTimeouts, 1)
     if (!isRequest) return true
+    if (gate === Gate.Answered && this.#epochs.hasWaited) this.#answeredAt = this.#response.arrivedAt
     if (gate === Gate.Quiet) counters.add(Counter.epochsQuiet, 1)
     if (gate !== Gate.SameEpoch || isFresh) this.#countEpoch()
     return true

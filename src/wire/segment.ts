@@ -54,6 +54,8 @@ export class Segment {
   /** Up to four pairs of left and right edge (RFC 2018). */
   readonly sackEdges = new Int32Array(8)
   sackCount = 0
+  /** Of an answer: when it came to the assistant, on the clock of whom it is for, who sets it; NaN: not known. */
+  arrivedAt = Number.NaN
 }
 
 /**
