@@ -27,6 +27,7 @@ import {
 import { replaceInQueue } from './successors.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { FinishedFlows, mayJoinAgain } from './tombstones.ts'
+import type { WorkerShare } from './worker-share.ts'
 
 /** Tombstones buried at most in one turn, so that a turn stays short. */
 const BURIALS_MAX = 256
@@ -38,6 +39,7 @@ export interface SessionsOptions {
   readonly selection: Selection
   /** `-f` */
   readonly portShift: number
+  readonly share?: WorkerShare
 }
 
 export class Sessions {
@@ -68,8 +70,8 @@ export class Sessions {
     this.#wheel = new TimerWheel(now)
     this.#finished = new FinishedFlows(this.#bySource, context.timeoutMs)
     this.#bystanders = new Bystanders(this.#bySource, context.timeoutMs)
-    this.#ports = new PortsPool(options.portShift)
-    this.#sampling = new Sampling(options.selection, now)
+    this.#ports = new PortsPool(options.portShift, options.share)
+    this.#sampling = new Sampling(options.selection, now, options.share?.sampling)
     this.#fire = (entry) => this.#onDue(entry)
   }
 
