@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OperatorError } from '../errors.ts'
 import { readOptions } from './command.ts'
-import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan, partOfPlan } from './copy-plan.ts'
 
 async function planOf(...args: readonly string[]): Promise<CopyPlan> {
   const options = readOptions<CopyOptions>(copyCommand(), ['-x', '80-192.0.2.1:80', '-s', '192.0.2.2', ...args])
@@ -27,8 +27,36 @@ test('-D lowers the size of packets, and does not raise it above -M', async () =
   assert.equal((await planOf('-D', '9000')).mtuBytes, 1500)
 })
 
+test('workers share what is limited for all', async () => {
+  assert.equal((await planOf()).workers, 1)
+  assert.ok((await planOf('--workers', 'auto')).workers >= 1)
+  const whole = await planOf('--workers', '3', '-m', '300', '-B', '48')
+  const part = partOfPlan(whole)
+  assert.deepEqual([part.poolBytes, part.ringMegabytes, part.sessionsMax], [100 << 20, 16, 349_525])
+  assert.equal(part.selection, whole.selection)
+})
+
+test('a file is replayed by one worker', async () => {
+  assert.equal((await planOf('--workers', 'auto', '-i', './a.pcap')).workers, 1)
+  await assert.rejects(planOf('--workers', '2', '-i', './a.pcap'), { code: 'contradiction', hint: /one thread/ })
+})
+
 test('a value that cannot be is refused in one sentence', async () => {
-  const wrong = ['-r 0', '-r 101', '-r 30%', '-r 1.23456', '-n 0.5', '-n 1024', '-n 1e3', '-f 1024', '-D 20']
+  const wrong = [
+    '-r 0',
+    '-r 101',
+    '-r 30%',
+    '-r 1.23456',
+    '-n 0.5',
+    '-n 1024',
+    '-n 1e3',
+    '-f 1024',
+    '-D 20',
+    '--workers 0',
+    '--workers 65',
+    '--workers two',
+    '--workers 4 -m 3'
+  ]
   for (const text of wrong) {
     await assert.rejects(planOf(...text.split(' ')), (error: unknown) => {
       assert.ok(error instanceof OperatorError)

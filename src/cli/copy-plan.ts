@@ -1,5 +1,5 @@
 /** tcpcopy's command line, and what follows from it: the plan that its worker carries out. */
-import { networkInterfaces } from 'node:os'
+import { availableParallelism, networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
 import type { AddressRange, CopyMap } from '../core/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../core/ports-pool.ts'
@@ -30,6 +30,7 @@ const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
 const COPIES_MAX = 1023
+const WORKERS_MAX = 64
 /** IPv4 and TCP, without options (RFC 9293 §3.7.1). */
 const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
@@ -57,6 +58,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly epochTimeout: string
   readonly buffer: string
   readonly send: string
+  readonly workers: string
   readonly trace?: string
 }
 
@@ -85,6 +87,7 @@ export interface CopyPlan {
   readonly device: string | undefined
   readonly ringMegabytes: number
   readonly sendBy: SendBy
+  readonly workers: number
   readonly trace: TraceTarget | undefined
   /** Undefined: live traffic is copied. */
   readonly replay: ReplayPlan | undefined
@@ -121,6 +124,7 @@ export function copyCommand(): Command {
     )
     .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET) or ip (raw socket)', 'auto')
+    .option('--workers <number>', 'how many threads share the connections; auto: one for each core', '1')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
@@ -136,6 +140,9 @@ export function copyCommand(): Command {
 export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
   const keepAlive = options.keepAlive
+  const replay = replayPlan(options)
+  // Each takes a megabyte at least of --memory.
+  const workers = readWorkers(options.workers, replay !== undefined)
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   return {
@@ -147,7 +154,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     selection: readSelection(options),
     portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1),
     connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
-    poolBytes: wholeNumber('--memory', options.memory, 1, 65_536) * MEGABYTE,
+    poolBytes: wholeNumber('--memory', options.memory, workers, 65_536) * MEGABYTE,
     sessionsMax: SESSIONS_MAX,
     timeoutMs,
     keepAliveMs,
@@ -158,9 +165,33 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     device: options.device,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
     sendBy: oneOf('--send', options.send, SEND_BY),
+    workers,
     trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
-    replay: replayPlan(options)
+    replay
   }
+}
+
+/** What one worker may have of it: what is limited for all is shared equally. */
+export function partOfPlan(plan: CopyPlan): CopyPlan {
+  const { workers, poolBytes, sessionsMax, ringMegabytes } = plan
+  return {
+    ...plan,
+    poolBytes: Math.floor(poolBytes / workers),
+    sessionsMax: Math.floor(sessionsMax / workers),
+    ringMegabytes: ringMegabytes / workers
+  }
+}
+
+function readWorkers(text: string, isReplay: boolean): number {
+  const isAuto = text === 'auto'
+  const count = isAuto ? Math.min(availableParallelism(), WORKERS_MAX) : /^\d{1,2}$/.test(text) ? Number(text) : 0
+  if (count < 1 || count > WORKERS_MAX) throw badValue('--workers', text, `a number from 1 to ${WORKERS_MAX}, or auto`)
+  if (!isReplay) return count
+  if (!isAuto && count > 1) {
+    const hint = 'Leave --workers out: a file is read by one thread.'
+    throw new OperatorError('contradiction', '--workers is for live traffic, and -i names a file', hint)
+  }
+  return 1
 }
 
 async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
