@@ -75,7 +75,7 @@ function connectionsOf(server: Program): string[] {
 
 /** tcpcopy, all of whose workers are connected. */
 async function startWorkers(lab: CopyLab, workers: number, ...args: readonly string[]): Promise<Program> {
-  const tcpcopy = await lab.startTcpcopy(['-x', MAP, '-s', ASSISTANT, '--workers', `${workers}`, ...args])
+  const tcpcopy = await lab.startTcpcopy(['-x', MAP, '-s', ASSISTANT, '--workers', `${workers}`, ...args], false)
   // Two connections each.
   await untilCounter(tcpcopy, 'channelsOpen', (count) => count === 2 * workers)
   return tcpcopy
@@ -188,3 +188,40 @@ test('with client addresses that clients share no two workers meet at the target
   const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.sessionsStarted, books.droppedBytes, books.sessionsReset], [400, 0, 0])
 })
+
+for (const version of ['1', '2']) {
+  test(`after a restart of intercept, of version ${version}, each worker's answers come home again`, async () => {
+    await using lab = await openCopyLab()
+    const redis = await lab.startRedisPair()
+    const channel = ['--channel-version', version]
+    const before = await lab.startIntercept(channel)
+    const tcpcopy = await startWorkers(lab, 3)
+    // Connections that are there before and after; the keys say which requests arrived.
+    const clients = lab.hosts.client.spawn(process.execPath, [
+      '-e',
+      `
+      let answers = 0
+      const sockets = Array.from({ length: 60 }, (_, index) => {
+        const socket = require('net').connect(${PORT}, '${SOURCE}')
+        socket.write('SET before:' + index + ' 1\\r\\n')
+        socket.on('data', () => { if (++answers % 60 === 0) console.log('answers', answers) })
+        return socket
+      })
+      process.on('SIGUSR2', () => {
+        for (const [index, socket] of sockets.entries()) socket.write('SET after:' + index + ' 1\\r\\n')
+      })`
+    ])
+    await clients.waitForLine('stdout', (line) => line === 'answers 60')
+    await untilCounter(tcpcopy, 'pendingBytes', (count) => count === 0)
+    await before.stop()
+    await untilCounter(tcpcopy, 'channelsOpen', (count) => count === 0)
+    clients.signal('SIGUSR2')
+    await clients.waitForLine('stdout', (line) => line === 'answers 120')
+    await lab.startIntercept(channel)
+    await untilCounter(tcpcopy, 'channelsOpen', (count) => count === 6)
+    await untilSame(redis.source, redis.target)
+    const books = await finishAndReadBooks(tcpcopy)
+    assert.deepEqual([books.sessionsStarted, books.droppedBytes], [60, 0])
+    await clients.stop()
+  })
+}
