@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { OperatorError } from '../errors.ts'
 import { readOptions } from './command.ts'
 import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
+import { partOfPlan } from './worker-plans.ts'
 
 async function planOf(...args: readonly string[]): Promise<CopyPlan> {
   const options = readOptions<CopyOptions>(copyCommand(), ['-x', '80-192.0.2.1:80', '-s', '192.0.2.2', ...args])
@@ -48,6 +49,20 @@ test('--max-rate takes bytes a second, in thousands where a letter says so', asy
   assert.equal((await planOf('--max-rate', '1.5M')).bytesPerSecondMax, 1_500_000)
 })
 
+test('workers share what is limited for all', async () => {
+  assert.equal((await planOf()).workers, 1)
+  assert.ok((await planOf('--workers', 'auto')).workers >= 1)
+  const whole = await planOf('--workers', '3', '-m', '300', '-B', '48')
+  const part = partOfPlan(whole)
+  assert.deepEqual([part.poolBytes, part.ringMegabytes, part.sessionsMax], [100 << 20, 16, 349_525])
+  assert.equal(part.selection, whole.selection)
+})
+
+test('a file is replayed by one worker', async () => {
+  assert.equal((await planOf('--workers', 'auto', '-i', './a.pcap')).workers, 1)
+  await assert.rejects(planOf('--workers', '2', '-i', './a.pcap'), { code: 'contradiction', hint: /one thread/ })
+})
+
 test('a value that cannot be is refused in one sentence', async () => {
   const wrong = [
     '-r 0',
@@ -61,7 +76,11 @@ test('a value that cannot be is refused in one sentence', async () => {
     '-D 20',
     '--hole-timeout 2s',
     '--max-rate 9k',
-    '--max-rate 1MB'
+    '--max-rate 1MB',
+    '--workers 0',
+    '--workers 65',
+    '--workers two',
+    '--workers 4 -m 3'
   ]
   for (const text of wrong) {
     await assert.rejects(planOf(...text.split(' ')), (error: unknown) => {

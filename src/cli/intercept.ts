@@ -27,7 +27,7 @@ async function main(): Promise<number> {
     name: 'intercept',
     warnings: openDoorWarnings(plan),
     workerUrl: new URL('./interceptor-worker.js', import.meta.url),
-    workerData: { plan, counters: buffer },
+    workers: [{ plan, counters: buffer }],
     options,
     notes,
     firewall: rules.length === 0 ? undefined : new Firewall(options.firewall, rules),

@@ -11,12 +11,12 @@ import { PacketRing } from '../io/linux/ring.ts'
 import { TcpListener } from '../io/linux/streams.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
 import { monotonic } from './monotonic.ts'
-import { isStopped, log, runWorker, say } from './worker-thread.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { awaitOthers, isStopped, log, runWorker, say, tellOpened } from './worker-thread.ts'
 
 export interface InterceptorWorkerData {
   readonly plan: InterceptPlan
   readonly counters: SharedArrayBuffer
-  readonly control: SharedArrayBuffer
 }
 
 /** Headers only: Ethernet, IPv4 and TCP with all their options. */
@@ -44,7 +44,7 @@ function openCaptures(plan: InterceptPlan): readonly (PacketRing | NfQueue)[] {
   return devices.map((device) => openRing(plan, device))
 }
 
-function run({ plan, counters, control }: InterceptorWorkerData): number {
+function run({ plan, counters, control }: InterceptorWorkerData & WorkerMeans): number {
   const poller = new Poller()
   const words = new Int32Array(control)
   const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })
@@ -62,7 +62,9 @@ function run({ plan, counters, control }: InterceptorWorkerData): number {
     log
   }
   const interceptor = new Interceptor(ports, plan, new InterceptCounters(counters))
-  say({ type: 'ready', wake: poller.wakeDescriptor })
+  tellOpened(poller)
+  awaitOthers(poller, words)
+  say({ type: 'ready' })
   interceptor.run(() => isStopped(words))
   for (const capture of captures) capture.close()
   return 0

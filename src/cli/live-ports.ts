@@ -1,5 +1,5 @@
 /** What tcpcopy captures with and sends with, on the live network. */
-import { copyFilter, type TransportProtocol } from '../io/linux/filter.ts'
+import { copyFilter, steering, type TransportProtocol } from '../io/linux/filter.ts'
 import { LinkSender } from '../io/linux/link-sender.ts'
 import { POLLIN, type Poller } from '../io/linux/poller.ts'
 import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
@@ -21,12 +21,28 @@ export function openSender({ sendBy: by, maps }: CopyPlan, memoryAddress: number
   return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
 }
 
-/** A ring with what clients send to the sources of `-x`; the poller wakes for it. */
-export function openRing(plan: CopyPlan, poller: Poller, protocol: TransportProtocol): PacketRing {
+/**
+ * A ring with this worker's part of what clients send to the sources of `-x`; it is held. The poller wakes for it.
+ * @param group the fanout group of the ring that another worker has opened before
+ */
+export function openRing(
+  plan: CopyPlan,
+  poller: Poller,
+  protocol: TransportProtocol,
+  workers: number,
+  group: number | undefined
+): PacketRing {
   const targets = plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
   const { device, ringMegabytes } = plan
-  const filter = copyFilter(targets, protocol, protocol === 'tcp' && plan.isWithoutAcks)
-  const ring = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
+  const ring = new PacketRing({
+    device,
+    link: 'cooked',
+    filter: copyFilter(targets, protocol, protocol === 'tcp' && plan.isWithoutAcks),
+    ringMegabytes,
+    fanoutGroup: group,
+    steering: workers === 1 ? undefined : steering(workers),
+    isHeld: true
+  })
   poller.add(ring.fd, POLLIN)
   return ring
 }

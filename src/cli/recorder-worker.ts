@@ -6,15 +6,15 @@ import { POLLIN, Poller } from '../io/linux/poller.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { monotonic } from './monotonic.ts'
 import type { RecordPlan } from './record-plan.ts'
-import { isStopped, runWorker, say } from './worker-thread.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { awaitOthers, isStopped, runWorker, say, tellOpened } from './worker-thread.ts'
 
 interface RecorderWorkerData {
   readonly plan: RecordPlan
   readonly counters: SharedArrayBuffer
-  readonly control: SharedArrayBuffer
 }
 
-function run({ plan, counters, control }: RecorderWorkerData): number {
+function run({ plan, counters, control }: RecorderWorkerData & WorkerMeans): number {
   const poller = new Poller()
   const words = new Int32Array(control)
   const { device, ringMegabytes, path, fileBytesMax, fileMsMax } = plan
@@ -23,7 +23,9 @@ function run({ plan, counters, control }: RecorderWorkerData): number {
   const isRotating = fileBytesMax < Number.POSITIVE_INFINITY || fileMsMax < Number.POSITIVE_INFINITY
   const ports = { capture, files: new RecordFiles(path, isRotating), clock: monotonic, waiter: poller }
   const recorder = new Recorder(ports, { fileBytesMax, fileMsMax }, new Float64Array(counters))
-  say({ type: 'ready', wake: poller.wakeDescriptor })
+  tellOpened(poller)
+  awaitOthers(poller, words)
+  say({ type: 'ready' })
   recorder.run(() => isStopped(words))
   capture.close()
   return 0

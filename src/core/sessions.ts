@@ -22,6 +22,7 @@ import { type Beginning, type PacketTrace, restartDelay, type SessionContext, St
 import { SessionSlots, type Speaker } from './session-slots.ts'
 import { replaceInQueue } from './successors.ts'
 import { FinishedFlows, mayJoinAgain } from './tombstones.ts'
+import type { WorkerShare } from './worker-share.ts'
 
 /** Tombstones buried at most in one turn, so that a turn stays short. */
 const BURIALS_MAX = 256
@@ -33,6 +34,8 @@ export interface SessionsOptions {
   readonly selection: Selection
   /** `-f` */
   readonly portShift: number
+  /** Undefined: there is one worker. */
+  readonly share?: WorkerShare
 }
 
 export class Sessions {
@@ -63,8 +66,8 @@ export class Sessions {
     this.#agenda = new Agenda(this.#slots, context.keepAliveMs, now)
     this.#finished = new FinishedFlows(this.#bySource, context.timeoutMs)
     this.#bystanders = new Bystanders(this.#bySource, context.timeoutMs)
-    this.#ports = new PortsPool(options.portShift)
-    this.#sampling = new Sampling(options.selection, now)
+    this.#ports = new PortsPool(options.portShift, options.share)
+    this.#sampling = new Sampling(options.selection, now, options.share?.sampling)
   }
 
   /** Sessions that have not ended. */

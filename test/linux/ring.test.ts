@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Outbox } from '../../src/core/outbox.ts'
+import { workerOf } from '../../src/core/worker-share.ts'
 import { deviceIndex } from '../../src/io/linux/devices.ts'
-import { copyFilter } from '../../src/io/linux/filter.ts'
+import { copyFilter, steering } from '../../src/io/linux/filter.ts'
 import { AF_PACKET, bind, close, SOCK_RAW, send, socket } from '../../src/io/linux/libc.ts'
 import { compileFilter } from '../../src/io/linux/libpcap.ts'
 import { allocate } from '../../src/io/linux/memory.ts'
@@ -143,6 +144,40 @@ function ringTests(): void {
       })
     })
   })
+
+  for (const link of ['cooked', 'ethernet'] as const) {
+    test(`steered rings take the ports of their worker, fragments too, once all have begun (${link})`, () => {
+      const filter: FilterProgram = link === 'cooked' ? PORT_80 : compileFilter('tcp', { link, snapLength: 0x40000 })
+      const options = { link, filter, steering: steering(3), isHeld: true }
+      const early = (source: Source, id: number): void => {
+        source.add(WIRE, 80, 0, id)
+        source.flush()
+      }
+      withRing(options, (first, source) => {
+        early(source, 1)
+        withRing({ ...options, fanoutGroup: first.fanoutGroup }, (second) => {
+          early(source, 2)
+          withRing({ ...options, fanoutGroup: first.fanoutGroup }, (third) => {
+            early(source, 3)
+            const rings = [first, second, third]
+            for (const ring of rings) ring.begin()
+            for (let id = 1000; id < 1300; id++) {
+              source.add(WIRE, 80, id % 2 === 0 ? 0 : 1004, id, id % 2 === 0 ? 0 : 0x2000)
+              put16(source.mapping.bytes, source.outbox.nextHeaderAt() - Outbox.headerStride + 20, id)
+              if (id % 2 === 1) source.add(WIRE, 80, 404, id, 1024 / 8)
+              if (id % 50 === 49) source.flush()
+            }
+            const seen = rings.map((ring) => ids(drain(ring)))
+            const all = Array.from({ length: 300 }, (_, index) => 1000 + index)
+            assert.deepEqual(
+              seen,
+              rings.map((_, worker) => all.filter((port) => workerOf(port, 3) === worker))
+            )
+          })
+        })
+      })
+    })
+  }
 
   test('a poller wakes for a packet, and a device that goes down and up again ends neither wait nor capture', () => {
     withRing({}, (ring, source) => {
