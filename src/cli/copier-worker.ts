@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import type { MessagePort } from 'node:worker_threads'
 import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
-import type { WorkerShare } from '../core/worker-share.ts'
 import { Copier, type CopierOptions, copierMemoryLength } from '../daemon/copier.ts'
 import { rehearse } from '../daemon/rehearsal.ts'
 import { cryptography } from '../io/cryptography.ts'
@@ -17,7 +16,7 @@ import { monotonic } from './monotonic.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
-import { awaitOthers, isStopped, log, runWorker, say, tellOpened } from './worker-thread.ts'
+import { isStopped, log, type OpenedWorker, runWorker, say } from './worker-thread.ts'
 
 /** Long enough for most of what there is to compile, short enough for a start in less than half a second. */
 const REHEARSAL_MS = 100
@@ -25,8 +24,8 @@ const REHEARSAL_MS = 100
 export interface CopierWorkerData {
   /** This worker's part of all. */
   readonly plan: CopyPlan
-  readonly share: WorkerShare
-  /** The same for all workers. */
+  /** What all workers have in common: words in which `Sampling` counts, and what the channel calls this tcpcopy. */
+  readonly sampling: Int32Array
   readonly instance: Uint8Array
   readonly counters: SharedArrayBuffer
   /** With a replay: where the file comes from. */
@@ -39,16 +38,15 @@ function rehearseFor(ms: number): void {
   rehearse(cryptography, copyOctets, () => monotonic.now() < until)
 }
 
-function run(data: CopierWorkerData & WorkerMeans): number {
-  const { plan, share, instance, counters, control, group, chunks } = data
-  const poller = new Poller()
-  const words = new Int32Array(control)
+function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
+  const { plan, counters, chunks, control } = data
+  const poller = new Poller(data.wake)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const options: CopierOptions = {
     ...plan,
     mapping,
-    share,
-    instance,
+    share: data,
+    instance: data.instance,
     epochs: { isWaiting: plan.isWaiting, timeoutMs: plan.epochTimeoutMs }
   }
   const memory = mapMemory(copierMemoryLength(plan.poolBytes))
@@ -58,7 +56,7 @@ function run(data: CopierWorkerData & WorkerMeans): number {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const ring = replay === undefined ? openRing(plan, poller, 'tcp', share.workers, group) : undefined
+  const ring = replay === undefined ? openRing(plan, poller, 'tcp', data) : undefined
   const capture = replay?.capture ?? ring
   assert(capture !== undefined)
   const sender = openSender(plan, memory.address)
@@ -72,18 +70,20 @@ function run(data: CopierWorkerData & WorkerMeans): number {
     log,
     copy: copyOctets
   }
-  const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, words)
+  const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, control)
   copier = new Copier(ports, options, memory.bytes, counts, trace)
-  tellOpened(poller, ring?.fanoutGroup)
-  if (ring !== undefined) rehearseFor(REHEARSAL_MS)
-  awaitOthers(poller, words)
-  ring?.begin()
-  say({ type: 'ready' })
-  copier.run(() => isStopped(words) || replay?.isOver() === true)
-  sender.close()
-  // The ring stays open to the end of the process: the flows of one that is closed go to the other workers.
-  replay?.capture.close()
-  return isStopped(words) ? 0 : (replay?.conclude() ?? 0)
+  return {
+    prepare: () => {
+      if (ring !== undefined) rehearseFor(REHEARSAL_MS)
+    },
+    begin: () => ring?.begin(),
+    run: () => {
+      copier.run(() => isStopped(control) || replay?.isOver() === true)
+      sender.close()
+      replay?.capture.close()
+      return isStopped(control) ? 0 : (replay?.conclude() ?? 0)
+    }
+  }
 }
 
-runWorker(run)
+runWorker(open)

@@ -1,67 +1,122 @@
 import assert from 'node:assert/strict'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { Crew } from './crew.ts'
-import { Control, type WorkerWord } from './worker-protocol.ts'
 
-/** A worker that does as its `does` says; it has a descriptor that swallows what wakes it. */
+/** A worker that does as its `does` says. `opened`: how many have opened; which, one after the other; how many have begun. */
 const script = `
-  import { openSync } from 'node:fs'
-  import { parentPort, workerData } from 'node:worker_threads'
-  const { control, group, does, name } = workerData
-  const words = new Int32Array(control)
-  const say = (message) => parentPort.postMessage(message)
-  const isSet = (word) => Atomics.load(words, word) === 1
-  const until = (word, then) => isSet(word) || isSet(${Control.Stop}) ? then() : setTimeout(until, 1, word, then)
-  const tell = (message) => say({ type: 'log', level: 'info', message, fields: { name } })
-  if (does === 'fail') say({ type: 'failed', code: 'no-memory', message: name + ' has no memory', hint: '' })
-  else {
-    tell('group ' + group)
-    say({ type: 'opened', wake: openSync('/dev/null', 'w'), group: (group ?? 0) + 1 })
-    const run = () => {
-      tell('begins')
-      say({ type: 'ready' })
-      if (does === 'die') throw new Error(name + ' died')
-      until(${Control.Stop}, () => say({ type: 'stopped', status: does === 'lose' ? 2 : 0 }))
+  import { OperatorError } from ${JSON.stringify(new URL('../errors.js', import.meta.url).href)}
+  import { Poller } from ${JSON.stringify(new URL('../io/linux/poller.js', import.meta.url).href)}
+  import { isStopped, runWorker } from ${JSON.stringify(new URL('./worker-thread.js', import.meta.url).href)}
+  runWorker(({ control, wake, does, worker, workers, opened }) => {
+    if (does === 'fail') throw new OperatorError('no-memory', 'worker ' + worker + ' has no memory', '')
+    const poller = new Poller(wake)
+    opened[Atomics.add(opened, 0, 1) + 1] = worker
+    return {
+      begin: () => {
+        if (!isStopped(control) && opened[0] < workers) throw new Error('worker ' + worker + ' began too early')
+        Atomics.add(opened, 4, 1)
+      },
+      run: () => {
+        if (does === 'die') throw new Error('worker ' + worker + ' died')
+        if (does === 'vanish') process.exit()
+        while (!isStopped(control)) poller.wait(Infinity)
+        return does === 'lose' ? 2 : 0
+      }
     }
-    until(${Control.Begin}, run)
-  }`
+  })`
 const url = new URL(`data:text/javascript,${encodeURIComponent(script)}`)
 
-function crewOf(...does: readonly string[]): { crew: Crew; words: string[]; failures: string[] } {
-  const words: string[] = []
-  const failures: string[] = []
-  const crew = new Crew({
-    url,
-    data: does.map((one, index) => ({ does: one, name: `worker ${index}` })),
-    transfer: [],
-    onWord: (word: WorkerWord, worker) => words.push(`${worker} ${word.type === 'log' ? word.message : word.type}`),
-    onFailure: ({ message }) => failures.push(message)
-  })
-  return { crew, words, failures }
+class TestCrew implements AsyncDisposable {
+  readonly crew: Crew
+  readonly failures: string[] = []
+  readonly #opened = new Int32Array(new SharedArrayBuffer(20))
+
+  constructor(...does: readonly string[]) {
+    this.crew = new Crew({
+      url,
+      data: does.map((one) => ({ does: one, opened: this.#opened })),
+      transfer: [],
+      onWord: () => {},
+      onFailure: ({ message }) => this.failures.push(message)
+    })
+  }
+
+  /** Workers that have opened, in their order. */
+  get opened(): number[] {
+    return [...this.#opened.subarray(1, 1 + (this.#opened[0] ?? 0))]
+  }
+
+  get begunCount(): number {
+    return this.#opened[4] ?? 0
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.crew.stop()
+    await this.crew.ended
+  }
+}
+
+/** Eventfds of this process. */
+function wakeCount(): number {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventfd]'
+    } catch {
+      return false // that of the folder
+    }
+  }).length
 }
 
 test('workers open one after the other, and none begins before all are open', async () => {
-  const { crew, words } = crewOf('work', 'lose', 'work')
+  await using tested = new TestCrew('work', 'lose', 'work')
+  const { crew } = tested
   await crew.ready
-  assert.deepEqual(words.slice(0, 3), ['0 group undefined', '1 group 1', '2 group 2'])
-  assert.deepEqual(words.slice(3).sort(), ['0 begins', '1 begins', '2 begins'])
+  assert.deepEqual([tested.opened, tested.begunCount], [[0, 1, 2], 3])
   crew.stop()
   assert.equal(await crew.ended, 2, 'the worst status is that of all')
+  assert.deepEqual(tested.failures, [])
 })
 
 test('a worker that cannot open keeps the program from starting, and says why', async () => {
-  const { crew, words, failures } = crewOf('work', 'fail', 'work')
-  await assert.rejects(crew.ready, { code: 'no-memory', message: 'worker 1 has no memory' })
-  assert.equal(await crew.ended, 1)
-  assert.deepEqual([words, failures], [['0 group undefined'], ['worker 1 has no memory']])
-  // Others wait for it; only if they are told to stop does the process end.
-  crew.stop()
+  await using tested = new TestCrew('work', 'fail', 'work')
+  await assert.rejects(tested.crew.ready, { code: 'no-memory', message: 'worker 1 has no memory' })
+  assert.equal(await tested.crew.ended, 1)
+  assert.deepEqual([tested.failures, tested.opened], [['worker 1 has no memory'], [0]])
 })
 
-test('a worker that dies ends the program', async () => {
-  const { crew, failures } = crewOf('work', 'die')
-  await crew.ready
-  assert.equal(await crew.ended, 1)
-  assert.deepEqual(failures, ['worker 1 died'])
-  crew.stop()
+for (const [does, failure] of [
+  ['die', /^Error: worker 1 died/],
+  ['vanish', /^worker 1 has gone without a word/]
+] as const) {
+  test(`a worker that ends by itself ends the others and the program (${does})`, async () => {
+    await using tested = new TestCrew('work', does, 'work')
+    // Whether all were ready before does not matter.
+    await tested.crew.ready.catch(() => {})
+    assert.equal(await tested.crew.ended, 1)
+    assert.equal(tested.failures.length, 1)
+    assert.match(tested.failures[0] ?? '', failure)
+  })
+}
+
+test('a crew may be woken and stopped at any time: as it starts, while its workers end, when they have gone', async () => {
+  const wakes = wakeCount()
+  for (const stopAfterMs of [0, 5, 20, 40, 60, 80]) {
+    await using tested = new TestCrew('work', 'work', 'work')
+    const { crew } = tested
+    const stopAt = performance.now() + stopAfterMs
+    let hasEnded = false
+    const harass = (): void => {
+      crew.wake()
+      if (performance.now() >= stopAt) crew.stop()
+      if (!hasEnded) setImmediate(harass)
+    }
+    harass()
+    await crew.ready
+    assert.equal(await crew.ended, 0)
+    crew.wake()
+    hasEnded = true
+    assert.deepEqual(tested.failures, [])
+  }
+  assert.ok(wakeCount() <= wakes, 'descriptors were left behind')
 })

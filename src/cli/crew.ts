@@ -1,8 +1,9 @@
-/** The workers of a program, as its main thread sees them: begun in order, stopped and woken together. */
-import { writeSync } from 'node:fs'
+/** The workers of a program, as its main thread sees them: started, woken and stopped together. */
 import { type TransferListItem, Worker } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
-import { Control, type WorkerMessage, type WorkerWord } from './worker-protocol.ts'
+import { close } from '../io/linux/libc.ts'
+import { openWake, wake } from '../io/linux/wake.ts'
+import { Control, STOPPED, type WorkerMeans, type WorkerMessage, type WorkerWord } from './worker-protocol.ts'
 
 export interface CrewSpec {
   /** The workers' module. */
@@ -12,21 +13,24 @@ export interface CrewSpec {
   /** What of it is handed over. */
   readonly transfer: readonly TransferListItem[]
   readonly onWord: (word: WorkerWord, worker: number) => void
-  /** A worker cannot go on: an `OperatorError`, or a bug of ours. */
+  /** A worker cannot go on, for an `OperatorError` or a bug of ours; the others stop. */
   readonly onFailure: (error: Error) => void
 }
 
 export class Crew {
-  /** All work. Rejected if one cannot. */
+  /** All work, or have stopped before. Rejected if one cannot. */
   readonly ready: Promise<void>
-  /** All have stopped, or one has failed. The program's exit status. */
+  /** All threads are gone. The program's exit status: the worst of theirs. */
   readonly ended: Promise<number>
   readonly #spec: CrewSpec
-  readonly #controls: readonly Int32Array<SharedArrayBuffer>[]
-  /** By worker: the descriptor that wakes it, as long as it is there. */
-  readonly #wakes = new Map<number, number>()
+  readonly #control = new Int32Array(new SharedArrayBuffer(Control.Length * 4))
+  /**
+   * By worker: the descriptor that wakes it. They are the crew's, and are closed when the last thread is gone: a worker
+   * that ends takes nothing with it that somebody may still write to, and that may be another file by then.
+   */
+  #wakes: readonly number[]
   #readyCount = 0
-  #stoppedCount = 0
+  #livingCount: number
   #status = 0
   #resolveReady = (): void => {}
   #rejectReady = (_error: Error): void => {}
@@ -34,7 +38,8 @@ export class Crew {
 
   constructor(spec: CrewSpec) {
     this.#spec = spec
-    this.#controls = spec.data.map(() => new Int32Array(new SharedArrayBuffer(Control.Length * 4)))
+    this.#wakes = spec.data.map(openWake)
+    this.#livingCount = spec.data.length
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve
       this.#rejectReady = reject
@@ -42,65 +47,68 @@ export class Crew {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })
-    this.#start(0, undefined)
+    for (const worker of spec.data.keys()) this.#start(worker)
   }
 
   /** Asks all to stop. */
   stop(): void {
-    this.#tell(Control.Stop)
-    this.#wakes.clear()
+    Atomics.store(this.#control, Control.Phase, STOPPED)
+    Atomics.notify(this.#control, Control.Phase)
+    this.wake()
   }
 
   /** Makes all look at what there is. */
   wake(): void {
-    for (const wake of this.#wakes.values()) writeSync(wake, new Uint8Array(new BigUint64Array([1n]).buffer))
+    for (const fd of this.#wakes) wake(fd)
   }
 
-  /** A trace line of this worker is written. */
-  lineTaken(worker: number): void {
-    const control = this.#controls[worker]
-    if (control !== undefined) Atomics.sub(control, Control.TraceLines, 1)
+  /** A trace line is written. */
+  lineTaken(): void {
+    Atomics.sub(this.#control, Control.TraceLines, 1)
   }
 
-  /** One after the other: the order in which captures join their group says which flows they get. */
-  #start(index: number, group: number | undefined): void {
+  #start(index: number): void {
     const { url, data, transfer } = this.#spec
-    const worker = new Worker(url, {
-      workerData: { ...data[index], control: this.#controls[index]?.buffer, group },
-      transferList: [...transfer]
+    const [workers, wake] = [data.length, this.#wakes[index] ?? -1]
+    const means: WorkerMeans = { worker: index, workers, control: this.#control, wake }
+    const worker = new Worker(url, { workerData: { ...data[index], ...means }, transferList: [...transfer] })
+    let isExpected = false
+    worker.on('message', (message: WorkerMessage) => {
+      isExpected ||= message.type === 'stopped' || message.type === 'failed'
+      this.#onMessage(message, index)
     })
-    worker.on('message', (message: WorkerMessage) => this.#onMessage(message, index))
-    worker.on('error', (error) => this.#fail(error, index))
+    worker.on('error', (error) => {
+      isExpected = true
+      this.#fail(error)
+    })
+    worker.on('exit', () => {
+      if (!isExpected) this.#fail(new Error(`worker ${index} has gone without a word`))
+      this.#onGone()
+    })
   }
 
   #onMessage(message: WorkerMessage, index: number): void {
-    const { length } = this.#spec.data
-    if (message.type === 'opened') {
-      this.#wakes.set(index, message.wake)
-      if (index + 1 < length) this.#start(index + 1, message.group)
-      else this.#tell(Control.Begin)
-    } else if (message.type === 'ready') {
+    if (message.type === 'ready') {
       this.#readyCount += 1
-      if (this.#readyCount === length) this.#resolveReady()
-    } else if (message.type === 'failed') {
-      this.#fail(new OperatorError(message.code, message.message, message.hint), index)
-    } else if (message.type === 'stopped') {
-      this.#wakes.delete(index)
-      this.#stoppedCount += 1
-      this.#status = Math.max(this.#status, message.status)
-      if (this.#stoppedCount === length) this.#resolveEnded(this.#status)
-    } else this.#spec.onWord(message, index)
+      if (this.#readyCount === this.#spec.data.length) this.#resolveReady()
+    } else if (message.type === 'failed') this.#fail(new OperatorError(message.code, message.message, message.hint))
+    else if (message.type === 'stopped') this.#status = Math.max(this.#status, message.status)
+    else this.#spec.onWord(message, index)
   }
 
-  #fail(error: Error, index: number): void {
-    this.#wakes.delete(index)
+  #fail(error: Error): void {
+    this.#status = Math.max(this.#status, 1)
     this.#spec.onFailure(error)
     this.#rejectReady(error)
-    this.#resolveEnded(1)
+    this.stop()
   }
 
-  #tell(word: number): void {
-    for (const control of this.#controls) Atomics.store(control, word, 1)
-    this.wake()
+  #onGone(): void {
+    this.#livingCount -= 1
+    if (this.#livingCount > 0) return
+    for (const fd of this.#wakes) close(fd)
+    this.#wakes = []
+    this.#resolveReady()
+    this.#resolveEnded(this.#status)
   }
 }

@@ -134,6 +134,7 @@ class Daemon {
 
   #onFailure(error: Error): void {
     this.#hasFailed = true
+    this.stop()
     if (!this.#isReady) return
     if (error instanceof OperatorError) this.#logFile.log('error', error.message, { hint: error.hint })
     else this.#logFile.log('error', `a bug of ours ended the worker: ${error.stack ?? error.message}`)
@@ -141,7 +142,7 @@ class Daemon {
 
   #onWord(word: WorkerWord, worker: number): void {
     if (word.type === 'trace') {
-      this.#crew.lineTaken(worker)
+      this.#crew.lineTaken()
       this.#logFile.line(word.line)
       return
     }

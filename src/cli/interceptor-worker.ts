@@ -12,7 +12,7 @@ import { TcpListener } from '../io/linux/streams.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
 import { monotonic } from './monotonic.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
-import { awaitOthers, isStopped, log, runWorker, say, tellOpened } from './worker-thread.ts'
+import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
 
 export interface InterceptorWorkerData {
   readonly plan: InterceptPlan
@@ -44,9 +44,8 @@ function openCaptures(plan: InterceptPlan): readonly (PacketRing | NfQueue)[] {
   return devices.map((device) => openRing(plan, device))
 }
 
-function run({ plan, counters, control }: InterceptorWorkerData & WorkerMeans): number {
-  const poller = new Poller()
-  const words = new Int32Array(control)
+function open({ plan, counters, control, wake }: InterceptorWorkerData & WorkerMeans): OpenedWorker {
+  const poller = new Poller(wake)
   const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })
   const opened = openCaptures(plan)
   for (const capture of opened) poller.add(capture.fd, POLLIN)
@@ -62,12 +61,13 @@ function run({ plan, counters, control }: InterceptorWorkerData & WorkerMeans): 
     log
   }
   const interceptor = new Interceptor(ports, plan, new InterceptCounters(counters))
-  tellOpened(poller)
-  awaitOthers(poller, words)
-  say({ type: 'ready' })
-  interceptor.run(() => isStopped(words))
-  for (const capture of captures) capture.close()
-  return 0
+  return {
+    run: () => {
+      interceptor.run(() => isStopped(control))
+      for (const capture of captures) capture.close()
+      return 0
+    }
+  }
 }
 
-runWorker(run)
+runWorker(open)

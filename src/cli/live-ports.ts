@@ -7,6 +7,7 @@ import { PacketRing } from '../io/linux/ring.ts'
 import { XdpSender } from '../io/linux/xdp-sender.ts'
 import type { Sender } from '../ports.ts'
 import type { CopyPlan } from './copy-plan.ts'
+import { Control, type WorkerMeans } from './worker-protocol.ts'
 import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
@@ -22,15 +23,14 @@ export function openSender({ sendBy: by, maps }: CopyPlan, memoryAddress: number
 }
 
 /**
- * A ring with this worker's part of what clients send to the sources of `-x`; it is held. The poller wakes for it.
- * @param group the fanout group of the ring that another worker has opened before
+ * A ring with this worker's part of what clients send to the sources of `-x`; it is held. The poller wakes for it. It is
+ * not to be closed before the process ends: the kernel would give the flows of one that is closed to other workers.
  */
 export function openRing(
   plan: CopyPlan,
   poller: Poller,
   protocol: TransportProtocol,
-  workers: number,
-  group: number | undefined
+  { worker, workers, control }: WorkerMeans
 ): PacketRing {
   const targets = plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
   const { device, ringMegabytes } = plan
@@ -39,10 +39,11 @@ export function openRing(
     link: 'cooked',
     filter: copyFilter(targets, protocol, protocol === 'tcp' && plan.isWithoutAcks),
     ringMegabytes,
-    fanoutGroup: group,
+    fanoutGroup: worker === 0 ? undefined : Atomics.load(control, Control.FanoutGroup),
     steering: workers === 1 ? undefined : steering(workers),
     isHeld: true
   })
+  Atomics.store(control, Control.FanoutGroup, ring.fanoutGroup)
   poller.add(ring.fd, POLLIN)
   return ring
 }

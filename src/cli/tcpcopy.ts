@@ -21,9 +21,9 @@ import { partOfPlan } from './worker-plans.ts'
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
   const instance = randomBytes(INSTANCE_LENGTH)
   const sampling = new Int32Array(new SharedArrayBuffer(Sampling.length * 4))
-  return Array.from({ length: plan.workers }, (_, worker) => ({
+  return Array.from({ length: plan.workers }, () => ({
     plan: partOfPlan(plan),
-    share: { worker, workers: plan.workers, sampling },
+    sampling,
     instance,
     counters: new SharedArrayBuffer(Counters.byteLength)
   }))

@@ -14,12 +14,6 @@ export type WorkerWord =
 /** Words of a worker to the main thread. */
 export type WorkerMessage =
   | WorkerWord
-  /**
-   * All that may fail is open; the worker waits for `Control.Begin`.
-   * @property wake descriptor that wakes the worker (eventfd)
-   * @property group what the next worker's capture needs to share packets with this one's
-   */
-  | { readonly type: 'opened'; readonly wake: number; readonly group: number | undefined }
   /** Works. */
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly code: string; readonly message: string; readonly hint: string }
@@ -28,22 +22,28 @@ export type WorkerMessage =
 
 /** What each worker gets, beside what is its program's. */
 export interface WorkerMeans {
-  /** An Int32Array of `Control`. */
-  readonly control: SharedArrayBuffer
-  /** `group` of the worker that was started before. */
-  readonly group: number | undefined
+  /** Which one it is, from 0. */
+  readonly worker: number
+  readonly workers: number
+  /** Words of `Control`, which all workers and the main thread have in common. */
+  readonly control: Int32Array
+  /** A descriptor that wakes it; the main thread's. */
+  readonly wake: number
 }
 
-/** Words of the shared Int32Array from the main thread to a worker. */
+/** Words of the shared Int32Array. */
 export const Control = {
-  /** 1: stop. */
-  Stop: 0,
-  /** Trace lines on their way: the worker adds, the main thread takes away. */
+  /** How many workers are open, which is whose turn it is to open; `STOPPED` in the end. */
+  Phase: 0,
+  /** Trace lines on their way: workers add, the main thread takes away. */
   TraceLines: 1,
-  /** 1: all workers are open. */
-  Begin: 2,
+  /** The fanout group of the first worker's capture, in which the others join it. */
+  FanoutGroup: 2,
   Length: 3
 } as const
+
+/** Of `Control.Phase`: all are to stop. */
+export const STOPPED = -1
 
 /** What a worker tells of an error that it cannot go on with. */
 export function failureOf(error: unknown): WorkerMessage {
