@@ -222,6 +222,7 @@ function refuseForUdp(options: CopyOptions): void {
     '--trace': options.trace,
     '--manage-rules': options.manageRules,
     '--keep-alive': options.keepAlive,
+    '--max-rate': options.maxRate,
     '--device with a file': replayPlan(options)
   }
   const [found] = Object.entries(ofConnections).find(([, value]) => value !== undefined) ?? []
