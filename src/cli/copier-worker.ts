@@ -27,6 +27,8 @@ export interface CopierWorkerData {
   /** What all workers have in common: words in which `Sampling` counts, and what the channel calls this tcpcopy. */
   readonly sampling: Int32Array
   readonly instance: Uint8Array
+  /** Shared: the fanout group of the first worker's capture, in which the others join it. */
+  readonly groups: Int32Array
   readonly counters: SharedArrayBuffer
   /** With a replay: where the file comes from. */
   readonly chunks: MessagePort | undefined
@@ -56,7 +58,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const ring = replay === undefined ? openRing(plan, poller, 'tcp', data) : undefined
+  const ring = replay === undefined ? openRing(data, poller, 'tcp') : undefined
   const capture = replay?.capture ?? ring
   assert(capture !== undefined)
   const sender = openSender(plan, memory.address)

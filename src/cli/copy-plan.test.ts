@@ -63,7 +63,10 @@ test('workers share what is limited for all', async () => {
 
 test('a file is replayed by one worker', async () => {
   assert.equal((await planOf('--workers', 'auto', '-i', './a.pcap')).workers, 1)
-  await assert.rejects(planOf('--workers', '2', '-i', './a.pcap'), { code: 'contradiction', hint: /one thread/ })
+  await assert.rejects(planOf('--workers', '2', '-i', './a.pcap'), {
+    code: 'contradiction',
+    message: /one thread reads a file/
+  })
 })
 
 test('a value that cannot be is refused in one sentence', async () => {

@@ -33,7 +33,7 @@ import {
   seconds,
   wholeNumber
 } from './values.ts'
-import { readWorkers } from './worker-plans.ts'
+import { COPY_WORKERS_MAX, readWorkers } from './worker-plans.ts'
 
 const MEGABYTE = 1 << 20
 /** Where -k is not given it is this much more than -t. */
@@ -176,7 +176,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
   const keepAlive = options.keepAlive
   const replay = replayPlan(options)
-  const workers = readWorkers(options.workers, replay !== undefined)
+  const workers = readWorkers(options.workers, COPY_WORKERS_MAX, replay === undefined ? undefined : 'a file')
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   return {

@@ -3,7 +3,14 @@ import { type TransferListItem, Worker } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { close } from '../io/linux/libc.ts'
 import { openWake, wake } from '../io/linux/wake.ts'
-import { Control, STOPPED, type WorkerMeans, type WorkerMessage, type WorkerWord } from './worker-protocol.ts'
+import {
+  Control,
+  STOPPED,
+  sharedWords,
+  type WorkerMeans,
+  type WorkerMessage,
+  type WorkerWord
+} from './worker-protocol.ts'
 
 export interface CrewSpec {
   /** The workers' module. */
@@ -23,7 +30,7 @@ export class Crew {
   /** All threads are gone. The program's exit status: the worst of theirs. */
   readonly ended: Promise<number>
   readonly #spec: CrewSpec
-  readonly #control = new Int32Array(new SharedArrayBuffer(Control.Length * 4))
+  readonly #control = sharedWords(Control.Length)
   /**
    * By worker: the descriptor that wakes it. They are the crew's, and are closed when the last thread is gone: a worker
    * that ends takes nothing with it that somebody may still write to, and that may be another file by then.
@@ -69,8 +76,8 @@ export class Crew {
 
   #start(index: number): void {
     const { url, data, transfer } = this.#spec
-    const [workers, wake] = [data.length, this.#wakes[index] ?? -1]
-    const means: WorkerMeans = { worker: index, workers, control: this.#control, wake }
+    const [workers, wakes] = [data.length, this.#wakes]
+    const means: WorkerMeans = { worker: index, workers, control: this.#control, wake: wakes[index] ?? -1, wakes }
     const worker = new Worker(url, { workerData: { ...data[index], ...means }, transferList: [...transfer] })
     let isExpected = false
     worker.on('message', (message: WorkerMessage) => {

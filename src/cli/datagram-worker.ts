@@ -15,7 +15,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const poller = new Poller(data.wake)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
-  const capture = openRing(plan, poller, 'udp', data)
+  const capture = openRing(data, poller, 'udp')
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
   const options = { ...plan, mapping, share: data, flowsMax: plan.sessionsMax }

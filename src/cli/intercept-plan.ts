@@ -18,6 +18,7 @@ import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { iptablesByHand, type RuleSet } from './rules.ts'
 import { badValue, listOf, translation, wholeNumber } from './values.ts'
+import { INTERCEPT_WORKERS_MAX, readWorkers } from './worker-plans.ts'
 
 /** Packets: what comes from the target in a fifth of a second, if it is fast. */
 const QUEUE_LENGTH = '16384'
@@ -30,6 +31,7 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
   readonly delayTable: string
   readonly headers: string
   readonly buffer: string
+  readonly workers: string
   readonly allowForwarding?: boolean
   readonly nfqueue?: boolean
   readonly queueLength?: string
@@ -51,6 +53,7 @@ export interface InterceptPlan {
   readonly delayMax: number
   readonly recordsMax: number
   readonly ringMegabytes: number
+  readonly workers: number
   /** `--nfqueue`: answers come from a queue of this host's, and from no ring. */
   readonly queue: QueuePlan | undefined
   /** What stands for what in the addresses of answers. */
@@ -76,6 +79,7 @@ export function interceptCommand(): Command {
     .option('-s, --delay-table <number>', 'most headers that wait for their tcpcopy', '65536')
     .option('-n, --headers <number>', 'most headers in one message', '16')
     .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
+    .option('--workers <number>', 'how many threads share the answers; auto: one for each core', '1')
     .option('-D, --translate <new-original>', 'what NAT made of an address: newIP[:port]-originalIP[:port], …', collect)
     .option('--allow-forwarding', 'start although this host forwards packets')
     .option(
@@ -113,6 +117,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
     delayMax: wholeNumber('--delay-table', options.delayTable, 1, 1 << 20),
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
+    workers: readWorkers(options.workers, INTERCEPT_WORKERS_MAX, isQueue ? 'a queue of --nfqueue' : undefined),
     queue: isQueue ? queuePlan(options) : undefined,
     translations: listOf(options.translate ?? []).map(translation)
   }

@@ -4,19 +4,28 @@ import { Interceptor } from '../daemon/interceptor.ts'
 import { TranslatingCapture } from '../daemon/translating-capture.ts'
 import { cryptography } from '../io/cryptography.ts'
 import { isEthernet } from '../io/linux/devices.ts'
+import { answerSteering } from '../io/linux/filter.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
 import { NfQueue } from '../io/linux/nfqueue.ts'
 import { POLLIN, Poller } from '../io/linux/poller.ts'
 import { PacketRing } from '../io/linux/ring.ts'
-import { TcpListener } from '../io/linux/streams.ts'
+import { listenOn, TcpListener } from '../io/linux/streams.ts'
+import { wake } from '../io/linux/wake.ts'
+import { WorkerExchange } from '../io/worker-exchange.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
 import { monotonic } from './monotonic.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
 import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
 
 export interface InterceptorWorkerData {
+  /** This worker's part of all. */
   readonly plan: InterceptPlan
   readonly counters: SharedArrayBuffer
+  /** Of `WorkerExchange`. */
+  readonly notes: SharedArrayBuffer
+  /** Shared: the socket of `listenOn`, and by device the fanout group of the first worker's capture. */
+  readonly listener: Int32Array
+  readonly groups: Int32Array
 }
 
 /** Headers only: Ethernet, IPv4 and TCP with all their options. */
@@ -25,29 +34,43 @@ const SLOT_LENGTH = 256
 /** What a peer may send before we look at it: many routes. */
 const INPUT_LENGTH = 16 * 1024
 
-function openRing(plan: InterceptPlan, device: string | undefined): PacketRing {
+function openRing(data: InterceptorWorkerData & WorkerMeans, device: string | undefined, index: number): PacketRing {
+  const { plan, worker, workers, groups } = data
   const link = device !== undefined && isEthernet(device) ? 'ethernet' : 'cooked'
-  return new PacketRing({
+  const ring = new PacketRing({
     device,
     link,
     filter: compileFilter(plan.filter, { link, snapLength: SNAP_LENGTH }),
     ringMegabytes: plan.ringMegabytes,
     slotLength: SLOT_LENGTH,
-    defragment: false,
+    fanoutGroup: worker === 0 ? undefined : groups[index],
+    steering: workers === 1 ? undefined : answerSteering(workers),
+    isHeld: true,
     headersOnly: true
   })
+  groups[index] = ring.fanoutGroup
+  return ring
 }
 
-function openCaptures(plan: InterceptPlan): readonly (PacketRing | NfQueue)[] {
+function openCaptures(data: InterceptorWorkerData & WorkerMeans): readonly (PacketRing | NfQueue)[] {
+  const { plan } = data
   if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: SNAP_LENGTH })]
   const devices = plan.devices.length === 0 ? [undefined] : plan.devices
-  return devices.map((device) => openRing(plan, device))
+  return devices.map((device, index) => openRing(data, device, index))
 }
 
-function open({ plan, counters, control, wake }: InterceptorWorkerData & WorkerMeans): OpenedWorker {
-  const poller = new Poller(wake)
-  const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })
-  const opened = openCaptures(plan)
+function openListener({ plan, worker, listener }: InterceptorWorkerData & WorkerMeans, poller: Poller): TcpListener {
+  const { address, port } = plan
+  // It remains open to the end of the process, as the rings do: others may still look at it.
+  if (worker === 0) listener[0] = listenOn({ address, port })
+  return new TcpListener(poller, { address, port, inputLength: INPUT_LENGTH, shared: listener[0] ?? -1 })
+}
+
+function open(data: InterceptorWorkerData & WorkerMeans): OpenedWorker {
+  const { plan, counters, control, worker, workers, wakes } = data
+  const poller = new Poller(data.wake)
+  const listener = openListener(data, poller)
+  const opened = openCaptures(data)
   for (const capture of opened) poller.add(capture.fd, POLLIN)
   const { translations } = plan
   const captures =
@@ -58,13 +81,18 @@ function open({ plan, counters, control, wake }: InterceptorWorkerData & WorkerM
     cryptography,
     clock: monotonic,
     waiter: poller,
-    log
+    log,
+    exchange:
+      workers === 1 ? undefined : new WorkerExchange(data.notes, worker, workers, (other) => wake(wakes[other] ?? -1))
   }
   const interceptor = new Interceptor(ports, plan, new InterceptCounters(counters))
   return {
+    begin: () => {
+      for (const capture of opened) if (capture instanceof PacketRing) capture.begin()
+    },
     run: () => {
       interceptor.run(() => isStopped(control))
-      for (const capture of captures) capture.close()
+      for (const capture of opened) if (capture instanceof NfQueue) capture.close()
       return 0
     }
   }

@@ -6,8 +6,9 @@ import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { XdpSender } from '../io/linux/xdp-sender.ts'
 import type { Sender } from '../ports.ts'
+import type { CopierWorkerData } from './copier-worker.ts'
 import type { CopyPlan } from './copy-plan.ts'
-import { Control, type WorkerMeans } from './worker-protocol.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
 import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
@@ -27,10 +28,9 @@ export function openSender({ sendBy: by, maps }: CopyPlan, memoryAddress: number
  * not to be closed before the process ends: the kernel would give the flows of one that is closed to other workers.
  */
 export function openRing(
-  plan: CopyPlan,
+  { plan, worker, workers, groups }: CopierWorkerData & WorkerMeans,
   poller: Poller,
-  protocol: TransportProtocol,
-  { worker, workers, control }: WorkerMeans
+  protocol: TransportProtocol
 ): PacketRing {
   const targets = plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
   const { device, ringMegabytes } = plan
@@ -39,11 +39,11 @@ export function openRing(
     link: 'cooked',
     filter: copyFilter(targets, protocol, protocol === 'tcp' && plan.isWithoutAcks),
     ringMegabytes,
-    fanoutGroup: worker === 0 ? undefined : Atomics.load(control, Control.FanoutGroup),
+    fanoutGroup: worker === 0 ? undefined : groups[0],
     steering: workers === 1 ? undefined : steering(workers),
     isHeld: true
   })
-  Atomics.store(control, Control.FanoutGroup, ring.fanoutGroup)
+  groups[0] = ring.fanoutGroup
   poller.add(ring.fd, POLLIN)
   return ring
 }

@@ -16,15 +16,18 @@ import { record } from './record.ts'
 import { ReplaySource } from './replay-source.ts'
 import { copySummary, datagramSummary } from './summary.ts'
 import { partOfPlan } from './worker-plans.ts'
+import { sharedWords } from './worker-protocol.ts'
 
 /** What each worker has: a part of what the plan allows, and counters of its own. */
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
   const instance = randomBytes(INSTANCE_LENGTH)
-  const sampling = new Int32Array(new SharedArrayBuffer(Sampling.length * 4))
+  const sampling = sharedWords(Sampling.length)
+  const groups = sharedWords(1)
   return Array.from({ length: plan.workers }, () => ({
     plan: partOfPlan(plan),
     sampling,
     instance,
+    groups,
     counters: new SharedArrayBuffer(Counters.byteLength)
   }))
 }

@@ -29,6 +29,8 @@ export interface WorkerMeans {
   readonly control: Int32Array
   /** A descriptor that wakes it; the main thread's. */
   readonly wake: number
+  /** By worker, those of all. */
+  readonly wakes: readonly number[]
 }
 
 /** Words of the shared Int32Array. */
@@ -37,10 +39,13 @@ export const Control = {
   Phase: 0,
   /** Trace lines on their way: workers add, the main thread takes away. */
   TraceLines: 1,
-  /** The fanout group of the first worker's capture, in which the others join it. */
-  FanoutGroup: 2,
-  Length: 3
+  Length: 2
 } as const
+
+/** Words that all threads have in common, zero at first. */
+export function sharedWords(length: number): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(new SharedArrayBuffer(length * 4))
+}
 
 /** Of `Control.Phase`: all are to stop. */
 export const STOPPED = -1

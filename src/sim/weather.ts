@@ -96,6 +96,7 @@ interface CopierWeather {
 }
 
 interface InterceptWeather {
+  readonly workers: number
   /** It is stopped, and goes on. */
   readonly pauses: readonly Trouble[]
   /** It ends, and another begins. */
@@ -157,6 +158,7 @@ export function makeWeather(random: Random, seed: number): Weather {
       pauses: troubles(random, 0.1, 800)
     },
     intercept: {
+      workers: 1 + (Math.floor(seed / VERSIONS.length) % 3),
       pauses: troubles(random, 0.15, 4000),
       restarts: troubles(random, 0.15, 3000),
       cuts: troubles(random, 0.2, 0)

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { Outbox } from '../../src/core/outbox.ts'
 import { workerOf } from '../../src/core/worker-share.ts'
 import { deviceIndex } from '../../src/io/linux/devices.ts'
-import { copyFilter, steering } from '../../src/io/linux/filter.ts'
+import { answerSteering, copyFilter, steering } from '../../src/io/linux/filter.ts'
 import { AF_PACKET, bind, close, SOCK_RAW, send, socket } from '../../src/io/linux/libc.ts'
 import { compileFilter } from '../../src/io/linux/libpcap.ts'
 import { allocate } from '../../src/io/linux/memory.ts'
@@ -145,10 +145,16 @@ function ringTests(): void {
     })
   })
 
-  for (const link of ['cooked', 'ethernet'] as const) {
-    test(`steered rings take the ports of their worker, fragments too, once all have begun (${link})`, () => {
-      const filter: FilterProgram = link === 'cooked' ? PORT_80 : compileFilter('tcp', { link, snapLength: 0x40000 })
-      const options = { link, filter, steering: steering(3), isHeld: true }
+  for (const [link, what, portAt] of [
+    ['cooked', 'requests', 20],
+    ['ethernet', 'requests', 20],
+    ['cooked', 'answers', 22],
+    ['ethernet', 'answers', 22]
+  ] as const) {
+    test(`steered rings take the client ports of their worker, fragments too, once all have begun (${what}, ${link})`, () => {
+      const filter = compileFilter('tcp', { link, snapLength: 0x40000 })
+      const steered = what === 'requests' ? steering(3) : answerSteering(3)
+      const options = { link, filter, steering: steered, isHeld: true }
       const early = (source: Source, id: number): void => {
         source.add(WIRE, 80, 0, id)
         source.flush()
@@ -163,7 +169,7 @@ function ringTests(): void {
             for (const ring of rings) ring.begin()
             for (let id = 1000; id < 1300; id++) {
               source.add(WIRE, 80, id % 2 === 0 ? 0 : 1004, id, id % 2 === 0 ? 0 : 0x2000)
-              put16(source.mapping.bytes, source.outbox.nextHeaderAt() - Outbox.headerStride + 20, id)
+              put16(source.mapping.bytes, source.outbox.nextHeaderAt() - Outbox.headerStride + portAt, id)
               if (id % 2 === 1) source.add(WIRE, 80, 404, id, 1024 / 8)
               if (id % 50 === 49) source.flush()
             }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { hasMessage } from '../../lab/json-log.ts'
+import { hasMessage, lastStatistics } from '../../lab/json-log.ts'
 import type { Program } from '../../lab/program.ts'
 import {
   ASSISTANT,
@@ -81,12 +81,19 @@ async function startWorkers(lab: CopyLab, workers: number, ...args: readonly str
   return tcpcopy
 }
 
-for (const workers of [1, 2, 3]) {
-  test(`with --workers ${workers} each connection is copied byte for byte, and the books say the same`, async () => {
+for (const [workers, intercepting] of [
+  [1, 1],
+  [2, 1],
+  [3, 1],
+  [1, 3],
+  [3, 2]
+] as const) {
+  const names = `${workers} workers of tcpcopy and ${intercepting} of intercept`
+  test(`with ${names} each connection is copied byte for byte, and the books say the same`, async () => {
     await using lab = await openCopyLab()
     const source = await startServer(lab, 'source', SOURCE)
     const target = await startServer(lab, 'target', TARGET)
-    await lab.startIntercept()
+    const intercept = await lab.startIntercept(['--workers', `${intercepting}`])
     const tcpcopy = await startWorkers(lab, workers)
     const load = [`${PORT}`, SOURCE, `${LONG}`, `${REQUESTS_EACH}`, `${SHORT}`]
     await lab.runScript(lab.hosts.client, CLIENT, ...load)
@@ -114,13 +121,16 @@ for (const workers of [1, 2, 3]) {
     )
     const connected = tcpcopy.stderr.split('\n').filter((line) => hasMessage(line, 'connected to intercept'))
     assert.equal(connected.length, workers)
+    await intercept.stop()
+    const { backlogDropped, captureDropped, peersAccepted } = lastStatistics(intercept.stderr) ?? {}
+    assert.deepEqual([backlogDropped, captureDropped, peersAccepted], [0, 0, 2 * workers])
   })
 }
 
-test('--workers 3: redis, flat out and pipelined, is the same at source and target', async () => {
+test('workers of both programs: redis, flat out and pipelined, is the same at source and target', async () => {
   await using lab = await openCopyLab({ offloads: true })
   const redis = await lab.startRedisPair()
-  await lab.startIntercept()
+  await lab.startIntercept(['--workers', '2'])
   const tcpcopy = await startWorkers(lab, 3)
   for (const pipeline of ['1', '16']) {
     const load = ['-h', SOURCE, '-t', 'set', '-r', '100000', '-n', '20000', '-c', '50', '-P', pipeline]
@@ -189,11 +199,16 @@ test('with client addresses that clients share no two workers meet at the target
   assert.deepEqual([books.sessionsStarted, books.droppedBytes, books.sessionsReset], [400, 0, 0])
 })
 
-for (const version of ['1', '2']) {
-  test(`after a restart of intercept, of version ${version}, each worker's answers come home again`, async () => {
+for (const [version, workers] of [
+  ['1', '1'],
+  ['2', '1'],
+  ['1', '3'],
+  ['2', '3']
+] as const) {
+  test(`after a restart of intercept, of version ${version} and ${workers} workers, each worker's answers come home again`, async () => {
     await using lab = await openCopyLab()
     const redis = await lab.startRedisPair()
-    const channel = ['--channel-version', version]
+    const channel = ['--channel-version', version, '--workers', workers]
     const before = await lab.startIntercept(channel)
     const tcpcopy = await startWorkers(lab, 3)
     // Connections that are there before and after; the keys say which requests arrived.

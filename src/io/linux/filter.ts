@@ -120,9 +120,19 @@ export function copyFilter(
  * whatever the ring's link. @see workerOf
  */
 export function steering(workers: number): FilterProgram {
+  return steeringBy(0, workers)
+}
+
+/** The same for answers. */
+export function answerSteering(workers: number): FilterProgram {
+  return steeringBy(TARGET_PORT_AT, workers)
+}
+
+/** @param portAt where the client's port is, in a TCP or UDP header */
+function steeringBy(portAt: number, workers: number): FilterProgram {
   return [
     load(LOAD_X_HEADER_LENGTH, 0),
-    load(LOAD_HALF_INDEXED, 0),
+    load(LOAD_HALF_INDEXED, portAt),
     load(MULTIPLY, PORT_FACTOR),
     load(SHIFT_RIGHT, 16),
     load(MULTIPLY, workers),
