@@ -112,6 +112,32 @@ export interface Network {
   connect(address: number, port: number): Stream
 }
 
+/** What one worker of a program tells another. Whoever sends or takes one owns it, and uses it again. */
+export interface Note {
+  type: number
+  /** A connection of the channel. */
+  peer: number
+  readonly words: Int32Array
+  /** Of `bytes`. */
+  length: number
+  readonly bytes: Uint8Array
+}
+
+/** Notes between the workers of a program: from each to each in their order, never blocking. */
+export interface Exchange {
+  /** Which worker this is, from 0. */
+  readonly worker: number
+  readonly workers: number
+  /** Octets that can be sent to each other worker before it has read any; a note takes up to 32 more than it holds. */
+  readonly room: number
+  /** @returns false: there is no room */
+  send(worker: number, note: Note): boolean
+  /** Each may be answered with one to its sender. @returns false: there is none, or whoever has sent it reads too little */
+  take(note: Note): boolean
+  /** Wakes those to whom something was sent. */
+  flush(): void
+}
+
 /** What the channel proves itself with. */
 export interface Cryptography {
   /** Octets that nobody can foresee. */

@@ -1,4 +1,5 @@
 /** tcpcopy's data plane: the thread that captures, steps the sessions and sends. */
+import assert from 'node:assert/strict'
 import type { MessagePort } from 'node:worker_threads'
 import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
@@ -9,39 +10,45 @@ import { monotonic } from '../io/linux/clock.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { copyOctets } from '../io/linux/native-copy.ts'
 import { Poller } from '../io/linux/poller.ts'
-import type { PacketRing } from '../io/linux/ring.ts'
 import { LinuxNetwork } from '../io/linux/streams.ts'
 import type { CopyPlan } from './copy-plan.ts'
 import { openRing, openSender } from './live-ports.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
-import { isStopped, log, runWorker, say } from './worker-thread.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { isStopped, log, type OpenedWorker, runWorker, say } from './worker-thread.ts'
 
 /** Long enough for most of what there is to compile, short enough for a start in less than half a second. */
 const REHEARSAL_MS = 100
 
 export interface CopierWorkerData {
+  /** This worker's part of all. */
   readonly plan: CopyPlan
+  /** What all workers have in common: words in which `Sampling` counts, and what the channel calls this tcpcopy. */
+  readonly sampling: Int32Array
+  readonly instance: Uint8Array
+  /** Shared: the fanout group of the first worker's capture, in which the others join it. */
+  readonly groups: Int32Array
   readonly counters: SharedArrayBuffer
-  readonly control: SharedArrayBuffer
   /** With a replay: where the file comes from. */
   readonly chunks: MessagePort | undefined
 }
 
-/** A capture that is open while the engine still compiles would lose packets; a file waits. */
-function openRehearsed(plan: CopyPlan, poller: Poller): PacketRing {
-  const until = monotonic.now() + REHEARSAL_MS
+/** A capture that takes packets while the engine still compiles would lose them; one that is held, and a file, wait. */
+function rehearseFor(ms: number): void {
+  const until = monotonic.now() + ms
   rehearse(cryptography, copyOctets, () => monotonic.now() < until)
-  return openRing(plan, poller, 'tcp')
 }
 
-function run({ plan, counters, control, chunks }: CopierWorkerData): number {
-  const poller = new Poller()
-  const words = new Int32Array(control)
+function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
+  const { plan, counters, chunks, control } = data
+  const poller = new Poller(data.wake)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const options: CopierOptions = {
     ...plan,
     mapping,
+    share: data,
+    instance: data.instance,
     epochs: { isWaiting: plan.isWaiting, timeoutMs: plan.epochTimeoutMs }
   }
   const memory = mapMemory(copierMemoryLength(plan.poolBytes))
@@ -51,7 +58,9 @@ function run({ plan, counters, control, chunks }: CopierWorkerData): number {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const capture = replay?.capture ?? openRehearsed(plan, poller)
+  const ring = replay === undefined ? openRing(data, poller, 'tcp') : undefined
+  const capture = replay?.capture ?? ring
+  assert(capture !== undefined)
   const sender = openSender(plan, memory.address)
   const ports = {
     capture,
@@ -63,13 +72,20 @@ function run({ plan, counters, control, chunks }: CopierWorkerData): number {
     log,
     copy: copyOctets
   }
-  const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, words)
+  const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, control)
   copier = new Copier(ports, options, memory.bytes, counts, trace)
-  say({ type: 'ready', wake: poller.wakeDescriptor })
-  copier.run(() => isStopped(words) || replay?.isOver() === true)
-  capture.close()
-  sender.close()
-  return isStopped(words) ? 0 : (replay?.conclude() ?? 0)
+  return {
+    prepare: () => {
+      if (ring !== undefined) rehearseFor(REHEARSAL_MS)
+    },
+    begin: () => ring?.begin(),
+    run: () => {
+      copier.run(() => isStopped(control) || replay?.isOver() === true)
+      sender.close()
+      replay?.capture.close()
+      return isStopped(control) ? 0 : (replay?.conclude() ?? 0)
+    }
+  }
 }
 
-runWorker(run)
+runWorker(open)

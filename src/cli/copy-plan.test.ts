@@ -1,9 +1,11 @@
 /** Which connections are copied, how often, and in packets of which size, as the command line says it. */
 import assert from 'node:assert/strict'
+import { availableParallelism } from 'node:os'
 import { test } from 'node:test'
 import { OperatorError } from '../errors.ts'
 import { readOptions } from './command.ts'
 import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
+import { partOfPlan } from './worker-plans.ts'
 
 async function planOf(...args: readonly string[]): Promise<CopyPlan> {
   const options = readOptions<CopyOptions>(copyCommand(), ['-x', '80-192.0.2.1:80', '-s', '192.0.2.2', ...args])
@@ -48,6 +50,25 @@ test('--max-rate takes bytes a second, in thousands where a letter says so', asy
   assert.equal((await planOf('--max-rate', '1.5M')).bytesPerSecondMax, 1_500_000)
 })
 
+test('workers share what is limited for all', async () => {
+  assert.equal((await planOf()).workers, 1)
+  assert.equal((await planOf('--workers', 'auto')).workers, Math.min(availableParallelism(), 64))
+  const whole = await planOf('--workers', '3', '-m', '300', '-B', '48', '--max-rate', '600k')
+  const part = partOfPlan(whole)
+  assert.deepEqual([part.poolBytes, part.ringMegabytes, part.sessionsMax], [100 << 20, 16, 349_525])
+  assert.equal(part.bytesPerSecondMax, 200_000)
+  assert.equal(partOfPlan(await planOf('--workers', '3')).bytesPerSecondMax, Number.POSITIVE_INFINITY)
+  assert.equal(part.selection, whole.selection)
+})
+
+test('a file is replayed by one worker', async () => {
+  assert.equal((await planOf('--workers', 'auto', '-i', './a.pcap')).workers, 1)
+  await assert.rejects(planOf('--workers', '2', '-i', './a.pcap'), {
+    code: 'contradiction',
+    message: /one thread reads a file/
+  })
+})
+
 test('a value that cannot be is refused in one sentence', async () => {
   const wrong = [
     '-r 0',
@@ -61,7 +82,12 @@ test('a value that cannot be is refused in one sentence', async () => {
     '-D 20',
     '--hole-timeout 2s',
     '--max-rate 9k',
-    '--max-rate 1MB'
+    '--max-rate 1MB',
+    '--workers 0',
+    '--workers 65',
+    '--workers two',
+    '--workers 4 -m 3',
+    '--workers 4 --max-rate 39k'
   ]
   for (const text of wrong) {
     await assert.rejects(planOf(...text.split(' ')), (error: unknown) => {
@@ -90,7 +116,14 @@ test('--udp needs no intercept, and refuses what is about connections', async ()
   }
   const { isUdp, intercepts, selection } = await copyPlan(read('-n', '2.5', '-r', '30', '-g'))
   assert.deepEqual([isUdp, intercepts, selection.copies], [true, [], 2_500_000])
-  for (const args of [['-s', '192.0.2.2'], ['-O'], ['-D', '1000'], ['--trace', 'all'], ['--manage-rules']]) {
+  for (const args of [
+    ['-s', '192.0.2.2'],
+    ['-O'],
+    ['-D', '1000'],
+    ['--max-rate', '1M'],
+    ['--trace', 'all'],
+    ['--manage-rules']
+  ]) {
     await assert.rejects(copyPlan(read(...args)), /^OperatorError: --[a-z-]+ is of no use with --udp$/)
   }
 })

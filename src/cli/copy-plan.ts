@@ -33,6 +33,7 @@ import {
   seconds,
   wholeNumber
 } from './values.ts'
+import { COPY_WORKERS_MAX, readWorkers, SINGLE_ALONE } from './worker-plans.ts'
 
 const MEGABYTE = 1 << 20
 /** Where -k is not given it is this much more than -t. */
@@ -42,6 +43,8 @@ const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
 const COPIES_MAX = 1023
+/** Bytes a second with which a worker can do something. */
+const RATE_LEAST = 10_000
 /** IPv4 and TCP, without options (RFC 9293 §3.7.1). */
 const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
@@ -74,6 +77,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly send: string
   readonly maxRate?: string
   readonly acks: string
+  readonly workers: string
   readonly trace?: string
   readonly udp?: boolean
 }
@@ -106,6 +110,7 @@ export interface CopyPlan {
   readonly sendBy: SendBy
   readonly bytesPerSecondMax: number
   readonly isWithoutAcks: boolean
+  readonly workers: number
   readonly trace: TraceTarget | undefined
   /** Datagrams are copied, not connections. */
   readonly isUdp: boolean
@@ -153,6 +158,7 @@ export function copyCommand(): Command {
     .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
     .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
     .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')
+    .option('--workers <number>', 'how many threads share the connections; auto: one for each core', '1')
     .option('--trace <address[:port]|all>', 'print every packet of these clients')
     .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
     .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
@@ -169,6 +175,9 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   if (options.udp === true) refuseForUdp(options)
   const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
   const keepAlive = options.keepAlive
+  const replay = replayPlan(options)
+  const alone = replay !== undefined ? 'a file' : options.single === true ? SINGLE_ALONE : undefined
+  const workers = readWorkers(options.workers, COPY_WORKERS_MAX, alone)
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   return {
@@ -180,7 +189,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     selection: readSelection(options),
     portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1),
     connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
-    poolBytes: wholeNumber('--memory', options.memory, 1, 65_536) * MEGABYTE,
+    poolBytes: wholeNumber('--memory', options.memory, workers, 65_536) * MEGABYTE,
     sessionsMax: SESSIONS_MAX,
     timeoutMs,
     keepAliveMs,
@@ -193,11 +202,14 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
     sendBy: oneOf('--send', options.send, SEND_BY),
     bytesPerSecondMax:
-      options.maxRate === undefined ? Number.POSITIVE_INFINITY : octets('--max-rate', options.maxRate, 10_000, 1e11),
+      options.maxRate === undefined
+        ? Number.POSITIVE_INFINITY
+        : octets('--max-rate', options.maxRate, workers * RATE_LEAST, 1e11),
     isWithoutAcks: oneOf('--acks', options.acks, ['take', 'drop']) === 'drop',
     trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
     isUdp: options.udp === true,
-    replay: replayPlan(options)
+    workers,
+    replay
   }
 }
 
@@ -211,6 +223,7 @@ function refuseForUdp(options: CopyOptions): void {
     '--trace': options.trace,
     '--manage-rules': options.manageRules,
     '--keep-alive': options.keepAlive,
+    '--max-rate': options.maxRate,
     '--device with a file': replayPlan(options),
     '--single': options.single,
     '--disable-combined': options.disableCombined,

@@ -1,28 +1,28 @@
 /**
- * The control plane of both programs: starts the worker, hands its words to the log, answers signals, writes
+ * The control plane of both programs: starts the workers, hands their words to the log, answers signals, writes
  * statistics, and ends in order.
  */
-import { writeSync } from 'node:fs'
-import { type TransferListItem, Worker } from 'node:worker_threads'
+import type { TransferListItem } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { isInBackground, tellParent } from './background.ts'
 import type { ProcessOptions } from './command.ts'
+import { Crew } from './crew.ts'
 import type { Firewall } from './firewall.ts'
 import { closeInspector } from './inspector.ts'
 import { LogFile } from './log.ts'
 import { PidFile } from './pid-file.ts'
 import { seconds } from './values.ts'
-import { Control, type WorkerMessage } from './worker-protocol.ts'
+import type { WorkerWord } from './worker-protocol.ts'
 
 export interface DaemonSpec {
   readonly name: string
-  /** The worker's module, and what it is given beside the control words. */
+  /** The workers' module, and what each of them is given beside `WorkerMeans`. */
   readonly workerUrl: URL
-  readonly workerData: Readonly<Record<string, unknown>>
+  readonly workers: readonly Readonly<Record<string, unknown>>[]
   /** What of it is handed over. */
   readonly transfer?: readonly TransferListItem[]
   readonly options: ProcessOptions
-  /** Called when the worker is ready. @param wake wakes it */
+  /** Called when the workers are ready. @param wake wakes them */
   readonly onReady?: (wake: () => void, logFile: LogFile) => void
   /** Counters by name, for the JSON log. */
   readonly report: () => Record<string, number>
@@ -55,13 +55,8 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
   const pidFile = options.pidFile === undefined ? undefined : new PidFile(options.pidFile)
   let daemon: Daemon | undefined
   try {
-    const control = new SharedArrayBuffer(Control.Length * 4)
-    const worker = new Worker(spec.workerUrl, {
-      workerData: { ...spec.workerData, control },
-      transferList: [...(spec.transfer ?? [])]
-    })
-    daemon = new Daemon(spec, logFile, worker, new Int32Array(control))
-    await daemon.ready
+    daemon = new Daemon(spec, logFile)
+    await daemon.ready()
     closeInspector()
     spec.firewall?.install(logFile.log)
     pidFile?.write()
@@ -72,7 +67,7 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
     daemon.startStatistics(intervalMs)
     const running = daemon
     spec.onReady?.(() => running.wake(), logFile)
-    const status = await daemon.ended
+    const status = await daemon.ended()
     for (const warning of spec.partingWarnings?.() ?? []) logFile.log('warn', warning)
     return status
   } finally {
@@ -82,89 +77,78 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
 }
 
 class Daemon {
-  readonly ready: Promise<void>
-  readonly ended: Promise<number>
   readonly #spec: DaemonSpec
   readonly #logFile: LogFile
-  readonly #control: Int32Array
-  #wake = -1
+  readonly #crew: Crew
   #timer: NodeJS.Timeout | undefined
   #isReady = false
-  #hasBegun = false
+  #hasFailed = false
 
-  constructor(spec: DaemonSpec, logFile: LogFile, worker: Worker, control: Int32Array) {
+  constructor(spec: DaemonSpec, logFile: LogFile) {
     this.#spec = spec
     this.#logFile = logFile
-    this.#control = control
-    let resolveReady = (): void => {}
-    let rejectReady = (_error: Error): void => {}
-    this.ready = new Promise((resolve, reject) => {
-      resolveReady = resolve
-      rejectReady = reject
-    })
-    this.ended = new Promise((resolve) => {
-      worker.on('message', (message: WorkerMessage) => {
-        if (message.type === 'ready') {
-          this.#wake = message.wake
-          this.#isReady = true
-          resolveReady()
-        } else if (message.type === 'failed') {
-          const error = new OperatorError(message.code, message.message, message.hint)
-          if (this.#isReady) this.#logFile.log('error', message.message, { hint: message.hint })
-          rejectReady(error)
-          resolve(1)
-        } else if (message.type === 'stopped') {
-          if (this.#hasBegun) this.#writeStatistics()
-          resolve(message.status)
-        } else this.#onWord(message)
-      })
-      worker.on('error', (error) => {
-        if (this.#isReady) this.#logFile.log('error', `a bug of ours ended the worker: ${error.stack ?? error.message}`)
-        rejectReady(error)
-        resolve(1)
-      })
+    this.#crew = new Crew({
+      url: spec.workerUrl,
+      data: spec.workers,
+      transfer: spec.transfer ?? [],
+      onWord: (word, worker) => this.#onWord(word, worker),
+      onFailure: (error) => this.#onFailure(error)
     })
     this.#listen()
   }
 
+  /** @throws OperatorError when it could not start */
+  async ready(): Promise<void> {
+    await this.#crew.ready
+    this.#isReady = true
+  }
+
+  /** @returns the exit status */
+  async ended(): Promise<number> {
+    const status = await this.#crew.ended
+    if (!this.#hasFailed) this.#writeStatistics()
+    return status
+  }
+
   startStatistics(intervalMs: number): void {
-    this.#hasBegun = true
     if (intervalMs > 0) this.#timer = setInterval(() => this.#writeStatistics(), intervalMs)
   }
 
-  /** Asks the worker to stop; it answers `stopped`. */
+  /** Asks the workers to stop; those that do not are not waited for. */
   stop(): void {
     clearInterval(this.#timer)
-    Atomics.store(this.#control, Control.Stop, 1)
-    this.wake()
-    this.#wake = -1
+    this.#crew.stop()
+    setTimeout(() => process.exit(1), STOP_PATIENCE_MS).unref()
   }
 
-  /** Makes the worker look at what there is. */
   wake(): void {
-    if (this.#wake >= 0) writeSync(this.#wake, new Uint8Array(new BigUint64Array([1n]).buffer))
+    this.#crew.wake()
   }
 
   #listen(): void {
-    const end = (): void => {
-      this.stop()
-      setTimeout(() => process.exit(1), STOP_PATIENCE_MS).unref()
-    }
-    process.on('SIGINT', end)
-    process.on('SIGTERM', end)
+    process.on('SIGINT', () => this.stop())
+    process.on('SIGTERM', () => this.stop())
     process.on('SIGUSR2', () => this.#writeStatistics())
     process.on('SIGHUP', () => this.#logFile.reopen())
   }
 
-  #onWord(message: WorkerMessage): void {
-    if (message.type === 'trace') {
-      Atomics.sub(this.#control, Control.TraceLines, 1)
-      this.#logFile.line(message.line)
-    } else if (message.type === 'log') {
-      const fields = message.fields ?? {}
-      const hint = this.#spec.explain?.(message.message, fields)
-      this.#logFile.log(message.level, message.message, hint === undefined ? fields : { ...fields, hint })
+  #onFailure(error: Error): void {
+    this.#hasFailed = true
+    this.stop()
+    if (!this.#isReady) return
+    if (error instanceof OperatorError) this.#logFile.log('error', error.message, { hint: error.hint })
+    else this.#logFile.log('error', `a bug of ours ended the worker: ${error.stack ?? error.message}`)
+  }
+
+  #onWord(word: WorkerWord, worker: number): void {
+    if (word.type === 'trace') {
+      this.#crew.lineTaken()
+      this.#logFile.line(word.line)
+      return
     }
+    const fields = this.#spec.workers.length === 1 ? (word.fields ?? {}) : { ...word.fields, worker }
+    const hint = this.#spec.explain?.(word.message, fields)
+    this.#logFile.log(word.level, word.message, hint === undefined ? fields : { ...fields, hint })
   }
 
   #writeStatistics(): void {

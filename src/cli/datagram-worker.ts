@@ -7,23 +7,27 @@ import { mapMemory } from '../io/linux/memory.ts'
 import { Poller } from '../io/linux/poller.ts'
 import type { CopierWorkerData } from './copier-worker.ts'
 import { openRing, openSender } from './live-ports.ts'
-import { isStopped, log, runWorker, say } from './worker-thread.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
 
-function run({ plan, counters, control }: CopierWorkerData): number {
-  const poller = new Poller()
-  const words = new Int32Array(control)
+function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
+  const { plan, counters, control } = data
+  const poller = new Poller(data.wake)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
-  const capture = openRing(plan, poller, 'udp')
+  const capture = openRing(data, poller, 'udp')
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
-  const options = { ...plan, mapping, flowsMax: plan.sessionsMax }
+  const options = { ...plan, mapping, share: data, flowsMax: plan.sessionsMax }
   const copier = new DatagramCopier(ports, options, memory.bytes, new Counters(counters))
-  say({ type: 'ready', wake: poller.wakeDescriptor })
-  copier.run(() => isStopped(words))
-  capture.close()
-  sender.close()
-  return 0
+  return {
+    begin: () => capture.begin(),
+    run: () => {
+      copier.run(() => isStopped(control))
+      sender.close()
+      return 0
+    }
+  }
 }
 
-runWorker(run)
+runWorker(open)

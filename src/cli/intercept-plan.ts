@@ -18,6 +18,7 @@ import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { iptablesByHand, type RuleSet } from './rules.ts'
 import { badValue, listOf, translation, wholeNumber } from './values.ts'
+import { INTERCEPT_WORKERS_MAX, readWorkers, SINGLE_ALONE } from './worker-plans.ts'
 
 /** Packets: what comes from the target in a fifth of a second, if it is fast. */
 const QUEUE_LENGTH = '16384'
@@ -30,6 +31,7 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
   readonly delayTable: string
   readonly headers: string
   readonly buffer: string
+  readonly workers: string
   readonly allowForwarding?: boolean
   readonly nfqueue?: boolean
   readonly queueLength?: string
@@ -53,6 +55,7 @@ export interface InterceptPlan {
   readonly recordsMax: number
   readonly keepsFirst: boolean
   readonly ringMegabytes: number
+  readonly workers: number
   /** `--nfqueue`: answers come from a queue of this host's, and from no ring. */
   readonly queue: QueuePlan | undefined
   /** What stands for what in the addresses of answers. */
@@ -79,6 +82,7 @@ export function interceptCommand(): Command {
     .option('-n, --headers <number>', 'most headers in one message', '16')
     .option('-c, --keep-first', 'with --single: the first tcpcopy stays, as long as it is there; others are refused')
     .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
+    .option('--workers <number>', 'how many threads share the answers; auto: one for each core', '1')
     .option('-D, --translate <new-original>', 'what NAT made of an address: newIP[:port]-originalIP[:port], …', collect)
     .option('--allow-forwarding', 'start although this host forwards packets')
     .option(
@@ -117,9 +121,16 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
     keepsFirst: options.keepFirst === true,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
+    workers: readWorkers(options.workers, INTERCEPT_WORKERS_MAX, doneAlone(options)),
     queue: isQueue ? queuePlan(options) : undefined,
     translations: listOf(options.translate ?? []).map(translation)
   }
+}
+
+/** @returns see `readWorkers` */
+function doneAlone({ nfqueue, single }: InterceptOptions): string | undefined {
+  if (nfqueue === true) return 'a queue of --nfqueue'
+  return single === true ? SINGLE_ALONE : undefined
 }
 
 function queuePlan(options: InterceptOptions): QueuePlan {

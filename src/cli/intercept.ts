@@ -1,18 +1,37 @@
 /** The program intercept. */
 import { InterceptCounter, InterceptCounters } from '../core/intercept-counters.ts'
+import { WorkerExchange } from '../io/worker-exchange.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { readOptions } from './command.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { Firewall } from './firewall.ts'
 import {
   type InterceptOptions,
+  type InterceptPlan,
   interceptCommand,
   interceptNotes,
   interceptPlan,
   interceptRules,
   openDoorWarnings
 } from './intercept-plan.ts'
+import type { InterceptorWorkerData } from './interceptor-worker.ts'
 import { interceptSummary } from './summary.ts'
+import { partOfInterceptPlan } from './worker-plans.ts'
+import { sharedWords } from './worker-protocol.ts'
+
+/** What each worker has: a part of what the plan allows, and counters of its own. */
+function interceptWorkers(plan: InterceptPlan): InterceptorWorkerData[] {
+  const notes = WorkerExchange.memory(plan.workers)
+  const listener = sharedWords(1)
+  const groups = sharedWords(Math.max(1, plan.devices.length))
+  return Array.from({ length: plan.workers }, () => ({
+    plan: partOfInterceptPlan(plan),
+    counters: new SharedArrayBuffer(InterceptCounters.byteLength),
+    notes,
+    listener,
+    groups
+  }))
+}
 
 async function main(): Promise<number> {
   const options = readOptions<InterceptOptions>(interceptCommand(), process.argv.slice(2))
@@ -21,18 +40,19 @@ async function main(): Promise<number> {
   const rules = interceptRules(options, plan)
   const notes = interceptNotes(options, plan)
   if (options.daemon === true && !isInBackground()) return startInBackground()
-  const buffer = new SharedArrayBuffer(InterceptCounters.byteLength)
-  const counters = new InterceptCounters(buffer)
+  const workers = interceptWorkers(plan)
+  const counters = (): InterceptCounters =>
+    InterceptCounters.sum(workers.map((worker) => new InterceptCounters(worker.counters)))
   return runDaemon({
     name: 'intercept',
     warnings: openDoorWarnings(plan),
     workerUrl: new URL('./interceptor-worker.js', import.meta.url),
-    workerData: { plan, counters: buffer },
+    workers: workers.map((worker) => ({ ...worker })),
     options,
     notes,
     firewall: rules.length === 0 ? undefined : new Firewall(options.firewall, rules),
-    partingWarnings: () => (rules.length === 0 ? [] : openConnections(counters.get(InterceptCounter.peersOpen))),
-    report: () => counters.report(),
+    partingWarnings: () => (rules.length === 0 ? [] : openConnections(counters().get(InterceptCounter.peersOpen))),
+    report: () => counters().report(),
     summary: interceptSummary
   })
 }

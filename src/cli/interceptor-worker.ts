@@ -5,19 +5,28 @@ import { TranslatingCapture } from '../daemon/translating-capture.ts'
 import { cryptography } from '../io/cryptography.ts'
 import { monotonic } from '../io/linux/clock.ts'
 import { isEthernet } from '../io/linux/devices.ts'
+import { answerSteering } from '../io/linux/filter.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
 import { NfQueue } from '../io/linux/nfqueue.ts'
 import { POLLIN, Poller } from '../io/linux/poller.ts'
 import { PacketRing } from '../io/linux/ring.ts'
-import { TcpListener } from '../io/linux/streams.ts'
+import { listenOn, TcpListener } from '../io/linux/streams.ts'
+import { wake } from '../io/linux/wake.ts'
+import { WorkerExchange } from '../io/worker-exchange.ts'
 import { RECORD_LENGTH, RECORD_PAYLOAD_MAX } from '../wire/channel-v1.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
-import { isStopped, log, runWorker, say } from './worker-thread.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
 
 export interface InterceptorWorkerData {
+  /** This worker's part of all. */
   readonly plan: InterceptPlan
   readonly counters: SharedArrayBuffer
-  readonly control: SharedArrayBuffer
+  /** Of `WorkerExchange`. */
+  readonly notes: SharedArrayBuffer
+  /** Shared: the socket of `listenOn`, and by device the fanout group of the first worker's capture. */
+  readonly listener: Int32Array
+  readonly groups: Int32Array
 }
 
 /** Headers: Ethernet, IPv4 and TCP with all their options. */
@@ -37,30 +46,43 @@ function snapLength(plan: InterceptPlan): number {
   return hasPayload(plan) ? SNAP_LENGTH_LONG : SNAP_LENGTH
 }
 
-function openRing(plan: InterceptPlan, device: string | undefined): PacketRing {
+function openRing(data: InterceptorWorkerData & WorkerMeans, device: string | undefined, index: number): PacketRing {
+  const { plan, worker, workers, groups } = data
   const link = device !== undefined && isEthernet(device) ? 'ethernet' : 'cooked'
-  return new PacketRing({
+  const ring = new PacketRing({
     device,
     link,
     filter: compileFilter(plan.filter, { link, snapLength: snapLength(plan) }),
     ringMegabytes: plan.ringMegabytes,
     slotLength: hasPayload(plan) ? SLOT_LENGTH_LONG : SLOT_LENGTH,
-    defragment: false,
+    fanoutGroup: worker === 0 ? undefined : groups[index],
+    steering: workers === 1 ? undefined : answerSteering(workers),
+    isHeld: true,
     headersOnly: true
   })
+  groups[index] = ring.fanoutGroup
+  return ring
 }
 
-function openCaptures(plan: InterceptPlan): readonly (PacketRing | NfQueue)[] {
+function openCaptures(data: InterceptorWorkerData & WorkerMeans): readonly (PacketRing | NfQueue)[] {
+  const { plan } = data
   if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: snapLength(plan) })]
   const devices = plan.devices.length === 0 ? [undefined] : plan.devices
-  return devices.map((device) => openRing(plan, device))
+  return devices.map((device, index) => openRing(data, device, index))
 }
 
-function run({ plan, counters, control }: InterceptorWorkerData): number {
-  const poller = new Poller()
-  const words = new Int32Array(control)
-  const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })
-  const opened = openCaptures(plan)
+function openListener({ plan, worker, listener }: InterceptorWorkerData & WorkerMeans, poller: Poller): TcpListener {
+  const { address, port } = plan
+  // It remains open to the end of the process, as the rings do: others may still look at it.
+  if (worker === 0) listener[0] = listenOn({ address, port })
+  return new TcpListener(poller, { address, port, inputLength: INPUT_LENGTH, shared: listener[0] ?? -1 })
+}
+
+function open(data: InterceptorWorkerData & WorkerMeans): OpenedWorker {
+  const { plan, counters, control, worker, workers, wakes } = data
+  const poller = new Poller(data.wake)
+  const listener = openListener(data, poller)
+  const opened = openCaptures(data)
   for (const capture of opened) poller.add(capture.fd, POLLIN)
   const { translations } = plan
   const captures =
@@ -71,13 +93,21 @@ function run({ plan, counters, control }: InterceptorWorkerData): number {
     cryptography,
     clock: monotonic,
     waiter: poller,
-    log
+    log,
+    exchange:
+      workers === 1 ? undefined : new WorkerExchange(data.notes, worker, workers, (other) => wake(wakes[other] ?? -1))
   }
   const interceptor = new Interceptor(ports, plan, new InterceptCounters(counters))
-  say({ type: 'ready', wake: poller.wakeDescriptor })
-  interceptor.run(() => isStopped(words))
-  for (const capture of captures) capture.close()
-  return 0
+  return {
+    begin: () => {
+      for (const capture of opened) if (capture instanceof PacketRing) capture.begin()
+    },
+    run: () => {
+      interceptor.run(() => isStopped(control))
+      for (const capture of opened) if (capture instanceof NfQueue) capture.close()
+      return 0
+    }
+  }
 }
 
-runWorker(run)
+runWorker(open)

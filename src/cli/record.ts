@@ -16,7 +16,7 @@ export async function record(argv: readonly string[]): Promise<number> {
   return runDaemon({
     name: 'tcpcopy',
     workerUrl: new URL('./recorder-worker.js', import.meta.url),
-    workerData: { plan, counters: buffer },
+    workers: [{ plan, counters: buffer }],
     options,
     report: () => Object.fromEntries(Object.entries(RecordCounter).map(([name, slot]) => [name, counters[slot] ?? 0])),
     summary: ({ packets = 0, octets = 0, captureDropped = 0, files = 0 }) =>

@@ -40,14 +40,14 @@ export class ReplaySource {
   }
 
   /** @param wake wakes the worker */
-  start(wake: () => void, logFile: LogFile, counters: Counters): void {
+  start(wake: () => void, logFile: LogFile, counters: () => Counters): void {
     // What goes wrong with the file is told to the worker, in its place.
     void this.#feed.run(new ChunkSender(this.#port, wake), this.#plan.rounds)
     if (!process.stderr.isTTY) return
     const beganAt = performance.now()
     logFile.lineStart = CLEAR
     this.#timer = setInterval(() => {
-      const done = { octets: this.#feed.position, packets: counters.get(Counter.filePackets) }
+      const done = { octets: this.#feed.position, packets: counters().get(Counter.filePackets) }
       const text = progressText(done, this.#feed.length, performance.now() - beganAt, this.#plan.rounds)
       writeSync(STDERR, `${CLEAR}${text}`)
     }, PROGRESS_MS)

@@ -1,9 +1,13 @@
 /** The program tcpcopy. */
+import { randomBytes } from 'node:crypto'
 import { Counters } from '../core/counters.ts'
+import { Sampling } from '../core/sampling.ts'
+import { INSTANCE_LENGTH } from '../wire/channel-v2.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { readOptions } from './command.ts'
 import { conntrackWarnings, untrackRules } from './conntrack.ts'
-import { type CopyOptions, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
+import type { CopierWorkerData } from './copier-worker.ts'
+import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { explain } from './diagnosis.ts'
 import { Firewall } from './firewall.ts'
@@ -11,6 +15,22 @@ import { withPlaces } from './old-command-line.ts'
 import { record } from './record.ts'
 import { ReplaySource } from './replay-source.ts'
 import { copySummary, datagramSummary } from './summary.ts'
+import { partOfPlan } from './worker-plans.ts'
+import { sharedWords } from './worker-protocol.ts'
+
+/** What each worker has: a part of what the plan allows, and counters of its own. */
+function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
+  const instance = randomBytes(INSTANCE_LENGTH)
+  const sampling = sharedWords(Sampling.length)
+  const groups = sharedWords(1)
+  return Array.from({ length: plan.workers }, () => ({
+    plan: partOfPlan(plan),
+    sampling,
+    instance,
+    groups,
+    counters: new SharedArrayBuffer(Counters.byteLength)
+  }))
+}
 
 async function main(): Promise<number> {
   const argv = process.argv.slice(2)
@@ -25,18 +45,21 @@ async function main(): Promise<number> {
   const isManaging = options.manageRules === true
   // What is sent through the link layer does not meet connection tracking.
   const isRaw = plan.sendBy === 'ip'
-  const buffer = new SharedArrayBuffer(Counters.byteLength)
-  const counters = new Counters(buffer)
+  const workers = copierWorkers(plan)
+  const counters = (): Counters => Counters.sum(workers.map((worker) => new Counters(worker.counters)))
   const status = runDaemon({
     name: 'tcpcopy',
     warnings: [...copiesWarnings(plan), ...(isRaw && !isManaging ? conntrackWarnings(plan.maps) : [])],
     firewall: isRaw && isManaging ? new Firewall(options.firewall, untrackRules(plan.maps)) : undefined,
     workerUrl: new URL(plan.isUdp ? './datagram-worker.js' : './copier-worker.js', import.meta.url),
-    workerData: { plan, counters: buffer, chunks: source?.chunks },
+    workers: workers.map((worker) => ({ ...worker, chunks: source?.chunks })),
     transfer: source === undefined ? [] : [source.chunks],
     onReady: (wake, logFile) => source?.start(wake, logFile, counters),
     options,
-    report: () => ({ ...counters.report(), unaccountedBytes: counters.unaccountedBytes() }),
+    report: () => {
+      const total = counters()
+      return { ...total.report(), unaccountedBytes: total.unaccountedBytes() }
+    },
     summary: plan.isUdp ? datagramSummary : copySummary,
     explain
   })

@@ -1,10 +1,8 @@
-/** What the main thread and its worker say to each other. */
+/** What the main thread and its workers say to each other. */
 import { OperatorError } from '../errors.ts'
 
-/** Words of the worker to the main thread. */
-export type WorkerMessage =
-  /** @property wake descriptor that wakes the worker (eventfd) */
-  | { readonly type: 'ready'; readonly wake: number }
+/** Words of a worker that the main thread writes down. */
+export type WorkerWord =
   | {
       readonly type: 'log'
       readonly level: 'info' | 'warn' | 'error'
@@ -12,18 +10,45 @@ export type WorkerMessage =
       readonly fields: Readonly<Record<string, unknown>> | undefined
     }
   | { readonly type: 'trace'; readonly line: string }
+
+/** Words of a worker to the main thread. */
+export type WorkerMessage =
+  | WorkerWord
+  /** Works. */
+  | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly code: string; readonly message: string; readonly hint: string }
   /** @property status the program's exit status */
   | { readonly type: 'stopped'; readonly status: number }
 
-/** Words of the shared Int32Array from the main thread to the worker. */
+/** What each worker gets, beside what is its program's. */
+export interface WorkerMeans {
+  /** Which one it is, from 0. */
+  readonly worker: number
+  readonly workers: number
+  /** Words of `Control`, which all workers and the main thread have in common. */
+  readonly control: Int32Array
+  /** A descriptor that wakes it; the main thread's. */
+  readonly wake: number
+  /** By worker, those of all. */
+  readonly wakes: readonly number[]
+}
+
+/** Words of the shared Int32Array. */
 export const Control = {
-  /** 1: stop. */
-  Stop: 0,
-  /** Trace lines on their way: the worker adds, the main thread takes away. */
+  /** How many workers are open, which is whose turn it is to open; `STOPPED` in the end. */
+  Phase: 0,
+  /** Trace lines on their way: workers add, the main thread takes away. */
   TraceLines: 1,
   Length: 2
 } as const
+
+/** Words that all threads have in common, zero at first. */
+export function sharedWords(length: number): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(new SharedArrayBuffer(length * 4))
+}
+
+/** Of `Control.Phase`: all are to stop. */
+export const STOPPED = -1
 
 /** What a worker tells of an error that it cannot go on with. */
 export function failureOf(error: unknown): WorkerMessage {

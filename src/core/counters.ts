@@ -121,6 +121,16 @@ export class Counters {
 
   static readonly byteLength = SLOTS_END * 8
 
+  /** What several workers have counted, together. */
+  static sum(parts: readonly Counters[]): Counters {
+    const total = new Counters()
+    for (const { slots } of parts) {
+      for (let slot = 0; slot < slots.length; slot++)
+        total.slots[slot] = float64At(total.slots, slot) + float64At(slots, slot)
+    }
+    return total
+  }
+
   get(counter: Counter): number {
     return float64At(this.slots, counter)
   }

@@ -14,6 +14,7 @@ import type { Mapping } from './mapping.ts'
 import { type CopiedFlow, PortsPool } from './ports-pool.ts'
 import { Sampling, type Selection } from './sampling.ts'
 import { TimerWheel } from './timer-wheel.ts'
+import type { WorkerShare } from './worker-share.ts'
 
 /** As connection trackers have it for flows that are answered (nf_conntrack_udp_timeout_stream). */
 export const FLOW_IDLE_MS = 120_000
@@ -25,6 +26,7 @@ export interface DatagramsOptions {
   readonly portShift: number
   /** With more flows than this another is forgotten for each new one. */
   readonly flowsMax: number
+  readonly share?: WorkerShare
 }
 
 /** What one client address and port sends to one source address and port, as captured. */
@@ -69,8 +71,8 @@ export class Datagrams {
     this.#options = options
     this.#writer = writer
     this.#counters = counters
-    this.#sampling = new Sampling(options.selection, now)
-    this.#ports = new PortsPool(options.portShift)
+    this.#sampling = new Sampling(options.selection, now, options.share?.sampling)
+    this.#ports = new PortsPool(options.portShift, options.share)
     this.#wheel = new TimerWheel(now)
     this.#now = now
   }

@@ -50,6 +50,14 @@ export class InterceptCounters {
     this.#slots = new Float64Array(buffer)
   }
 
+  /** What several workers have counted, together. */
+  static sum(parts: readonly InterceptCounters[]): InterceptCounters {
+    const total = new InterceptCounters()
+    for (const part of parts)
+      for (const counter of Object.values(InterceptCounter)) total.add(counter, part.get(counter))
+    return total
+  }
+
   get(counter: InterceptCounter): number {
     return float64At(this.#slots, counter)
   }

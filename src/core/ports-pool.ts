@@ -1,9 +1,11 @@
 /**
  * As which client address and port each session speaks to its target: no two live sessions have the same pair at one
  * target. Copies beyond the first have their ports below those that clients get from their systems, so that they
- * seldom meet; where they do, the client's own claim goes first, which is for `Sessions` to see to.
+ * seldom meet; where they do, the client's own claim goes first, which is for `Sessions` to see to. Of several workers
+ * each has ports of its own.
  */
 import { FlowTable } from './flow-table.ts'
+import { type WorkerShare, workerOf } from './worker-share.ts'
 
 const PORT_MIN = 1024
 const PORT_MAX = 65_535
@@ -17,6 +19,7 @@ const ABOVE_PORTS = PORTS_EACH - HOME_PORTS
 /** The two parts of an address's ports. */
 const HOME = 0
 const ABOVE = 1
+type Part = typeof HOME | typeof ABOVE
 /** From one copy's port to the next one's, about the golden section of HOME_PORTS and prime to it. */
 const COPY_STRIDE = 19_619
 
@@ -31,16 +34,30 @@ export interface CopiedFlow extends Target {
   readonly clientPort: number
 }
 
+function partOf(port: number): Part {
+  return port < PORT_MIN + HOME_PORTS ? HOME : ABOVE
+}
+
 export class PortsPool {
   readonly #shift: number
   /** Copied flow → slot of the session that speaks now. */
   readonly #holders = new FlowTable()
   /** Client address, part and target → how many ports are taken: what is full is not searched. */
   readonly #taken = new FlowTable()
+  readonly #share: Pick<WorkerShare, 'worker' | 'workers'>
+  /** By part: how many ports there are for one address. */
+  readonly #room: readonly [number, number]
 
-  /** @param portShift `-f`, from 0 to 1023: from where on copies look for their ports, in as many parts */
-  constructor(portShift = 0) {
+  /**
+   * @param portShift `-f`, from 0 to 1023: from where on copies look for their ports, in as many parts
+   * @param share whose ports these are; default: all are
+   */
+  constructor(portShift = 0, share: Pick<WorkerShare, 'worker' | 'workers'> = { worker: 0, workers: 1 }) {
     this.#shift = portShift * (HOME_PORTS / PORT_SHIFTS)
+    this.#share = share
+    const room: [number, number] = [0, 0]
+    for (let port = PORT_MIN; port <= PORT_MAX; port++) if (this.#isOwn(port)) room[partOf(port)] += 1
+    this.#room = room
   }
 
   /** Entries of its tables. */
@@ -101,18 +118,23 @@ export class PortsPool {
     return 0
   }
 
-  #isFree(clientAddress: number, port: number, { targetAddress, targetPort }: Target): boolean {
-    return this.#holders.get(clientAddress, port, targetAddress, targetPort) < 0
+  /** Whether the port belongs to this worker. */
+  #isOwn(port: number): boolean {
+    const { worker, workers } = this.#share
+    return workerOf(port, workers) === worker
   }
 
-  #isFull(clientAddress: number, part: number, { targetAddress, targetPort }: Target): boolean {
-    const count = part === HOME ? HOME_PORTS : ABOVE_PORTS
-    return this.#taken.get(clientAddress, part, targetAddress, targetPort) >= count
+  #isFree(clientAddress: number, port: number, { targetAddress, targetPort }: Target): boolean {
+    return this.#isOwn(port) && this.#holders.get(clientAddress, port, targetAddress, targetPort) < 0
+  }
+
+  #isFull(clientAddress: number, part: Part, { targetAddress, targetPort }: Target): boolean {
+    return this.#taken.get(clientAddress, part, targetAddress, targetPort) >= this.#room[part]
   }
 
   #count({ clientAddress, clientPort, targetAddress, targetPort }: CopiedFlow, change: number): void {
     if (clientPort < PORT_MIN) return
-    const part = clientPort < PORT_MIN + HOME_PORTS ? HOME : ABOVE
+    const part = partOf(clientPort)
     const count = Math.max(0, this.#taken.get(clientAddress, part, targetAddress, targetPort)) + change
     if (count > 0) this.#taken.set(clientAddress, part, targetAddress, targetPort, count)
     else this.#taken.delete(clientAddress, part, targetAddress, targetPort)

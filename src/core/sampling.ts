@@ -21,29 +21,42 @@ export const ALL_FLOWS: Selection = { share: WHOLE, isOnlyNew: false, isRampUp: 
 
 /**
  * Says yes to a share of the questions, as evenly as whole questions allow: of any n in a row to n × share, rounded
- * down or up. The first is a yes.
+ * down or up. The first is a yes. The questions may come from several threads: they are one row.
  */
 export class EvenShare {
-  #rest = WHOLE - 1
+  /** What was asked for less what was given, in one word: 1 − WHOLE to 0. */
+  readonly #rest: Int32Array
+
+  /** @param rest a word, zero at first, that all have who ask */
+  constructor(rest: Int32Array = new Int32Array(1)) {
+    this.#rest = rest
+  }
 
   /** @param share in millionths; it may differ from question to question */
   take(share: number): boolean {
-    this.#rest += share
-    if (this.#rest < WHOLE) return false
-    this.#rest -= WHOLE
-    return true
+    for (;;) {
+      const before = Atomics.load(this.#rest, 0)
+      const isGiven = before + share > 0
+      const after = before + share - (isGiven ? WHOLE : 0)
+      if (Atomics.compareExchange(this.#rest, 0, before, after) === before) return isGiven
+    }
   }
 }
 
 export class Sampling {
   readonly #selection: Selection
   readonly #begunAt: number
-  readonly #flows = new EvenShare()
-  readonly #more = new EvenShare()
+  readonly #flows: EvenShare
+  readonly #more: EvenShare
+  /** Words that it counts in. */
+  static readonly length = 2
 
-  constructor(selection: Selection, now: number) {
+  /** @param words of `length`, zero at first; workers that have the same count together */
+  constructor(selection: Selection, now: number, words: Int32Array = new Int32Array(Sampling.length)) {
     this.#selection = selection
     this.#begunAt = now
+    this.#flows = new EvenShare(words.subarray(0, 1))
+    this.#more = new EvenShare(words.subarray(1, 2))
   }
 
   /** Decides about a new flow. @returns None if it is to be copied */

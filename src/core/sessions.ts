@@ -23,6 +23,7 @@ import type { Speaker } from './session-slots.ts'
 import { SessionTables } from './session-tables.ts'
 import { replaceInQueue } from './successors.ts'
 import { FinishedFlows, mayJoinAgain } from './tombstones.ts'
+import type { WorkerShare } from './worker-share.ts'
 
 /** Tombstones buried at most in one turn, so that a turn stays short. */
 const BURIALS_MAX = 256
@@ -34,6 +35,8 @@ export interface SessionsOptions {
   readonly selection: Selection
   /** `-f` */
   readonly portShift: number
+  /** Undefined: there is one worker. */
+  readonly share?: WorkerShare
 }
 
 export class Sessions {
@@ -54,12 +57,12 @@ export class Sessions {
     // Copies of one connection know each other, and stay awake.
     const isCopiedOften = options.selection.copies > WHOLE || options.mapping.isFanOut
     this.#context = isCopiedOften ? { ...context, restAfterMs: Number.POSITIVE_INFINITY } : context
-    this.#tables = new SessionTables(this.#context, new PortsPool(options.portShift), now)
+    this.#tables = new SessionTables(this.#context, new PortsPool(options.portShift, options.share), now)
     this.#options = options
     this.#trace = trace
     this.#finished = new FinishedFlows(this.#tables.bySource, context.timeoutMs)
     this.#bystanders = new Bystanders(this.#tables.bySource, context.timeoutMs)
-    this.#sampling = new Sampling(options.selection, now)
+    this.#sampling = new Sampling(options.selection, now, options.share?.sampling)
     const { mapping, sessionsMax } = options
     this.#beginnings = new Beginnings(this.#context, this.#tables, mapping, this.#sampling, sessionsMax)
   }

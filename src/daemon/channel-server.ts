@@ -6,6 +6,7 @@ import { InterceptCounter, type InterceptCounters } from '../core/intercept-coun
 import type { Routing } from '../core/router.ts'
 import type { Cryptography, Listener, Log, Stream } from '../ports.ts'
 import type { Framing } from '../wire/channel-v1.ts'
+import type { Colleagues, NoteRequests, Party } from './colleagues.ts'
 import type { ChannelOptions } from './negotiation.ts'
 import { type Fault, type PeerRequests, ServerPeer } from './server-peer.ts'
 
@@ -17,6 +18,9 @@ const HELLO_PATIENCE_MS = 30_000
 /** A tcpcopy of version 1 does not say that a route is not needed any more: after so long it is anybody's. */
 const ROUTE_QUIET_MS = 60_000
 
+/** Takes captured octets of an answer that another worker has got. */
+export type TakePacket = (bytes: Uint8Array, at: number, captured: number, length: number) => void
+
 export class ChannelServer implements PeerRequests {
   readonly #listener: Listener
   readonly #counters: InterceptCounters
@@ -25,20 +29,29 @@ export class ChannelServer implements PeerRequests {
   readonly #options: ChannelOptions
   readonly #cryptography: Cryptography
   readonly #peers = new Map<number, ServerPeer>()
-  #nextId = 0
+  readonly #idStep: number
+  #nextId: number
+  readonly #colleagues: Colleagues | undefined
+  readonly #noteRequests: NoteRequests
   /** Peers that have something to send. */
   readonly #pending: ServerPeer[] = []
   #routing: Routing | undefined
   #now = 0
 
-  /** @param recordsMax most records in a message of version 1 (`-n`) */
+  /**
+   * @param recordsMax most records in a message of version 1 (`-n`)
+   * @param colleagues undefined: this is the only worker
+   * @param takePacket what they hand over
+   */
   constructor(
     listener: Listener,
     recordsMax: number,
     options: ChannelOptions,
     cryptography: Cryptography,
     counters: InterceptCounters,
-    log: Log
+    log: Log,
+    colleagues?: Colleagues,
+    takePacket: TakePacket = () => {}
   ) {
     this.#listener = listener
     this.#framing = { ...options.framing, recordsMax: Math.min(recordsMax, options.framing.recordsMax) }
@@ -46,36 +59,68 @@ export class ChannelServer implements PeerRequests {
     this.#cryptography = cryptography
     this.#counters = counters
     this.#log = log
+    this.#colleagues = colleagues
+    this.#nextId = colleagues?.firstId ?? 0
+    this.#idStep = colleagues?.idStep ?? 1
+    this.#noteRequests = {
+      addRoute: (party, ...flow) => this.#addRoute(party, ...flow),
+      removeRoute: (party, ...flow) => this.#routing?.removeRoute(party.id, ...flow),
+      taken: (id, ...flow) => this.#tellTaken(id, ...flow),
+      record: (id, version, bytes, length, segments) => this.#onRecord(id, version, bytes, length, segments),
+      packet: (bytes, captured, length) => takePacket(bytes, 0, captured, length)
+    }
   }
 
   /** The version in which a peer takes records; 0: none, it has gone. */
   versionOf(peer: number): number {
-    return this.#peers.get(peer)?.version ?? 0
+    return this.#party(peer)?.version ?? 0
   }
 
-  /** Takes new connections and what they say. */
-  receive(routing: Routing, now: number): void {
+  /** Takes what other workers have sent, new connections and what they say. @returns whether others have sent more */
+  receive(routing: Routing, now: number): boolean {
     this.#routing = routing
     this.#now = now
+    const hasMore = this.#colleagues?.receive(this.#noteRequests) ?? false
     for (let stream = this.#listener.accept(); stream !== undefined; stream = this.#listener.accept()) {
       this.#accept(stream, now)
+      // Workers listen together: each takes one, and who has least to do is the first to come again.
+      if (this.#colleagues !== undefined) break
     }
     for (const peer of this.#peers.values()) this.#receiveFrom(peer, now)
+    return hasMore
   }
 
   /** Adds a record of version 1, as long as the framing says, to what goes to a peer. */
   deliver1(peerId: number, record: Uint8Array, at: number): void {
     const peer = this.#peers.get(peerId)
     if (peer !== undefined) this.#count(peer, peer.putRecord1(record, at, this.#framing), 1)
+    else this.#handOver(peerId, 1, record, at, this.#framing.recordLength, 1)
   }
 
   /** Adds a record of version 2. @param segments captured headers that it stands for */
   deliver2(peerId: number, record: Uint8Array, length: number, segments: number): void {
     const peer = this.#peers.get(peerId)
-    if (peer === undefined) return
+    if (peer === undefined) {
+      this.#handOver(peerId, 2, record, 0, length, segments)
+      return
+    }
     const taken = peer.putRecord2(record, length)
     this.#count(peer, taken, segments)
     if (taken > 0) this.#counters.add(InterceptCounter.records, 1)
+  }
+
+  /** A record for a connection that another worker has. */
+  #handOver(id: number, version: number, record: Uint8Array, at: number, length: number, segments: number): void {
+    if (this.#colleagues === undefined) return
+    if (!this.#colleagues.record(id, version, record, at, length, segments))
+      this.#counters.add(InterceptCounter.backlogDropped, segments)
+  }
+
+  /** A record of another worker's flow, for a connection of this one. */
+  #onRecord(id: number, version: number, record: Uint8Array, length: number, segments: number): void {
+    if (!this.#peers.has(id)) this.#counters.add(InterceptCounter.unroutedHeaders, segments)
+    else if (version === 1) this.deliver1(id, record, 0)
+    else this.deliver2(id, record, length, segments)
   }
 
   /** @param length octets that were taken in; 0: there was no room */
@@ -99,6 +144,7 @@ export class ChannelServer implements PeerRequests {
       else if (peer.backlog.length > 0) this.#pending[waiting++] = peer
     }
     this.#pending.length = waiting
+    this.#colleagues?.flush()
   }
 
   close(): void {
@@ -108,6 +154,7 @@ export class ChannelServer implements PeerRequests {
   }
 
   introduced(peer: ServerPeer): Fault | undefined {
+    this.#colleagues?.tell(peer)
     for (const id of this.#routing?.admit(peer.id, this.#now) ?? []) {
       if (id === peer.id) return { reason: 'another tcpcopy is there, and --keep-first keeps it', isUnproven: false }
       const replaced = this.#peers.get(id)
@@ -118,19 +165,40 @@ export class ChannelServer implements PeerRequests {
   }
 
   addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
-    const mayTake = (owner: number, idleMs: number): boolean => this.#mayTake(peer, this.#peers.get(owner), idleMs)
-    if (this.#routing?.addRoute(peer.id, client, clientPort, target, targetPort, this.#now, mayTake) !== false) return
-    this.#counters.add(InterceptCounter.routesTaken, 1)
-    const length = peer.putTaken(client, clientPort, target, targetPort)
-    if (length > 0 && peer.backlog.length === length) this.#pending.push(peer)
+    if (this.#owns(clientPort)) this.#addRoute(peer, client, clientPort, target, targetPort)
+    else this.#colleagues?.addRoute(peer, client, clientPort, target, targetPort)
   }
 
   removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
-    this.#routing?.removeRoute(peer.id, client, clientPort, target, targetPort)
+    if (this.#owns(clientPort)) this.#routing?.removeRoute(peer.id, client, clientPort, target, targetPort)
+    else this.#colleagues?.removeRoute(peer, client, clientPort, target, targetPort)
+  }
+
+  #owns(clientPort: number): boolean {
+    return this.#colleagues === undefined || this.#colleagues.owns(clientPort)
+  }
+
+  /** A connection, of this worker or another; undefined: it has gone. */
+  #party(id: number): Party | undefined {
+    return this.#peers.get(id) ?? this.#colleagues?.party(id)
+  }
+
+  #addRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void {
+    const mayTake = (owner: number, idleMs: number): boolean => this.#mayTake(party, this.#party(owner), idleMs)
+    if (this.#routing?.addRoute(party.id, client, clientPort, target, targetPort, this.#now, mayTake) !== false) return
+    this.#counters.add(InterceptCounter.routesTaken, 1)
+    if (this.#peers.has(party.id)) this.#tellTaken(party.id, client, clientPort, target, targetPort)
+    else this.#colleagues?.taken(party.id, client, clientPort, target, targetPort)
+  }
+
+  #tellTaken(id: number, client: number, clientPort: number, target: number, targetPort: number): void {
+    const peer = this.#peers.get(id)
+    const length = peer?.putTaken(client, clientPort, target, targetPort) ?? 0
+    if (peer !== undefined && length > 0 && peer.backlog.length === length) this.#pending.push(peer)
   }
 
   /** Whether a route goes over to another connection. One of version 1 could not be told that it does not. */
-  #mayTake(peer: ServerPeer, owner: ServerPeer | undefined, idleMs: number): boolean {
+  #mayTake(peer: Party, owner: Party | undefined, idleMs: number): boolean {
     if (owner === undefined || peer.instance === '' || owner.instance === peer.instance) return true
     return owner.instance === '' && idleMs > ROUTE_QUIET_MS
   }
@@ -142,13 +210,15 @@ export class ChannelServer implements PeerRequests {
       stream.close()
       return
     }
-    const peer = new ServerPeer(this.#nextId++, stream, now, this.#options, this.#cryptography)
+    const peer = new ServerPeer(this.#nextId, stream, now, this.#options, this.#cryptography)
+    this.#nextId += this.#idStep
     this.#peers.set(peer.id, peer)
     this.#counters.add(InterceptCounter.peersOpen, 1)
   }
 
   #receiveFrom(peer: ServerPeer, now: number): void {
     for (let reads = 0; reads < READS_MAX; reads++) {
+      if (this.#colleagues?.mayRead === false) return
       const room = peer.stream.input.length - peer.stream.inputLength
       const octets = peer.stream.read()
       if (octets < 0) {
@@ -183,6 +253,7 @@ export class ChannelServer implements PeerRequests {
   #drop(peer: ServerPeer): void {
     peer.stream.close()
     this.#peers.delete(peer.id)
+    this.#colleagues?.forget(peer.id)
     this.#routing?.left(peer.id)
     this.#counters.add(InterceptCounter.peersOpen, -1)
   }

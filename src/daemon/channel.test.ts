@@ -157,57 +157,61 @@ test('an offer that is changed on the way ends in no proof', () => {
   assert.equal(world.interceptCounters.get(InterceptCounter.peersUnproven), 1)
 })
 
-test('a second tcpcopy is told of a client that another has, until that one lets it go', () => {
-  const world = new ChannelWorld(V2)
-  const [first, second] = [world.tcpcopy(V2, 1, 2), world.tcpcopy(V2, 2)]
-  first.exchange()
-  second.exchange()
-  first.announce(4)
-  first.exchange()
-  second.announce(9, 1004)
-  second.exchange()
-  assert.deepEqual([first.taken, second.taken], [[], [1004]])
-  assert.equal(world.interceptCounters.get(InterceptCounter.routesTaken), 1)
-  // What is not its own it cannot take away either.
-  second.client.withdraw({ id: 9, clientAddress: 1, clientPort: 1004, targetAddress: 3, targetPort: 80 })
-  second.exchange()
-  assert.equal(world.interceptCounters.get(InterceptCounter.routes), 1)
-  // Another connection of the same tcpcopy may have it.
-  first.announce(5, 1004)
-  first.exchange()
-  assert.deepEqual(first.taken, [])
-  first.client.withdraw({ id: 5, clientAddress: 1, clientPort: 1004, targetAddress: 3, targetPort: 80 })
-  first.exchange()
-  assert.equal(world.interceptCounters.get(InterceptCounter.routes), 0)
-  second.announce(10, 1004)
-  second.exchange()
-  assert.deepEqual(second.taken, [1004])
-})
+for (const workers of [1, 4]) {
+  test(`a second tcpcopy is told of a client that another has, until that one lets it go (${workers} workers)`, () => {
+    const world = new ChannelWorld(V2, workers)
+    const [first, second] = [world.tcpcopy(V2, 1, 2), world.tcpcopy(V2, 2)]
+    first.exchange()
+    second.exchange()
+    first.announce(4)
+    first.exchange()
+    second.announce(9, 1004)
+    second.exchange()
+    assert.deepEqual([first.taken, second.taken], [[], [1004]])
+    assert.equal(world.interceptCounters.get(InterceptCounter.routesTaken), 1)
+    // What is not its own it cannot take away either.
+    second.client.withdraw({ id: 9, clientAddress: 1, clientPort: 1004, targetAddress: 3, targetPort: 80 })
+    second.exchange()
+    assert.equal(world.interceptCounters.get(InterceptCounter.routes), 1)
+    // Another connection of the same tcpcopy may have it.
+    first.announce(5, 1004)
+    first.exchange()
+    assert.deepEqual(first.taken, [])
+    first.client.withdraw({ id: 5, clientAddress: 1, clientPort: 1004, targetAddress: 3, targetPort: 80 })
+    first.exchange()
+    assert.equal(world.interceptCounters.get(InterceptCounter.routes), 0)
+    second.announce(10, 1004)
+    second.exchange()
+    assert.deepEqual(second.taken, [1004])
+  })
+}
 
-test('a route of a tcpcopy that has gone, or of version 1 and quiet, is anybody’s; one in version 1 moves as ever', () => {
-  const world = new ChannelWorld(V2)
-  const [old, second] = [world.tcpcopy(V1, 1), world.tcpcopy(V2, 2)]
-  old.exchange()
-  second.exchange()
-  old.announce(4)
-  old.exchange()
-  second.announce(9, 1004)
-  second.exchange()
-  assert.deepEqual(second.taken, [1004])
-  world.now += 60_001
-  second.announce(10, 1004)
-  second.exchange()
-  assert.deepEqual(second.taken, [1004])
-  old.announce(5, 1004)
-  old.exchange()
-  const third = world.tcpcopy(V2, 3)
-  third.exchange()
-  old.client.close()
-  world.turn()
-  third.announce(1, 1004)
-  third.exchange()
-  assert.deepEqual(third.taken, [])
-})
+for (const workers of [1, 4]) {
+  test(`a route of a tcpcopy that has gone, or of version 1 and quiet, is anybody’s; one in version 1 moves as ever (${workers} workers)`, () => {
+    const world = new ChannelWorld(V2, workers)
+    const [old, second] = [world.tcpcopy(V1, 1), world.tcpcopy(V2, 2)]
+    old.exchange()
+    second.exchange()
+    old.announce(4)
+    old.exchange()
+    second.announce(9, 1004)
+    second.exchange()
+    assert.deepEqual(second.taken, [1004])
+    world.now += 60_001
+    second.announce(10, 1004)
+    second.exchange()
+    assert.deepEqual(second.taken, [1004])
+    old.announce(5, 1004)
+    old.exchange()
+    const third = world.tcpcopy(V2, 3)
+    third.exchange()
+    old.client.close()
+    world.turn()
+    third.announce(1, 1004)
+    third.exchange()
+    assert.deepEqual(third.taken, [])
+  })
+}
 
 test('routes for which there is no room are counted, and told once intercept reads', () => {
   const world = new ChannelWorld(V2)

@@ -17,6 +17,7 @@ import type { Selection } from '../core/sampling.ts'
 import { type CopyOctets, POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { PacketTrace, SessionContext, SessionTrace } from '../core/session-context.ts'
 import { Sessions } from '../core/sessions.ts'
+import type { WorkerShare } from '../core/worker-share.ts'
 import {
   type Capture,
   ChecksumState,
@@ -88,6 +89,10 @@ export interface CopierOptions {
   readonly mapping: Mapping
   readonly selection: Selection
   readonly portShift: number
+  /** Undefined: there is one worker. */
+  readonly share?: WorkerShare
+  /** What all connections of this tcpcopy tell intercept, of `INSTANCE_LENGTH`; default: random. */
+  readonly instance?: Uint8Array
   readonly intercepts: readonly InterceptAddress[]
   readonly connectionsEach: number
   readonly channel: ChannelOptions
@@ -192,7 +197,7 @@ export class Copier {
     this.sessions = new Sessions(context, options, this.#now, trace)
     const { intercepts, connectionsEach, channel } = options
     const { network, cryptography, log } = ports
-    const instance = cryptography.random(INSTANCE_LENGTH)
+    const instance = options.instance ?? cryptography.random(INSTANCE_LENGTH)
     this.#channel = new ChannelClient(
       network,
       intercepts,

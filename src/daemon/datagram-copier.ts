@@ -6,6 +6,7 @@ import { Drop } from '../core/drop.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import type { Selection } from '../core/sampling.ts'
+import type { WorkerShare } from '../core/worker-share.ts'
 import { type Capture, ChecksumState, type Clock, type Log, type Sender, type Waiter } from '../ports.ts'
 import { Datagram, parseDatagram } from '../wire/datagram.ts'
 import { Flaw } from '../wire/flaw.ts'
@@ -34,6 +35,8 @@ export interface DatagramCopierOptions {
   readonly portShift: number
   readonly flowsMax: number
   readonly mtuBytes: number | undefined
+  /** Undefined: there is one worker. */
+  readonly share?: WorkerShare
 }
 
 /** Octets of memory that it works in; pages not used cost nothing. */

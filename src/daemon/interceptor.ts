@@ -3,7 +3,7 @@ import { AnswerBatch } from '../core/answer-batch.ts'
 import { InterceptCounter, type InterceptCounters } from '../core/intercept-counters.ts'
 import { Router, type Routing } from '../core/router.ts'
 import { SingleGroup } from '../core/single-group.ts'
-import type { Capture, Clock, Cryptography, Listener, Log, Waiter } from '../ports.ts'
+import type { Capture, Clock, Cryptography, Exchange, Listener, Log, Waiter } from '../ports.ts'
 import { copyBytes } from '../wire/bytes.ts'
 import { isOrdinary, putHeaderRecord } from '../wire/channel-answers.ts'
 import {
@@ -18,6 +18,7 @@ import { RECORD_MAX, VERSION_2 } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { ACK, parseIpv4, RST, Segment, SYN } from '../wire/segment.ts'
 import { ChannelServer } from './channel-server.ts'
+import { Colleagues } from './colleagues.ts'
 import type { ChannelOptions } from './negotiation.ts'
 
 const BATCH = 256
@@ -31,6 +32,8 @@ export interface InterceptorPorts {
   readonly clock: Clock
   readonly waiter: Waiter
   readonly log: Log
+  /** Undefined: there is one worker. */
+  readonly exchange?: Exchange | undefined
 }
 
 export interface InterceptorOptions {
@@ -47,6 +50,7 @@ export class Interceptor {
   readonly #ports: InterceptorPorts
   readonly #counters: InterceptCounters
   readonly #routing: Routing
+  readonly #colleagues: Colleagues | undefined
   readonly #server: ChannelServer
   readonly #segment = new Segment()
   readonly #batch: AnswerBatch
@@ -59,13 +63,25 @@ export class Interceptor {
   #epoch = Number.NaN
   #capture: Capture | undefined
   #housekeepingAt = 0
+  /** Other workers have sent more than was taken. */
+  #hasMore = false
   readonly #takePacket = this.#onPacket.bind(this)
 
   constructor(ports: InterceptorPorts, options: InterceptorOptions, counters: InterceptCounters) {
     this.#ports = ports
     this.#counters = counters
-    const { listener, cryptography, log } = ports
-    const server = new ChannelServer(listener, options.recordsMax, options.channel, cryptography, counters, log)
+    const { listener, cryptography, log, exchange } = ports
+    this.#colleagues = exchange === undefined ? undefined : new Colleagues(exchange)
+    const server = new ChannelServer(
+      listener,
+      options.recordsMax,
+      options.channel,
+      cryptography,
+      counters,
+      log,
+      this.#colleagues,
+      (bytes, at, captured, length) => this.#onHanded(bytes, at, captured, length)
+    )
     this.#server = server
     this.#hasPayload = options.channel.framing.recordLength > RECORD_LENGTH
     this.#routing = options.channel.isSingle
@@ -81,9 +97,9 @@ export class Interceptor {
 
   /** One turn of the loop. Routes are taken before answers: those that came with them then find their way. */
   turn(): void {
-    this.#ports.waiter.wait(IDLE_MS)
+    this.#ports.waiter.wait(this.#hasMore ? 0 : IDLE_MS)
     this.#now = this.#ports.clock.now()
-    this.#server.receive(this.#routing, this.#now)
+    this.#hasMore = this.#server.receive(this.#routing, this.#now)
     for (const capture of this.#ports.captures) {
       this.#capture = capture
       const packets = capture.receive(this.#takePacket, BATCH)
@@ -121,6 +137,11 @@ export class Interceptor {
       return
     }
     const { toAddress, toPort, fromAddress, fromPort, flags } = segment
+    if (this.#colleagues !== undefined && !this.#colleagues.owns(toPort)) {
+      if (!this.#colleagues.packet(toPort, bytes, at, captured, length))
+        this.#counters.add(InterceptCounter.backlogDropped, 1)
+      return
+    }
     const slot = this.#routing.find(toAddress, toPort, fromAddress, fromPort)
     const peer = slot < 0 ? slot : this.#routing.peerOf(slot)
     const version = slot < 0 ? 0 : this.#server.versionOf(peer)
@@ -139,6 +160,15 @@ export class Interceptor {
       const mayBeEarly = (flags & (SYN | ACK)) === (SYN | ACK) || (flags & RST) !== 0
       if (mayBeEarly) this.#routing.delay(this.#header, 0, toAddress, toPort, fromAddress, fromPort, this.#now)
     }
+  }
+
+  /** A packet that another worker has captured: where the kernel knows the client's port by another number. */
+  #onHanded(bytes: Uint8Array, at: number, captured: number, length: number): void {
+    // When it was captured is not handed over.
+    this.#capture = undefined
+    this.#onPacket(bytes, at, captured, length)
+    // Routes may come and go before the turn's own packets do.
+    this.#batch.flush(this.#now)
   }
 
   /** A header that has waited for its route. */

@@ -41,6 +41,7 @@ import {
   WANTS_PROOF
 } from '../wire/channel-v2.ts'
 import { Backlog, consume } from './backlog.ts'
+import type { Party } from './colleagues.ts'
 import { type ChannelOptions, Negotiation } from './negotiation.ts'
 
 const BACKLOG_MAX = 4 << 20
@@ -76,7 +77,7 @@ export interface Fault {
 
 const fault = (reason: string, isUnproven = false): Fault => ({ reason, isUnproven })
 
-export class ServerPeer {
+export class ServerPeer implements Party {
   readonly id: number
   readonly stream: Stream
   readonly acceptedAt: number

@@ -2,6 +2,7 @@
  * Both ends of the channel on streams in memory, on a clock that stands still unless it is moved. What either end writes
  * is handed on by `move`, so that a test can keep it, change it or replay it.
  */
+import assert from 'node:assert/strict'
 import { Counters } from '../core/counters.ts'
 import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Router, type Routing } from '../core/router.ts'
@@ -9,9 +10,11 @@ import { SingleGroup } from '../core/single-group.ts'
 import { ChannelClient } from '../daemon/channel-client.ts'
 import { ChannelServer } from '../daemon/channel-server.ts'
 import type { Route } from '../daemon/client-connection.ts'
+import { Colleagues } from '../daemon/colleagues.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import type { Stream } from '../ports.ts'
 import type { Segment } from '../wire/segment.ts'
+import { MemoryExchange } from './memory-exchange.ts'
 import { countingCryptography } from './memory-ports.ts'
 
 /** What each end says of its connection. */
@@ -58,20 +61,30 @@ export class ChannelWorld {
   now = 1000
   readonly logs: string[] = []
   readonly interceptCounters = new InterceptCounters()
+  /** The first worker's. */
   readonly server: ChannelServer
-  readonly routing: Routing
+  /** By worker; connections go to each in turn. */
+  readonly #servers: readonly (readonly [ChannelServer, Routing])[]
   readonly waiting: End[] = []
   readonly log = (_: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
     this.logs.push([message, fields?.version, fields?.reason].filter((part) => part !== undefined).join(': '))
   }
 
-  /** @param keepsFirst of single mode */
-  constructor(options: ChannelOptions, keepsFirst = false) {
-    this.routing = options.isSingle
-      ? new SingleGroup(keepsFirst)
-      : new Router(16, this.interceptCounters, (peer, header, at) => this.server.deliver1(peer, header, at))
+  constructor(options: ChannelOptions, workers = 1) {
+    const { interceptCounters: counters, log } = this
     const listener = { accept: () => this.waiting.shift(), close: () => {} }
-    this.server = new ChannelServer(listener, 16, options, cryptography, this.interceptCounters, this.log)
+    const notes = Array.from({ length: workers }, () => [])
+    this.#servers = notes.map((_, worker) => {
+      const colleagues = workers === 1 ? undefined : new Colleagues(new MemoryExchange(worker, notes, () => {}))
+      const server = new ChannelServer(listener, 16, options, cryptography, counters, log, colleagues)
+      const routing = options.isSingle
+        ? new SingleGroup(false)
+        : new Router(16, counters, (peer, header, at) => server.deliver1(peer, header, at))
+      return [server, routing]
+    })
+    const [[server] = []] = this.#servers
+    assert(server !== undefined)
+    this.server = server
   }
 
   tcpcopy(options: ChannelOptions, name = 0, connections = 1): ChannelPeer {
@@ -79,8 +92,10 @@ export class ChannelWorld {
   }
 
   turn(): void {
-    this.server.receive(this.routing, this.now)
-    this.server.flush()
+    for (const [server, routing] of this.#servers) {
+      server.receive(routing, this.now)
+      server.flush()
+    }
   }
 }
 

@@ -1,7 +1,11 @@
 /** The assistant's host: its capture, and intercept on it, which is stopped, killed and started again. */
 import { InterceptCounters } from '../core/intercept-counters.ts'
+import { workerOf } from '../core/worker-share.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
+import { u16 } from '../wire/bytes.ts'
+import { IPV4_HEADER } from '../wire/segment.ts'
+import { MemoryExchange } from './memory-exchange.ts'
 import type { MemoryNetwork } from './memory-network.ts'
 import { countingCryptography, MemoryCapture, NotingWaiter, Runner } from './memory-ports.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -13,18 +17,25 @@ export class InterceptHost {
   readonly #scheduler: Scheduler
   readonly #network: MemoryNetwork
   readonly #channel: ChannelOptions
-  readonly #capture = new MemoryCapture()
+  /** By worker. */
+  readonly #captures: readonly MemoryCapture[]
   readonly #waiter = new NotingWaiter()
   readonly #runner: Runner
-  #interceptor: Interceptor
+  /** By worker; they take turns. */
+  #interceptors: readonly Interceptor[]
 
   constructor({ intercept: weather, channel }: Weather, scheduler: Scheduler, network: MemoryNetwork) {
     this.#channel = channelOptions(channel).intercept
     this.#scheduler = scheduler
     this.#network = network
-    this.#interceptor = this.#start()
-    const hasInput = (): boolean => this.#capture.waiting.length > 0 || network.hasInputForServer
-    this.#runner = new Runner(scheduler, this.#waiter, () => this.#interceptor.turn(), hasInput)
+    this.#captures = Array.from({ length: weather.workers }, () => new MemoryCapture())
+    this.#interceptors = this.#start()
+    const hasInput = (): boolean =>
+      this.#captures.some((capture) => capture.waiting.length > 0) || network.hasInputForServer
+    const turn = (): void => {
+      for (const interceptor of this.#interceptors) interceptor.turn()
+    }
+    this.#runner = new Runner(scheduler, this.#waiter, turn, hasInput)
     for (const { at, forMs } of weather.pauses) scheduler.after(at, () => this.#runner.pause(forMs))
     for (const { at, forMs } of weather.restarts) scheduler.after(at, () => this.#restart(forMs))
     for (const { at } of weather.cuts) scheduler.after(at, () => network.cut())
@@ -37,30 +48,41 @@ export class InterceptHost {
   /** A packet of the target has come. */
   onPacket(packet: Uint8Array): void {
     if (!this.#network.isListening) return
-    this.#capture.waiting.push(packet)
+    this.#captures[this.#workerFor(u16(packet, IPV4_HEADER + 2))]?.waiting.push(packet)
     this.#runner.poke()
   }
 
-  #start(): Interceptor {
-    const ports = {
-      captures: [this.#capture],
-      listener: this.#network,
-      cryptography: countingCryptography(),
-      clock: this.#scheduler,
-      waiter: this.#waiter,
-      log: () => {}
-    }
-    return new Interceptor(ports, { ...OPTIONS, channel: this.#channel }, new InterceptCounters())
+  /** Of most clients the worker of their port; of some another one, as where addresses are translated. */
+  #workerFor(port: number): number {
+    const { length } = this.#captures
+    return (workerOf(port, length) + (port % 5 === 0 ? 1 : 0)) % length
+  }
+
+  #start(): readonly Interceptor[] {
+    const cryptography = countingCryptography()
+    const notes = this.#captures.map(() => [])
+    return this.#captures.map((capture, worker) => {
+      const ports = {
+        captures: [capture],
+        listener: this.#network,
+        cryptography,
+        clock: this.#scheduler,
+        waiter: this.#waiter,
+        log: () => {},
+        exchange: notes.length === 1 ? undefined : new MemoryExchange(worker, notes, () => this.#runner.poke())
+      }
+      return new Interceptor(ports, { ...OPTIONS, channel: this.#channel }, new InterceptCounters())
+    })
   }
 
   /** What it had captured and knew is gone. */
   #restart(forMs: number): void {
     this.#network.isListening = false
     this.#network.cut()
-    this.#capture.waiting.length = 0
+    for (const capture of this.#captures) capture.waiting.length = 0
     this.#runner.pause(forMs)
     this.#scheduler.after(forMs, () => {
-      this.#interceptor = this.#start()
+      this.#interceptors = this.#start()
       this.#network.isListening = true
       this.#runner.poke()
     })

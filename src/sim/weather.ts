@@ -100,6 +100,7 @@ interface CopierWeather {
 }
 
 interface InterceptWeather {
+  readonly workers: number
   /** It is stopped, and goes on. */
   readonly pauses: readonly Trouble[]
   /** It ends, and another begins. */
@@ -131,6 +132,7 @@ const BUSY_MS = 3000
 
 /** @param seed what the dice begin with */
 export function makeWeather(random: Random, seed: number): Weather {
+  const versions = versionsOf(seed)
   return {
     toTarget: makeLink(random),
     toAssistant: makeLink(random),
@@ -138,7 +140,7 @@ export function makeWeather(random: Random, seed: number): Weather {
       delayMs: random.skewed(0, 20) + 0.05,
       jitterMs: random.pick([0, 0, 5] as const),
       chunkMax: random.pick([16384, 16384, 1448, 77] as const),
-      versions: versionsOf(seed)
+      versions
     },
     traffic: {
       conversations: random.between(1, 20),
@@ -161,6 +163,8 @@ export function makeWeather(random: Random, seed: number): Weather {
       pauses: troubles(random, 0.1, 800)
     },
     intercept: {
+      // Without routes one worker has all answers.
+      workers: versions.endsWith('single') ? 1 : 1 + (Math.floor(seed / VERSIONS.length) % 3),
       pauses: troubles(random, 0.15, 4000),
       restarts: troubles(random, 0.15, 3000),
       cuts: troubles(random, 0.2, 0)

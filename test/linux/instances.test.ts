@@ -21,29 +21,31 @@ for (let index = 0; index < ${CONNECTIONS}; index++) {
   socket.on('data', next)
 }`
 
-test('two tcpcopy make three copies of each connection to one target; -f keeps their ports apart', async () => {
-  await using lab = await openCopyLab()
-  const { client, source } = lab.hosts
-  const redis = await lab.startRedisPair()
-  const other = await startRedis(source, OTHER_PORT, lab.subfolder('other'))
-  await lab.startIntercept()
-  const to = `${TARGET}:${PORT}`
-  const copies = ['-s', ASSISTANT, '-n', '3', '-f']
-  const both = [
-    await lab.startTcpcopy(['-x', `${PORT}-${to}`, ...copies, '0']),
-    await lab.startTcpcopy(['-x', `${OTHER_PORT}-${to}`, ...copies, '512'])
-  ]
-  const ports = [PORT, OTHER_PORT]
-  await Promise.all(
-    ports.map((port, index) => lab.runScript(client, clients, SOURCE, `${port}`, `${FIRST_PORTS[index]}`))
-  )
-  const requests = CONNECTIONS * REQUESTS
-  assert.deepEqual([await redis.source.commandCount(), await other.commandCount()], [requests, requests])
-  for (const tcpcopy of both) await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 3 * CONNECTIONS)
-  await until('the target has had all', async () => (await redis.target.commandCount()) >= 6 * requests)
-  for (const tcpcopy of both) {
-    const books = await stopAndReadBooks(tcpcopy)
-    assert.deepEqual([books.droppedBytes, books.sessionsStarted], [0, 3 * CONNECTIONS])
-  }
-  for (const port of ports) assert.equal(await lab.askTarget('GET', `count${port}`), `${3 * requests}`)
-})
+for (const workers of ['1', '3']) {
+  test(`two tcpcopy make three copies of each connection to one target; -f keeps their ports apart (intercept --workers ${workers})`, async () => {
+    await using lab = await openCopyLab()
+    const { client, source } = lab.hosts
+    const redis = await lab.startRedisPair()
+    const other = await startRedis(source, OTHER_PORT, lab.subfolder('other'))
+    await lab.startIntercept(['--workers', workers])
+    const to = `${TARGET}:${PORT}`
+    const copies = ['-s', ASSISTANT, '-n', '3', '-f']
+    const both = [
+      await lab.startTcpcopy(['-x', `${PORT}-${to}`, ...copies, '0']),
+      await lab.startTcpcopy(['-x', `${OTHER_PORT}-${to}`, ...copies, '512'])
+    ]
+    const ports = [PORT, OTHER_PORT]
+    await Promise.all(
+      ports.map((port, index) => lab.runScript(client, clients, SOURCE, `${port}`, `${FIRST_PORTS[index]}`))
+    )
+    const requests = CONNECTIONS * REQUESTS
+    assert.deepEqual([await redis.source.commandCount(), await other.commandCount()], [requests, requests])
+    for (const tcpcopy of both) await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 3 * CONNECTIONS)
+    await until('the target has had all', async () => (await redis.target.commandCount()) >= 6 * requests)
+    for (const tcpcopy of both) {
+      const books = await stopAndReadBooks(tcpcopy)
+      assert.deepEqual([books.droppedBytes, books.sessionsStarted], [0, 3 * CONNECTIONS])
+    }
+    for (const port of ports) assert.equal(await lab.askTarget('GET', `count${port}`), `${3 * requests}`)
+  })
+}

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Outbox } from '../../src/core/outbox.ts'
+import { workerOf } from '../../src/core/worker-share.ts'
 import { monotonic } from '../../src/io/linux/clock.ts'
 import { deviceIndex } from '../../src/io/linux/devices.ts'
-import { copyFilter } from '../../src/io/linux/filter.ts'
+import { answerSteering, copyFilter, steering } from '../../src/io/linux/filter.ts'
 import { AF_PACKET, bind, close, SOCK_RAW, send, socket } from '../../src/io/linux/libc.ts'
 import { compileFilter } from '../../src/io/linux/libpcap.ts'
 import { allocate } from '../../src/io/linux/memory.ts'
@@ -159,6 +160,46 @@ function ringTests(): void {
       })
     })
   })
+
+  for (const [link, what, portAt] of [
+    ['cooked', 'requests', 20],
+    ['ethernet', 'requests', 20],
+    ['cooked', 'answers', 22],
+    ['ethernet', 'answers', 22]
+  ] as const) {
+    test(`steered rings take the client ports of their worker, fragments too, once all have begun (${what}, ${link})`, () => {
+      const filter = compileFilter('tcp', { link, snapLength: 0x40000 })
+      const steered = what === 'requests' ? steering(3) : answerSteering(3)
+      const options = { link, filter, steering: steered, isHeld: true }
+      const early = (source: Source, id: number): void => {
+        source.add(WIRE, 80, 0, id)
+        source.flush()
+      }
+      withRing(options, (first, source) => {
+        early(source, 1)
+        withRing({ ...options, fanoutGroup: first.fanoutGroup }, (second) => {
+          early(source, 2)
+          withRing({ ...options, fanoutGroup: first.fanoutGroup }, (third) => {
+            early(source, 3)
+            const rings = [first, second, third]
+            for (const ring of rings) ring.begin()
+            for (let id = 1000; id < 1300; id++) {
+              source.add(WIRE, 80, id % 2 === 0 ? 0 : 1004, id, id % 2 === 0 ? 0 : 0x2000)
+              put16(source.mapping.bytes, source.outbox.nextHeaderAt() - Outbox.headerStride + portAt, id)
+              if (id % 2 === 1) source.add(WIRE, 80, 404, id, 1024 / 8)
+              if (id % 50 === 49) source.flush()
+            }
+            const seen = rings.map((ring) => ids(drain(ring)))
+            const all = Array.from({ length: 300 }, (_, index) => 1000 + index)
+            assert.deepEqual(
+              seen,
+              rings.map((_, worker) => all.filter((port) => workerOf(port, 3) === worker))
+            )
+          })
+        })
+      })
+    })
+  }
 
   test('a poller wakes for a packet, and a device that goes down and up again ends neither wait nor capture', () => {
     withRing({}, (ring, source) => {

@@ -82,27 +82,29 @@ for (const send of ['auto', 'ip']) {
   })
 }
 
-test('-r chooses flows, -n copies them several times, -c gives them addresses: each copy has all of its flow', async () => {
-  const { lab, source, target } = await openUdpLab('10.99.0.0/16')
-  await using _ = lab
-  const args = ['-r', '50', '-n', '2.5', '-c', '10.99.0.0/24']
-  const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP, ...args])
-  const sizes = [10, 3000, 20_000, 1]
-  await sendAll(lab, 20, sizes)
-  const copies = 10 * 2 + 5
-  await until('all are at the target', async () => countOf(await receivedBy(target)) >= copies * sizes.length)
-  const original = [...(await receivedBy(source)).values()].map((datagrams) => datagrams.join())
-  const copied = await receivedBy(target)
-  assert.equal(copied.size, copies)
-  const counts = original.map((one) => [...copied.values()].filter((datagrams) => datagrams.join() === one).length)
-  assert.deepEqual(counts.sort(), [...new Array<number>(10).fill(0), 2, 2, 2, 2, 2, 3, 3, 3, 3, 3])
-  for (const flow of copied.keys()) assert.match(flow, /^10\.99\.0\./)
-  const books = await stopAndReadBooks(tcpcopy)
-  const octets = sizes.reduce((sum, size) => sum + size, 0)
-  assert.equal(books.deliveredBytes, copies * octets)
-  assert.equal(books['dropped.sampledOut.bytes'], 10 * octets)
-  assert.deepEqual([books.flowsLeftOut, books.sessionsStarted, books.copiesStarted], [10, 25, 15])
-})
+for (const workers of ['1', '3']) {
+  test(`-r chooses flows, -n copies them several times, -c gives them addresses: each copy has all of its flow (--workers ${workers})`, async () => {
+    const { lab, source, target } = await openUdpLab('10.99.0.0/16')
+    await using _ = lab
+    const args = ['-r', '50', '-n', '2.5', '-c', '10.99.0.0/24', '--workers', workers]
+    const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP, ...args])
+    const sizes = [10, 3000, 20_000, 1]
+    await sendAll(lab, 20, sizes)
+    const copies = 10 * 2 + 5
+    await until('all are at the target', async () => countOf(await receivedBy(target)) >= copies * sizes.length)
+    const original = [...(await receivedBy(source)).values()].map((datagrams) => datagrams.join())
+    const copied = await receivedBy(target)
+    assert.equal(copied.size, copies)
+    const counts = original.map((one) => [...copied.values()].filter((datagrams) => datagrams.join() === one).length)
+    assert.deepEqual(counts.sort(), [...new Array<number>(10).fill(0), 2, 2, 2, 2, 2, 3, 3, 3, 3, 3])
+    for (const flow of copied.keys()) assert.match(flow, /^10\.99\.0\./)
+    const books = await stopAndReadBooks(tcpcopy)
+    const octets = sizes.reduce((sum, size) => sum + size, 0)
+    assert.equal(books.deliveredBytes, copies * octets)
+    assert.equal(books['dropped.sampledOut.bytes'], 10 * octets)
+    assert.deepEqual([books.flowsLeftOut, books.sessionsStarted, books.copiesStarted], [10, 25, 15])
+  })
+}
 
 test('what the kernel refuses to send is counted, octet by octet', async () => {
   const { lab } = await openUdpLab(CLIENT)

@@ -2,6 +2,7 @@
  * Classic BPF programs, which the kernel runs for each packet before it costs us anything.
  * Kernel documentation: networking/filter. The code here is pure.
  */
+import { PORT_FACTOR } from '../../core/worker-share.ts'
 import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
 
 const LOAD_WORD = 0x20
@@ -23,7 +24,12 @@ const SHIFT_RIGHT = 0x74
 const JUMP_EQUAL = 0x15
 const JUMP_EQUAL_X = 0x1d
 const JUMP_ANY_BIT = 0x45
+const MULTIPLY = 0x24
 const RETURN = 0x06
+const RETURN_RESULT = 0x16
+
+/** Passes nothing. */
+export const NOTHING: FilterProgram = [{ code: RETURN, jt: 0, jf: 0, k: 0 }]
 
 const ACCEPT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0x40000 }
 const REJECT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0 }
@@ -107,4 +113,30 @@ export function copyFilter(
   }
   program.push(REJECT)
   return program
+}
+
+/**
+ * For `PacketRingOptions.steering`: the worker of a packet is that of its client's port. Octet 0 is the IP header's,
+ * whatever the ring's link. @see workerOf
+ */
+export function steering(workers: number): FilterProgram {
+  return steeringBy(0, workers)
+}
+
+/** The same for answers. */
+export function answerSteering(workers: number): FilterProgram {
+  return steeringBy(TARGET_PORT_AT, workers)
+}
+
+/** @param portAt where the client's port is, in a TCP or UDP header */
+function steeringBy(portAt: number, workers: number): FilterProgram {
+  return [
+    load(LOAD_X_HEADER_LENGTH, 0),
+    load(LOAD_HALF_INDEXED, portAt),
+    load(MULTIPLY, PORT_FACTOR),
+    load(SHIFT_RIGHT, 16),
+    load(MULTIPLY, workers),
+    load(SHIFT_RIGHT, 16),
+    load(RETURN_RESULT, 0)
+  ]
 }

@@ -2,6 +2,7 @@
 import { OperatorError } from '../../errors.ts'
 import type { FilterProgram } from '../../wire/bpf.ts'
 import { deviceIndex } from './devices.ts'
+import { NOTHING } from './filter.ts'
 import {
   AF_PACKET,
   bind,
@@ -34,8 +35,10 @@ const PACKET_RX_RING = 5
 const PACKET_COPY_THRESH = 7
 const PACKET_VERSION = 10
 const PACKET_FANOUT = 18
+const PACKET_FANOUT_DATA = 22
 const TPACKET_V2 = 1
 const PACKET_FANOUT_HASH = 0
+const PACKET_FANOUT_CBPF = 6
 const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
 const PACKET_FANOUT_FLAG_DEFRAG = 0x8000
 const SO_ATTACH_FILTER = 26
@@ -61,8 +64,8 @@ function check(result: number, step: string): void {
   if (result < 0) throw refusal(step, errno())
 }
 
-/** setsockopt(2) SO_ATTACH_FILTER: a sock_fprog, and behind it its sock_filters. */
-function attachFilter(fd: number, program: FilterProgram): void {
+/** setsockopt(2) with a sock_fprog, and behind it its sock_filters. @returns negative where the kernel refuses it */
+function setProgram(fd: number, level: number, option: number, program: FilterProgram): number {
   const block = allocate(16 + 8 * program.length)
   const instructionsAddress = block.address + 16
   block.words[0] = program.length
@@ -72,7 +75,12 @@ function attachFilter(fd: number, program: FilterProgram): void {
     block.words[4 + 2 * index] = code | (jt << 16) | (jf << 24)
     block.words[5 + 2 * index] = k
   })
-  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, block.address, 16) === 0) return
+  return setsockopt(fd, level, option, block.address, 16)
+}
+
+/** From now on only packets that the program passes get in; it takes the place of one that is there. */
+export function attachFilter(fd: number, program: FilterProgram): void {
+  if (setProgram(fd, SOL_SOCKET, SO_ATTACH_FILTER, program) === 0) return
   throw new OperatorError(
     'bad-filter',
     `the kernel refused the capture filter of ${program.length} instructions: ${errnoMessage(errno())}`,
@@ -111,17 +119,20 @@ function bindTo(fd: number, device: string | undefined): void {
 function joinFanout(fd: number, options: PacketRingOptions): number {
   const defragment = options.defragment ?? true
   if (!defragment && options.fanoutGroup === undefined) return -1
+  const { steering } = options
   const flags =
-    PACKET_FANOUT_HASH |
+    (steering === undefined ? PACKET_FANOUT_HASH : PACKET_FANOUT_CBPF) |
     (defragment ? PACKET_FANOUT_FLAG_DEFRAG : 0) |
     (options.fanoutGroup === undefined ? PACKET_FANOUT_FLAG_UNIQUEID : 0)
   check(setOption(fd, SOL_PACKET, PACKET_FANOUT, (flags << 16) | (options.fanoutGroup ?? 0)), 'join a fanout group')
+  if (steering !== undefined) check(setProgram(fd, SOL_PACKET, PACKET_FANOUT_DATA, steering), 'share packets by flow')
   return getOption(fd, SOL_PACKET, PACKET_FANOUT) & 0xffff
 }
 
 /**
  * The order matters: without a protocol nothing arrives before the socket is bound, and by then filter and ring are
- * in place. A fanout group takes only bound sockets, so for a moment fragments may arrive as such.
+ * in place. A fanout group takes only bound sockets, so for a moment fragments may arrive as such, and packets that are
+ * another member's: unless the ring is held meanwhile.
  * @throws OperatorError `no-privilege`, `no-device`, `no-memory`, `bad-filter`
  */
 export function openPacketSocket(options: PacketRingOptions): PacketSocket {
@@ -130,7 +141,7 @@ export function openPacketSocket(options: PacketRingOptions): PacketSocket {
   check(fd, 'open a packet socket')
   let ring: Mapping | undefined
   try {
-    attachFilter(fd, options.filter)
+    attachFilter(fd, options.isHeld === true ? NOTHING : options.filter)
     const made = makeRing(fd, options)
     ring = made.ring
     bindTo(fd, options.device)

@@ -1,7 +1,8 @@
 import type { Millis, Waiter } from '../../ports.ts'
 import { int32At } from '../../wire/bytes.ts'
-import { close, errno, errnoMessage, eventfd, ppoll, read, SOCK_CLOEXEC, SOCK_NONBLOCK } from './libc.ts'
+import { close, ppoll, read } from './libc.ts'
 import { allocate, type Block } from './memory.ts'
+import { openWake } from './wake.ts'
 
 /** poll(2): there is something to read. An error and a hang-up are always told. */
 export const POLLIN = 0x001
@@ -18,7 +19,7 @@ const ABSENT = -1
  * The set is an array of pollfd that only changes when a descriptor comes or goes, each in constant time.
  */
 export class Poller implements Waiter {
-  /** Write eight octets, a 64-bit integer above 0 (`fs.writeSync`), to wake the poller from any thread. eventfd(2) */
+  /** For `wake`, from any thread. */
   readonly wakeDescriptor: number
   #set: Block = allocate(CAPACITY_INITIAL * POLLFD_LENGTH)
   /** Where in the set a descriptor is. */
@@ -27,10 +28,12 @@ export class Poller implements Waiter {
   #readyCount = 0
   readonly #timeout: Block = allocate(16)
   readonly #counter: Block = allocate(8)
+  readonly #isWakeOwn: boolean
 
-  constructor() {
-    this.wakeDescriptor = eventfd(0, SOCK_NONBLOCK | SOCK_CLOEXEC)
-    if (this.wakeDescriptor < 0) throw new Error(`cannot make an eventfd: ${errnoMessage(errno())}`)
+  /** @param wakeDescriptor of `openWake`, which remains its owner's; default: one of its own */
+  constructor(wakeDescriptor?: number) {
+    this.wakeDescriptor = wakeDescriptor ?? openWake()
+    this.#isWakeOwn = wakeDescriptor === undefined
     this.add(this.wakeDescriptor, POLLIN)
   }
 
@@ -77,11 +80,11 @@ export class Poller implements Waiter {
     return slot !== ABSENT && int32At(this.#set.words, 2 * slot + 1) >>> 16 !== 0
   }
 
-  /** Closes the wake-up descriptor; what is watched belongs to others. */
+  /** Closes the wake-up descriptor if it is its own; what is watched belongs to others. */
   close(): void {
     if (this.#slot(this.wakeDescriptor) === ABSENT) return
     this.remove(this.wakeDescriptor)
-    close(this.wakeDescriptor)
+    if (this.#isWakeOwn) close(this.wakeDescriptor)
   }
 
   #slot(fd: number): number {

@@ -3,7 +3,7 @@ import type { FilterProgram } from '../../wire/bpf.ts'
 import { int32At } from '../../wire/bytes.ts'
 import { close, errnoMessage, getsockopt, MSG_DONTWAIT, recv, SOL_PACKET } from './libc.ts'
 import { allocate, type Block, type Mapping, mapMemory } from './memory.ts'
-import { openPacketSocket } from './packet-socket.ts'
+import { attachFilter, openPacketSocket } from './packet-socket.ts'
 import { takeError } from './socket.ts'
 
 /** What a PacketRing captures, and how. */
@@ -19,8 +19,15 @@ export interface PacketRingOptions {
   readonly slotLength?: number
   /** Lets the kernel put IPv4 fragments together. Default true. */
   readonly defragment?: boolean
-  /** Shares the packets, by flow, with rings that have this `fanoutGroup`. They need the same options. */
-  readonly fanoutGroup?: number
+  /** Shares the packets with rings that have this `fanoutGroup`. They need the same options. */
+  readonly fanoutGroup?: number | undefined
+  /**
+   * Says which ring of the group takes a packet: the result counts them in the order in which they joined. Octet 0 is the
+   * IP header's. Default: by a hash of the flow.
+   */
+  readonly steering?: FilterProgram | undefined
+  /** Captures nothing until `begin`. Default false. */
+  readonly isHeld?: boolean
   /** Only the beginning of a packet is of interest: a cut one is no loss, and is not queued whole. Default false. */
   readonly headersOnly?: boolean
 }
@@ -68,6 +75,7 @@ export class PacketRing implements Capture {
   readonly #words: Int32Array
   readonly #slotLength: number
   readonly #headersOnly: boolean
+  readonly #filter: FilterProgram
   readonly #scratch: Mapping = mapMemory(SCRATCH_LENGTH)
   readonly #statistics: Block = allocate(12)
   #slotAt = 0
@@ -86,6 +94,12 @@ export class PacketRing implements Capture {
     this.#words = new Int32Array(opened.ring.bytes.buffer)
     this.#slotLength = opened.slotLength
     this.#headersOnly = options.headersOnly ?? false
+    this.#filter = options.filter
+  }
+
+  /** Lets a ring that `isHeld` capture. @throws OperatorError `bad-filter` */
+  begin(): void {
+    attachFilter(this.fd, this.#filter)
   }
 
   /** @inheritDoc A lost packet (`dropped`) counts as given, so that what a call does is bounded. */

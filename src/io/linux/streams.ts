@@ -218,6 +218,8 @@ export interface TcpListenerOptions {
   readonly port: number
   /** Octets of each stream's input. Default 64 KiB. */
   readonly inputLength?: number
+  /** A socket of `listenOn`, from which other threads accept as well; it remains its owner's. Default: one of its own. */
+  readonly shared?: number
 }
 
 function listenError(place: string, error: number): Error {
@@ -232,6 +234,21 @@ function listenError(place: string, error: number): Error {
   return new Error(message, cause)
 }
 
+/**
+ * @returns a socket that listens, which the caller closes
+ * @throws OperatorError `port-in-use`, `no-address`, `no-privilege`
+ */
+export function listenOn({ address: at, port }: TcpListenerOptions): number {
+  const fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+  if (fd < 0) throw new Error(`cannot open a socket: ${errnoMessage(errno())}`)
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
+  putInetAddress(address, at, port)
+  if (bind(fd, address.address, INET_ADDRESS_LENGTH) === 0 && listen(fd, BACKLOG) === 0) return fd
+  const error = errno()
+  close(fd)
+  throw listenError(formatInetAddress(address), error)
+}
+
 /** Accepts connections. */
 export class TcpListener implements Listener {
   /** The port in use. */
@@ -239,6 +256,7 @@ export class TcpListener implements Listener {
   /** Connections that were closed at once, because the process had no descriptor left. */
   refusedCount = 0
   readonly #fd: number
+  readonly #isShared: boolean
   readonly #poller: Poller
   readonly #inputLength: number
   /** A descriptor to do without when there is no other left. */
@@ -249,15 +267,8 @@ export class TcpListener implements Listener {
   constructor(poller: Poller, options: TcpListenerOptions) {
     this.#poller = poller
     this.#inputLength = options.inputLength ?? INPUT_LENGTH_DEFAULT
-    const fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
-    if (fd < 0) throw new Error(`cannot open a socket: ${errnoMessage(errno())}`)
-    setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
-    putInetAddress(address, options.address, options.port)
-    if (bind(fd, address.address, INET_ADDRESS_LENGTH) !== 0 || listen(fd, BACKLOG) !== 0) {
-      const error = errno()
-      close(fd)
-      throw listenError(formatInetAddress(address), error)
-    }
+    const fd = options.shared ?? listenOn(options)
+    this.#isShared = options.shared !== undefined
     address.words[ADDRESS_LENGTH_WORD] = INET_ADDRESS_LENGTH
     getsockname(fd, address.address, address.address + INET_ADDRESS_LENGTH)
     this.port = inetPort(address)
@@ -289,7 +300,7 @@ export class TcpListener implements Listener {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#poller.remove(this.#fd)
-    close(this.#fd)
+    if (!this.#isShared) close(this.#fd)
     if (this.#spare >= 0) close(this.#spare)
   }
 

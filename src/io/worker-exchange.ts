@@ -1,0 +1,136 @@
+/** Notes between threads: a ring in shared memory for each that sends and each that takes. */
+import type { Exchange, Note } from '../ports.ts'
+import { copyBytes, int32At } from '../wire/bytes.ts'
+
+/** Of a ring, a power of two. */
+const RING_WORDS = 1 << 18
+const MASK = RING_WORDS - 1
+/** Where it is read and where it is written, in words from its beginning on; each has a cache line of its own. */
+const READ_AT = 0
+const WRITTEN_AT = 16
+const HEAD_WORDS = 32
+const RING_LENGTH = (HEAD_WORDS + RING_WORDS) * 4
+/** Type and length; peer; three words. */
+const NOTE_WORDS = 5
+/** Kept for answers: from whom has not read so much that less is left, nothing is taken. */
+const ANSWER_WORDS = 1 << 14
+/** A note does not go round the end of its ring: in its place the rest is left out. */
+const LEFT_OUT = -1
+
+interface Ring {
+  /** READ_AT and WRITTEN_AT. */
+  readonly head: Int32Array
+  readonly words: Int32Array
+  readonly bytes: Uint8Array
+}
+
+function ringAt(memory: SharedArrayBuffer, index: number): Ring {
+  const at = index * RING_LENGTH
+  return {
+    head: new Int32Array(memory, at, HEAD_WORDS),
+    words: new Int32Array(memory, at + HEAD_WORDS * 4, RING_WORDS),
+    bytes: new Uint8Array(memory, at + HEAD_WORDS * 4, RING_WORDS * 4)
+  }
+}
+
+/** Words that are written and not read. */
+function usedOf({ head }: Ring): number {
+  return (Atomics.load(head, WRITTEN_AT) - Atomics.load(head, READ_AT)) | 0
+}
+
+export class WorkerExchange implements Exchange {
+  readonly worker: number
+  readonly workers: number
+  readonly #wake: (worker: number) => void
+  /** By worker; its own remain empty. */
+  readonly #out: readonly Ring[]
+  readonly #in: readonly Ring[]
+  readonly #isToBeWoken: boolean[]
+  /** From whom notes are taken, as long as there are any. */
+  #from = 0
+
+  /** Memory for all of them; pages that are not used cost nothing. */
+  static memory(workers: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(workers * workers * RING_LENGTH)
+  }
+
+  /** @param memory of `memory`, the same for all @param wake ends another worker's wait, or its next one */
+  constructor(memory: SharedArrayBuffer, worker: number, workers: number, wake: (worker: number) => void) {
+    this.worker = worker
+    this.workers = workers
+    this.#wake = wake
+    const all = Array.from({ length: workers }, (_, index) => index)
+    this.#out = all.map((other) => ringAt(memory, worker * workers + other))
+    this.#in = all.map((other) => ringAt(memory, other * workers + worker))
+    this.#isToBeWoken = all.map(() => false)
+  }
+
+  get room(): number {
+    let words = RING_WORDS
+    for (let other = 0; other < this.workers; other++) words = Math.min(words, this.#roomFor(other))
+    return words * 4
+  }
+
+  send(worker: number, note: Note): boolean {
+    const ring = this.#out[worker]
+    if (ring === undefined) throw new RangeError(`there is no worker ${worker}`)
+    const { head, words, bytes } = ring
+    const size = NOTE_WORDS + ((note.length + 3) >>> 2)
+    let written = Atomics.load(head, WRITTEN_AT)
+    const rest = RING_WORDS - (written & MASK)
+    const leftOut = size > rest ? rest : 0
+    if (usedOf(ring) + leftOut + size > RING_WORDS) return false
+    if (leftOut > 0) {
+      words[written & MASK] = LEFT_OUT
+      written = (written + leftOut) | 0
+    }
+    const at = written & MASK
+    words[at] = (note.type << 16) | note.length
+    words[at + 1] = note.peer
+    for (let index = 0; index < 3; index++) words[at + 2 + index] = int32At(note.words, index)
+    copyBytes(note.bytes, 0, bytes, (at + NOTE_WORDS) * 4, note.length)
+    Atomics.store(head, WRITTEN_AT, (written + size) | 0)
+    this.#isToBeWoken[worker] = true
+    return true
+  }
+
+  take(note: Note): boolean {
+    for (let tries = 0; tries < this.workers; tries++) {
+      const ring = this.#in[this.#from]
+      if (ring !== undefined && usedOf(ring) > 0 && this.#roomFor(this.#from) >= ANSWER_WORDS) {
+        takeFrom(ring, note)
+        return true
+      }
+      this.#from = (this.#from + 1) % this.workers
+    }
+    return false
+  }
+
+  flush(): void {
+    for (let other = 0; other < this.workers; other++) {
+      if (this.#isToBeWoken[other] !== true) continue
+      this.#isToBeWoken[other] = false
+      this.#wake(other)
+    }
+  }
+
+  /** Words that can be sent to a worker. */
+  #roomFor(worker: number): number {
+    const ring = this.#out[worker]
+    return ring === undefined ? 0 : RING_WORDS - usedOf(ring)
+  }
+}
+
+/** A note is there, behind what may be left out. */
+function takeFrom({ head, words, bytes }: Ring, note: Note): void {
+  let read = Atomics.load(head, READ_AT)
+  if (int32At(words, read & MASK) === LEFT_OUT) read = (read + RING_WORDS - (read & MASK)) | 0
+  const at = read & MASK
+  const first = int32At(words, at)
+  note.type = first >>> 16
+  note.length = first & 0xffff
+  note.peer = int32At(words, at + 1)
+  for (let index = 0; index < 3; index++) note.words[index] = int32At(words, at + 2 + index)
+  copyBytes(bytes, (at + NOTE_WORDS) * 4, note.bytes, 0, note.length)
+  Atomics.store(head, READ_AT, (read + NOTE_WORDS + ((note.length + 3) >>> 2)) | 0)
+}
