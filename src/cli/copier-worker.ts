@@ -9,10 +9,10 @@ import { monotonic } from '../io/linux/clock.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { copyOctets } from '../io/linux/native-copy.ts'
 import { Poller } from '../io/linux/poller.ts'
-import type { PacketRing } from '../io/linux/ring.ts'
 import { LinuxNetwork } from '../io/linux/streams.ts'
+import type { Capture } from '../ports.ts'
 import type { CopyPlan } from './copy-plan.ts'
-import { openRing, openSender } from './live-ports.ts'
+import { openCapture, openSender } from './live-ports.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
 import { isStopped, log, runWorker, say } from './worker-thread.ts'
@@ -29,10 +29,10 @@ export interface CopierWorkerData {
 }
 
 /** A capture that is open while the engine still compiles would lose packets; a file waits. */
-function openRehearsed(plan: CopyPlan, poller: Poller): PacketRing {
+function openRehearsed(plan: CopyPlan, poller: Poller, counters: Counters): Capture {
   const until = monotonic.now() + REHEARSAL_MS
   rehearse(cryptography, copyOctets, () => monotonic.now() < until)
-  return openRing(plan, poller, 'tcp')
+  return openCapture(plan, poller, 'tcp', counters)
 }
 
 function run({ plan, counters, control, chunks }: CopierWorkerData): number {
@@ -51,7 +51,7 @@ function run({ plan, counters, control, chunks }: CopierWorkerData): number {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const capture = replay?.capture ?? openRehearsed(plan, poller)
+  const capture = replay?.capture ?? openRehearsed(plan, poller, counts)
   const sender = openSender(plan, memory.address)
   const ports = {
     capture,

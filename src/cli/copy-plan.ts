@@ -9,6 +9,7 @@ import type { InterceptAddress } from '../daemon/channel-client.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
+import { addCaptureOptions, type CapturePlan, capturePlan } from './capture-plan.ts'
 import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import {
   addFirewallOptions,
@@ -70,7 +71,6 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly holeTimeout?: string
   readonly holeTimeoutAtEnd: string
   readonly holeTimeoutAfterDrops?: string
-  readonly buffer: string
   readonly send: string
   readonly maxRate?: string
   readonly acks: string
@@ -101,8 +101,7 @@ export interface CopyPlan {
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
   readonly holes: HolePatience
-  readonly device: string | undefined
-  readonly ringMegabytes: number
+  readonly capture: CapturePlan
   readonly sendBy: SendBy
   readonly bytesPerSecondMax: number
   readonly isWithoutAcks: boolean
@@ -144,12 +143,7 @@ export function copyCommand(): Command {
       '--hole-timeout-after-drops <seconds>',
       'at most so long if the capture lost packets (default: 4 client RTTs)'
     )
-    .option(
-      '-i, --device <name>',
-      'capture on this device only (default: on any), or replay this file; -: standard input'
-    )
     .option('--udp', 'copy UDP datagrams instead of TCP connections; no intercept is needed')
-    .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
     .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
     .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')
@@ -161,6 +155,8 @@ export function copyCommand(): Command {
       'as before 1.0: sourceIP[:sourceIP…] sourcePort targetIP targetPort, intercept on the target'
     )
   const rules = 'install firewall rules that keep the copies out of connection tracking, and remove them at the end'
+  const input = 'capture what these devices see, … (default: what is for this host, on any), or replay this file'
+  addCaptureOptions(command, input, 'which packets to look at as well, pcap-filter(7)')
   return addProcessOptions(addFirewallOptions(addChannelOptions(addReplayOptions(command)), rules))
 }
 
@@ -189,8 +185,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     isWaiting: options.wait,
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
     holes: readHoles(options),
-    device: options.device,
-    ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
+    capture: capturePlan(options),
     sendBy: oneOf('--send', options.send, SEND_BY),
     bytesPerSecondMax:
       options.maxRate === undefined ? Number.POSITIVE_INFINITY : octets('--max-rate', options.maxRate, 10_000, 1e11),

@@ -6,7 +6,7 @@ import { monotonic } from '../io/linux/clock.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { Poller } from '../io/linux/poller.ts'
 import type { CopierWorkerData } from './copier-worker.ts'
-import { openRing, openSender } from './live-ports.ts'
+import { openCapture, openSender } from './live-ports.ts'
 import { isStopped, log, runWorker, say } from './worker-thread.ts'
 
 function run({ plan, counters, control }: CopierWorkerData): number {
@@ -14,11 +14,12 @@ function run({ plan, counters, control }: CopierWorkerData): number {
   const words = new Int32Array(control)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
-  const capture = openRing(plan, poller, 'udp')
+  const counts = new Counters(counters)
+  const capture = openCapture(plan, poller, 'udp', counts)
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
   const options = { ...plan, mapping, flowsMax: plan.sessionsMax }
-  const copier = new DatagramCopier(ports, options, memory.bytes, new Counters(counters))
+  const copier = new DatagramCopier(ports, options, memory.bytes, counts)
   say({ type: 'ready', wake: poller.wakeDescriptor })
   copier.run(() => isStopped(words))
   capture.close()

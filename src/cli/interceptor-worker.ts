@@ -46,7 +46,7 @@ function openRing(plan: InterceptPlan, device: string | undefined): PacketRing {
     ringMegabytes: plan.ringMegabytes,
     slotLength: hasPayload(plan) ? SLOT_LENGTH_LONG : SLOT_LENGTH,
     defragment: false,
-    headersOnly: true
+    snapLength: SNAP_LENGTH
   })
 }
 

@@ -1,12 +1,15 @@
 /** What tcpcopy captures with and sends with, on the live network. */
-import { copyFilter, type TransportProtocol } from '../io/linux/filter.ts'
+import { Counter, type Counters } from '../core/counters.ts'
+import { Mapping } from '../core/mapping.ts'
+import type { TransportProtocol } from '../io/linux/filter.ts'
 import { LinkSender } from '../io/linux/link-sender.ts'
-import { POLLIN, type Poller } from '../io/linux/poller.ts'
+import type { Poller } from '../io/linux/poller.ts'
 import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
-import { PacketRing } from '../io/linux/ring.ts'
 import { XdpSender } from '../io/linux/xdp-sender.ts'
-import type { Sender } from '../ports.ts'
+import type { Capture, Sender } from '../ports.ts'
+import { Flaw } from '../wire/flaw.ts'
 import type { CopyPlan } from './copy-plan.ts'
+import { openLiveCapture } from './live-capture.ts'
 import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
@@ -21,12 +24,25 @@ export function openSender({ sendBy: by, maps }: CopyPlan, memoryAddress: number
   return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
 }
 
-/** A ring with what clients send to the sources of `-x`; the poller wakes for it. */
-export function openRing(plan: CopyPlan, poller: Poller, protocol: TransportProtocol): PacketRing {
-  const targets = plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
-  const { device, ringMegabytes } = plan
-  const filter = copyFilter(targets, protocol, protocol === 'tcp' && plan.isWithoutAcks)
-  const ring = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
-  poller.add(ring.fd, POLLIN)
-  return ring
+/** What clients send to the sources of `-x`; the poller wakes for it. */
+export function openCapture(plan: CopyPlan, poller: Poller, protocol: TransportProtocol, counters: Counters): Capture {
+  const { maps } = plan
+  const mapping = new Mapping(maps)
+  return openLiveCapture(
+    plan.capture,
+    {
+      servers: maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })),
+      protocol,
+      isWithoutAcks: protocol === 'tcp' && plan.isWithoutAcks,
+      // A device that sees the target's network sees the copies too, and must not have them copied again.
+      isWanted: (address, port) =>
+        mapping.has(address, port) &&
+        !maps.some(({ targetAddress, targetPort }) => targetAddress === address && targetPort === port),
+      refuse: (flaw, packets) => {
+        if (flaw === Flaw.NotIpv4) counters.add(Counter.captureLeftOut, packets)
+        else counters.drop(flaw, packets, 0)
+      }
+    },
+    poller
+  )
 }

@@ -1,10 +1,10 @@
 /** The data plane of `tcpcopy record`: the thread that captures and writes. */
-import { Recorder } from '../daemon/recorder.ts'
+import { countRecord, RecordCounter, Recorder } from '../daemon/recorder.ts'
 import { RecordFiles } from '../io/file/record-file.ts'
 import { monotonic } from '../io/linux/clock.ts'
-import { copyFilter } from '../io/linux/filter.ts'
-import { POLLIN, Poller } from '../io/linux/poller.ts'
-import { PacketRing } from '../io/linux/ring.ts'
+import { Poller } from '../io/linux/poller.ts'
+import { Flaw } from '../wire/flaw.ts'
+import { openLiveCapture } from './live-capture.ts'
 import type { RecordPlan } from './record-plan.ts'
 import { isStopped, runWorker, say } from './worker-thread.ts'
 
@@ -17,12 +17,24 @@ interface RecorderWorkerData {
 function run({ plan, counters, control }: RecorderWorkerData): number {
   const poller = new Poller()
   const words = new Int32Array(control)
-  const { device, ringMegabytes, path, fileBytesMax, fileMsMax } = plan
-  const capture = new PacketRing({ device, link: 'cooked', filter: copyFilter(plan.servers), ringMegabytes })
-  poller.add(capture.fd, POLLIN)
+  const { servers, path, fileBytesMax, fileMsMax } = plan
+  const counts = new Float64Array(counters)
+  const capture = openLiveCapture(
+    plan.capture,
+    {
+      servers,
+      protocol: 'tcp',
+      isWithoutAcks: false,
+      isWanted: (address, port) =>
+        servers.some((server) => server.port === port && (server.address === 0 || server.address === address)),
+      refuse: (flaw, packets) =>
+        countRecord(counts, flaw === Flaw.NotIpv4 ? RecordCounter.leftOut : RecordCounter.unreadable, packets)
+    },
+    poller
+  )
   const isRotating = fileBytesMax < Number.POSITIVE_INFINITY || fileMsMax < Number.POSITIVE_INFINITY
   const ports = { capture, files: new RecordFiles(path, isRotating), clock: monotonic, waiter: poller }
-  const recorder = new Recorder(ports, { fileBytesMax, fileMsMax }, new Float64Array(counters))
+  const recorder = new Recorder(ports, { fileBytesMax, fileMsMax }, counts)
   say({ type: 'ready', wake: poller.wakeDescriptor })
   recorder.run(() => isStopped(words))
   capture.close()

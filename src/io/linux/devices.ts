@@ -37,6 +37,11 @@ export function listDevices(): string[] {
   return lines.filter((line) => line.includes(':')).map((line) => line.slice(0, line.lastIndexOf(':')).trim())
 }
 
+/** Whether there is a device of this name, up or down. */
+export function isDevice(name: string): boolean {
+  return ifNameToIndex(name) !== 0
+}
+
 function noDevice(name: string): OperatorError {
   return new OperatorError(
     'no-device',
