@@ -24,13 +24,18 @@ test('what is neither is named, with the devices that there are', () => {
 })
 
 test('without options all of what is for this host is captured, on any device', () => {
-  assert.deepEqual(plan(), { devices: [], filter: undefined, ringMegabytes: 32, snapLength: 0x40000 })
+  assert.deepEqual(plan(), { by: 'ring', devices: [], filter: undefined, ringMegabytes: 32, snapLength: 0x40000 })
   assert.deepEqual(plan({ device: ['lo'], filter: 'tcp', buffer: '8', snapLength: '200' }), {
+    by: 'ring',
     devices: ['lo'],
     filter: 'tcp',
     ringMegabytes: 8,
     snapLength: 200
   })
+  assert.equal(plan({ capture: 'ip', device: ['any'] }).by, 'ip')
+  assert.throws(() => plan({ capture: 'ip', device: ['lo'] }), { code: 'contradiction' })
+  assert.throws(() => plan({ capture: 'ip', device: ['./file'] }), { code: 'contradiction' })
+  assert.throws(() => plan({ capture: 'pcap' }), { code: 'bad-value' })
   assert.throws(() => plan({ snapLength: '60' }), { code: 'bad-value' })
   assert.throws(() => plan({ buffer: '0' }), { code: 'bad-value' })
 })

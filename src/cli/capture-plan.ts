@@ -5,7 +5,7 @@ import { OperatorError } from '../errors.ts'
 import { STANDARD_INPUT } from '../io/file/file-feed.ts'
 import { deviceIndex, isDevice, listDevices } from '../io/linux/devices.ts'
 import { collect } from './config.ts'
-import { listOf, wholeNumber } from './values.ts'
+import { listOf, oneOf, wholeNumber } from './values.ts'
 
 /** More than any frame has. */
 const SNAP_LENGTH_WHOLE = 0x40000
@@ -19,10 +19,15 @@ export interface CaptureOptions {
   readonly filter?: string
   readonly buffer: string
   readonly snapLength?: string
+  readonly capture?: string
 }
+
+/** What live packets are captured through: packet sockets with rings, or a raw socket. */
+const CAPTURE_BY = ['ring', 'ip'] as const
 
 /** How live packets are captured, as plain data. */
 export interface CapturePlan {
+  readonly by: (typeof CAPTURE_BY)[number]
   /** Their frames as they are, also those for other hosts; none: IPv4 packets for this host, on any device. */
   readonly devices: readonly string[]
   /** pcap-filter(7) */
@@ -69,9 +74,16 @@ function isFile(path: string): boolean {
 
 /** @throws OperatorError for what cannot work */
 export function capturePlan(options: CaptureOptions): CapturePlan {
-  const { device, filter, buffer, snapLength } = options
+  const { device, filter, buffer, snapLength, capture = 'ring' } = options
+  const by = oneOf('--capture', capture, CAPTURE_BY)
+  const { path, devices } = inputOf(device)
+  if (by === 'ip' && (path !== undefined || devices.length > 0)) {
+    const hint = 'Leave one of the two out: a raw socket has no device, it gets what this host itself takes.'
+    throw new OperatorError('contradiction', '--capture ip and -i are given', hint)
+  }
   return {
-    devices: inputOf(device).devices,
+    by,
+    devices,
     filter,
     ringMegabytes: wholeNumber('--buffer', buffer, 1, 4096),
     snapLength:

@@ -144,6 +144,11 @@ export function copyCommand(): Command {
       'at most so long if the capture lost packets (default: 4 client RTTs)'
     )
     .option('--udp', 'copy UDP datagrams instead of TCP connections; no intercept is needed')
+    .option(
+      '--capture <way>',
+      "what live packets are captured with: ring (AF_PACKET), or ip (this host's raw socket)",
+      'ring'
+    )
     .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
     .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
     .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')

@@ -2,6 +2,7 @@
 import { type FrameCapture, LinkCapture, type LinkCaptureOptions } from '../daemon/link-capture.ts'
 import { isEthernet } from '../io/linux/devices.ts'
 import { copyFilter, type FilterTarget, type TransportProtocol } from '../io/linux/filter.ts'
+import { IpCapture } from '../io/linux/ip-capture.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
 import { both, cutTo, frameFilter } from '../io/linux/link-filter.ts'
 import { SLOT_OVERHEAD } from '../io/linux/packet-socket.ts'
@@ -12,25 +13,42 @@ import { UDP } from '../wire/datagram.ts'
 import { LinkType } from '../wire/link-layer.ts'
 import { TCP } from '../wire/segment.ts'
 import type { CapturePlan } from './capture-plan.ts'
+import { log } from './worker-thread.ts'
 
 const SLOT_LENGTH = 2048
 
 /** Whose packets are captured. */
-export interface Wanted extends Omit<LinkCaptureOptions, 'protocol'> {
+interface Clients {
   readonly servers: readonly FilterTarget[]
   readonly protocol: TransportProtocol
   /** The kernel drops acknowledgments without payload. */
   readonly isWithoutAcks: boolean
 }
 
+/** The same, where a device gives whatever it sees. */
+export interface Wanted extends Clients, Omit<LinkCaptureOptions, 'protocol'> {}
+
+const NUMBERS = { tcp: TCP, udp: UDP }
+
+/** What clients send to the servers, of what this host itself takes. The poller wakes for it. */
+export function openIpCapture(plan: CapturePlan, clients: Clients, poller: Poller): IpCapture {
+  const filter = packetFilter(plan, clients)
+  const protocol = NUMBERS[clients.protocol]
+  const capture = new IpCapture({ protocol, filter, bufferMegabytes: plan.ringMegabytes })
+  poller.add(capture.fd, POLLIN)
+  log('info', 'capture', { through: 'raw socket', of: 'packets for this host' })
+  return capture
+}
+
 /** Without devices a ring with what clients send to the servers; of devices their frames. The poller wakes for it. */
 export function openLiveCapture(plan: CapturePlan, wanted: Wanted, poller: Poller): FrameCapture {
+  if (plan.devices.length === 0) {
+    log('info', 'capture', { through: 'ring', of: 'IPv4 packets for this host, on any device' })
+    return openRing(plan, { device: undefined, link: 'cooked', filter: packetFilter(plan, wanted) }, poller)
+  }
+  log('info', 'capture', { through: 'ring', of: `all frames of ${plan.devices.join(', ')}` })
   const { servers, protocol, isWithoutAcks } = wanted
   const filter = copyFilter(servers, protocol, isWithoutAcks)
-  if (plan.devices.length === 0) {
-    const cooked = withExpression(plan, cutTo(filter, plan.snapLength), 'cooked')
-    return openRing(plan, { device: undefined, link: 'cooked', filter: cooked }, poller)
-  }
   const devices = plan.devices.map((device) => {
     const link = isEthernet(device) ? 'ethernet' : 'cooked'
     const program = withExpression(plan, cutTo(frameFilter(filter, link), plan.snapLength), link, device)
@@ -39,7 +57,12 @@ export function openLiveCapture(plan: CapturePlan, wanted: Wanted, poller: Polle
       linkType: link === 'ethernet' ? LinkType.Ethernet : LinkType.Raw
     }
   })
-  return new LinkCapture(devices, { ...wanted, protocol: protocol === 'tcp' ? TCP : UDP })
+  return new LinkCapture(devices, { ...wanted, protocol: NUMBERS[protocol] })
+}
+
+/** For packets that begin with their IP header. */
+function packetFilter(plan: CapturePlan, { servers, protocol, isWithoutAcks }: Clients): FilterProgram {
+  return withExpression(plan, cutTo(copyFilter(servers, protocol, isWithoutAcks), plan.snapLength), 'cooked')
 }
 
 /** A program that also asks what `-F` asks. */

@@ -9,7 +9,7 @@ import { XdpSender } from '../io/linux/xdp-sender.ts'
 import type { Capture, Sender } from '../ports.ts'
 import { Flaw } from '../wire/flaw.ts'
 import type { CopyPlan } from './copy-plan.ts'
-import { openLiveCapture } from './live-capture.ts'
+import { openIpCapture, openLiveCapture } from './live-capture.ts'
 import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
@@ -28,12 +28,16 @@ export function openSender({ sendBy: by, maps }: CopyPlan, memoryAddress: number
 export function openCapture(plan: CopyPlan, poller: Poller, protocol: TransportProtocol, counters: Counters): Capture {
   const { maps } = plan
   const mapping = new Mapping(maps)
+  const clients = {
+    servers: maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })),
+    protocol,
+    isWithoutAcks: protocol === 'tcp' && plan.isWithoutAcks
+  }
+  if (plan.capture.by === 'ip') return openIpCapture(plan.capture, clients, poller)
   return openLiveCapture(
     plan.capture,
     {
-      servers: maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })),
-      protocol,
-      isWithoutAcks: protocol === 'tcp' && plan.isWithoutAcks,
+      ...clients,
       // A device that sees the target's network sees the copies too, and must not have them copied again.
       isWanted: (address, port) =>
         mapping.has(address, port) &&

@@ -76,8 +76,8 @@ function check(result: number, step: string): void {
   if (result < 0) throw refusal(step, errno())
 }
 
-/** setsockopt(2) SO_ATTACH_FILTER: a sock_fprog, and behind it its sock_filters. */
-function attachFilter(fd: number, program: FilterProgram): void {
+/** setsockopt(2) SO_ATTACH_FILTER: a sock_fprog, and behind it its sock_filters. @throws OperatorError `bad-filter` */
+export function attachFilter(fd: number, program: FilterProgram): void {
   const block = allocate(16 + 8 * program.length)
   const instructionsAddress = block.address + 16
   block.words[0] = program.length
