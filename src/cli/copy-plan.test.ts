@@ -99,3 +99,37 @@ test('several -x for one port are several targets; the same target twice is an e
   assert.equal((await planOf('-x', '80-192.0.2.9:80')).maps.length, 2)
   await assert.rejects(planOf('-x', '80-192.0.2.1:80'), /to one target twice/)
 })
+
+test('MACs are those of the frames to a target, whichever -x has them', async () => {
+  const from = Uint8Array.of(2, 0, 0, 0, 0, 0x66)
+  const to = Uint8Array.of(2, 0, 0, 0, 0, 0x77)
+  const target = { targetAddress: 0xc0000205 | 0, from, to }
+  const both = '81@02:00:00:00:00:66-192.0.2.5:80@02:00:00:00:00:77'
+  assert.deepEqual((await planOf()).ways, { device: undefined, macs: [] })
+  assert.deepEqual((await planOf('-x', both)).ways.macs, [target])
+  assert.deepEqual((await planOf('-x', `82-192.0.2.5:80,${both},83-192.0.2.5:80,84${both.slice(2)}`)).ways.macs, [
+    target
+  ])
+  assert.deepEqual((await planOf('-x', '10.0.0.1:81-192.0.2.5:80@02:00:00:00:00:77')).ways.macs, [
+    { ...target, from: undefined }
+  ])
+  for (const wrong of [
+    '02:00',
+    '01:00:00:00:00:77',
+    '00:00:00:00:00:00',
+    'ff:ff:ff:ff:ff:ff',
+    '02-00-00-00-00-77',
+    ''
+  ]) {
+    await assert.rejects(planOf('-x', `81-192.0.2.5:80@${wrong}`), { code: 'bad-value' }, wrong)
+  }
+  const other = '82-192.0.2.5:80@02:00:00:00:00:78'
+  await assert.rejects(planOf('-x', both, '-x', other), { code: 'contradiction', message: /MACs for 192\.0\.2\.5/ })
+  await assert.rejects(planOf('-x', both, '--send', 'ip'), { code: 'contradiction', message: /@mac/ })
+})
+
+test('frames are sent through a device that can', async () => {
+  await assert.rejects(planOf('-o', 'lo'), { code: 'bad-device', message: /lo has no Ethernet/ })
+  await assert.rejects(planOf('-o', 'nosuchdev'), { code: 'no-device', hint: /\blo\b/ })
+  await assert.rejects(planOf('-o', 'lo', '--send', 'ip'), { code: 'contradiction', message: /-o too/ })
+})

@@ -8,6 +8,7 @@ import { type Selection, WHOLE } from '../core/sampling.ts'
 import type { InterceptAddress } from '../daemon/channel-client.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
+import type { GivenWays } from '../io/linux/ways.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
 import { addCaptureOptions, type CapturePlan, capturePlan } from './capture-plan.ts'
 import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
@@ -19,6 +20,7 @@ import {
   type ProcessOptions
 } from './command.ts'
 import { collect } from './config.ts'
+import { givenWays } from './output-plan.ts'
 import { addReplayOptions, type ReplayOptions, type ReplayPlan, replayPlan } from './replay-plan.ts'
 import { resolveHost } from './resolve.ts'
 import { parseTraceTarget, type TraceTarget } from './trace.ts'
@@ -72,6 +74,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly holeTimeoutAtEnd: string
   readonly holeTimeoutAfterDrops?: string
   readonly send: string
+  readonly outputDevice?: string
   readonly maxRate?: string
   readonly acks: string
   readonly trace?: string
@@ -103,6 +106,7 @@ export interface CopyPlan {
   readonly holes: HolePatience
   readonly capture: CapturePlan
   readonly sendBy: SendBy
+  readonly ways: GivenWays
   readonly bytesPerSecondMax: number
   readonly isWithoutAcks: boolean
   readonly trace: TraceTarget | undefined
@@ -114,7 +118,11 @@ export interface CopyPlan {
 
 export function copyCommand(): Command {
   const command = newCommand('tcpcopy', 'Copies live TCP connections, or UDP datagrams, of this host to a target.')
-    .option('-x, --map <map>', 'what to copy where: [sourceIP:]sourcePort-targetHost:targetPort, …', collect)
+    .option(
+      '-x, --map <map>',
+      'what to copy where: [sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], …',
+      collect
+    )
     .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
     .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
     .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
@@ -149,6 +157,7 @@ export function copyCommand(): Command {
       "what live packets are captured with: ring (AF_PACKET), or ip (this host's raw socket)",
       'ring'
     )
+    .option('-o, --output-device <name>', 'send through this device (default: as the routes say)')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
     .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
     .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')
@@ -172,9 +181,12 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const keepAlive = options.keepAlive
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
+  const texts = listOf(options.map ?? [])
+  const maps = await readMaps(texts)
+  const sendBy = oneOf('--send', options.send, SEND_BY)
   return {
     channel: readChannel(options),
-    maps: await readMaps(listOf(options.map ?? [])),
+    maps,
     intercepts: options.udp === true ? [] : await readIntercepts(options),
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),
     loopbackAddress: loopbackAddress(options.loopbackAddress),
@@ -191,7 +203,8 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
     holes: readHoles(options),
     capture: capturePlan(options),
-    sendBy: oneOf('--send', options.send, SEND_BY),
+    sendBy,
+    ways: givenWays(options.outputDevice, texts, maps, sendBy === 'ip'),
     bytesPerSecondMax:
       options.maxRate === undefined ? Number.POSITIVE_INFINITY : octets('--max-rate', options.maxRate, 10_000, 1e11),
     isWithoutAcks: oneOf('--acks', options.acks, ['take', 'drop']) === 'drop',

@@ -4,7 +4,7 @@ import { isEthernet } from '../io/linux/devices.ts'
 import { copyFilter, type FilterTarget, type TransportProtocol } from '../io/linux/filter.ts'
 import { IpCapture } from '../io/linux/ip-capture.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
-import { both, cutTo, frameFilter } from '../io/linux/link-filter.ts'
+import { both, cutTo, frameFilter, notTo } from '../io/linux/link-filter.ts'
 import { SLOT_OVERHEAD } from '../io/linux/packet-socket.ts'
 import { POLLIN, type Poller } from '../io/linux/poller.ts'
 import { PacketRing } from '../io/linux/ring.ts'
@@ -17,52 +17,69 @@ import { log } from './worker-thread.ts'
 
 const SLOT_LENGTH = 2048
 
-/** Whose packets are captured. */
-interface Clients {
+/** Which packets are captured: those of clients. */
+interface Wanted {
   readonly servers: readonly FilterTarget[]
+  /** What is sent there is a copy, and must not be copied again where a device sees it. */
+  readonly targets: readonly FilterTarget[]
   readonly protocol: TransportProtocol
   /** The kernel drops acknowledgments without payload. */
   readonly isWithoutAcks: boolean
 }
 
-/** The same, where a device gives whatever it sees. */
-export interface Wanted extends Clients, Omit<LinkCaptureOptions, 'protocol'> {}
-
 const NUMBERS = { tcp: TCP, udp: UDP }
 
 /** What clients send to the servers, of what this host itself takes. The poller wakes for it. */
-export function openIpCapture(plan: CapturePlan, clients: Clients, poller: Poller): IpCapture {
-  const filter = packetFilter(plan, clients)
-  const protocol = NUMBERS[clients.protocol]
+export function openIpCapture(plan: CapturePlan, wanted: Wanted, poller: Poller): IpCapture {
+  const filter = packetFilter(plan, wanted)
+  const protocol = NUMBERS[wanted.protocol]
   const capture = new IpCapture({ protocol, filter, bufferMegabytes: plan.ringMegabytes })
   poller.add(capture.fd, POLLIN)
   log('info', 'capture', { through: 'raw socket', of: 'packets for this host' })
   return capture
 }
 
-/** Without devices a ring with what clients send to the servers; of devices their frames. The poller wakes for it. */
-export function openLiveCapture(plan: CapturePlan, wanted: Wanted, poller: Poller): FrameCapture {
+/**
+ * Without devices a ring with what clients send to the servers; of devices their frames. The poller wakes for it.
+ * @param refuse see LinkCaptureOptions
+ */
+export function openLiveCapture(
+  plan: CapturePlan,
+  wanted: Wanted,
+  refuse: LinkCaptureOptions['refuse'],
+  poller: Poller
+): FrameCapture {
   if (plan.devices.length === 0) {
+    const ring = openRing(plan, { device: undefined, link: 'cooked', filter: packetFilter(plan, wanted) }, poller)
     log('info', 'capture', { through: 'ring', of: 'IPv4 packets for this host, on any device' })
-    return openRing(plan, { device: undefined, link: 'cooked', filter: packetFilter(plan, wanted) }, poller)
+    return ring
   }
-  log('info', 'capture', { through: 'ring', of: `all frames of ${plan.devices.join(', ')}` })
-  const { servers, protocol, isWithoutAcks } = wanted
-  const filter = copyFilter(servers, protocol, isWithoutAcks)
   const devices = plan.devices.map((device) => {
     const link = isEthernet(device) ? 'ethernet' : 'cooked'
-    const program = withExpression(plan, cutTo(frameFilter(filter, link), plan.snapLength), link, device)
+    const program = withExpression(plan, cutTo(frameFilter(clientFilter(wanted), link), plan.snapLength), link, device)
     return {
       capture: openRing(plan, { device, link, filter: program, isPromiscuous: true }, poller),
       linkType: link === 'ethernet' ? LinkType.Ethernet : LinkType.Raw
     }
   })
-  return new LinkCapture(devices, { ...wanted, protocol: NUMBERS[protocol] })
+  log('info', 'capture', { through: 'ring', of: `all frames of ${plan.devices.join(', ')}` })
+  const { servers, targets, protocol } = wanted
+  const isWanted = (address: number, port: number): boolean =>
+    isAmong(servers, address, port) && !isAmong(targets, address, port)
+  return new LinkCapture(devices, { protocol: NUMBERS[protocol], isWanted, refuse })
+}
+
+function isAmong(places: readonly FilterTarget[], address: number, port: number): boolean {
+  return places.some((place) => place.port === port && (place.address === address || place.address === 0))
 }
 
 /** For packets that begin with their IP header. */
-function packetFilter(plan: CapturePlan, { servers, protocol, isWithoutAcks }: Clients): FilterProgram {
-  return withExpression(plan, cutTo(copyFilter(servers, protocol, isWithoutAcks), plan.snapLength), 'cooked')
+function clientFilter({ servers, targets, protocol, isWithoutAcks }: Wanted): FilterProgram {
+  return both(notTo(targets), copyFilter(servers, protocol, isWithoutAcks))
+}
+
+function packetFilter(plan: CapturePlan, wanted: Wanted): FilterProgram {
+  return withExpression(plan, cutTo(clientFilter(wanted), plan.snapLength), 'cooked')
 }
 
 /** A program that also asks what `-F` asks. */

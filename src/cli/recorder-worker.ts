@@ -19,19 +19,10 @@ function run({ plan, counters, control }: RecorderWorkerData): number {
   const words = new Int32Array(control)
   const { servers, path, fileBytesMax, fileMsMax } = plan
   const counts = new Float64Array(counters)
-  const capture = openLiveCapture(
-    plan.capture,
-    {
-      servers,
-      protocol: 'tcp',
-      isWithoutAcks: false,
-      isWanted: (address, port) =>
-        servers.some((server) => server.port === port && (server.address === 0 || server.address === address)),
-      refuse: (flaw, packets) =>
-        countRecord(counts, flaw === Flaw.NotIpv4 ? RecordCounter.leftOut : RecordCounter.unreadable, packets)
-    },
-    poller
-  )
+  const wanted = { servers, targets: [], protocol: 'tcp', isWithoutAcks: false } as const
+  const refuse = (flaw: Flaw, packets: number): void =>
+    countRecord(counts, flaw === Flaw.NotIpv4 ? RecordCounter.leftOut : RecordCounter.unreadable, packets)
+  const capture = openLiveCapture(plan.capture, wanted, refuse, poller)
   const isRotating = fileBytesMax < Number.POSITIVE_INFINITY || fileMsMax < Number.POSITIVE_INFINITY
   const ports = { capture, files: new RecordFiles(path, isRotating), clock: monotonic, waiter: poller }
   const recorder = new Recorder(ports, { fileBytesMax, fileMsMax }, counts)

@@ -5,7 +5,7 @@ import { writePacket } from '../../sim/packet.ts'
 import { type FilterProgram, runFilter } from '../../wire/bpf.ts'
 import { put16 } from '../../wire/bytes.ts'
 import { copyFilter } from './filter.ts'
-import { both, cutTo, frameFilter } from './link-filter.ts'
+import { both, cutTo, frameFilter, notTo } from './link-filter.ts'
 
 const WHOLE = 0x40000
 const TO_80 = copyFilter([{ address: 0x0a000002, port: 80 }])
@@ -82,6 +82,25 @@ test('what is neither IPv4 nor has layers is rejected', () => {
   assert.equal(run(cooked, ipv6), 0)
   for (let length = 0; length < 38; length++)
     assert.equal(run(program, ethernet(0x0800, packet(80)).subarray(0, length)), 0)
+})
+
+test('packets to a place are rejected, be they bare or in a frame', () => {
+  const to80 = copyFilter([{ address: 0, port: 80 }])
+  const filter = both(
+    notTo([
+      { address: 0x0a000003, port: 81 },
+      { address: 0x0a000003, port: 80 },
+      { address: 0x0a000004, port: 80 }
+    ]),
+    to80
+  )
+  for (const address of [0x0a000001, 0x0a000002, 0x0a000003, 0x0a000004]) {
+    const expected = address < 0x0a000003 ? WHOLE : 0
+    assert.equal(run(filter, packet(80, address)), expected)
+    assert.equal(run(frameFilter(filter, 'ethernet'), ethernet(0x0800, packet(80, address))), expected)
+    assert.equal(run(filter, packet(82, address)), 0)
+  }
+  assert.equal(run(both(notTo([]), to80), packet(80)), WHOLE)
 })
 
 test('both accept what both accept, and of it as much as the second says', () => {

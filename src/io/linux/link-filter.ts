@@ -1,6 +1,8 @@
 /** Filters for sockets that get frames as a device sees them, made of filters for IP packets. The code here is pure. */
 import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
+import type { FilterTarget } from './filter.ts'
 
+const LOAD_WORD = 0x20
 const LOAD_HALF = 0x28
 const LOAD_BYTE = 0x30
 const LOAD_HALF_INDEXED = 0x48
@@ -33,6 +35,8 @@ const UDP = 17
 /** VXLAN's port, and the one that Linux had before it. */
 const VXLAN_PORTS = [4789, 8472]
 const FRAGMENT_OFFSET = 0x1fff
+const TARGET_ADDRESS_AT = 16
+const TARGET_PORT_AT = 2
 
 function load(code: number, k: number): FilterInstruction {
   return { code, jt: 0, jf: 0, k }
@@ -85,6 +89,19 @@ export function frameFilter(filter: FilterProgram, link: 'ethernet' | 'cooked'):
     ...vxlan,
     ...behind(filter, base)
   ]
+}
+
+/** Accepts IPv4 packets but those of TCP or UDP to one of these places. */
+export function notTo(places: readonly FilterTarget[]): FilterProgram {
+  const refusals = places.map(({ address, port }) => [
+    load(LOAD_WORD, TARGET_ADDRESS_AT),
+    { code: JUMP_EQUAL, jt: 0, jf: 4, k: address >>> 0 },
+    load(LOAD_X_HEADER_LENGTH, 0),
+    load(LOAD_HALF_INDEXED, TARGET_PORT_AT),
+    { code: JUMP_EQUAL, jt: 0, jf: 1, k: port },
+    REJECT
+  ])
+  return [...refusals.flat(), ACCEPT]
 }
 
 /** Accepts what both accept: where the first has accepted, the second follows. */
