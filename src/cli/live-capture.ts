@@ -70,7 +70,10 @@ export function openLiveCapture(
 }
 
 function isAmong(places: readonly FilterTarget[], address: number, port: number): boolean {
-  return places.some((place) => place.port === port && (place.address === address || place.address === 0))
+  for (const place of places) {
+    if (place.port === port && (place.address === address || place.address === 0)) return true
+  }
+  return false
 }
 
 /** For packets that begin with their IP header. */

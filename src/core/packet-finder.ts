@@ -4,7 +4,7 @@ import { Flaw } from '../wire/flaw.ts'
 import { findIpv4, LinkType } from '../wire/link-layer.ts'
 import { Fragments } from './fragments.ts'
 
-/** What `find` says of a fragment whose packet is not whole yet. */
+/** What was found is a fragment, whose packet is not whole yet. */
 export const Incomplete = -1
 export type Finding = Flaw | typeof Incomplete
 
@@ -27,26 +27,23 @@ export class PacketFinder {
 
   /**
    * @param at where the frame begins, of which `capturedLength` octets are present
+   * @returns None if there is a packet; Incomplete if there is a fragment, which is to be joined to others
+   */
+  find(bytes: Uint8Array, at: number, capturedLength: number, wireLength: number, linkType: number): Finding {
+    const found = findIpv4(bytes, at, capturedLength, linkType)
+    if (found < 0) return -found as Flaw // as: `findIpv4` returns Flaws
+    this.#set(bytes, found, capturedLength - (found - at), wireLength - (found - at), false)
+    return isFragment(bytes, found) ? Incomplete : Flaw.None
+  }
+
+  /**
+   * Joins the fragment that was found to those before it.
    * @param timeMs when it was captured, on any clock
    * @returns None if there is a packet
    */
-  find(
-    bytes: Uint8Array,
-    at: number,
-    capturedLength: number,
-    wireLength: number,
-    linkType: number,
-    timeMs: number
-  ): Finding {
-    const found = findIpv4(bytes, at, capturedLength, linkType)
-    if (found < 0) return -found as Flaw // as: `findIpv4` returns Flaws
-    const length = capturedLength - (found - at)
-    if (!isFragment(bytes, found)) {
-      this.#set(bytes, found, length, wireLength - (found - at), false)
-      return Flaw.None
-    }
+  join(timeMs: number): Finding {
     const fragments = this.#fragments
-    if (!fragments.add(bytes, found, length, timeMs)) return Incomplete
+    if (!fragments.add(this.bytes, this.at, this.length, timeMs)) return Incomplete
     const inside = findIpv4(fragments.bytes, fragments.at, fragments.length, LinkType.Ipv4)
     if (inside < 0) return -inside as Flaw // as above
     const left = fragments.length - (inside - fragments.at)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { ChecksumState, type PacketSink } from '../ports.ts'
 import { writePacket } from '../sim/packet.ts'
 import { put16 } from '../wire/bytes.ts'
@@ -181,4 +182,53 @@ test('what is left out is looked at in bounded calls', () => {
   assert.deepEqual(take(), [])
   assert.ok(device.frames.length > 0)
   assert.deepEqual(take(), [['late', ChecksumState.Valid]])
+})
+
+test('whatever frames come, each is given, told of, or a fragment', () => {
+  const whole = [ethernet('0800', request('bare')), inGre(request('tunnel')), ethernet('8847', request('label'))]
+  const damaged = fc.tuple(
+    fc.constantFrom(...whole),
+    fc.array(fc.tuple(fc.nat(90), fc.nat(255)), { maxLength: 4 }),
+    fc.nat(100)
+  )
+  fc.assert(
+    fc.property(fc.array(damaged, { maxLength: 20 }), fc.constantFrom(1, 7, 300), (frames, packetsMax) => {
+      let refusedCount = 0
+      let fragments = 0
+      const waiting = frames.map(([frame, changes, length]) => {
+        const bytes = Uint8Array.from(frame)
+        for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value
+        return { bytes, length: Math.min(length, bytes.length) }
+      })
+      const device: FrameCapture = {
+        capturedAtMs: 1000,
+        receive: (sink, most) => {
+          const taken = waiting.splice(0, most)
+          for (const { bytes, length } of taken) sink(bytes, 0, length, bytes.length, ChecksumState.Unknown)
+          return taken.length
+        },
+        dropped: () => 0,
+        close: () => {}
+      }
+      const capture = new LinkCapture([{ capture: device, linkType: LinkType.Ethernet }], {
+        protocol: 6,
+        isWanted: (_, port) => port !== 81,
+        refuse: (flaw, packets) => {
+          if (flaw === Flaw.Fragment) fragments += packets
+          else refusedCount += packets
+        }
+      })
+      let givenCount = 0
+      const take: PacketSink = (_bytes, _at, captured, wire) => {
+        givenCount += 1
+        assert.ok(captured <= wire)
+      }
+      while (waiting.length > 0) capture.receive(take, packetsMax)
+      capture.close()
+      // Two fragments may have become one packet.
+      const total = givenCount + refusedCount + fragments
+      assert.ok(total <= frames.length && total >= frames.length / 2, `${total} of ${frames.length}`)
+    }),
+    { numRuns: 2000 }
+  )
 })

@@ -93,7 +93,8 @@ export class LinkCapture implements FrameCapture {
   #onFrame(bytes: Uint8Array, at: number, captured: number, wire: number, checksum: ChecksumState): void {
     const linkType = this.#device?.linkType ?? LinkType.Ethernet
     const finder = this.#finder
-    const finding = finder.find(bytes, at, captured, wire, linkType, this.capturedAtMs)
+    let finding = finder.find(bytes, at, captured, wire, linkType)
+    if (finding === Incomplete) finding = finder.join(this.capturedAtMs)
     if (finding === Incomplete) return
     const flaw = finding === Flaw.None ? this.#flawOf(finder) : finding
     if (flaw !== Flaw.None) {

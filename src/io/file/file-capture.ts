@@ -211,7 +211,8 @@ export class FileCapture implements Capture {
     }
     this.chosenCount += 1
     const finder = this.#finder
-    const finding = finder.find(bytes, at, capturedLength, wireLength, linkType, timeMs)
+    let finding = finder.find(bytes, at, capturedLength, wireLength, linkType)
+    if (finding === Incomplete) finding = finder.join(timeMs)
     if (finding === Flaw.None) this.#examineIp(finder.bytes, finder.at, finder.length, finder.wireLength, now)
     else if (finding !== Incomplete) this.#refuse(finding)
   }
