@@ -25,7 +25,7 @@ export const ChecksumState = {
   Valid: 1,
   /** It was never filled in, because the packet did not leave the host (TP_STATUS_CSUMNOTREADY): trust the bytes. */
   Partial: 2,
-  /** From a file: right, or left to the network card, or wrong. */
+  /** Captured elsewhere, or inside a tunnel: right, or left to the network card, or wrong. */
   Filed: 3
 } as const
 export type ChecksumState = (typeof ChecksumState)[keyof typeof ChecksumState]

@@ -3,6 +3,10 @@ import assert from 'node:assert/strict'
 import { type HeapProfiler, Session } from 'node:inspector'
 import { test } from 'node:test'
 import { Rig } from '../bench/rig.ts'
+import { LinkCapture } from '../src/daemon/link-capture.ts'
+import { ChecksumState, type PacketSink } from '../src/ports.ts'
+import { writePacket } from '../src/sim/packet.ts'
+import { LinkType } from '../src/wire/link-layer.ts'
 
 const CONNECTIONS = 50
 const WARM_UP_TURNS = 10_000
@@ -61,3 +65,51 @@ for (const { payload, octetsMax } of LIMITS) {
     assert.ok(total <= octetsMax, `${total.toFixed(1)} octets a packet: ${JSON.stringify(most)}`)
   })
 }
+
+/** A device whose frames never end, each the next of a few. */
+function endlessDevice(frames: readonly Uint8Array[]): ConstructorParameters<typeof LinkCapture>[0][number] {
+  let next = 0
+  const capture = {
+    capturedAtMs: 1_000_000.5,
+    receive(sink: PacketSink, packetsMax: number): number {
+      for (let count = 0; count < packetsMax; count++) {
+        const frame = frames[next++ % frames.length]
+        if (frame !== undefined) sink(frame, 0, frame.length, frame.length, ChecksumState.Valid)
+      }
+      return packetsMax
+    },
+    dropped: () => 0,
+    close: () => {}
+  }
+  return { capture, linkType: LinkType.Ethernet }
+}
+
+test('two million frames, bare or below tags and tunnels, leave next to no garbage', () => {
+  const fields = { fromAddress: 1, fromPort: 2, toAddress: 3, flags: 0x10, seq: 1, payload: new Uint8Array(64) }
+  const [wanted, other] = [80, 81].map((toPort) => writePacket({ ...fields, toPort })) as [Uint8Array, Uint8Array] // as: two
+  const frame = (layers: string, packet: Uint8Array): Uint8Array =>
+    Buffer.concat([Buffer.from(`020000000077020000000066${layers}`, 'hex'), packet])
+  const gre = '08004500001800000000402f0000c0a80001c0a8000200000800'
+  const frames = ['0800', '810000050800', gre].flatMap((layers) => [frame(layers, wanted), frame(layers, other)])
+  let refused = 0
+  const capture = new LinkCapture([endlessDevice(frames), endlessDevice(frames)], {
+    protocol: 6,
+    isWanted: (address, port) => address === 3 && port === 80,
+    refuse: () => {
+      refused += 1
+    }
+  })
+  let given = 0
+  const take = (): void => {
+    given += 1
+  }
+  while (given < 100_000) capture.receive(take, 256)
+  given = 0
+  const octets = allocationsOf(() => {
+    while (given < REQUESTS * 2) capture.receive(take, 256)
+  })
+  assert.ok(refused >= given)
+  const total = [...octets.values()].reduce((sum, count) => sum + count, 0) / (2 * given)
+  const most = [...octets].sort(([, a], [, b]) => b - a).slice(0, 5)
+  assert.ok(total <= 1, `${total.toFixed(1)} octets a frame: ${JSON.stringify(most)}`)
+})

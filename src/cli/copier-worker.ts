@@ -12,7 +12,7 @@ import { copyOctets } from '../io/linux/native-copy.ts'
 import { Poller } from '../io/linux/poller.ts'
 import { LinuxNetwork } from '../io/linux/streams.ts'
 import type { CopyPlan } from './copy-plan.ts'
-import { openRing, openSender } from './live-ports.ts'
+import { openCapture, openSender } from './live-ports.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
@@ -58,8 +58,8 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const ring = replay === undefined ? openRing(data, poller, 'tcp') : undefined
-  const capture = replay?.capture ?? ring
+  const live = replay === undefined ? openCapture(data, poller, 'tcp', counts) : undefined
+  const capture = replay?.capture ?? live
   assert(capture !== undefined)
   const sender = openSender(plan, memory.address)
   const ports = {
@@ -76,9 +76,9 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   copier = new Copier(ports, options, memory.bytes, counts, trace)
   return {
     prepare: () => {
-      if (ring !== undefined) rehearseFor(REHEARSAL_MS)
+      if (live !== undefined) rehearseFor(REHEARSAL_MS)
     },
-    begin: () => ring?.begin(),
+    begin: () => live?.begin(),
     run: () => {
       copier.run(() => isStopped(control) || replay?.isOver() === true)
       sender.close()

@@ -55,10 +55,20 @@ test('workers share what is limited for all', async () => {
   assert.equal((await planOf('--workers', 'auto')).workers, Math.min(availableParallelism(), 64))
   const whole = await planOf('--workers', '3', '-m', '300', '-B', '48', '--max-rate', '600k')
   const part = partOfPlan(whole)
-  assert.deepEqual([part.poolBytes, part.ringMegabytes, part.sessionsMax], [100 << 20, 16, 349_525])
+  assert.deepEqual([part.poolBytes, part.capture.ringMegabytes, part.sessionsMax], [100 << 20, 16, 349_525])
   assert.equal(part.bytesPerSecondMax, 200_000)
   assert.equal(partOfPlan(await planOf('--workers', '3')).bytesPerSecondMax, Number.POSITIVE_INFINITY)
   assert.equal(part.selection, whole.selection)
+})
+
+test('frames, and what a raw socket gets, are not shared', async () => {
+  for (const args of [
+    ['-i', 'lo'],
+    ['--capture', 'ip']
+  ]) {
+    assert.equal((await planOf('--workers', 'auto', ...args)).workers, 1)
+    await assert.rejects(planOf('--workers', '2', ...args), { code: 'contradiction', message: /one thread reads/ })
+  }
 })
 
 test('a file is replayed by one worker', async () => {
@@ -131,4 +141,38 @@ test('--udp needs no intercept, and refuses what is about connections', async ()
 test('several -x for one port are several targets; the same target twice is an error', async () => {
   assert.equal((await planOf('-x', '80-192.0.2.9:80')).maps.length, 2)
   await assert.rejects(planOf('-x', '80-192.0.2.1:80'), /to one target twice/)
+})
+
+test('MACs are those of the frames to a target, whichever -x has them', async () => {
+  const from = Uint8Array.of(2, 0, 0, 0, 0, 0x66)
+  const to = Uint8Array.of(2, 0, 0, 0, 0, 0x77)
+  const target = { targetAddress: 0xc0000205 | 0, from, to }
+  const both = '81@02:00:00:00:00:66-192.0.2.5:80@02:00:00:00:00:77'
+  assert.deepEqual((await planOf()).ways, { device: undefined, macs: [] })
+  assert.deepEqual((await planOf('-x', both)).ways.macs, [target])
+  assert.deepEqual((await planOf('-x', `82-192.0.2.5:80,${both},83-192.0.2.5:80,84${both.slice(2)}`)).ways.macs, [
+    target
+  ])
+  assert.deepEqual((await planOf('-x', '10.0.0.1:81-192.0.2.5:80@02:00:00:00:00:77')).ways.macs, [
+    { ...target, from: undefined }
+  ])
+  for (const wrong of [
+    '02:00',
+    '01:00:00:00:00:77',
+    '00:00:00:00:00:00',
+    'ff:ff:ff:ff:ff:ff',
+    '02-00-00-00-00-77',
+    ''
+  ]) {
+    await assert.rejects(planOf('-x', `81-192.0.2.5:80@${wrong}`), { code: 'bad-value' }, wrong)
+  }
+  const other = '82-192.0.2.5:80@02:00:00:00:00:78'
+  await assert.rejects(planOf('-x', both, '-x', other), { code: 'contradiction', message: /MACs for 192\.0\.2\.5/ })
+  await assert.rejects(planOf('-x', both, '--send', 'ip'), { code: 'contradiction', message: /@mac/ })
+})
+
+test('frames are sent through a device that can', async () => {
+  await assert.rejects(planOf('-o', 'lo'), { code: 'bad-device', message: /lo has no Ethernet/ })
+  await assert.rejects(planOf('-o', 'nosuchdev'), { code: 'no-device', hint: /\blo\b/ })
+  await assert.rejects(planOf('-o', 'lo', '--send', 'ip'), { code: 'contradiction', message: /-o too/ })
 })

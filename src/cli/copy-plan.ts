@@ -8,7 +8,9 @@ import { type Selection, WHOLE } from '../core/sampling.ts'
 import type { InterceptAddress } from '../daemon/channel-client.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
+import type { GivenWays } from '../io/linux/ways.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
+import { addCaptureOptions, type CapturePlan, capturePlan } from './capture-plan.ts'
 import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import {
   addFirewallOptions,
@@ -18,6 +20,7 @@ import {
   type ProcessOptions
 } from './command.ts'
 import { collect } from './config.ts'
+import { givenWays } from './output-plan.ts'
 import { addReplayOptions, type ReplayOptions, type ReplayPlan, replayPlan } from './replay-plan.ts'
 import { resolveHost } from './resolve.ts'
 import { parseTraceTarget, type TraceTarget } from './trace.ts'
@@ -73,8 +76,8 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly holeTimeout?: string
   readonly holeTimeoutAtEnd: string
   readonly holeTimeoutAfterDrops?: string
-  readonly buffer: string
   readonly send: string
+  readonly outputDevice?: string
   readonly maxRate?: string
   readonly acks: string
   readonly workers: string
@@ -105,9 +108,9 @@ export interface CopyPlan {
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
   readonly holes: HolePatience
-  readonly device: string | undefined
-  readonly ringMegabytes: number
+  readonly capture: CapturePlan
   readonly sendBy: SendBy
+  readonly ways: GivenWays
   readonly bytesPerSecondMax: number
   readonly isWithoutAcks: boolean
   readonly workers: number
@@ -120,7 +123,11 @@ export interface CopyPlan {
 
 export function copyCommand(): Command {
   const command = newCommand('tcpcopy', 'Copies live TCP connections, or UDP datagrams, of this host to a target.')
-    .option('-x, --map <map>', 'what to copy where: [sourceIP:]sourcePort-targetHost:targetPort, …', collect)
+    .option(
+      '-x, --map <map>',
+      'what to copy where: [sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], …',
+      collect
+    )
     .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
     .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
     .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
@@ -149,12 +156,13 @@ export function copyCommand(): Command {
       '--hole-timeout-after-drops <seconds>',
       'at most so long if the capture lost packets (default: 4 client RTTs)'
     )
-    .option(
-      '-i, --device <name>',
-      'capture on this device only (default: on any), or replay this file; -: standard input'
-    )
     .option('--udp', 'copy UDP datagrams instead of TCP connections; no intercept is needed')
-    .option('-B, --buffer <MB>', 'size of the capture ring', '32')
+    .option(
+      '--capture <way>',
+      "what live packets are captured with: ring (AF_PACKET), or ip (this host's raw socket)",
+      'ring'
+    )
+    .option('-o, --output-device <name>', 'send through this device (default: as the routes say)')
     .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
     .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
     .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')
@@ -167,7 +175,17 @@ export function copyCommand(): Command {
       'as before 1.0: sourceIP[:sourceIP…] sourcePort targetIP targetPort, intercept on the target'
     )
   const rules = 'install firewall rules that keep the copies out of connection tracking, and remove them at the end'
+  const input = 'capture what these devices see, … (default: what is for this host, on any), or replay this file'
+  addCaptureOptions(command, input, 'which packets to look at as well, pcap-filter(7)')
   return addProcessOptions(addFirewallOptions(addChannelOptions(addReplayOptions(command)), rules))
+}
+
+/** @returns see `readWorkers` */
+function doneAlone({ single }: CopyOptions, replay: ReplayPlan | undefined, capture: CapturePlan): string | undefined {
+  if (replay !== undefined) return 'a file'
+  if (capture.by === 'ip') return 'the raw socket of --capture ip'
+  if (capture.devices.length > 0) return 'the frames of -i'
+  return single === true ? SINGLE_ALONE : undefined
 }
 
 /** @throws OperatorError for what cannot work */
@@ -176,13 +194,16 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
   const keepAlive = options.keepAlive
   const replay = replayPlan(options)
-  const alone = replay !== undefined ? 'a file' : options.single === true ? SINGLE_ALONE : undefined
-  const workers = readWorkers(options.workers, COPY_WORKERS_MAX, alone)
+  const capture = capturePlan(options)
+  const workers = readWorkers(options.workers, COPY_WORKERS_MAX, doneAlone(options, replay, capture))
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
+  const texts = listOf(options.map ?? [])
+  const maps = await readMaps(texts)
+  const sendBy = oneOf('--send', options.send, SEND_BY)
   return {
     channel: readChannel(options),
-    maps: await readMaps(listOf(options.map ?? [])),
+    maps,
     intercepts: options.udp === true ? [] : await readIntercepts(options),
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),
     loopbackAddress: loopbackAddress(options.loopbackAddress),
@@ -198,9 +219,9 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     isWaiting: options.wait,
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
     holes: readHoles(options),
-    device: options.device,
-    ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
-    sendBy: oneOf('--send', options.send, SEND_BY),
+    capture,
+    sendBy,
+    ways: givenWays(options.outputDevice, texts, maps, sendBy === 'ip'),
     bytesPerSecondMax:
       options.maxRate === undefined
         ? Number.POSITIVE_INFINITY

@@ -6,7 +6,7 @@ import { monotonic } from '../io/linux/clock.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { Poller } from '../io/linux/poller.ts'
 import type { CopierWorkerData } from './copier-worker.ts'
-import { openRing, openSender } from './live-ports.ts'
+import { openCapture, openSender } from './live-ports.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
 import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
 
@@ -15,11 +15,12 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const poller = new Poller(data.wake)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
-  const capture = openRing(data, poller, 'udp')
+  const counts = new Counters(counters)
+  const capture = openCapture(data, poller, 'udp', counts)
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
   const options = { ...plan, mapping, share: data, flowsMax: plan.sessionsMax }
-  const copier = new DatagramCopier(ports, options, memory.bytes, new Counters(counters))
+  const copier = new DatagramCopier(ports, options, memory.bytes, counts)
   return {
     begin: () => capture.begin(),
     run: () => {

@@ -58,7 +58,7 @@ function openRing(data: InterceptorWorkerData & WorkerMeans, device: string | un
     fanoutGroup: worker === 0 ? undefined : groups[index],
     steering: workers === 1 ? undefined : answerSteering(workers),
     isHeld: true,
-    headersOnly: true
+    snapLength: snapLength(plan)
   })
   groups[index] = ring.fanoutGroup
   return ring

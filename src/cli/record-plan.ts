@@ -3,17 +3,16 @@ import type { Command } from 'commander'
 import { OperatorError } from '../errors.ts'
 import type { FilterTarget } from '../io/linux/filter.ts'
 import { parseAddress } from '../wire/address.ts'
+import { addCaptureOptions, type CaptureOptions, type CapturePlan, capturePlan, inputOf } from './capture-plan.ts'
 import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
 import { collect } from './config.ts'
 import { badValue, listOf, seconds, wholeNumber } from './values.ts'
 
 const MEGABYTE = 1 << 20
 
-export interface RecordCommandOptions extends ProcessOptions {
+export interface RecordCommandOptions extends ProcessOptions, CaptureOptions {
   readonly map?: readonly string[]
   readonly output?: string
-  readonly device?: string
-  readonly buffer: string
   readonly rotateSize?: string
   readonly rotateTime?: string
 }
@@ -22,8 +21,7 @@ export interface RecordCommandOptions extends ProcessOptions {
 export interface RecordPlan {
   readonly servers: readonly FilterTarget[]
   readonly path: string
-  readonly device: string | undefined
-  readonly ringMegabytes: number
+  readonly capture: CapturePlan
   readonly fileBytesMax: number
   readonly fileMsMax: number
 }
@@ -32,11 +30,10 @@ export function recordCommand(): Command {
   const command = newCommand('tcpcopy record', "Records clients' packets into a file that tcpcopy -i replays.")
     .option('-x, --map <server>', 'whose clients: [sourceIP:]sourcePort, …; a -x of tcpcopy will do', collect)
     .option('-o, --output <file>', 'the file to write, pcapng')
-    .option('-i, --device <name>', 'capture on this device only (default: on any)')
-    .option('-B, --buffer <MB>', 'size of the capture ring', '32')
     .option('--rotate-size <MB>', 'begin another file before one gets larger: FILE-00001, FILE-00002, …')
     .option('--rotate-time <seconds>', 'begin another file after so long')
-  return addProcessOptions(command)
+  const devices = 'capture what these devices see, … (default: what is for this host, on any)'
+  return addProcessOptions(addCaptureOptions(command, devices, 'which packets to record, pcap-filter(7)'))
 }
 
 /** @throws OperatorError for what cannot work */
@@ -49,12 +46,14 @@ export function recordPlan(options: RecordCommandOptions): RecordPlan {
   if (options.output === undefined) {
     throw new OperatorError('missing-option', 'no --output is given', 'Name the file to write: -o requests.pcapng.')
   }
+  if (inputOf(options.device).path !== undefined) {
+    throw new OperatorError('contradiction', '-i names a file, and what is recorded is live', 'Name a network device.')
+  }
   const { rotateSize, rotateTime } = options
   return {
     servers,
     path: options.output,
-    device: options.device,
-    ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
+    capture: capturePlan(options),
     fileBytesMax:
       rotateSize === undefined
         ? Number.POSITIVE_INFINITY

@@ -4,15 +4,10 @@ import { progressText } from './progress.ts'
 import { type ReplayOptions, replayPlan } from './replay-plan.ts'
 
 function plan(options: Partial<ReplayOptions>): ReturnType<typeof replayPlan> {
-  return replayPlan({ checksums: true, device: './requests.pcap', ...options })
+  return replayPlan({ ...LIVE, device: ['./requests.pcap'], ...options })
 }
 
-test('a file is told from a device', () => {
-  for (const device of ['-', './eth0', 'requests.pcap', 'requests.pcapng.gz', 'package.json']) {
-    assert.equal(plan({ device })?.path, device)
-  }
-  for (const device of ['lo', 'eth0.100', 'nosuchdevice']) assert.equal(plan({ device }), undefined)
-})
+const LIVE: ReplayOptions = { checksums: true, buffer: '32' }
 
 test('without an option a file is replayed once, as it was', () => {
   assert.deepEqual(plan({}), {
@@ -46,9 +41,17 @@ test('what an option cannot take is refused, and so is an option for files witho
     { to: '10:00' }
   ]
   for (const options of wrong) assert.throws(() => plan(options), { code: 'bad-value' }, JSON.stringify(options))
-  for (const options of [{ accelerate: '2' }, { filter: 'tcp' }, { checksums: false }]) {
-    assert.throws(() => replayPlan({ checksums: true, ...options }), { code: 'contradiction', message: /is for files/ })
+  for (const options of [{ accelerate: '2' }, { from: '+1' }, { checksums: false }]) {
+    assert.throws(() => replayPlan({ ...LIVE, ...options }), { code: 'contradiction', message: /is for files/ })
   }
+})
+
+test('without a file there is no replay, and -F is of live traffic then', () => {
+  for (const device of [undefined, ['lo'], ['any']]) {
+    assert.equal(replayPlan({ ...LIVE, ...(device && { device }), filter: 'tcp' }), undefined)
+  }
+  assert.equal(plan({ filter: 'tcp' })?.filter, 'tcp')
+  assert.throws(() => plan({ snapLength: '200' }), { code: 'contradiction', message: /is for live traffic/ })
 })
 
 test('progress tells the share, the rate and the time that is left', () => {

@@ -1,24 +1,20 @@
 /** The options that are for a file in place of live traffic, and what follows from them. */
-import { statSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { ReplayPace } from '../core/replay-clock.ts'
 import { OperatorError } from '../errors.ts'
 import type { FileTime } from '../io/file/file-capture.ts'
-import { STANDARD_INPUT } from '../io/file/file-feed.ts'
-import { listDevices } from '../io/linux/devices.ts'
+import { type CaptureOptions, inputOf } from './capture-plan.ts'
 import { badValue, wholeNumber } from './values.ts'
 
 const SPEED_LEAST = 0.001
 const SPEED_MOST = 1_000_000
 
-export interface ReplayOptions {
-  readonly device?: string
+export interface ReplayOptions extends CaptureOptions {
   readonly accelerate?: string
   readonly interval?: string
   readonly rounds?: string
   readonly from?: string
   readonly to?: string
-  readonly filter?: string
   readonly checksums: boolean
 }
 
@@ -40,26 +36,20 @@ export function addReplayOptions(command: Command): Command {
     .option('-T, --rounds <number>', 'replay a file so often; 0: until stopped')
     .option('--from <time>', 'replay a file from here on: 2026-11-21T10:00:00, seconds since 1970, or +SECONDS')
     .option('--to <time>', 'replay a file up to here')
-    .option('-F, --filter <expression>', 'which packets of a file to look at, pcap-filter(7)')
     .option('--no-checksums', 'take packets of a file whose checksum is wrong, as after edits')
-}
-
-/** Whether `-i` names a file. A network device of that name goes first: write `./eth0` for such a file. */
-function isFile(device: string | undefined): device is string {
-  if (device === undefined || listDevices().includes(device)) return false
-  if (device === STANDARD_INPUT || device.includes('/')) return true
-  return /\.(pcap|pcapng|cap|dump|gz)\d*$/i.test(device) || statSync(device, { throwIfNoEntry: false }) !== undefined
 }
 
 /** @returns undefined: live traffic is copied @throws OperatorError */
 export function replayPlan(options: ReplayOptions): ReplayPlan | undefined {
   const { device, accelerate, interval, rounds, from, to, filter, checksums } = options
-  if (!isFile(device)) {
+  const { path } = inputOf(device)
+  if (path === undefined) {
     refuseWithoutFile(options)
     return undefined
   }
+  refuseWithFile(options)
   return {
-    path: device,
+    path,
     pace: {
       speed: accelerate === undefined ? 1 : speed(accelerate),
       gapMaxMs: interval === undefined ? Number.POSITIVE_INFINITY : wholeNumber('--interval', interval, 0, 86_400_000)
@@ -73,11 +63,17 @@ export function replayPlan(options: ReplayOptions): ReplayPlan | undefined {
 }
 
 function refuseWithoutFile(options: ReplayOptions): void {
-  const names = ['accelerate', 'interval', 'rounds', 'from', 'to', 'filter'] as const
+  const names = ['accelerate', 'interval', 'rounds', 'from', 'to'] as const
   const given = options.checksums ? names.find((name) => options[name] !== undefined) : 'no-checksums'
   if (given === undefined) return
-  const hint = 'Name the file with -i, or leave the option out. Of live traffic everything is copied that -x names.'
+  const hint = 'Name the file with -i, or leave the option out.'
   throw new OperatorError('contradiction', `--${given} is for files, and -i names none`, hint)
+}
+
+function refuseWithFile({ snapLength }: ReplayOptions): void {
+  if (snapLength === undefined) return
+  const hint = 'Leave it out: packets of a file are as long as they were captured.'
+  throw new OperatorError('contradiction', '--snap-length is for live traffic, and -i names a file', hint)
 }
 
 function speed(text: string): number {

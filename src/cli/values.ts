@@ -62,17 +62,28 @@ export interface MapText {
   readonly targetHost: string
   readonly targetPort: number
   readonly text: string
+  /** Of the frames that are sent: whom they are from, and whom they are for. */
+  readonly fromMac: Uint8Array | undefined
+  readonly toMac: Uint8Array | undefined
 }
 
-const MAP_FORM = '[sourceIP:]sourcePort-targetHost:targetPort, as in 80-10.0.0.2:8080'
+const MAP_FORM = '[sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], as in 80-10.0.0.2:8080'
+const MAC_FORM = 'the MAC of one device, as in 80-10.0.0.2:80@02:00:00:00:00:0b'
 
-/** `[sIP:]sPort-tIP:tPort`. The last `-` divides, unless a host name has one. */
+/** The MAC of a device, not of a group (IEEE 802). */
+function mac(map: string, text: string | undefined): Uint8Array | undefined {
+  if (text === undefined) return undefined
+  const octets = Uint8Array.from(text.split(':'), (pair) => Number.parseInt(pair, 16))
+  const isMac =
+    /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text) && ((octets[0] ?? 1) & 1) === 0 && octets.some((one) => one > 0)
+  if (!isMac) throw badValue('--map', map, MAC_FORM)
+  return octets
+}
+
+/** `[sIP:]sPort[@sMac]-tIP:tPort[@tMac]`. The first `-` divides. */
 export function mapText(text: string): MapText {
-  if (text.includes('@')) {
-    const hint = 'Leave the @mac out: packets are sent through the kernel, which finds the next hop itself.'
-    throw new OperatorError('not-yet', `--map ${text}: MAC addresses are for link-layer sending, not there yet`, hint)
-  }
-  const match = /^(?:([^:-]+):)?(\d+)-(.+):(\d+)$/.exec(text)
+  const [, from = '', fromMac, to = '', toMac] = /^([^@-]*)(?:@([^@-]*))?-([^@]*)(?:@([^@]*))?$/.exec(text) ?? []
+  const match = /^(?:([^:-]+):)?(\d+)-(.+):(\d+)$/.exec(`${from}-${to}`)
   if (match === null) throw badValue('--map', text, MAP_FORM)
   const [, sourceText, sourcePort = '', targetHost = '', targetPort = ''] = match
   const sourceAddress = sourceText === undefined ? 0 : parseAddress(sourceText)
@@ -82,7 +93,9 @@ export function mapText(text: string): MapText {
     sourcePort: wholeNumber(`--map ${text}: source port`, sourcePort, 1, 65535),
     targetHost,
     targetPort: wholeNumber(`--map ${text}: target port`, targetPort, 1, 65535),
-    text
+    text,
+    fromMac: mac(text, fromMac),
+    toMac: mac(text, toMac)
   }
 }
 

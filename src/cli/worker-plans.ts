@@ -31,12 +31,12 @@ export function readWorkers(text: string, max: number, only: string | undefined)
 
 /** One worker's part of tcpcopy's plan: what is limited for all is shared equally. */
 export function partOfPlan(plan: CopyPlan): CopyPlan {
-  const { workers, poolBytes, sessionsMax, ringMegabytes, bytesPerSecondMax } = plan
+  const { workers, poolBytes, sessionsMax, capture, bytesPerSecondMax } = plan
   return {
     ...plan,
     poolBytes: Math.floor(poolBytes / workers),
     sessionsMax: Math.floor(sessionsMax / workers),
-    ringMegabytes: ringMegabytes / workers,
+    capture: { ...capture, ringMegabytes: capture.ringMegabytes / workers },
     bytesPerSecondMax: bytesPerSecondMax / workers
   }
 }

@@ -98,11 +98,13 @@ export const Counter = {
   /** Acknowledgments of unacceptable answers that were not sent, because one had just been (RFC 5961 §7). */
   objectionsWithheld: 43,
   /** Requests that were sent again on a new connection, since the one before had ended unacknowledged. */
-  epochsSentAgain: 44
+  epochsSentAgain: 44,
+  /** Packets that the devices of `-i` see and that are not for a copy. */
+  captureLeftOut: 45
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 45
+const COUNTERS_END = 46
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 const LATENCY_AT = DROPPED_BYTES_AT + DROPS_END

@@ -8,7 +8,7 @@ import { Outbox } from '../core/outbox.ts'
 import type { Selection } from '../core/sampling.ts'
 import type { WorkerShare } from '../core/worker-share.ts'
 import { type Capture, ChecksumState, type Clock, type Log, type Sender, type Waiter } from '../ports.ts'
-import { Datagram, parseDatagram } from '../wire/datagram.ts'
+import { Datagram, isDatagramPartial, parseDatagram } from '../wire/datagram.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { packetMax } from './packet-max.ts'
 
@@ -111,8 +111,7 @@ export class DatagramCopier {
       this.#counters.drop(flaw, 1, 0)
       return
     }
-    const isTrusted = checksum === ChecksumState.Valid || checksum === ChecksumState.Partial
-    if (this.#writer.take(datagram, isTrusted) === Flaw.None) {
+    if (this.#writer.take(datagram, isTrusted(datagram, checksum)) === Flaw.None) {
       this.datagrams.onSource(datagram, this.#now)
       return
     }
@@ -146,4 +145,10 @@ export class DatagramCopier {
     this.#reportAt = this.#now + REPORT_MS
     log('warn', 'the kernel refused to send packets', { refused, errnos: Object.fromEntries(sender.refused) })
   }
+}
+
+/** Whether its checksum says nothing about its octets. */
+function isTrusted(datagram: Datagram, checksum: ChecksumState): boolean {
+  if (checksum === ChecksumState.Valid || checksum === ChecksumState.Partial) return true
+  return checksum === ChecksumState.Filed && isDatagramPartial(datagram)
 }

@@ -12,8 +12,12 @@ const BUFFER_LENGTH = 1 << 20
 const WRITE_LENGTH = 1 << 18
 const WRITE_MS = 1000
 
-/** Slots of the counters. */
-export const RecordCounter = { packets: 0, octets: 1, captureDropped: 2, files: 3 } as const
+/** Slots of the counters; of `leftOut` and `unreadable` whoever makes the capture tells. */
+export const RecordCounter = { packets: 0, octets: 1, captureDropped: 2, files: 3, leftOut: 4, unreadable: 5 } as const
+
+export function countRecord(counters: Float64Array, counter: number, amount: number): void {
+  counters[counter] = float64At(counters, counter) + amount
+}
 
 export interface RecordPorts {
   readonly capture: Capture & { readonly capturedAtMs: number }
@@ -122,6 +126,6 @@ export class Recorder {
   }
 
   #count(counter: number, amount: number): void {
-    this.#counters[counter] = float64At(this.#counters, counter) + amount
+    countRecord(this.#counters, counter, amount)
   }
 }

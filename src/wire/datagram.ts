@@ -1,5 +1,6 @@
 /** One parsed UDP datagram over IPv4 (RFC 768), in an object that is reused for every packet. */
 import { u8, u16 } from './bytes.ts'
+import { fold, pseudoHeaderSum } from './checksum.ts'
 import { Flaw } from './flaw.ts'
 import { fillIp, IPV4_HEADER } from './segment.ts'
 
@@ -52,4 +53,9 @@ export function parseDatagram(bytes: Uint8Array, at: number, capturedLength: num
   datagram.payloadAt = udpAt + UDP_HEADER
   datagram.payloadLength = udpLength - UDP_HEADER
   return capturedLength < ipHeader + udpLength ? Flaw.Truncated : Flaw.None
+}
+
+/** Whether a checksum is only begun: who captured on the host that sent it saw the sum of the pseudo-header. */
+export function isDatagramPartial({ fromAddress, toAddress, payloadLength, checksum }: Datagram): boolean {
+  return checksum === fold(pseudoHeaderSum(fromAddress, toAddress, UDP, UDP_HEADER + payloadLength))
 }

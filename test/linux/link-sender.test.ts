@@ -6,14 +6,32 @@ import { errnoName } from '../../src/io/linux/libc.ts'
 import { LinkSender } from '../../src/io/linux/link-sender.ts'
 import { RawIpSender } from '../../src/io/linux/raw-ip-sender.ts'
 import { PacketRing } from '../../src/io/linux/ring.ts'
+import type { GivenWays } from '../../src/io/linux/ways.ts'
 import { inNamespace, ip } from './namespace.ts'
 import { NOWHERE, PORT_80, WIRE } from './packets.ts'
 import { capture, drain, SEGMENT, SEGMENTS, Speaker } from './speaker.ts'
 
 const NO_NEIGHBOUR = 0x0a090003
+const STRANGER = 0x0a090004
 
-function open(isStrict = false): Speaker {
-  return new Speaker((address, say) => new LinkSender(address, isStrict ? undefined : new RawIpSender(address), say))
+function open(isStrict = false, given?: GivenWays): Speaker {
+  return new Speaker(
+    (address, say) => new LinkSender(address, isStrict ? undefined : new RawIpSender(address), say, given)
+  )
+}
+
+const MAC_66 = Uint8Array.of(2, 0, 0, 0, 0, 0x66)
+const MAC_77 = Uint8Array.of(2, 0, 0, 0, 0, 0x77)
+
+/** The Ethernet headers of what came in on a device, each once. */
+function headersOn(device: string, step: () => void): string[] {
+  const filter = [{ code: 6, jt: 0, jf: 0, k: 0x40000 }]
+  const ring = new PacketRing({ device, link: 'ethernet', filter, isPromiscuous: true, ringMegabytes: 1 })
+  step()
+  const headers = new Set<string>()
+  ring.receive((bytes, at) => headers.add(Buffer.from(bytes.slice(at, at + 14)).toString('hex')), 1000)
+  ring.close()
+  return [...headers]
 }
 
 function setOffloads(state: 'on' | 'off'): void {
@@ -103,5 +121,64 @@ inNamespace(import.meta.url, () => {
     assert.equal(speaker.sender.sentCount, 0)
     speaker.sender.refresh()
     assert.match(speaker.ways[0] ?? '', /^8\.8\.8\.8 none: /)
+  })
+
+  test('given MACs are taken, and nobody is asked for them; the device is that of the route', () => {
+    using speaker = open(true, {
+      device: undefined,
+      macs: [{ targetAddress: STRANGER, from: MAC_66, to: MAC_77 }]
+    })
+    const headers = headersOn('vb', () => {
+      speaker.say(STRANGER, false)
+      speaker.sender.refresh()
+    })
+    assert.deepEqual(headers, ['0200000000770200000000660800'])
+    assert.equal(speaker.sender.sentCount, SEGMENTS)
+    assert.doesNotMatch(neighbours(), /10\.9\.0\.4/)
+    assert.deepEqual(speaker.ways, ['10.9.0.4 device va, MAC 02:00:00:00:00:77'])
+  })
+
+  test('a given device is taken in place of the route, with given MACs or with those that it finds', () => {
+    ip('link add vc type veth peer name vd')
+    ip('link set vc address 02:00:00:00:00:0c mtu 1400 up')
+    ip('link set vd up')
+    const own = { targetAddress: NOWHERE, from: undefined, to: MAC_77 }
+    using speaker = open(true, { device: 'vc', macs: [own] })
+    // No route leads to it, and the device has no address.
+    assert.deepEqual(
+      headersOn('vd', () => speaker.say(NOWHERE, false)),
+      ['02000000007702000000000c0800']
+    )
+    assert.equal(speaker.sender.mtu(NOWHERE), 1400)
+    ip('neigh add 10.9.0.2 lladdr 02:00:00:00:00:0d dev vc')
+    assert.deepEqual(
+      headersOn('vd', () => speaker.say(WIRE, false)),
+      ['02000000000d02000000000c0800']
+    )
+    assert.equal(speaker.sender.mtu(WIRE), 1400)
+    // By a gateway, if the device's routes name one.
+    ip('addr add 10.7.0.1/24 dev vc')
+    ip('route add 10.9.0.3/32 via 10.7.0.2 dev vc metric 500')
+    ip('route add 10.9.0.3/32 dev va metric 5')
+    ip('neigh add 10.7.0.2 lladdr 02:00:00:00:00:0e dev vc')
+    assert.deepEqual(
+      headersOn('vd', () => speaker.say(NO_NEIGHBOUR, false)),
+      ['02000000000e02000000000c0800']
+    )
+    assert.equal(speaker.sender.sentCount, 3 * SEGMENTS)
+    // One that goes away refuses, and one that comes back under its name is found again.
+    ip('link del vc')
+    speaker.sender.refresh()
+    speaker.say(NOWHERE, false)
+    assert.equal(speaker.sender.sentCount, 3 * SEGMENTS)
+    ip('link add vc type veth peer name vd')
+    ip('link set vc address 02:00:00:00:00:0f up')
+    ip('link set vd up')
+    speaker.sender.refresh()
+    assert.deepEqual(
+      headersOn('vd', () => speaker.say(NOWHERE, false)),
+      ['02000000007702000000000f0800']
+    )
+    ip('link del vc')
   })
 })

@@ -50,6 +50,7 @@ async function holdAll(
 
 test('tcpcopy refuses wrong and contradictory options', async () => {
   await using lab = await openCopyLab()
+  await lab.hosts.source.mustRun('ip', ['link', 'add', 'idle0', 'type', 'veth', 'peer', 'name', 'idle1'])
   await holdAll(lab, lab.hosts.source, TCPCOPY, [
     [TO_ASSISTANT, /no --map is given\n.*-x/],
     [['-x', MAP], /no --intercept is given\n.*-s/],
@@ -58,7 +59,12 @@ test('tcpcopy refuses wrong and contradictory options', async () => {
     [['-x', `0-${TARGET}:80`, ...TO_ASSISTANT], /source port got "0"/],
     [['-x', `80-${TARGET}:65536`, ...TO_ASSISTANT], /target port got "65536"/],
     [['-x', `300.1.1.1:80-${TARGET}:80`, ...TO_ASSISTANT], /300\.1\.1\.1/],
-    [['-x', `80-${TARGET}:80@02:00:00:00:00:01`, ...TO_ASSISTANT], /MAC/],
+    [['-x', `80-${TARGET}:80@02:00:00:00:01`, ...TO_ASSISTANT], /takes the MAC of one device/],
+    [['-x', `80-${TARGET}:80@02:00:00:00:00:01`, ...TO_ASSISTANT, '--send', 'ip'], /@mac too\n.*--send ip/],
+    [['-x', MAP, ...TO_ASSISTANT, '-o', 'eth9'], /no network device eth9\n.*eth0/],
+    [['-x', MAP, ...TO_ASSISTANT, '-o', 'lo'], /the device lo has no Ethernet.*\n.*Ethernet device/],
+    [['-x', MAP, ...TO_ASSISTANT, '-o', 'idle0'], /the device idle0 is down\n.*ip link set idle0 up/],
+    [['-x', MAP, ...TO_ASSISTANT, '--capture', 'ip', '-i', 'eth0'], /--capture ip and -i are given\n/],
     [['-x', `80-${TARGET}:80,80-${TARGET}:80`, ...TO_ASSISTANT], /copies the same connections to one target twice/],
     [
       ['-x', `80-${TARGET}:80`, '-x', `${SOURCE}:80-${TARGET}:80`, ...TO_ASSISTANT],
@@ -71,7 +77,14 @@ test('tcpcopy refuses wrong and contradictory options', async () => {
     [['-x', MAP, ...TO_ASSISTANT, '-c', '10.0.0.1/24'], /10\.0\.0\.0\/24/],
     [['-x', MAP, ...TO_ASSISTANT, '-t', 'soon'], /--timeout got "soon"/],
     [['-x', MAP, ...TO_ASSISTANT, '-C', '12'], /--connections got "12"/],
-    [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth9'], /eth9\n.*eth0/],
+    [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth9'], /no network device eth9, and no file of that name\n.*eth0/],
+    [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth0,eth9'], /no network device eth9\n.*eth0/],
+    [['-x', MAP, ...TO_ASSISTANT, '-i', './eth0'], /\.\/eth0.*no such file/],
+    [['-x', MAP, ...TO_ASSISTANT, '-F', 'tcp and and'], /tcp and and/],
+    [['-x', MAP, ...TO_ASSISTANT, '-F', 'vlan 5'], /"vlan 5" is wrong: packets arrive without their VLAN tag\n.*-i/],
+    [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth0', '-F', 'vlan five'], /"vlan five" is wrong/],
+    [['-x', MAP, ...TO_ASSISTANT, '-S', '60'], /--snap-length got "60"/],
+    [['record', '-x', '80', '-o', '/nowhere', '-i', './file'], /-i names a file/],
     [['-x', MAP, ...TO_ASSISTANT, '--trace', 'some'], /--trace got "some"/],
     [['-x', MAP, ...TO_ASSISTANT, '--statistics-interval', '-1'], /--statistics-interval/],
     [['-x', MAP, ...TO_ASSISTANT, '--log-format', 'xml'], /xml/],

@@ -58,8 +58,12 @@ async function sendAll(lab: CopyLab, flowCount: number, sizes: readonly number[]
   assert.equal(output.trim(), '{"strangers":0}', 'an answer of the target reached the client')
 }
 
-for (const send of ['auto', 'ip']) {
-  test(`datagrams of 0 to 65,507 octets arrive as they were, sent by ${send}, cut as the way to the target asks`, async () => {
+for (const [send, capture] of [
+  ['auto', 'ring'],
+  ['ip', 'ring'],
+  ['auto', 'ip']
+] as const) {
+  test(`datagrams of 0 to 65,507 octets arrive as they were, captured by ${capture}, sent by ${send}, cut as the way asks`, async () => {
     const { lab, source, target } = await openUdpLab(CLIENT)
     await using _ = lab
     // The way takes less than the device.
@@ -69,7 +73,7 @@ for (const send of ['auto', 'ip']) {
       `src host ${CLIENT} and greater 1015`,
       join(lab.folder, 'u.pcap')
     )
-    const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP, '--send', send])
+    const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP, '--send', send, '--capture', capture])
     await sendAll(lab, 5, SIZES)
     await until('all are at the target', async () => countOf(await receivedBy(target)) >= 5 * SIZES.length)
     assert.deepEqual(await receivedBy(target), await receivedBy(source))

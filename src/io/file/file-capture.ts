@@ -1,7 +1,7 @@
 /** A capture that is a file: gives the packets of clients when they are due, and waits when the copy cannot take more. */
 import { Counter, type Counters } from '../../core/counters.ts'
 import { Drop } from '../../core/drop.ts'
-import { Fragments } from '../../core/fragments.ts'
+import { Incomplete, PacketFinder } from '../../core/packet-finder.ts'
 import { ReplayClock, type ReplayPace } from '../../core/replay-clock.ts'
 import { ServersSeen } from '../../core/servers-seen.ts'
 import { type Capture, ChecksumState, type Clock, type Millis, type PacketSink } from '../../ports.ts'
@@ -10,7 +10,6 @@ import { i32, put16, u8, u16 } from '../../wire/bytes.ts'
 import { CaptureReader } from '../../wire/capture-reader.ts'
 import { CapturedPacket, Step } from '../../wire/captured-packet.ts'
 import { Flaw } from '../../wire/flaw.ts'
-import { findIpv4, LinkType } from '../../wire/link-layer.ts'
 import { isChecksumPartial, parseIpv4, Segment, TCP, verifyChecksum } from '../../wire/segment.ts'
 import type { ChunkSource } from './chunks.ts'
 
@@ -72,7 +71,7 @@ export class FileCapture implements Capture {
   readonly #clock: Clock
   readonly #counters: Counters
   #reader = new CaptureReader()
-  #fragments = new Fragments()
+  #finder = new PacketFinder()
   #schedule: ReplayClock | undefined
   readonly #packet = new CapturedPacket()
   readonly #segment = new Segment()
@@ -159,8 +158,8 @@ export class FileCapture implements Capture {
     if (step === Step.More) return this.#refill()
     if (this.failure === '') this.failure = this.#reader.failure
     this.#isRoundRead = true
-    this.#fragments.finish()
-    if (this.#fragments.lostCount > 0) this.#counters.drop(Drop.Fragment, this.#fragments.lostCount, 0)
+    this.#finder.finish()
+    if (this.#finder.lostFragments > 0) this.#counters.drop(Drop.Fragment, this.#finder.lostFragments, 0)
     return true
   }
 
@@ -196,7 +195,7 @@ export class FileCapture implements Capture {
     this.#round += 1
     this.#lostBefore += this.#reader.lostCount
     this.#reader = new CaptureReader()
-    this.#fragments = new Fragments()
+    this.#finder = new PacketFinder()
     this.#schedule = undefined
     this.#isRoundRead = false
     this.#isRoundTaken = false
@@ -211,18 +210,11 @@ export class FileCapture implements Capture {
       return
     }
     this.chosenCount += 1
-    const found = findIpv4(bytes, at, capturedLength, linkType)
-    if (found < 0) this.#refuse(-found)
-    else if (!isFragment(bytes, found)) {
-      this.#examineIp(bytes, found, capturedLength - (found - at), wireLength - (found - at), now)
-    } else if (this.#fragments.add(bytes, found, capturedLength - (found - at), timeMs)) {
-      const { bytes: whole, at: wholeAt, length } = this.#fragments
-      const inside = findIpv4(whole, wholeAt, length, LinkType.Ipv4)
-      const left = length - (inside - wholeAt)
-      if (inside < 0) this.#refuse(-inside)
-      else if (isFragment(whole, inside)) this.#refuse(Flaw.Fragment)
-      else this.#examineIp(whole, inside, left, left, now)
-    }
+    const finder = this.#finder
+    let finding = finder.find(bytes, at, capturedLength, wireLength, linkType)
+    if (finding === Incomplete) finding = finder.join(timeMs)
+    if (finding === Flaw.None) this.#examineIp(finder.bytes, finder.at, finder.length, finder.wireLength, now)
+    else if (finding !== Incomplete) this.#refuse(finding)
   }
 
   #examineIp(bytes: Uint8Array, at: number, length: number, wireLength: number, now: Millis): void {
@@ -254,9 +246,9 @@ export class FileCapture implements Capture {
   }
 
   /** What is not IPv4 at all is other traffic; the rest has a name. */
-  #refuse(flaw: number): void {
+  #refuse(flaw: Flaw): void {
     if (flaw === Flaw.NotIpv4) this.#counters.add(Counter.fileLeftOut, 1)
-    else this.#counters.drop(flaw as Flaw, 1, 0) // as: `findIpv4` returns Flaws
+    else this.#counters.drop(flaw, 1, 0)
   }
 
   #noteServer(bytes: Uint8Array, at: number, length: number, wireLength: number): void {
@@ -295,8 +287,4 @@ export class FileCapture implements Capture {
     }
     return runFilter(program, bytes, at, capturedLength, wireLength) !== 0
   }
-}
-
-function isFragment(bytes: Uint8Array, at: number): boolean {
-  return (u16(bytes, at + 6) & 0x3fff) !== 0
 }

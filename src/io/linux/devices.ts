@@ -20,12 +20,15 @@ import {
 import { allocate, type Block } from './memory.ts'
 
 /** netdevice(7). */
+const SIOCGIFFLAGS = 0x8913
 const SIOCGIFMTU = 0x8921
 const SIOCGIFHWADDR = 0x8927
 const IFREQ_LENGTH = 40
 const NAME_LENGTH_MAX = 15
 const HARDWARE_TYPE_AT = 16
 const MTU_WORD = 4
+const FLAGS_AT = 16
+const IFF_UP = 1
 
 /** Hardware types, linux/if_arp.h. The loopback device has Ethernet headers, too. */
 const ARPHRD_ETHER = 1
@@ -35,6 +38,16 @@ const ARPHRD_LOOPBACK = 772
 export function listDevices(): string[] {
   const lines = readFileSync('/proc/self/net/dev', 'latin1').split('\n').slice(2)
   return lines.filter((line) => line.includes(':')).map((line) => line.slice(0, line.lastIndexOf(':')).trim())
+}
+
+/** Whether there is a device of this name, up or down. */
+export function isDevice(name: string): boolean {
+  return findDevice(name) !== 0
+}
+
+/** The index of a device, 0: there is none of this name now. */
+export function findDevice(name: string): number {
+  return ifNameToIndex(name)
 }
 
 function noDevice(name: string): OperatorError {
@@ -89,6 +102,17 @@ function askDevice(name: string, question: number, what: string): Block {
   if (fd >= 0) close(fd)
   if (!isDone) throw new Error(`cannot read the ${what} of ${name}: ${errnoMessage(error)}`)
   return request
+}
+
+/** @throws OperatorError `no-device`; `bad-device` for one that Ethernet frames cannot be sent through */
+export function requireSender(name: string): void {
+  if (hardwareOf(name).type !== ARPHRD_ETHER) {
+    const hint = 'Name an Ethernet device, or none: packets then go where the routes say.'
+    throw new OperatorError('bad-device', `the device ${name} has no Ethernet, so no frames can be sent there`, hint)
+  }
+  if ((u8(askDevice(name, SIOCGIFFLAGS, 'flags').bytes, FLAGS_AT) & IFF_UP) === 0) {
+    throw new OperatorError('bad-device', `the device ${name} is down`, `Bring it up: ip link set ${name} up.`)
+  }
 }
 
 /** Whether frames of a device begin with an Ethernet header. @throws OperatorError `no-device` */

@@ -12,16 +12,23 @@ export interface FilterContext {
   readonly link: 'cooked' | 'ethernet' | number
   /** Octets of an accepted packet that are wanted. */
   readonly snapLength: number
+  /** Of a promiscuous socket on this device, which gets its packets before the kernel forgets their VLAN tag. */
+  readonly device?: string
 }
 
 interface Libpcap {
   readonly openDead: (link: number, snapLength: number) => number
+  readonly create: (device: string, errorText: number) => number
+  readonly setSnapLength: (handle: number, snapLength: number) => number
+  readonly activate: (handle: number) => number
   readonly compile: (handle: number, program: number, text: string, optimize: number, netmask: number) => number
   readonly freeCode: (program: number) => void
   readonly errorText: (handle: number) => string
   readonly close: (handle: number) => void
 }
 
+/** PCAP_ERRBUF_SIZE */
+const ERROR_LENGTH = 256
 const DLT_EN10MB = 1
 const DLT_RAW = 12
 const PCAP_NETMASK_UNKNOWN = 0xffffffff
@@ -34,6 +41,9 @@ export function openLibpcap(names: readonly string[] = NAMES): Libpcap {
       const library = koffi.load(name)
       return {
         openDead: library.func('uintptr_t pcap_open_dead(int, int)'),
+        create: library.func('uintptr_t pcap_create(const char *, uintptr_t)'),
+        setSnapLength: library.func('int pcap_set_snaplen(uintptr_t, int)'),
+        activate: library.func('int pcap_activate(uintptr_t)'),
         compile: library.func('int pcap_compile(uintptr_t, uintptr_t, const char *, int, uint32_t)'),
         freeCode: library.func('void pcap_freecode(uintptr_t)'),
         errorText: library.func('const char *pcap_geterr(uintptr_t)'),
@@ -76,24 +86,38 @@ function badFilter(expression: string, reason: string, hint: string): OperatorEr
   return new OperatorError('bad-filter', `the filter "${expression}" is wrong: ${reason}`, hint)
 }
 
+/** A handle that captures on a device, as a program of libpcap's would; nothing is read from it. */
+function openLive(pcap: Libpcap, expression: string, device: string, snapLength: number): number {
+  const handle = pcap.create(device, allocate(ERROR_LENGTH).address)
+  const status = handle === 0 ? -1 : pcap.setSnapLength(handle, snapLength) || pcap.activate(handle)
+  if (status >= 0) return handle
+  const reason = handle === 0 ? 'libpcap has no handle for it' : pcap.errorText(handle)
+  if (handle !== 0) pcap.close(handle)
+  throw badFilter(expression, `libpcap cannot open ${device}, as \`vlan\` needs: ${reason}`, 'leave `vlan` out')
+}
+
 /**
  * Compiles `expression` for a socket of PacketRing. Names in it are resolved, which may take as long as DNS does.
  *
  * A handle that stands for no device will do: what a live one adds are VLAN primitives that ask the kernel for the tag
  * it took out of the frame. A socket bound to ETH_P_IP gets its packets after the kernel forgot the tag, so that those
- * match nothing either (measured, Linux 6.18): `vlan` is refused.
+ * match nothing either (measured, Linux 6.18): `vlan` is refused but for a promiscuous socket, which gets them before.
  * @throws OperatorError `no-libpcap`, `bad-filter` with libpcap's own words
  */
 export function compileFilter(expression: string, context: FilterContext): FilterProgram {
-  if (typeof context.link !== 'number' && /\bvlan\b/.test(expression))
+  const isAboutVlans = typeof context.link !== 'number' && /\bvlan\b/.test(expression)
+  if (isAboutVlans && context.device === undefined)
     throw badFilter(
       expression,
       'packets arrive without their VLAN tag',
-      "leave `vlan` out, or capture on the VLAN's device"
+      "leave `vlan` out, or name the device: the VLAN's own, or for tcpcopy with -i the one that gets the tags"
     )
   loaded ??= openLibpcap()
   const pcap = loaded
-  const handle = pcap.openDead(dltOf(context.link), context.snapLength)
+  const handle =
+    isAboutVlans && context.device !== undefined
+      ? openLive(pcap, expression, context.device, context.snapLength)
+      : pcap.openDead(dltOf(context.link), context.snapLength)
   const program = allocate(16)
   try {
     if (pcap.compile(handle, program.address, expression, 1, PCAP_NETMASK_UNKNOWN) !== 0) {

@@ -17,7 +17,7 @@ import {
 import { MessageBatch } from './message-batch.ts'
 import { type RawIpSender, SEND_BUFFER_LENGTH } from './raw-ip-sender.ts'
 import { setOption, setSendBuffer } from './socket.ts'
-import { ETHERNET_HEADER, type Way, type WayReport, Ways } from './ways.ts'
+import { ETHERNET_HEADER, type GivenWays, type Way, type WayReport, Ways } from './ways.ts'
 
 const PACKET_VNET_HDR = 15
 /** sockaddr_ll, packet(7). */
@@ -54,11 +54,12 @@ export class LinkSender implements Sender {
   /**
    * @param memoryAddress where the memory of the outboxes is, for C; it stays mapped until `close`
    * @param raw for what the link layer cannot deliver, which is refused otherwise; it is closed with this
+   * @param given a device and MACs that are not to be found
    * @throws OperatorError `no-privilege`
    */
-  constructor(memoryAddress: number, raw: RawIpSender | undefined, report: WayReport) {
+  constructor(memoryAddress: number, raw: RawIpSender | undefined, report: WayReport, given?: GivenWays) {
     this.#raw = raw
-    this.ways = new Ways(raw === undefined ? NO_WAY : 'raw socket', report)
+    this.ways = new Ways(raw === undefined ? NO_WAY : 'raw socket', report, given)
     this.#fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if (this.#fd < 0 || setOption(this.#fd, SOL_PACKET, PACKET_VNET_HDR, 1) !== 0) {
       const message = `cannot open a packet socket to send: ${errnoMessage(errno())}`

@@ -40,14 +40,34 @@ const TPACKET_V2 = 1
 const PACKET_FANOUT_HASH = 0
 const PACKET_FANOUT_CBPF = 6
 const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
+/** Saves the filter the packets that are sent, since Linux 5.15. */
+const PACKET_FANOUT_FLAG_IGNORE_OUTGOING = 0x4000
 const PACKET_FANOUT_FLAG_DEFRAG = 0x8000
 const SO_ATTACH_FILTER = 26
-/** 0x0800 in network byte order. Never ETH_P_ALL: it shows our own packets, and bridged ones twice. */
+/** 0x0800 in network byte order: each packet once, and none of ours. */
 const ETH_P_IP_SWAPPED = 0x0008
+/** 0x0003 in network byte order: whatever passes a device, our own packets too, which a filter has to reject. */
+const ETH_P_ALL_SWAPPED = 0x0300
+const PACKET_ADD_MEMBERSHIP = 1
+const PACKET_MR_PROMISC = 1
+/** Octets in front of a packet in its slot, at most: header, address, alignment. */
+export const SLOT_OVERHEAD = 96
 const BLOCK_LENGTH = 0x10000
 const MEGABYTE = 0x100000
 /** What is larger than a slot waits on the socket: up to so many times the ring's length, each counted twice by the kernel. */
 const QUEUE_FACTOR = 4
+
+/** SKF_AD_PKTTYPE: whose a frame is; 4 is PACKET_OUTGOING. */
+const REJECT_SENT: FilterProgram = [
+  { code: 0x30, jt: 0, jf: 0, k: 0xfffff004 },
+  { code: 0x15, jt: 0, jf: 1, k: 4 },
+  { code: 0x06, jt: 0, jf: 0, k: 0 }
+]
+
+/** What a packet has to pass. */
+export function programOf({ filter, isPromiscuous }: PacketRingOptions): FilterProgram {
+  return isPromiscuous ? [...REJECT_SENT, ...filter] : filter
+}
 
 /** What the system said to a step of opening, as what an operator can do. */
 function refusal(step: string, error: number): Error {
@@ -95,7 +115,7 @@ function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slot
   const blockCount = Math.max(1, Math.round(((options.ringMegabytes ?? 32) * MEGABYTE) / BLOCK_LENGTH))
   const length = blockCount * BLOCK_LENGTH
   check(setOption(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2), 'use TPACKET_V2')
-  if (!options.headersOnly) {
+  if ((options.snapLength ?? Number.POSITIVE_INFINITY) > slotLength - SLOT_OVERHEAD) {
     check(setOption(fd, SOL_PACKET, PACKET_COPY_THRESH, 1), 'set PACKET_COPY_THRESH')
     setReceiveBuffer(fd, QUEUE_FACTOR * length)
   }
@@ -108,10 +128,18 @@ function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slot
   return { ring: mapDescriptor(fd, length), slotLength }
 }
 
-function bindTo(fd: number, device: string | undefined): void {
+function bindTo(fd: number, { device, isPromiscuous }: PacketRingOptions): void {
+  const index = device === undefined ? 0 : deviceIndex(device)
+  if (isPromiscuous) {
+    const membership = allocate(16) // packet_mreq; the kernel ends it with the socket
+    membership.words[0] = index
+    membership.words[1] = PACKET_MR_PROMISC
+    const joined = setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership.address, 16)
+    check(joined, `make ${device} promiscuous`)
+  }
   const address = allocate(20) // sockaddr_ll
-  address.words[0] = AF_PACKET | (ETH_P_IP_SWAPPED << 16)
-  address.words[1] = device === undefined ? 0 : deviceIndex(device)
+  address.words[0] = AF_PACKET | ((isPromiscuous ? ETH_P_ALL_SWAPPED : ETH_P_IP_SWAPPED) << 16)
+  address.words[1] = index
   check(bind(fd, address.address, 20), `capture on ${device ?? 'all devices'}`)
 }
 
@@ -123,6 +151,7 @@ function joinFanout(fd: number, options: PacketRingOptions): number {
   const flags =
     (steering === undefined ? PACKET_FANOUT_HASH : PACKET_FANOUT_CBPF) |
     (defragment ? PACKET_FANOUT_FLAG_DEFRAG : 0) |
+    (options.isPromiscuous ? PACKET_FANOUT_FLAG_IGNORE_OUTGOING : 0) |
     (options.fanoutGroup === undefined ? PACKET_FANOUT_FLAG_UNIQUEID : 0)
   check(setOption(fd, SOL_PACKET, PACKET_FANOUT, (flags << 16) | (options.fanoutGroup ?? 0)), 'join a fanout group')
   if (steering !== undefined) check(setProgram(fd, SOL_PACKET, PACKET_FANOUT_DATA, steering), 'share packets by flow')
@@ -141,10 +170,10 @@ export function openPacketSocket(options: PacketRingOptions): PacketSocket {
   check(fd, 'open a packet socket')
   let ring: Mapping | undefined
   try {
-    attachFilter(fd, options.isHeld === true ? NOTHING : options.filter)
+    attachFilter(fd, options.isHeld === true ? NOTHING : programOf(options))
     const made = makeRing(fd, options)
     ring = made.ring
-    bindTo(fd, options.device)
+    bindTo(fd, options)
     return { fd, ring, slotLength: made.slotLength, fanoutGroup: joinFanout(fd, options) }
   } catch (error) {
     ring?.close()

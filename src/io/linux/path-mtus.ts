@@ -7,11 +7,13 @@ const LENGTH_MAX = 0xffff
 
 export class PathMtus {
   readonly #routes: Rtnetlink
+  readonly #deviceIndex: () => number
   readonly #byTarget = new Map<number, number>()
 
-  /** @param routes stays its owner's */
-  constructor(routes: Rtnetlink) {
+  /** @param routes stays its owner's; @param deviceIndex which device all packets leave by, 0: as the routes say */
+  constructor(routes: Rtnetlink, deviceIndex: () => number = () => 0) {
     this.#routes = routes
+    this.#deviceIndex = deviceIndex
   }
 
   /** @returns 0 where there is no way, or its device is gone */
@@ -29,7 +31,7 @@ export class PathMtus {
   }
 
   #find(target: number): number {
-    const way = this.#routes.wayTo(target)
+    const way = this.#routes.wayTo(target, this.#deviceIndex())
     if (way === undefined) return 0
     try {
       const mtu = mtuOf(deviceName(way.deviceIndex))

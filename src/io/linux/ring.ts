@@ -3,7 +3,7 @@ import type { FilterProgram } from '../../wire/bpf.ts'
 import { int32At } from '../../wire/bytes.ts'
 import { close, errnoMessage, getsockopt, MSG_DONTWAIT, recv, SOL_PACKET } from './libc.ts'
 import { allocate, type Block, type Mapping, mapMemory } from './memory.ts'
-import { attachFilter, openPacketSocket } from './packet-socket.ts'
+import { attachFilter, openPacketSocket, programOf } from './packet-socket.ts'
 import { takeError } from './socket.ts'
 
 /** What a PacketRing captures, and how. */
@@ -15,10 +15,15 @@ export interface PacketRingOptions {
   readonly filter: FilterProgram
   /** How much the ring holds, in MiB. Default 32. */
   readonly ringMegabytes?: number
-  /** Octets of a slot, a power of two of at least 128; some 80 are the kernel's own. Default 2048. */
+  /** Octets of a slot, a power of two of at least 128; SLOT_OVERHEAD are the kernel's own. Default 2048. */
   readonly slotLength?: number
   /** Lets the kernel put IPv4 fragments together. Default true. */
   readonly defragment?: boolean
+  /**
+   * Gives the frames of `device` as it sees them, with their link header, whoever they are for: the device is promiscuous
+   * until `close`. Without it: the IPv4 packets that this host, or a network behind it, is to have. Default false.
+   */
+  readonly isPromiscuous?: boolean
   /** Shares the packets with rings that have this `fanoutGroup`. They need the same options. */
   readonly fanoutGroup?: number | undefined
   /**
@@ -28,8 +33,8 @@ export interface PacketRingOptions {
   readonly steering?: FilterProgram | undefined
   /** Captures nothing until `begin`. Default false. */
   readonly isHeld?: boolean
-  /** Only the beginning of a packet is of interest: a cut one is no loss, and is not queued whole. Default false. */
-  readonly headersOnly?: boolean
+  /** Octets that are wanted of a packet, link header included: to be cut to them is no loss. Default: all. */
+  readonly snapLength?: number
 }
 
 const PACKET_STATISTICS = 6
@@ -52,12 +57,12 @@ const TP_STATUS_CSUM_VALID = 0x80
 /** The ring is filling when one of so many slots waits. */
 const FILLING_PART = 32
 
-/** Room for the largest IPv4 packet and its link header. */
+/** Room for the largest IPv4 packet and its link header, tags and tunnels included. */
 const SCRATCH_LENGTH = 0x10000 + 256
 
 /**
- * Captures received IPv4 packets from a ring that is shared with the kernel: AF_PACKET, TPACKET_V2, packet(7). Each
- * packet is seen once, and none of those this host sends.
+ * Captures received packets from a ring that is shared with the kernel: AF_PACKET, TPACKET_V2, packet(7). Each packet
+ * is seen once, and none of those this host sends.
  *
  * A slot says by its status who owns it. The kernel writes the status after the packet, so it has to be read before
  * the packet, and given back after all of it was read. `Atomics` says so; x86 keeps that order anyway, arm64 does
@@ -74,8 +79,9 @@ export class PacketRing implements Capture {
   readonly #bytes: Uint8Array
   readonly #words: Int32Array
   readonly #slotLength: number
-  readonly #headersOnly: boolean
-  readonly #filter: FilterProgram
+  readonly #isPromiscuous: boolean
+  readonly #snapLength: number
+  readonly #program: FilterProgram
   readonly #scratch: Mapping = mapMemory(SCRATCH_LENGTH)
   readonly #statistics: Block = allocate(12)
   #slotAt = 0
@@ -93,13 +99,14 @@ export class PacketRing implements Capture {
     this.#bytes = opened.ring.bytes
     this.#words = new Int32Array(opened.ring.bytes.buffer)
     this.#slotLength = opened.slotLength
-    this.#headersOnly = options.headersOnly ?? false
-    this.#filter = options.filter
+    this.#isPromiscuous = options.isPromiscuous ?? false
+    this.#snapLength = options.snapLength ?? Number.POSITIVE_INFINITY
+    this.#program = programOf(options)
   }
 
   /** Lets a ring that `isHeld` capture. @throws OperatorError `bad-filter` */
   begin(): void {
-    attachFilter(this.fd, this.#filter)
+    attachFilter(this.fd, this.#program)
   }
 
   /** @inheritDoc A lost packet (`dropped`) counts as given, so that what a call does is bounded. */
@@ -159,29 +166,34 @@ export class PacketRing implements Capture {
   #give(sink: PacketSink, word: number, status: number): void {
     const words = this.#words
     const offsets = int32At(words, word + OFFSETS_WORD)
-    const networkAt = offsets >>> 16
-    const linkLength = networkAt - (offsets & 0xffff)
-    const wireLength = int32At(words, word + WIRE_LENGTH_WORD) - linkLength
-    const capturedLength = int32At(words, word + CAPTURED_LENGTH_WORD) - linkLength
+    const linkLength = (offsets >>> 16) - (offsets & 0xffff)
+    const skipped = this.#isPromiscuous ? 0 : linkLength
+    const wireLength = int32At(words, word + WIRE_LENGTH_WORD) - skipped
+    const capturedLength = int32At(words, word + CAPTURED_LENGTH_WORD) - skipped
+    const wantedLength = Math.min(wireLength, this.#snapLength - skipped)
     const checksum =
       (status & TP_STATUS_CSUMNOTREADY) !== 0
         ? ChecksumState.Partial
         : (status & TP_STATUS_CSUM_VALID) !== 0
           ? ChecksumState.Valid
           : ChecksumState.Unknown
-    if (capturedLength < wireLength && !this.#headersOnly) {
-      this.#giveQueued(sink, linkLength, wireLength, checksum, status)
-    } else {
-      sink(this.#bytes, this.#slotAt + networkAt, capturedLength, wireLength, checksum)
-    }
+    if (capturedLength < wantedLength) this.#giveQueued(sink, skipped, wantedLength, wireLength, checksum, status)
+    else sink(this.#bytes, this.#slotAt + (offsets & 0xffff) + skipped, capturedLength, wireLength, checksum)
   }
 
   /** What was too large for its slot waits, in order, on the socket itself: if there was room for it. */
-  #giveQueued(sink: PacketSink, linkLength: number, wireLength: number, checksum: ChecksumState, status: number): void {
+  #giveQueued(
+    sink: PacketSink,
+    skipped: number,
+    wantedLength: number,
+    wireLength: number,
+    checksum: ChecksumState,
+    status: number
+  ): void {
     const length =
       (status & TP_STATUS_COPY) === 0 ? -1 : recv(this.fd, this.#scratch.address, SCRATCH_LENGTH, MSG_DONTWAIT)
-    if (length - linkLength < wireLength) this.#droppedCount++
-    else sink(this.#scratch.bytes, linkLength, wireLength, wireLength, checksum)
+    if (length - skipped < wantedLength) this.#droppedCount++
+    else sink(this.#scratch.bytes, skipped, wantedLength, wireLength, checksum)
   }
 
   /** A device that goes down leaves an error on the socket, which would end every wait until it is read. */

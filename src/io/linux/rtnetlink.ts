@@ -33,7 +33,9 @@ const NLM_F_CREATE = 0x400
 const HEADER_LENGTH = 16
 /** rtmsg and ndmsg alike. */
 const BODY_LENGTH = 12
+/** With one attribute, and with the device's. */
 const REQUEST_LENGTH = HEADER_LENGTH + BODY_LENGTH + 8
+const REQUEST_MAX = REQUEST_LENGTH + 8
 const RTN_UNICAST = 1
 const RTA_DST = 1
 const RTA_OIF = 4
@@ -55,7 +57,7 @@ const MAC_LENGTH = 6
 
 export class Rtnetlink {
   readonly #fd: number
-  readonly #request = allocate(REQUEST_LENGTH)
+  readonly #request = allocate(REQUEST_MAX)
   readonly #answer = allocate(ANSWER_LENGTH)
 
   /** @throws Error where the kernel has no rtnetlink */
@@ -64,9 +66,12 @@ export class Rtnetlink {
     if (this.#fd < 0) throw new Error(`cannot ask the kernel for its routes: ${errnoMessage(errno())}`)
   }
 
-  /** @returns undefined where nothing can be sent to on a device: no route, this host itself, a tunnel of routes */
-  hopTo(target: number): Hop | undefined {
-    if (!this.#hasRoute(target) || this.#answer.bytes[HEADER_LENGTH + 7] !== RTN_UNICAST) return undefined
+  /**
+   * @param deviceIndex only the routes of this device; where it has none the target is taken to be on its link; 0: of any
+   * @returns undefined where nothing can be sent to on a device: no route, this host itself, a tunnel of routes
+   */
+  hopTo(target: number, deviceIndex = 0): Hop | undefined {
+    if (!this.#hasRoute(target, deviceIndex) || this.#answer.bytes[HEADER_LENGTH + 7] !== RTN_UNICAST) return undefined
     const deviceAt = this.#attribute(RTA_OIF)
     if (deviceAt === 0 || this.#attribute(RTA_VIA) > 0 || this.#attribute(RTA_ENCAP) > 0) return undefined
     const gatewayAt = this.#attribute(RTA_GATEWAY)
@@ -74,9 +79,9 @@ export class Rtnetlink {
     return { deviceIndex: int32At(this.#answer.words, deviceAt >>> 2), address }
   }
 
-  /** @returns the device of the route to an address, this host's own included, and the route's own MTU, 0: none */
-  wayTo(target: number): { readonly deviceIndex: number; readonly mtu: number } | undefined {
-    const deviceAt = this.#hasRoute(target) ? this.#attribute(RTA_OIF) : 0
+  /** As `hopTo`. @returns the device of the route to an address, this host's own included, and the route's own MTU, 0: none */
+  wayTo(target: number, onDevice = 0): { readonly deviceIndex: number; readonly mtu: number } | undefined {
+    const deviceAt = this.#hasRoute(target, onDevice) ? this.#attribute(RTA_OIF) : 0
     if (deviceAt === 0) return undefined
     const deviceIndex = int32At(this.#answer.words, deviceAt >>> 2)
     const metricsAt = this.#attribute(RTA_METRICS)
@@ -84,8 +89,8 @@ export class Rtnetlink {
     return { deviceIndex, mtu: mtuAt === 0 ? 0 : int32At(this.#answer.words, mtuAt >>> 2) }
   }
 
-  #hasRoute(target: number): boolean {
-    this.#ask(RTM_GETROUTE, 0, AF_INET | (32 << 8), 0, 0, RTA_DST, target)
+  #hasRoute(target: number, deviceIndex: number): boolean {
+    this.#ask(RTM_GETROUTE, 0, AF_INET | (32 << 8), 0, 0, RTA_DST, target, deviceIndex)
     return this.#hasAnswer(RTM_NEWROUTE)
   }
 
@@ -118,13 +123,24 @@ export class Rtnetlink {
     return this.#hasAnswer(RTM_NEWNEIGH) ? int32At(this.#answer.words, (HEADER_LENGTH + 8) >>> 2) & 0xffff : 0
   }
 
-  /** Sends a request of a body of three words and one attribute that is an address. */
-  #ask(type: number, flags: number, word0: number, word1: number, word2: number, attribute: number, to: number): void {
+  /** Sends a request of a body of three words, one attribute that is an address, and RTA_OIF unless it is 0. */
+  #ask(
+    type: number,
+    flags: number,
+    word0: number,
+    word1: number,
+    word2: number,
+    attribute: number,
+    to: number,
+    deviceIndex = 0
+  ): void {
     while (recv(this.#fd, this.#answer.address, ANSWER_LENGTH, MSG_DONTWAIT) > 0) {} // what nobody waited for
     const { words, address } = this.#request
-    words.set([REQUEST_LENGTH, type | ((NLM_F_REQUEST | flags) << 16), 0, 0])
+    const length = deviceIndex === 0 ? REQUEST_LENGTH : REQUEST_MAX
+    words.set([length, type | ((NLM_F_REQUEST | flags) << 16), 0, 0])
     words.set([word0, word1, word2, 8 | (attribute << 16), swap32(to)], HEADER_LENGTH >>> 2)
-    send(this.#fd, address, REQUEST_LENGTH, 0)
+    words.set([8 | (RTA_OIF << 16), deviceIndex], REQUEST_LENGTH >>> 2)
+    send(this.#fd, address, length, 0)
   }
 
   /** The kernel has answered by the time that `send` returns. */

@@ -1,6 +1,6 @@
 /** The ways to the targets, as frames of the link layer need them: device, and an Ethernet header. */
 import { formatAddress } from '../../wire/address.ts'
-import { deviceName, hardwareOf } from './devices.ts'
+import { deviceName, findDevice, hardwareOf } from './devices.ts'
 import { PathMtus } from './path-mtus.ts'
 import { type Hop, Rtnetlink } from './rtnetlink.ts'
 
@@ -8,6 +8,8 @@ const ARPHRD_ETHER = 1
 const MAC_LENGTH = 6
 const ETHERTYPE_IPV4 = Uint8Array.of(8, 0)
 export const ETHERNET_HEADER = 14
+/** The index of no device. */
+const GONE = 0x7fffffff
 
 /** How packets come to one target. */
 export class Way {
@@ -15,6 +17,8 @@ export class Way {
   hop: Hop | undefined
   /** The Ethernet header of packets to it, while the MAC of the next hop is known. */
   header: Uint8Array | undefined
+  /** Its MAC was given: nobody has to find it. */
+  isGiven = false
   canSegment = true
   /** What was last said of it. */
   said = ''
@@ -26,22 +30,42 @@ export class Way {
   }
 }
 
+/** What an operator has said of the ways. */
+export interface GivenWays {
+  /** The device that all frames leave by; undefined: as the routes say. */
+  readonly device: string | undefined
+  readonly macs: readonly TargetMacs[]
+}
+
+/** MACs of frames to a target, in place of those that the kernel knows. */
+export interface TargetMacs {
+  readonly targetAddress: number
+  /** Who the frames are from; undefined: the device. */
+  readonly from: Uint8Array | undefined
+  /** Who they are for; undefined: the next hop. */
+  readonly to: Uint8Array | undefined
+}
+
+const NOTHING_GIVEN: GivenWays = { device: undefined, macs: [] }
+
 /** What is told of the way to a target when it is found or lost: to whom, and how packets go there. */
 export type WayReport = (target: string, way: string) => void
 
 /** What the kernel's routes and neighbours say of each target, asked when it is first sent to, and in `refresh`. */
 export class Ways {
   readonly #routes = new Rtnetlink()
-  readonly #mtus = new PathMtus(this.#routes)
+  readonly #mtus = new PathMtus(this.#routes, () => this.#deviceIndex)
   readonly #ways: Way[] = []
   readonly #otherwise: string
   readonly #report: WayReport
+  readonly #given: GivenWays
   #last: Way | undefined
 
   /** @param otherwise how packets go, in words, to a target whose next hop is not known */
-  constructor(otherwise: string, report: WayReport) {
+  constructor(otherwise: string, report: WayReport, given: GivenWays = NOTHING_GIVEN) {
     this.#otherwise = otherwise
     this.#report = report
+    this.#given = given
   }
 
   /** Each way is looked up anew, and the kernel made to keep its MAC up to date. */
@@ -50,7 +74,7 @@ export class Ways {
     for (const way of this.#ways) {
       way.misses = 0
       this.#lookUp(way)
-      if (way.hop !== undefined) this.#routes.makeSure(way.hop)
+      if (way.hop !== undefined && !way.isGiven) this.#routes.makeSure(way.hop)
       this.#tell(way)
     }
   }
@@ -92,11 +116,26 @@ export class Ways {
     this.#routes.close()
   }
 
+  /** Of the device that was given, 0: none was. One that is gone may come back as another. */
+  get #deviceIndex(): number {
+    const { device } = this.#given
+    return device === undefined ? 0 : findDevice(device) || GONE
+  }
+
   #lookUp(way: Way): void {
-    way.hop = this.#routes.hopTo(way.target)
-    const mac = way.hop === undefined ? undefined : this.#routes.macOf(way.hop)
+    const given = this.#given.macs.find(({ targetAddress }) => targetAddress === way.target)
+    way.isGiven = given?.to !== undefined
+    way.hop = this.#hopOf(way)
+    const mac = way.hop === undefined ? undefined : (given?.to ?? this.#routes.macOf(way.hop))
     const own = way.hop === undefined || mac === undefined ? undefined : ownMac(way.hop.deviceIndex)
-    way.header = mac === undefined || own === undefined ? undefined : Buffer.concat([mac, own, ETHERTYPE_IPV4])
+    const from = own === undefined ? undefined : (given?.from ?? own)
+    way.header = mac === undefined || from === undefined ? undefined : Buffer.concat([mac, from, ETHERTYPE_IPV4])
+  }
+
+  /** With device and MAC nothing is asked of the routes. */
+  #hopOf({ target, isGiven }: Way): Hop | undefined {
+    const deviceIndex = this.#deviceIndex
+    return isGiven && deviceIndex > 0 ? { deviceIndex, address: target } : this.#routes.hopTo(target, deviceIndex)
   }
 
   #isWorthAsking(way: Way): boolean {

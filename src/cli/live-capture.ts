@@ -1,0 +1,142 @@
+/** What live packets are captured with. */
+import { type FrameCapture, LinkCapture, type LinkCaptureOptions } from '../daemon/link-capture.ts'
+import { isEthernet } from '../io/linux/devices.ts'
+import { copyFilter, type FilterTarget, steering, type TransportProtocol } from '../io/linux/filter.ts'
+import { IpCapture } from '../io/linux/ip-capture.ts'
+import { compileFilter } from '../io/linux/libpcap.ts'
+import { both, cutTo, frameFilter, notTo } from '../io/linux/link-filter.ts'
+import { SLOT_OVERHEAD } from '../io/linux/packet-socket.ts'
+import { POLLIN, type Poller } from '../io/linux/poller.ts'
+import { PacketRing } from '../io/linux/ring.ts'
+import type { Capture } from '../ports.ts'
+import type { FilterProgram } from '../wire/bpf.ts'
+import { UDP } from '../wire/datagram.ts'
+import { LinkType } from '../wire/link-layer.ts'
+import { TCP } from '../wire/segment.ts'
+import type { CapturePlan } from './capture-plan.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { log } from './worker-thread.ts'
+
+const SLOT_LENGTH = 2048
+
+/** Gives nothing until `begin`, so that nothing is lost while others open theirs and the engine compiles. */
+export interface HeldCapture extends Capture {
+  begin(): void
+}
+
+/** Which part of the packets a worker has. */
+export interface WorkerPart extends Pick<WorkerMeans, 'worker' | 'workers'> {
+  /** Shared: the fanout group of the first worker's capture, in which the others join it. */
+  readonly groups: Int32Array
+}
+
+/** Which packets are captured: those of clients. */
+interface Wanted {
+  readonly servers: readonly FilterTarget[]
+  /** What is sent there is a copy, and must not be copied again where a device sees it. */
+  readonly targets: readonly FilterTarget[]
+  readonly protocol: TransportProtocol
+  /** The kernel drops acknowledgments without payload. */
+  readonly isWithoutAcks: boolean
+}
+
+const NUMBERS = { tcp: TCP, udp: UDP }
+
+/** What clients send to the servers, of what this host itself takes. The poller wakes for it. */
+export function openIpCapture(plan: CapturePlan, wanted: Wanted, poller: Poller): IpCapture {
+  const filter = packetFilter(plan, wanted)
+  const protocol = NUMBERS[wanted.protocol]
+  const capture = new IpCapture({ protocol, filter, bufferMegabytes: plan.ringMegabytes, isHeld: true })
+  poller.add(capture.fd, POLLIN)
+  log('info', 'capture', { through: 'raw socket', of: 'packets for this host' })
+  return capture
+}
+
+/**
+ * Without devices a ring with what clients send to the servers; of devices their frames. It is held. The poller wakes for it.
+ * @param refuse see LinkCaptureOptions; @param part of a ring; default: all. Frames are not shared
+ */
+export function openLiveCapture(
+  plan: CapturePlan,
+  wanted: Wanted,
+  refuse: LinkCaptureOptions['refuse'],
+  poller: Poller,
+  part: WorkerPart = { worker: 0, workers: 1, groups: new Int32Array(1) }
+): FrameCapture & HeldCapture {
+  if (plan.devices.length === 0) {
+    const { worker, workers, groups } = part
+    const share = {
+      fanoutGroup: worker === 0 ? undefined : groups[0],
+      steering: workers === 1 ? undefined : steering(workers)
+    }
+    const filter = packetFilter(plan, wanted)
+    const ring = openRing(plan, { device: undefined, link: 'cooked', filter, ...share }, poller)
+    groups[0] = ring.fanoutGroup
+    log('info', 'capture', { through: 'ring', of: 'IPv4 packets for this host, on any device' })
+    return ring
+  }
+  const devices = plan.devices.map((device) => {
+    const link = isEthernet(device) ? 'ethernet' : 'cooked'
+    const program = withExpression(plan, cutTo(frameFilter(clientFilter(wanted), link), plan.snapLength), link, device)
+    return {
+      capture: openRing(plan, { device, link, filter: program, isPromiscuous: true }, poller),
+      linkType: link === 'ethernet' ? LinkType.Ethernet : LinkType.Raw
+    }
+  })
+  log('info', 'capture', { through: 'ring', of: `all frames of ${plan.devices.join(', ')}` })
+  const { servers, targets, protocol } = wanted
+  const isWanted = (address: number, port: number): boolean =>
+    isAmong(servers, address, port) && !isAmong(targets, address, port)
+  return new LinkCapture(devices, { protocol: NUMBERS[protocol], isWanted, refuse })
+}
+
+function isAmong(places: readonly FilterTarget[], address: number, port: number): boolean {
+  for (const place of places) {
+    if (place.port === port && (place.address === address || place.address === 0)) return true
+  }
+  return false
+}
+
+/** For packets that begin with their IP header. */
+function clientFilter({ servers, targets, protocol, isWithoutAcks }: Wanted): FilterProgram {
+  return both(notTo(targets), copyFilter(servers, protocol, isWithoutAcks))
+}
+
+function packetFilter(plan: CapturePlan, wanted: Wanted): FilterProgram {
+  return withExpression(plan, cutTo(clientFilter(wanted), plan.snapLength), 'cooked')
+}
+
+/** A program that also asks what `-F` asks. */
+function withExpression(
+  { filter, snapLength }: CapturePlan,
+  program: FilterProgram,
+  link: 'ethernet' | 'cooked',
+  device?: string
+): FilterProgram {
+  if (filter === undefined) return program
+  const context = device === undefined ? { link, snapLength } : { link, snapLength, device }
+  return both(compileFilter(filter, context), program)
+}
+
+function openRing(
+  { ringMegabytes, snapLength }: CapturePlan,
+  options: ConstructorParameters<typeof PacketRing>[0],
+  poller: Poller
+): PacketRing {
+  const ring = new PacketRing({
+    ...options,
+    ringMegabytes,
+    snapLength,
+    slotLength: slotLengthFor(snapLength),
+    isHeld: true
+  })
+  poller.add(ring.fd, POLLIN)
+  return ring
+}
+
+/** Short packets have short slots, so that more of them find room. */
+function slotLengthFor(snapLength: number): number {
+  let length = 256
+  while (length < SLOT_LENGTH && length - SLOT_OVERHEAD < snapLength) length *= 2
+  return length
+}

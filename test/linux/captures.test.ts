@@ -1,0 +1,52 @@
+/** The same copy, whatever live packets are captured with. */
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { compareStreams } from '../../lab/comparison.ts'
+import { hasMessage } from '../../lab/json-log.ts'
+import { startPacketDump } from '../../lab/packet-dump.ts'
+import { readClientStreams } from '../../lab/pcap-streams.ts'
+import { ASSISTANT, CLIENT, finishAndReadBooks, MAP, openCopyLab, PORT, SOURCE, untilSame } from './copy-lab.ts'
+
+const COPY = ['-x', MAP, '-s', ASSISTANT]
+
+for (const [args, through, offloads] of [
+  [['--capture', 'ip'], 'raw socket', false],
+  [['--capture', 'ip', '-F', `src host ${CLIENT}`], 'raw socket', true],
+  [['-F', `src host ${CLIENT} and tcp`], 'ring', true],
+  [['-i', 'eth0'], 'ring', true]
+] as const) {
+  test(`clients' bytes arrive as they were, with ${args.join(' ')}, offloads ${offloads ? 'on' : 'off'}`, async () => {
+    await using lab = await openCopyLab({ offloads })
+    const redis = await lab.startRedisPair()
+    await lab.startIntercept()
+    const tcpcopy = await lab.startTcpcopy([...COPY, ...args])
+    assert.ok(tcpcopy.stderr.split('\n').some((line) => hasMessage(line, 'capture') && line.includes(through)))
+    const dumpOf = (name: 'source' | 'target') => {
+      const { address } = lab.hosts[name]
+      const filter = `tcp dst port ${PORT} and dst host ${address}`
+      return startPacketDump(lab.hosts[name], filter, join(lab.folder, `${name}.pcap`))
+    }
+    const dumps = [await dumpOf('source'), await dumpOf('target')] as const
+    const set = ['-h', SOURCE, '-p', `${PORT}`, '-r', '2000000000', '-t', 'set', '-q']
+    for (const load of [
+      ['-c', '30', '-n', '3000'],
+      ['-c', '5', '-n', '50', '-d', '100000'],
+      ['-c', '10', '-n', '200', '-k', '0']
+    ]) {
+      await lab.hosts.client.mustRun('redis-benchmark', [...set, ...load])
+    }
+    await untilSame(redis.source, redis.target)
+    for (const dump of dumps) assert.equal(await dump.stop(), 0)
+    const base = Math.floor(Date.now() / 1000) - 600
+    const { requests, connections } = compareStreams(
+      await readClientStreams(dumps[0].path, PORT, base),
+      await readClientStreams(dumps[1].path, PORT, base)
+    )
+    assert.deepEqual([requests.lost, requests.duplicated, connections.altered], [0, 0, 0])
+    assert.deepEqual([connections.equal, connections.target], [connections.source, connections.source])
+    assert.ok(connections.source > 200)
+    const books = await finishAndReadBooks(tcpcopy)
+    assert.deepEqual([books.captureDropped, books.droppedBytes, books.captureLeftOut], [0, 0, 0])
+  })
+}

@@ -1,0 +1,186 @@
+/** tcpcopy on a host that neither clients nor source know of: it sees their frames behind a mirror port. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { compareStreams } from '../../lab/comparison.ts'
+import { hasMessage } from '../../lab/json-log.ts'
+import { type Lab, openLab } from '../../lab/lab.ts'
+import { startPacketDump } from '../../lab/packet-dump.ts'
+import { readClientStreams } from '../../lab/pcap-streams.ts'
+import type { Program } from '../../lab/program.ts'
+import { startRedis } from '../../lab/redis.ts'
+import {
+  ASSISTANT,
+  CLIENT,
+  finishAndReadBooks,
+  INTERCEPT,
+  MAP,
+  PORT,
+  SOURCE,
+  startReady,
+  statisticsOf,
+  TARGET,
+  TCPCOPY,
+  untilCounter,
+  untilSame
+} from './copy-lab.ts'
+import { readPackets } from './packet-file.ts'
+
+const ENCAPSULATOR = fileURLToPath(new URL('./encapsulator.js', import.meta.url))
+const COPY = ['-x', MAP, '-s', ASSISTANT]
+
+const hosts = {
+  client: { addresses: [CLIENT] },
+  source: { addresses: [SOURCE] },
+  target: { addresses: [TARGET] },
+  assistant: { addresses: [ASSISTANT] },
+  monitor: { addresses: ['10.77.0.7'] },
+  switch: { addresses: [] }
+}
+
+function ip(words: string): void {
+  execFileSync('ip', words.split(' '))
+}
+
+/** The hosts on a hub, where each sees the frames of all; and a wire from the switch's `out` to the monitor's eth1. */
+async function openMirrorLab(offloads: boolean): Promise<Lab<keyof typeof hosts>> {
+  const routes = [{ on: 'target', to: `${CLIENT}/32`, via: ASSISTANT }] as const
+  const lab = await openLab({ hosts, routes, offloads })
+  // A bridge that forgets at once sends each frame to all ports.
+  ip('link set lab0 type bridge ageing_time 0')
+  ip('link add out mtu 9000 netns switch type veth peer name eth1 mtu 9000 netns monitor')
+  for (const [host, device] of ['switch out', 'monitor eth1'].map((words) => words.split(' '))) {
+    ip(`-n ${host} link set ${device} up`)
+  }
+  return lab
+}
+
+/** Requests of all sizes, on many connections. */
+async function load({ hosts: { client } }: Lab<keyof typeof hosts>): Promise<void> {
+  const set = ['-h', SOURCE, '-p', `${PORT}`, '-r', '2000000000', '-t', 'set', '-q']
+  await client.mustRun('redis-benchmark', [...set, '-c', '30', '-n', '3000'])
+  await client.mustRun('redis-benchmark', [...set, '-c', '24', '-n', '240', '-d', '20000'])
+  await client.mustRun('redis-benchmark', [...set, '-c', '10', '-n', '200', '-k', '0'])
+}
+
+interface Copied {
+  /** Final statistics of tcpcopy. */
+  readonly books: Readonly<Record<string, number>>
+  readonly tcpcopy: Program
+}
+
+/** Copies a load with tcpcopy on the monitor, and holds the target to have read what the source has. */
+async function holdSame(lab: Lab<keyof typeof hosts>, args: readonly string[]): Promise<Copied> {
+  const { source, target, assistant, monitor } = lab.hosts
+  const folder = mkdtempSync(join(tmpdir(), 'mirror-'))
+  try {
+    for (const name of ['source', 'target']) mkdirSync(join(folder, name))
+    const redis = {
+      source: await startRedis(source, PORT, join(folder, 'source')),
+      target: await startRedis(target, PORT, join(folder, 'target'))
+    }
+    await startReady(assistant, INTERCEPT, ['-i', 'eth0', '-F', `tcp and src host ${TARGET} and src port ${PORT}`])
+    const tcpcopy = await startReady(monitor, TCPCOPY, [...COPY, ...args])
+    await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, 'connected to intercept'))
+    const dumps = [
+      await startPacketDump(source, `tcp dst port ${PORT} and dst host ${SOURCE}`, join(folder, 'source.pcap')),
+      await startPacketDump(target, `tcp dst port ${PORT} and dst host ${TARGET}`, join(folder, 'target.pcap'))
+    ] as const
+    await load(lab)
+    await untilSame(redis.source, redis.target)
+    for (const dump of dumps) assert.equal(await dump.stop(), 0)
+    const base = Math.floor(Date.now() / 1000) - 600
+    const [original, copy] = [
+      await readClientStreams(dumps[0].path, PORT, base),
+      await readClientStreams(dumps[1].path, PORT, base)
+    ]
+    const { requests, connections } = compareStreams(original, copy)
+    assert.deepEqual([requests.lost, requests.duplicated, connections.altered], [0, 0, 0])
+    assert.deepEqual([connections.equal, connections.target], [connections.source, connections.source])
+    assert.ok(connections.source > 250)
+    const books = await finishAndReadBooks(tcpcopy)
+    assert.deepEqual([books.captureDropped, books.droppedBytes, books['dropped.fragment'] ?? 0], [0, 0, 0])
+    return { books, tcpcopy }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+for (const offloads of [false, true]) {
+  test(`frames for other hosts are copied byte for byte, offloads ${offloads ? 'on' : 'off'}`, async () => {
+    await using lab = await openMirrorLab(offloads)
+    await holdSame(lab, ['-i', 'eth0'])
+  })
+}
+
+test('frames below tags, labels and tunnels are copied byte for byte, and copies that are mirrored are not', async () => {
+  await using lab = await openMirrorLab(false)
+  const mirror = lab.hosts.switch.spawn(process.execPath, [ENCAPSULATOR, 'eth0', 'out'])
+  await mirror.waitForLine('stdout', (line) => line === 'mirroring')
+  const { books } = await holdSame(lab, ['-i', 'eth1'])
+  assert.ok((books.captureLeftOut ?? 0) > (books.capturedPackets ?? 0), 'answers, and the copies themselves')
+  assert.equal(mirror.stdout, 'mirroring\n')
+})
+
+test('what two devices see is copied once, and -F chooses among frames', async () => {
+  await using lab = await openMirrorLab(false)
+  ip('link add port9 type veth peer name eth2 netns monitor')
+  ip('link set port9 master lab0 up')
+  ip('-n monitor link set eth2 up')
+  const { books } = await holdSame(lab, ['-i', 'eth0,eth2', '-F', `tcp dst port ${PORT} and ip dst ${SOURCE}`])
+  assert.ok((books.duplicateBytes ?? 0) > (books.deliveredBytes ?? 0) / 2)
+})
+
+test('what was recorded below tags, labels and tunnels is replayed', async () => {
+  await using lab = await openMirrorLab(false)
+  const { source, target, assistant, monitor } = lab.hosts
+  const folder = mkdtempSync(join(tmpdir(), 'mirror-'))
+  try {
+    for (const name of ['source', 'target']) mkdirSync(join(folder, name))
+    const redis = {
+      source: await startRedis(source, PORT, join(folder, 'source')),
+      target: await startRedis(target, PORT, join(folder, 'target'))
+    }
+    const mirror = lab.hosts.switch.spawn(process.execPath, [ENCAPSULATOR, 'eth0', 'out'])
+    await mirror.waitForLine('stdout', (line) => line === 'mirroring')
+    const path = join(folder, 'mirrored.pcapng')
+    const recorder = await startReady(monitor, TCPCOPY, ['record', '-x', MAP, '-i', 'eth1', '-o', path])
+    const dump = await startPacketDump(source, `tcp dst port ${PORT}`, join(folder, 'source.pcap'))
+    await load(lab)
+    assert.equal(await dump.stop(), 0)
+    const { length } = readPackets(dump.path)
+    await untilCounter(recorder, 'packets', (count) => count === length)
+    const { captureDropped, leftOut, unreadable } = await statisticsOf(recorder)
+    assert.deepEqual([captureDropped, unreadable], [0, 0])
+    assert.ok(Number(leftOut) > 0)
+    assert.deepEqual(await recorder.stop(), { status: 0, signal: null })
+    await startReady(assistant, INTERCEPT, ['-i', 'eth0', '-F', `tcp and src host ${TARGET} and src port ${PORT}`])
+    const { status, stderr } = await monitor.run(TCPCOPY, [...COPY, '-i', path, '-a', '1000000'])
+    assert.equal(status, 0, stderr)
+    await untilSame(redis.source, redis.target)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('with -S frames are cut, and what is cut is counted', async () => {
+  await using lab = await openMirrorLab(false)
+  const { client, monitor, source } = lab.hosts
+  const folder = mkdtempSync(join(tmpdir(), 'mirror-'))
+  try {
+    await startRedis(source, PORT, folder)
+    const tcpcopy = await startReady(monitor, TCPCOPY, [...COPY, '-i', 'eth0', '-S', '200', '-B', '1'])
+    const command = ['-h', SOURCE, 'SET', 'key']
+    await client.mustRun('redis-cli', [...command, 'x'.repeat(1000)])
+    await client.mustRun('redis-cli', [...command, 'short'])
+    await untilCounter(tcpcopy, 'dropped.truncated', (count) => count === 1)
+    await untilCounter(tcpcopy, 'capturedPayloadBytes', (count) => count > 0)
+    assert.equal((await statisticsOf(tcpcopy)).captureDropped, 0)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
