@@ -33,7 +33,7 @@ import {
   seconds,
   wholeNumber
 } from './values.ts'
-import { COPY_WORKERS_MAX, readWorkers } from './worker-plans.ts'
+import { COPY_WORKERS_MAX, ofSingle, readWorkers } from './worker-plans.ts'
 
 const MEGABYTE = 1 << 20
 /** Where -k is not given it is this much more than -t. */
@@ -176,11 +176,12 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
   const keepAlive = options.keepAlive
   const replay = replayPlan(options)
-  const workers = readWorkers(options.workers, COPY_WORKERS_MAX, replay === undefined ? undefined : 'a file')
+  const channel = readChannel(options)
+  const workers = readWorkers(options.workers, COPY_WORKERS_MAX, replay === undefined ? ofSingle(channel) : 'a file')
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   return {
-    channel: readChannel(options),
+    channel,
     maps: await readMaps(listOf(options.map ?? [])),
     intercepts: options.udp === true ? [] : await readIntercepts(options),
     ranges: listOf(options.clientAddresses ?? []).map(addressRange),
@@ -223,7 +224,10 @@ function refuseForUdp(options: CopyOptions): void {
     '--manage-rules': options.manageRules,
     '--keep-alive': options.keepAlive,
     '--max-rate': options.maxRate,
-    '--device with a file': replayPlan(options)
+    '--device with a file': replayPlan(options),
+    '--single': options.single,
+    '--disable-combined': options.disableCombined,
+    '--with-resp-payload': options.withRespPayload
   }
   const [found] = Object.entries(ofConnections).find(([, value]) => value !== undefined) ?? []
   if (found === undefined) return

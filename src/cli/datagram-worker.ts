@@ -2,11 +2,11 @@
 import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../daemon/datagram-copier.ts'
+import { monotonic } from '../io/linux/clock.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { Poller } from '../io/linux/poller.ts'
 import type { CopierWorkerData } from './copier-worker.ts'
 import { openRing, openSender } from './live-ports.ts'
-import { monotonic } from './monotonic.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
 import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
 

@@ -18,7 +18,7 @@ import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { iptablesByHand, type RuleSet } from './rules.ts'
 import { badValue, listOf, translation, wholeNumber } from './values.ts'
-import { INTERCEPT_WORKERS_MAX, readWorkers } from './worker-plans.ts'
+import { INTERCEPT_WORKERS_MAX, ofSingle, readWorkers } from './worker-plans.ts'
 
 /** Packets: what comes from the target in a fifth of a second, if it is fast. */
 const QUEUE_LENGTH = '16384'
@@ -39,6 +39,7 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
   readonly queueBypass?: boolean
   readonly pass?: readonly string[]
   readonly translate?: readonly string[]
+  readonly keepFirst?: boolean
 }
 
 /** Everything the worker needs, as plain data. */
@@ -52,6 +53,7 @@ export interface InterceptPlan {
   readonly address: number
   readonly delayMax: number
   readonly recordsMax: number
+  readonly keepsFirst: boolean
   readonly ringMegabytes: number
   readonly workers: number
   /** `--nfqueue`: answers come from a queue of this host's, and from no ring. */
@@ -78,6 +80,7 @@ export function interceptCommand(): Command {
     .option('-b, --bind <address>', 'listen on this address only (default: every address)')
     .option('-s, --delay-table <number>', 'most headers that wait for their tcpcopy', '65536')
     .option('-n, --headers <number>', 'most headers in one message', '16')
+    .option('-c, --keep-first', 'with --single: the first tcpcopy stays, as long as it is there; others are refused')
     .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
     .option('--workers <number>', 'how many threads share the answers; auto: one for each core', '1')
     .option('-D, --translate <new-original>', 'what NAT made of an address: newIP[:port]-originalIP[:port], …', collect)
@@ -103,21 +106,23 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
     const hint = 'Say which packets are answers of the target: -F "tcp and src port 8080".'
     throw new OperatorError('missing-option', 'no --filter is given', hint)
   }
+  const channel = readChannel(options)
   const devices = listOf(options.device ?? [])
   const isAny = devices.length === 0 || devices.includes('any')
   // A rule that drops what would be forwarded, or a queue that drops what is sent, is better than a setting.
   const isKept = isQueue || options.manageRules === true || options.allowForwarding === true
   if (!isKept) refuseForwarding(isAny ? listDevices() : devices)
   return {
-    channel: readChannel(options),
+    channel,
     devices: isAny ? [] : devices,
     filter: options.filter ?? '',
     port: wholeNumber('--port', options.port, 1, 65_535),
     address: options.bind === undefined ? 0 : await resolveHost('--bind', options.bind),
     delayMax: wholeNumber('--delay-table', options.delayTable, 1, 1 << 20),
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
+    keepsFirst: options.keepFirst === true,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
-    workers: readWorkers(options.workers, INTERCEPT_WORKERS_MAX, isQueue ? 'a queue of --nfqueue' : undefined),
+    workers: readWorkers(options.workers, INTERCEPT_WORKERS_MAX, isQueue ? 'a queue of --nfqueue' : ofSingle(channel)),
     queue: isQueue ? queuePlan(options) : undefined,
     translations: listOf(options.translate ?? []).map(translation)
   }
@@ -166,6 +171,10 @@ function refuseContradictions(options: InterceptOptions): void {
   if (found !== undefined && options.nfqueue !== true) {
     const hint = 'Give --nfqueue to run on the target itself, or leave it out.'
     throw new OperatorError('contradiction', `${names[found]} is for --nfqueue, which is not given`, hint)
+  }
+  if (options.keepFirst === true && options.single !== true) {
+    const hint = 'Give --single as well, or leave -c out: without --single any number of tcpcopy may be there.'
+    throw new OperatorError('contradiction', '-c is for --single, which is not given', hint)
   }
   if (options.nfqueue === true && options.filter !== undefined && options.manageRules !== true) {
     const hint = 'Leave --filter out, or let --manage-rules make the firewall rule of it.'

@@ -3,6 +3,7 @@ import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
 import { TranslatingCapture } from '../daemon/translating-capture.ts'
 import { cryptography } from '../io/cryptography.ts'
+import { monotonic } from '../io/linux/clock.ts'
 import { isEthernet } from '../io/linux/devices.ts'
 import { answerSteering } from '../io/linux/filter.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
@@ -12,8 +13,8 @@ import { PacketRing } from '../io/linux/ring.ts'
 import { listenOn, TcpListener } from '../io/linux/streams.ts'
 import { wake } from '../io/linux/wake.ts'
 import { WorkerExchange } from '../io/worker-exchange.ts'
+import { RECORD_LENGTH, RECORD_PAYLOAD_MAX } from '../wire/channel-v1.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
-import { monotonic } from './monotonic.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
 import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
 
@@ -28,11 +29,22 @@ export interface InterceptorWorkerData {
   readonly groups: Int32Array
 }
 
-/** Headers only: Ethernet, IPv4 and TCP with all their options. */
+/** Headers: Ethernet, IPv4 and TCP with all their options. */
 const SNAP_LENGTH = 160
 const SLOT_LENGTH = 256
+/** With the payload that `--with-resp-payload` asks for. */
+const SNAP_LENGTH_LONG = SNAP_LENGTH + RECORD_PAYLOAD_MAX
+const SLOT_LENGTH_LONG = 512
 /** What a peer may send before we look at it: many routes. */
 const INPUT_LENGTH = 16 * 1024
+
+function hasPayload({ channel }: InterceptPlan): boolean {
+  return channel.framing.recordLength > RECORD_LENGTH
+}
+
+function snapLength(plan: InterceptPlan): number {
+  return hasPayload(plan) ? SNAP_LENGTH_LONG : SNAP_LENGTH
+}
 
 function openRing(data: InterceptorWorkerData & WorkerMeans, device: string | undefined, index: number): PacketRing {
   const { plan, worker, workers, groups } = data
@@ -40,9 +52,9 @@ function openRing(data: InterceptorWorkerData & WorkerMeans, device: string | un
   const ring = new PacketRing({
     device,
     link,
-    filter: compileFilter(plan.filter, { link, snapLength: SNAP_LENGTH }),
+    filter: compileFilter(plan.filter, { link, snapLength: snapLength(plan) }),
     ringMegabytes: plan.ringMegabytes,
-    slotLength: SLOT_LENGTH,
+    slotLength: hasPayload(plan) ? SLOT_LENGTH_LONG : SLOT_LENGTH,
     fanoutGroup: worker === 0 ? undefined : groups[index],
     steering: workers === 1 ? undefined : answerSteering(workers),
     isHeld: true,
@@ -54,7 +66,7 @@ function openRing(data: InterceptorWorkerData & WorkerMeans, device: string | un
 
 function openCaptures(data: InterceptorWorkerData & WorkerMeans): readonly (PacketRing | NfQueue)[] {
   const { plan } = data
-  if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: SNAP_LENGTH })]
+  if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: snapLength(plan) })]
   const devices = plan.devices.length === 0 ? [undefined] : plan.devices
   return devices.map((device, index) => openRing(data, device, index))
 }

@@ -1,10 +1,10 @@
 /** The data plane of `tcpcopy record`: the thread that captures and writes. */
 import { Recorder } from '../daemon/recorder.ts'
 import { RecordFiles } from '../io/file/record-file.ts'
+import { monotonic } from '../io/linux/clock.ts'
 import { copyFilter } from '../io/linux/filter.ts'
 import { POLLIN, Poller } from '../io/linux/poller.ts'
 import { PacketRing } from '../io/linux/ring.ts'
-import { monotonic } from './monotonic.ts'
 import type { RecordPlan } from './record-plan.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
 import { isStopped, type OpenedWorker, runWorker } from './worker-thread.ts'

@@ -1,5 +1,6 @@
 /** How many workers a program has, and what of its plan each of them may have. */
 import { availableParallelism } from 'node:os'
+import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import type { CopyPlan } from './copy-plan.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
@@ -24,6 +25,11 @@ export function readWorkers(text: string, max: number, only: string | undefined)
     throw new OperatorError('contradiction', `--workers ${count} is of no use: one thread reads ${only}`, hint)
   }
   return 1
+}
+
+/** In single mode answers are shared among connections by a rule that does not know of workers. */
+export function ofSingle({ isSingle }: ChannelOptions): string | undefined {
+  return isSingle ? 'the answers of --single' : undefined
 }
 
 /** One worker's part of tcpcopy's plan: what is limited for all is shared equally. */

@@ -371,11 +371,13 @@ export class Session implements PacketStyle {
     stream.resume(una, isSkipping, reason === Drop.Evicted, reason)
     if (stream.head === NONE && this.isClientDone) return
     const failures = isFruitless ? (this.heritage?.failures ?? 0) + (reason === Drop.Evicted ? 0 : 1) : 0
+    const { sndMax } = this.transmission
+    const sentEnd = later(this.heritage?.sentEnd ?? sndMax, sndMax)
     this.continuation = {
       iss: this.clientIss,
       tsVal: this.#packets.tsVal,
       windowBytes: this.response.largestWindow,
-      heritage: { stream, clientEnd: this.#clientEnd, clientRttMs: this.clientRttMs, failures }
+      heritage: { stream, clientEnd: this.#clientEnd, clientRttMs: this.clientRttMs, failures, sentEnd }
     }
   }
 

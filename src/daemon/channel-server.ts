@@ -3,9 +3,9 @@
  * the records that belong to it. A peer that speaks something else is closed; one that does not read loses records.
  */
 import { InterceptCounter, type InterceptCounters } from '../core/intercept-counters.ts'
-import type { Router } from '../core/router.ts'
+import type { Routing } from '../core/router.ts'
 import type { Cryptography, Listener, Log, Stream } from '../ports.ts'
-import { RECORD_LENGTH } from '../wire/channel-v1.ts'
+import type { Framing } from '../wire/channel-v1.ts'
 import type { Colleagues, NoteRequests, Party } from './colleagues.ts'
 import type { ChannelOptions } from './negotiation.ts'
 import { type Fault, type PeerRequests, ServerPeer } from './server-peer.ts'
@@ -25,7 +25,7 @@ export class ChannelServer implements PeerRequests {
   readonly #listener: Listener
   readonly #counters: InterceptCounters
   readonly #log: Log
-  readonly #recordsMax: number
+  readonly #framing: Framing
   readonly #options: ChannelOptions
   readonly #cryptography: Cryptography
   readonly #peers = new Map<number, ServerPeer>()
@@ -35,7 +35,7 @@ export class ChannelServer implements PeerRequests {
   readonly #noteRequests: NoteRequests
   /** Peers that have something to send. */
   readonly #pending: ServerPeer[] = []
-  #router: Router | undefined
+  #routing: Routing | undefined
   #now = 0
 
   /**
@@ -54,7 +54,7 @@ export class ChannelServer implements PeerRequests {
     takePacket: TakePacket = () => {}
   ) {
     this.#listener = listener
-    this.#recordsMax = recordsMax
+    this.#framing = { ...options.framing, recordsMax: Math.min(recordsMax, options.framing.recordsMax) }
     this.#options = options
     this.#cryptography = cryptography
     this.#counters = counters
@@ -64,7 +64,7 @@ export class ChannelServer implements PeerRequests {
     this.#idStep = colleagues?.idStep ?? 1
     this.#noteRequests = {
       addRoute: (party, ...flow) => this.#addRoute(party, ...flow),
-      removeRoute: (party, ...flow) => this.#router?.removeRoute(party.id, ...flow),
+      removeRoute: (party, ...flow) => this.#routing?.removeRoute(party.id, ...flow),
       taken: (id, ...flow) => this.#tellTaken(id, ...flow),
       record: (id, version, bytes, length, segments) => this.#onRecord(id, version, bytes, length, segments),
       packet: (bytes, captured, length) => takePacket(bytes, 0, captured, length)
@@ -77,8 +77,8 @@ export class ChannelServer implements PeerRequests {
   }
 
   /** Takes what other workers have sent, new connections and what they say. @returns whether others have sent more */
-  receive(router: Router, now: number): boolean {
-    this.#router = router
+  receive(routing: Routing, now: number): boolean {
+    this.#routing = routing
     this.#now = now
     const hasMore = this.#colleagues?.receive(this.#noteRequests) ?? false
     for (let stream = this.#listener.accept(); stream !== undefined; stream = this.#listener.accept()) {
@@ -90,11 +90,11 @@ export class ChannelServer implements PeerRequests {
     return hasMore
   }
 
-  /** Adds a record of version 1 to what goes to a peer. */
+  /** Adds a record of version 1, as long as the framing says, to what goes to a peer. */
   deliver1(peerId: number, record: Uint8Array, at: number): void {
     const peer = this.#peers.get(peerId)
-    if (peer !== undefined) this.#count(peer, peer.putRecord1(record, at, this.#recordsMax), 1)
-    else this.#handOver(peerId, 1, record, at, RECORD_LENGTH, 1)
+    if (peer !== undefined) this.#count(peer, peer.putRecord1(record, at, this.#framing), 1)
+    else this.#handOver(peerId, 1, record, at, this.#framing.recordLength, 1)
   }
 
   /** Adds a record of version 2. @param segments captured headers that it stands for */
@@ -153,9 +153,15 @@ export class ChannelServer implements PeerRequests {
     this.#listener.close()
   }
 
-  introduced(peer: ServerPeer): void {
+  introduced(peer: ServerPeer): Fault | undefined {
+    for (const id of this.#routing?.admit(peer.id, this.#now) ?? []) {
+      if (id === peer.id) return { reason: 'another tcpcopy is there, and --keep-first keeps it', isUnproven: false }
+      const replaced = this.#peers.get(id)
+      if (replaced !== undefined) this.#close(replaced, 'another tcpcopy has taken its place (--single)')
+    }
     this.#colleagues?.tell(peer)
     this.#log('info', 'tcpcopy connected', { tcpcopy: peer.stream.peer, version: peer.version })
+    return undefined
   }
 
   addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
@@ -164,7 +170,7 @@ export class ChannelServer implements PeerRequests {
   }
 
   removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
-    if (this.#owns(clientPort)) this.#router?.removeRoute(peer.id, client, clientPort, target, targetPort)
+    if (this.#owns(clientPort)) this.#routing?.removeRoute(peer.id, client, clientPort, target, targetPort)
     else this.#colleagues?.removeRoute(peer, client, clientPort, target, targetPort)
   }
 
@@ -179,7 +185,7 @@ export class ChannelServer implements PeerRequests {
 
   #addRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void {
     const mayTake = (owner: number, idleMs: number): boolean => this.#mayTake(party, this.#party(owner), idleMs)
-    if (this.#router?.addRoute(party.id, client, clientPort, target, targetPort, this.#now, mayTake) !== false) return
+    if (this.#routing?.addRoute(party.id, client, clientPort, target, targetPort, this.#now, mayTake) !== false) return
     this.#counters.add(InterceptCounter.routesTaken, 1)
     if (this.#peers.has(party.id)) this.#tellTaken(party.id, client, clientPort, target, targetPort)
     else this.#colleagues?.taken(party.id, client, clientPort, target, targetPort)
@@ -248,6 +254,7 @@ export class ChannelServer implements PeerRequests {
     peer.stream.close()
     this.#peers.delete(peer.id)
     this.#colleagues?.forget(peer.id)
+    this.#routing?.left(peer.id)
     this.#counters.add(InterceptCounter.peersOpen, -1)
   }
 }

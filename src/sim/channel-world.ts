@@ -5,16 +5,20 @@
 import assert from 'node:assert/strict'
 import { Counters } from '../core/counters.ts'
 import { InterceptCounters } from '../core/intercept-counters.ts'
-import { Router } from '../core/router.ts'
+import { Router, type Routing } from '../core/router.ts'
+import { SingleGroup } from '../core/single-group.ts'
 import { ChannelClient } from '../daemon/channel-client.ts'
 import { ChannelServer } from '../daemon/channel-server.ts'
 import type { Route } from '../daemon/client-connection.ts'
 import { Colleagues } from '../daemon/colleagues.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import type { Stream } from '../ports.ts'
+import type { Segment } from '../wire/segment.ts'
 import { MemoryExchange } from './memory-exchange.ts'
 import { countingCryptography } from './memory-ports.ts'
 
+/** What each end says of its connection. */
+export const ROUND_TRIP_MS = 4
 /** One for all: no nonce comes twice. */
 const cryptography = countingCryptography()
 
@@ -43,6 +47,9 @@ class End implements Stream {
     for (let index = 0; index < count; index++) this.written.push(bytes[at + index] ?? 0)
     return count
   }
+  leastRoundTripMs(): number {
+    return ROUND_TRIP_MS
+  }
   awaitWritable(): void {}
   close(): void {
     this.isClosed = true
@@ -57,20 +64,24 @@ export class ChannelWorld {
   /** The first worker's. */
   readonly server: ChannelServer
   /** By worker; connections go to each in turn. */
-  readonly #servers: readonly (readonly [ChannelServer, Router])[]
+  readonly #servers: readonly (readonly [ChannelServer, Routing])[]
   readonly waiting: End[] = []
   readonly log = (_: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
     this.logs.push([message, fields?.version, fields?.reason].filter((part) => part !== undefined).join(': '))
   }
 
-  constructor(options: ChannelOptions, workers = 1) {
+  /** @param keepsFirst of single mode */
+  constructor(options: ChannelOptions, keepsFirst = false, workers = 1) {
     const { interceptCounters: counters, log } = this
     const listener = { accept: () => this.waiting.shift(), close: () => {} }
     const notes = Array.from({ length: workers }, () => [])
     this.#servers = notes.map((_, worker) => {
       const colleagues = workers === 1 ? undefined : new Colleagues(new MemoryExchange(worker, notes, () => {}))
       const server = new ChannelServer(listener, 16, options, cryptography, counters, log, colleagues)
-      return [server, new Router(16, counters, (peer, header, at) => server.deliver1(peer, header, at))]
+      const routing = options.isSingle
+        ? new SingleGroup(keepsFirst)
+        : new Router(16, counters, (peer, header, at) => server.deliver1(peer, header, at))
+      return [server, routing]
     })
     const [[server] = []] = this.#servers
     assert(server !== undefined)
@@ -82,8 +93,8 @@ export class ChannelWorld {
   }
 
   turn(): void {
-    for (const [server, router] of this.#servers) {
-      server.receive(router, this.now)
+    for (const [server, routing] of this.#servers) {
+      server.receive(routing, this.now)
       server.flush()
     }
   }
@@ -93,6 +104,8 @@ export class ChannelPeer {
   readonly counters = new Counters()
   readonly ends: End[] = []
   readonly answers: number[] = []
+  /** When each of them came to the assistant. */
+  readonly arrivals: number[] = []
   readonly taken: number[] = []
   /** By their ids. */
   readonly routes: (Route | undefined)[] = []
@@ -128,7 +141,10 @@ export class ChannelPeer {
   turn(): void {
     const { client } = this
     const events = {
-      answered: ({ seq: sequence }: { readonly seq: number }) => this.answers.push(sequence),
+      answered: ({ seq: sequence, arrivedAt }: Segment) => {
+        this.answers.push(sequence)
+        this.arrivals.push(arrivedAt)
+      },
       taken: (_: number, port: number) => this.taken.push(port)
     }
     client.receive(events, this.#world.now)

@@ -1,7 +1,7 @@
 /** TCP connections and a listener that never block, watched by a Poller. tcp(7) */
 import { OperatorError } from '../../errors.ts'
 import type { Listener, Network, Stream } from '../../ports.ts'
-import { copyBytes } from '../../wire/bytes.ts'
+import { copyBytes, int32At } from '../../wire/bytes.ts'
 import {
   AF_INET,
   accept4,
@@ -13,6 +13,7 @@ import {
   errnoMessage,
   eventfd,
   getsockname,
+  getsockopt,
   listen,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
@@ -35,6 +36,7 @@ const TCP_NODELAY = 1
 const TCP_KEEPIDLE = 4
 const TCP_KEEPINTVL = 5
 const TCP_KEEPCNT = 6
+const TCP_INFO = 11
 const TCP_USER_TIMEOUT = 18
 
 /** A peer that is gone without a word is noticed after 30 s, idle or not, connected or connecting. */
@@ -48,6 +50,11 @@ const INPUT_LENGTH_DEFAULT = 0x10000
 
 /** Between JavaScript's bytes, which may lie anywhere, and send(2). One for all: a thread sends one thing at a time. */
 const output = allocate(0x4000)
+/** The beginning of tcp_info, up to tcpi_min_rtt, and behind it its length. */
+const LEAST_ROUND_TRIP_WORD = 37
+const INFORMATION_LENGTH = (LEAST_ROUND_TRIP_WORD + 1) * 4
+const INFORMATION_LENGTH_WORD = INFORMATION_LENGTH >>> 2
+const information = allocate(INFORMATION_LENGTH + 4)
 /** A sockaddr_in and, behind it, its length. */
 const address = allocate(INET_ADDRESS_LENGTH + 4)
 const ADDRESS_LENGTH_WORD = INET_ADDRESS_LENGTH >>> 2
@@ -123,6 +130,17 @@ class TcpStream implements Stream {
       if (sent < part) break
     }
     return done
+  }
+
+  /** @inheritDoc Of the last five minutes, the handshake included: tcpi_min_rtt (linux/tcp.h), in microseconds. */
+  leastRoundTripMs(): number {
+    information.words[INFORMATION_LENGTH_WORD] = INFORMATION_LENGTH
+    const at = information.address
+    if (!this.open || getsockopt(this.#fd, IPPROTO_TCP, TCP_INFO, at, at + INFORMATION_LENGTH) !== 0) return 0
+    const isThere = int32At(information.words, INFORMATION_LENGTH_WORD) === INFORMATION_LENGTH
+    const microseconds = int32At(information.words, LEAST_ROUND_TRIP_WORD)
+    // −1: none was measured yet.
+    return isThere && microseconds > 0 ? microseconds / 1000 : 0
   }
 
   awaitWritable(wanted: boolean): void {
