@@ -10,7 +10,7 @@ export const COPY_WORKERS_MAX = 64
 export const INTERCEPT_WORKERS_MAX = 16
 
 /** What one worker has to do alone without routes, as `readWorkers` says it. */
-export const SINGLE_ALONE = 'the answers that come with --single'
+export const SINGLE_ALONE = 'the answers of --single'
 
 /**
  * @param text of `--workers`

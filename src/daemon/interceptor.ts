@@ -164,11 +164,10 @@ export class Interceptor {
 
   /** A packet that another worker has captured: where the kernel knows the client's port by another number. */
   #onHanded(bytes: Uint8Array, at: number, captured: number, length: number): void {
-    // When it was captured is not handed over.
-    this.#capture = undefined
+    this.#capture = undefined // nobody knows any more when it came
     this.#onPacket(bytes, at, captured, length)
     // Routes may come and go before the turn's own packets do.
-    this.#batch.flush(this.#now)
+    if (!this.#batch.isEmpty) this.#batch.flush(this.#now)
   }
 
   /** A header that has waited for its route. */
