@@ -6,7 +6,7 @@ import { compareStreams } from '../../lab/comparison.ts'
 import { hasMessage } from '../../lab/json-log.ts'
 import { startPacketDump } from '../../lab/packet-dump.ts'
 import { readClientStreams } from '../../lab/pcap-streams.ts'
-import { ASSISTANT, CLIENT, finishAndReadBooks, MAP, openCopyLab, PORT, SOURCE, untilSame } from './copy-lab.ts'
+import { ASSISTANT, CLIENT, finishAndReadBooks, loadOfAllSizes, MAP, openCopyLab, PORT, untilSame } from './copy-lab.ts'
 
 const COPY = ['-x', MAP, '-s', ASSISTANT]
 
@@ -28,14 +28,7 @@ for (const [args, through, offloads] of [
       return startPacketDump(lab.hosts[name], filter, join(lab.folder, `${name}.pcap`))
     }
     const dumps = [await dumpOf('source'), await dumpOf('target')] as const
-    const set = ['-h', SOURCE, '-p', `${PORT}`, '-r', '2000000000', '-t', 'set', '-q']
-    for (const load of [
-      ['-c', '30', '-n', '3000'],
-      ['-c', '5', '-n', '50', '-d', '100000'],
-      ['-c', '10', '-n', '200', '-k', '0']
-    ]) {
-      await lab.hosts.client.mustRun('redis-benchmark', [...set, ...load])
-    }
+    await loadOfAllSizes(lab.hosts.client)
     await untilSame(redis.source, redis.target)
     for (const dump of dumps) assert.equal(await dump.stop(), 0)
     const base = Math.floor(Date.now() / 1000) - 600

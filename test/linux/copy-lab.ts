@@ -1,7 +1,7 @@
 /** A copy in the lab, and what tests ask of it. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { OWN_PROGRAMS } from '../../lab/copy-lab.ts'
+import { OWN_PROGRAMS, PORT, SOURCE } from '../../lab/copy-lab.ts'
 import type { Host } from '../../lab/host.ts'
 import { hasMessage, type LogEntry, lastStatistics } from '../../lab/json-log.ts'
 import type { Program } from '../../lab/program.ts'
@@ -97,4 +97,19 @@ export async function tcpCounters(host: Host): Promise<ReadonlyMap<string, numbe
       counters.set(`${group}${name}`.replace(':', '.'), Number(values[index]))
   }
   return counters
+}
+
+/**
+ * Small requests, large ones, and such on connections of their own, to the source. Each load has its own keys: the copies
+ * of one may still be under way when the next begins, and what two of them set would depend on that.
+ */
+export async function loadOfAllSizes(client: Host): Promise<void> {
+  for (const [name, size, ...args] of [
+    ['small', 3, '-c', '30', '-n', '3000'],
+    ['large', 100_000, '-c', '5', '-n', '50'],
+    ['short', 3, '-c', '10', '-n', '200', '-k', '0']
+  ] as const) {
+    const set = ['SET', `${name}:__rand_int__`, 'x'.repeat(size)]
+    await client.mustRun('redis-benchmark', ['-h', SOURCE, '-p', `${PORT}`, '-r', '2000000000', '-q', ...args, ...set])
+  }
 }

@@ -10,6 +10,7 @@ import {
   ASSISTANT,
   type CopyLab,
   finishAndReadBooks,
+  loadOfAllSizes,
   openCopyLab,
   PORT,
   SOURCE,
@@ -96,10 +97,7 @@ for (const { name, offloads, args, address, mac } of cases) {
         join(lab.folder, 'target.pcap')
       )
     }
-    const set = ['-h', SOURCE, '-p', `${PORT}`, '-r', '2000000000', '-t', 'set', '-q']
-    await client.mustRun('redis-benchmark', [...set, '-c', '30', '-n', '3000'])
-    await client.mustRun('redis-benchmark', [...set, '-c', '5', '-n', '50', '-d', '100000'])
-    await client.mustRun('redis-benchmark', [...set, '-c', '10', '-n', '200', '-k', '0'])
+    await loadOfAllSizes(client)
     await untilSame(redis.source, redis.target)
     for (const dump of Object.values(dumps)) assert.equal(await dump.stop(), 0)
     const base = Math.floor(Date.now() / 1000) - 600
