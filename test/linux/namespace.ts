@@ -29,6 +29,8 @@ export function inNamespace(url: string, defineTests: () => void): void {
   }
   ip('link set lo up')
   ip('link add va type veth peer name vb')
+  // Without IPv6 addresses of their own, which the kernel would speak about on the wire.
+  for (const device of ['va', 'vb']) ip(`link set ${device} addrgenmode none`)
   ip('addr add 10.9.0.1/24 dev va')
   ip('link set va up')
   ip('link set vb address 02:00:00:00:00:0b')
