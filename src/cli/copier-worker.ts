@@ -1,10 +1,11 @@
 /** tcpcopy's data plane: the thread that captures, steps the sessions and sends. */
 import type { MessagePort } from 'node:worker_threads'
 import { Counters } from '../core/counters.ts'
-import { Mapping } from '../core/mapping.ts'
+import { type CopyMap, Mapping } from '../core/mapping.ts'
 import { Copier, type CopierOptions, copierMemoryLength } from '../daemon/copier.ts'
 import { cryptography } from '../io/cryptography.ts'
-import { copyFilter } from '../io/linux/filter.ts'
+import { JoinedCapture } from '../io/joined-capture.ts'
+import { copyFilter, copyFilter6 } from '../io/linux/filter.ts'
 import { LinkSender } from '../io/linux/link-sender.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { copyOctets } from '../io/linux/native-copy.ts'
@@ -12,7 +13,8 @@ import { POLLIN, Poller } from '../io/linux/poller.ts'
 import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { LinuxNetwork } from '../io/linux/streams.ts'
-import type { Sender } from '../ports.ts'
+import type { Capture, Sender } from '../ports.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import type { CopyPlan, SendBy } from './copy-plan.ts'
 import { monotonic } from './monotonic.ts'
 import { Replay } from './replay.ts'
@@ -27,21 +29,33 @@ export interface CopierWorkerData {
   readonly chunks: MessagePort | undefined
 }
 
-function openSender(by: SendBy, memoryAddress: number): Sender {
-  if (by === 'ip') return new RawIpSender(memoryAddress)
-  const raw = by === 'auto' ? new RawIpSender(memoryAddress) : undefined
+function openSender(by: SendBy, memoryAddress: number, maps: readonly CopyMap[]): Sender {
+  const raw = by === 'link' ? undefined : new RawIpSender(memoryAddress)
+  if (maps.some((map) => isIpv6(map.targetAddress))) raw?.openIpv6()
+  if (by === 'ip' && raw !== undefined) return raw
   return new LinkSender(memoryAddress, raw, (target, through) => log('info', 'way to target', { target, through }))
 }
 
-function openRing(plan: CopyPlan, poller: Poller): PacketRing {
-  const filter = copyFilter(plan.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })))
+/** A ring for each version of IP that is copied. */
+function openCapture(plan: CopyPlan, poller: Poller): Capture {
+  const has = (version: 4 | 6): boolean => plan.maps.some((map) => isIpv6(map.targetAddress) === (version === 6))
+  if (!has(6)) return openRing(plan, 4, poller)
+  const ipv6 = openRing(plan, 6, poller)
+  return has(4) ? new JoinedCapture(openRing(plan, 4, poller), ipv6) : ipv6
+}
+
+function openRing(plan: CopyPlan, version: 4 | 6, poller: Poller): PacketRing {
+  const maps = plan.maps.filter((map) => isIpv6(map.targetAddress) === (version === 6))
+  const targets = maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
+  const filter = version === 6 ? copyFilter6(targets) : copyFilter(targets)
   const { device, ringMegabytes } = plan
-  const ring = new PacketRing({ device, link: 'cooked', filter, ringMegabytes })
+  const ring = new PacketRing({ device, link: 'cooked', version, filter, ringMegabytes })
   poller.add(ring.fd, POLLIN)
   return ring
 }
 
 function run({ plan, counters, control, chunks }: CopierWorkerData): number {
+  addressBook.takeOver(plan.addressBook)
   const poller = new Poller()
   const words = new Int32Array(control)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
@@ -57,8 +71,8 @@ function run({ plan, counters, control, chunks }: CopierWorkerData): number {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const capture = replay?.capture ?? openRing(plan, poller)
-  const sender = openSender(plan.sendBy, memory.address)
+  const capture = replay?.capture ?? openCapture(plan, poller)
+  const sender = openSender(plan.sendBy, memory.address, plan.maps)
   const ports = {
     capture,
     sender,

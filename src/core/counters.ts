@@ -89,11 +89,13 @@ export const Counter = {
   /** Packets read from the file that is replayed. */
   filePackets: 39,
   /** Packets of these that are not for the copy: answers, other traffic, and what -F, --from and --to leave out. */
-  fileLeftOut: 40
+  fileLeftOut: 40,
+  /** Routes to IPv6 targets that intercept was not told: it speaks version 1 of the channel. */
+  routesUntold: 41
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 41
+const COUNTERS_END = 42
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

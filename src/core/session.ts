@@ -34,6 +34,7 @@ export class Session implements PacketStyle {
   readonly targetPort: number
   readonly ttl: number
   readonly trafficClass: number
+  readonly flowLabel: number
   readonly mss: number
   readonly windowScale: number
   /** In the SYN: offered; after the SYN-ACK: in force. */
@@ -89,6 +90,7 @@ export class Session implements PacketStyle {
     this.targetPort = origin.targetPort
     this.ttl = origin.ttl
     this.trafficClass = origin.trafficClass
+    this.flowLabel = origin.flowLabel
     this.mss = origin.mss
     this.windowScale = origin.windowScale
     this.isSackPermitted = origin.isSackPermitted

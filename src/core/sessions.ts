@@ -58,7 +58,7 @@ export class Sessions {
   readonly #wheel: TimerWheel
   readonly #ready = new ReadyList()
   #now = 0
-  readonly #fire: (entry: number) => void
+  readonly #fire = (entry: number): void => this.#onDue(entry)
 
   /** @param context its `onEnd` is to call `ended` */
   constructor(context: SessionContext, options: SessionsOptions, now: number, trace?: PacketTrace) {
@@ -70,7 +70,6 @@ export class Sessions {
     this.#bystanders = new Bystanders(this.#bySource, context.timeoutMs)
     this.#ports = new PortsPool(options.portShift)
     this.#sampling = new Sampling(options.selection, now)
-    this.#fire = (entry) => this.#onDue(entry)
   }
 
   /** Sessions that have not ended. */
@@ -81,6 +80,12 @@ export class Sessions {
   /** Entries of the tables: flows with a session, a tombstone or a bystander, and ports that are taken. */
   get entryCount(): number {
     return this.#bySource.size + this.#ports.size
+  }
+
+  /** Every address that something here has. */
+  eachAddress(take: (address: number) => void): void {
+    this.#bySource.eachAddress(take)
+    this.#ports.eachAddress(take)
   }
 
   /** The instant by which `onTimer` has to be called. */
@@ -116,11 +121,8 @@ export class Sessions {
     const slot = this.#ports.holder(segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
     const session = slot >= 0 ? this.#slots[slot] : undefined
     if (this.#trace !== undefined) this.#trace.answered(segment, session)
-    let drop: Drop = Drop.AnswerNoSession
-    if (session !== undefined) {
-      drop = session.onTarget(segment, now)
-      this.#ready.add(session)
-    }
+    const drop = session?.onTarget(segment, now) ?? Drop.AnswerNoSession
+    if (session !== undefined) this.#ready.add(session)
     if (drop === Drop.None) return drop
     this.#context.counters.drop(drop, 1, 0)
     const address = session?.origin.capturedAddress ?? segment.toAddress
@@ -328,7 +330,7 @@ export class Sessions {
     const address = mapping.clientAddress(fromAddress, map.targetAddress)
     if (before === undefined) this.#displace(address, fromPort, map, now)
     const port = before?.clientPort ?? this.#ports.forClient(address, fromPort, map)
-    return port === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
+    return port === 0 || address === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
   }
 
   /** A copy beyond the first that has the port of a client who comes now: it ends, and begins again elsewhere. */

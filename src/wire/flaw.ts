@@ -10,6 +10,8 @@ export const Flaw = {
   /** IPv6, in a file. */
   Ipv6: 7,
   /** A file's packet below a link layer that is not read. */
-  UnknownLink: 8
+  UnknownLink: 8,
+  /** There is no room for one more IPv6 address. */
+  AddressesFull: 9
 } as const
 export type Flaw = (typeof Flaw)[keyof typeof Flaw]

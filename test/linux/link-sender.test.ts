@@ -82,6 +82,7 @@ const STYLE: PacketStyle = {
   targetAddress: WIRE,
   targetPort: 80,
   ttl: 64,
+  flowLabel: 0,
   trafficClass: 0,
   mss: 0,
   windowScale: -1,

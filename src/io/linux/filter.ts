@@ -2,7 +2,11 @@
  * Classic BPF programs, which the kernel runs for each packet before it costs us anything.
  * Kernel documentation: networking/filter. The code here is pure.
  */
+
+import { addressOctets } from '../../wire/address.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
 import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
+import { i32 } from '../../wire/bytes.ts'
 
 const LOAD_WORD = 0x20
 const LOAD_HALF = 0x28
@@ -31,7 +35,7 @@ function load(code: number, k: number): FilterInstruction {
 
 /** A place where clients' requests arrive. @see copyFilter */
 export interface FilterTarget {
-  /** IPv4, host byte order, int32; 0: any. */
+  /** Of the filter's version of IP; 0: any. */
   readonly address: number
   readonly port: number
 }
@@ -64,6 +68,34 @@ export function copyFilter(targets: readonly FilterTarget[]): FilterProgram {
         ACCEPT
       )
     }
+  }
+  program.push(REJECT)
+  return program
+}
+
+const NEXT_HEADER_AT = 6
+const TARGET_ADDRESS_6_AT = 24
+const IPV6_HEADER = 40
+/** Headers behind which TCP may stand (RFC 8200 §4.1). */
+const EXTENSIONS = [0, 43, 44, 60]
+
+/**
+ * The same for IPv6: accepts whole what is TCP to one of `targets`. Where TCP stands behind extension headers a program
+ * without loops cannot find it: such packets to anybody are accepted, and judged by who reads them.
+ */
+export function copyFilter6(targets: readonly FilterTarget[]): FilterProgram {
+  const program = [load(LOAD_BYTE, NEXT_HEADER_AT)]
+  for (const extension of EXTENSIONS) program.push({ code: JUMP_EQUAL, jt: 0, jf: 1, k: extension }, ACCEPT)
+  program.push({ code: JUMP_EQUAL, jt: 1, jf: 0, k: TCP }, REJECT)
+  for (const target of targets) {
+    const words = isIpv6(target.address) ? [0, 4, 8, 12].map((at) => i32(addressOctets(target.address), at) >>> 0) : []
+    program.push(load(LOAD_HALF, IPV6_HEADER + TARGET_PORT_AT))
+    program.push({ code: JUMP_EQUAL, jt: 0, jf: 1 + 2 * words.length, k: target.port })
+    for (const [index, word] of words.entries()) {
+      program.push(load(LOAD_WORD, TARGET_ADDRESS_6_AT + 4 * index))
+      program.push({ code: JUMP_EQUAL, jt: 0, jf: 1 + 2 * (words.length - 1 - index), k: word })
+    }
+    program.push(ACCEPT)
   }
   program.push(REJECT)
   return program
