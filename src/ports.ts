@@ -56,7 +56,7 @@ export interface Capture {
 export interface Sender {
   /** Sends all frames of `outbox` and empties it. Refused frames are counted by errno, never thrown. */
   flush(outbox: Outbox): void
-  /** Whether frames for this target (IPv4, host byte order) may be super-packets. Changes only in `refresh`. */
+  /** Whether frames for this target may be super-packets. Changes only in `refresh`. */
   canSegment(targetAddress: number): boolean
   /** Octets of the largest packet that the way to this target takes whole; 0 where nobody knows. */
   mtu(targetAddress: number): number
@@ -99,7 +99,7 @@ export interface Listener {
 }
 
 export interface Network {
-  /** Begins to connect; the outcome shows in `read`. @param address IPv4, host byte order, int32 */
+  /** Begins to connect; the outcome shows in `read`. @param address as int32; of IPv6, its number in the thread's book */
   connect(address: number, port: number): Stream
 }
 

@@ -1,6 +1,6 @@
 /** Filters whose meaning a firewall can be told. */
 import { OperatorError } from '../errors.ts'
-import { parseAddress } from '../wire/address.ts'
+import { parseIpv4Address } from '../wire/address.ts'
 import type { Place } from './rules.ts'
 
 const HOST = String.raw`(?:ip )?src (?:host )?(\d+\.\d+\.\d+\.\d+)`
@@ -27,7 +27,7 @@ export function answerPlaces(filter: string): readonly Place[] {
     else throw notUnderstood(filter, `"${part}" is not understood`)
   }
   if (ports === undefined) throw notUnderstood(filter, 'it names no src port')
-  const addresses = (hosts ?? ['0.0.0.0']).map((host) => parseAddress(host))
+  const addresses = (hosts ?? ['0.0.0.0']).map((host) => parseIpv4Address(host))
   return addresses.flatMap((address) =>
     (ports ?? []).map((port) => {
       const isRight = address !== undefined && Number(port) >= 1 && Number(port) <= 65_535

@@ -5,6 +5,7 @@
 import type { CopyMap } from '../core/mapping.ts'
 import { conntrackCount } from '../io/linux/devices.ts'
 import { formatEndpoint } from '../wire/address.ts'
+import { isIpv6 } from '../wire/address-book.ts'
 import { listRules } from './firewall.ts'
 import { iptablesByHand, isUntracked, nftScript, type Place, type RuleSet } from './rules.ts'
 
@@ -38,6 +39,8 @@ export function conntrackWarnings(maps: readonly CopyMap[]): readonly string[] {
 }
 
 function placesOf(maps: readonly CopyMap[]): readonly Place[] {
-  const byName = new Map(maps.map((map) => [formatEndpoint(map.targetAddress, map.targetPort), map]))
+  // Of IPv6 too, the link layer passes by connection tracking; rules are written for IPv4 only.
+  const ipv4 = maps.filter((map) => !isIpv6(map.targetAddress))
+  const byName = new Map(ipv4.map((map) => [formatEndpoint(map.targetAddress, map.targetPort), map]))
   return [...byName.values()].map(({ targetAddress, targetPort }) => ({ address: targetAddress, port: targetPort }))
 }

@@ -8,10 +8,11 @@ import { cryptography } from '../io/cryptography.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { copyOctets } from '../io/linux/native-copy.ts'
 import { Poller } from '../io/linux/poller.ts'
-import type { PacketRing } from '../io/linux/ring.ts'
 import { LinuxNetwork } from '../io/linux/streams.ts'
+import type { Capture } from '../ports.ts'
+import { addressBook } from '../wire/address-book.ts'
 import type { CopyPlan } from './copy-plan.ts'
-import { openRing, openSender } from './live-ports.ts'
+import { openCapture, openSender } from './live-ports.ts'
 import { monotonic } from './monotonic.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
@@ -29,13 +30,14 @@ export interface CopierWorkerData {
 }
 
 /** A capture that is open while the engine still compiles would lose packets; a file waits. */
-function openRehearsed(plan: CopyPlan, poller: Poller): PacketRing {
+function openRehearsed(plan: CopyPlan, poller: Poller): Capture {
   const until = monotonic.now() + REHEARSAL_MS
   rehearse(cryptography, copyOctets, () => monotonic.now() < until)
-  return openRing(plan, poller, 'tcp')
+  return openCapture(plan, poller, 'tcp')
 }
 
 function run({ plan, counters, control, chunks }: CopierWorkerData): number {
+  addressBook.takeOver(plan.addressBook)
   const poller = new Poller()
   const words = new Int32Array(control)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)

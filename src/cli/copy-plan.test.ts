@@ -82,6 +82,19 @@ test('too few ports or too small a table for -n is said with numbers', async () 
   assert.deepEqual(copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.x')), [])
 })
 
+test('maps of both versions of IP stand beside each other; one that mixes them is refused', async () => {
+  const { maps } = await planOf('-x', '80-[2001:db8::2]:8080', '-x', '[2001:db8::1]:81-[2001:db8::2]:8080')
+  assert.equal(maps.length, 3)
+  const refused = async (...args: readonly string[]): Promise<void> => {
+    await assert.rejects(planOf(...args), OperatorError, args.join(' '))
+  }
+  await refused('-x', '[2001:db8::1]:81-192.0.2.1:80')
+  await refused('-x', '192.0.2.9:81-[2001:db8::2]:80')
+  await refused('-x', '81-2001:db8::2:80')
+  await refused('-x', '81-[2001:db8::2]:80,[2001:db8::1]:81-[2001:db8::2]:80')
+  await refused('-c', '2001:db8::1/64')
+})
+
 test('--udp needs no intercept, and refuses what is about connections', async () => {
   const read = (...args: readonly string[]): CopyOptions => {
     const options = readOptions<CopyOptions>(copyCommand(), ['-x', '53-192.0.2.1:53', '--udp', ...args])

@@ -9,6 +9,7 @@ import type { InterceptAddress } from '../daemon/channel-client.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import {
   addFirewallOptions,
@@ -42,7 +43,7 @@ const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
 const COPIES_MAX = 1023
-/** IPv4 and TCP, without options (RFC 9293 §3.7.1). */
+/** IPv4 and TCP, without options (RFC 9293 §3.7.1); over IPv6, -D allows 20 octets less. */
 const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
@@ -85,6 +86,8 @@ type SendBy = (typeof SEND_BY)[number]
 /** Everything the worker needs, as plain data. */
 export interface CopyPlan {
   readonly channel: ChannelOptions
+  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  readonly addressBook: Uint8Array
   readonly maps: readonly CopyMap[]
   readonly intercepts: readonly InterceptAddress[]
   readonly ranges: readonly AddressRange[]
@@ -171,7 +174,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const keepAlive = options.keepAlive
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
-  return {
+  const plan = {
     channel: readChannel(options),
     maps: await readMaps(listOf(options.map ?? [])),
     intercepts: options.udp === true ? [] : await readIntercepts(options),
@@ -199,6 +202,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     isUdp: options.udp === true,
     replay: replayPlan(options)
   }
+  return { ...plan, addressBook: addressBook.snapshot() }
 }
 
 /** Options that say something about connections. */
@@ -237,6 +241,7 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
       const hint = 'Leave one out; -n 2 copies each connection twice.'
       throw new OperatorError('contradiction', `--map copies the same connections to one target twice: ${what}`, hint)
     }
+    refuseOtherVersion(texts[index] ?? '', map)
     refuseLoop(map, maps)
   }
   return maps.map(({ sourceAddress, sourcePort, targetAddress, targetPort }) => ({
@@ -248,7 +253,11 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
 }
 
 function isSameSource(a: CopyMap, b: CopyMap): boolean {
-  const isSameAddress = a.sourceAddress === b.sourceAddress || a.sourceAddress === 0 || b.sourceAddress === 0
+  // Without an address a map is of all those of its target's version.
+  const isAnyOf = (any: CopyMap, one: CopyMap): boolean =>
+    any.sourceAddress === 0 && isIpv6(any.targetAddress) === isIpv6(one.targetAddress)
+  const isSameAddress =
+    a.sourceAddress === b.sourceAddress ? isAnyOf(a, b) || a.sourceAddress !== 0 : isAnyOf(a, b) || isAnyOf(b, a)
   return a.sourcePort === b.sourcePort && isSameAddress
 }
 
@@ -256,10 +265,17 @@ function isSameTarget(a: CopyMap, b: CopyMap): boolean {
   return a.targetAddress === b.targetAddress && a.targetPort === b.targetPort
 }
 
+/** A packet is copied to a target of its own version of IP: a client has no address of the other. */
+function refuseOtherVersion(text: string, { sourceAddress, targetAddress }: CopyMap): void {
+  if (sourceAddress === 0 || isIpv6(sourceAddress) === isIpv6(targetAddress)) return
+  const hint = 'Name source and target both by IPv4 or both by IPv6 addresses.'
+  throw new OperatorError('contradiction', `--map ${text} has a source and a target of different versions of IP`, hint)
+}
+
 /** A copy that arrives on this host as what is copied would be copied again, for ever. */
 function refuseLoop(map: CopyMap, maps: readonly CopyMap[]): void {
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
-  const isOwn = own.some((one) => one.family === 'IPv4' && parseAddress(one.address) === map.targetAddress)
+  const isOwn = own.some((one) => parseAddress(one.address) === map.targetAddress)
   if (!isOwn) return
   const target = { ...map, sourceAddress: map.targetAddress, sourcePort: map.targetPort }
   if (maps.some((other) => isSameSource(other, target))) {
@@ -315,7 +331,7 @@ function readSelection(options: CopyOptions): Selection {
 function loopbackAddress(text: string | undefined): number {
   if (text === undefined) return 0
   const address = parseAddress(text)
-  if (address === undefined) throw badValue('--loopback-address', text, 'an IPv4 address, as in 10.0.0.9')
+  if (address === undefined) throw badValue('--loopback-address', text, 'an address, as in 10.0.0.9')
   return address
 }
 

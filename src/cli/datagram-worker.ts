@@ -4,17 +4,19 @@ import { Mapping } from '../core/mapping.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../daemon/datagram-copier.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { Poller } from '../io/linux/poller.ts'
+import { addressBook } from '../wire/address-book.ts'
 import type { CopierWorkerData } from './copier-worker.ts'
-import { openRing, openSender } from './live-ports.ts'
+import { openCapture, openSender } from './live-ports.ts'
 import { monotonic } from './monotonic.ts'
 import { isStopped, log, runWorker, say } from './worker-thread.ts'
 
 function run({ plan, counters, control }: CopierWorkerData): number {
+  addressBook.takeOver(plan.addressBook)
   const poller = new Poller()
   const words = new Int32Array(control)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
-  const capture = openRing(plan, poller, 'udp')
+  const capture = openCapture(plan, poller, 'udp')
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
   const options = { ...plan, mapping, flowsMax: plan.sessionsMax }

@@ -4,7 +4,8 @@ import type { Translation } from '../core/address-translation.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import { isForwarding, listDevices } from '../io/linux/devices.ts'
-import { parseAddress } from '../wire/address.ts'
+import { parseIpv4Address } from '../wire/address.ts'
+import { addressBook } from '../wire/address-book.ts'
 import { answerPlaces } from './answer-filter.ts'
 import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import {
@@ -42,6 +43,8 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
 /** Everything the worker needs, as plain data. */
 export interface InterceptPlan {
   readonly channel: ChannelOptions
+  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  readonly addressBook: Uint8Array
   /** None: any. */
   readonly devices: readonly string[]
   readonly filter: string
@@ -104,12 +107,14 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   // A rule that drops what would be forwarded, or a queue that drops what is sent, is better than a setting.
   const isKept = isQueue || options.manageRules === true || options.allowForwarding === true
   if (!isKept) refuseForwarding(isAny ? listDevices() : devices)
+  const address = options.bind === undefined ? 0 : await resolveHost('--bind', options.bind)
   return {
     channel: readChannel(options),
+    addressBook: addressBook.snapshot(),
     devices: isAny ? [] : devices,
     filter: options.filter ?? '',
     port: wholeNumber('--port', options.port, 1, 65_535),
-    address: options.bind === undefined ? 0 : await resolveHost('--bind', options.bind),
+    address,
     delayMax: wholeNumber('--delay-table', options.delayTable, 1, 1 << 20),
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
@@ -123,7 +128,7 @@ function queuePlan(options: InterceptOptions): QueuePlan {
     queue: wholeNumber('--queue-number', options.queueNumber ?? '0', 0, 65_535),
     lengthMax: wholeNumber('--queue-length', options.queueLength ?? QUEUE_LENGTH, 1, 1 << 20),
     passed: listOf(options.pass ?? []).map((text) => {
-      const address = parseAddress(text)
+      const address = parseIpv4Address(text)
       if (address === undefined) throw badValue('--pass', text, 'IPv4 addresses of clients, as in 10.0.0.9,10.0.0.10')
       return address
     })
@@ -184,10 +189,15 @@ export function openDoorWarnings({ channel, address }: InterceptPlan): readonly 
 /** An answer that is forwarded reaches the real client, whose host resets a connection it does not know. */
 function refuseForwarding(devices: readonly string[]): void {
   const forwarding = devices.filter((device) => device !== 'lo' && isForwarding(device) === true)
-  if (forwarding.length === 0) return
-  const names = forwarding.join(', ')
+  const forwarding6 = devices.filter((device) => device !== 'lo' && isForwarding(device, 'ipv6') === true)
+  if (forwarding.length === 0 && forwarding6.length === 0) return
+  const names = [...new Set([...forwarding, ...forwarding6])].join(', ')
+  const commands = [
+    ...forwarding.map((name) => `sysctl -w net.ipv4.conf.${name}.forwarding=0`),
+    ...forwarding6.map((name) => `sysctl -w net.ipv6.conf.${name}.forwarding=0`)
+  ]
   const hint =
-    `Turn it off: ${forwarding.map((name) => `sysctl -w net.ipv4.conf.${name}.forwarding=0`).join('; ')}. ` +
+    `Turn it off: ${commands.join('; ')}. ` +
     'Or let a firewall rule drop the answers: --manage-rules installs one; if there is one, --allow-forwarding.'
   const message = `this host forwards packets of ${names}: the target's answers would reach the real clients`
   throw new OperatorError('forwarding', message, hint)

@@ -1,7 +1,9 @@
 /** intercept's data plane: the thread that captures answers and returns their headers. */
+
 import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
 import { TranslatingCapture } from '../daemon/translating-capture.ts'
+import { OperatorError } from '../errors.ts'
 import { cryptography } from '../io/cryptography.ts'
 import { isEthernet } from '../io/linux/devices.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
@@ -9,6 +11,7 @@ import { NfQueue } from '../io/linux/nfqueue.ts'
 import { POLLIN, Poller } from '../io/linux/poller.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { TcpListener } from '../io/linux/streams.ts'
+import { addressBook } from '../wire/address-book.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
 import { monotonic } from './monotonic.ts'
 import { isStopped, log, runWorker, say } from './worker-thread.ts'
@@ -19,18 +22,32 @@ export interface InterceptorWorkerData {
   readonly control: SharedArrayBuffer
 }
 
-/** Headers only: Ethernet, IPv4 and TCP with all their options. */
+/** Headers only: Ethernet, IP and TCP with all their options. */
 const SNAP_LENGTH = 160
 const SLOT_LENGTH = 256
 /** What a peer may send before we look at it: many routes. */
 const INPUT_LENGTH = 16 * 1024
 
-function openRing(plan: InterceptPlan, device: string | undefined): PacketRing {
+/** Opens the ring for IPv4, and the one for IPv6 where the filter passes any of it. */
+function openRings(plan: InterceptPlan, device: string | undefined): readonly PacketRing[] {
+  const ipv4 = openRing(plan, device, plan.filter, 4)
+  try {
+    return [ipv4, openRing(plan, device, `(${plan.filter}) and ip6`, 6)]
+  } catch (error) {
+    // libpcap's words for a filter that nothing can pass, as `src host 10.0.0.2` over IPv6.
+    if (error instanceof OperatorError && error.message.includes('rejects all packets')) return [ipv4]
+    ipv4.close()
+    throw error
+  }
+}
+
+function openRing(plan: InterceptPlan, device: string | undefined, filter: string, version: 4 | 6): PacketRing {
   const link = device !== undefined && isEthernet(device) ? 'ethernet' : 'cooked'
   return new PacketRing({
     device,
     link,
-    filter: compileFilter(plan.filter, { link, snapLength: SNAP_LENGTH }),
+    version,
+    filter: compileFilter(filter, { link, snapLength: SNAP_LENGTH }),
     ringMegabytes: plan.ringMegabytes,
     slotLength: SLOT_LENGTH,
     defragment: false,
@@ -41,10 +58,11 @@ function openRing(plan: InterceptPlan, device: string | undefined): PacketRing {
 function openCaptures(plan: InterceptPlan): readonly (PacketRing | NfQueue)[] {
   if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: SNAP_LENGTH })]
   const devices = plan.devices.length === 0 ? [undefined] : plan.devices
-  return devices.map((device) => openRing(plan, device))
+  return devices.flatMap((device) => openRings(plan, device))
 }
 
 function run({ plan, counters, control }: InterceptorWorkerData): number {
+  addressBook.takeOver(plan.addressBook)
   const poller = new Poller()
   const words = new Int32Array(control)
   const listener = new TcpListener(poller, { address: plan.address, port: plan.port, inputLength: INPUT_LENGTH })

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { OperatorError } from '../errors.ts'
 import type { FilterTarget } from '../io/linux/filter.ts'
-import { parseAddress } from '../wire/address.ts'
+import { parseIpv4Address } from '../wire/address.ts'
 import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
 import { collect } from './config.ts'
 import { badValue, listOf, seconds, wholeNumber } from './values.ts'
@@ -65,7 +65,7 @@ export function recordPlan(options: RecordCommandOptions): RecordPlan {
 
 function server(text: string): FilterTarget {
   const [, addressText, port = ''] = /^(?:([^:-]+):)?(\d+)(?:-.*)?$/.exec(text) ?? []
-  const address = addressText === undefined ? 0 : parseAddress(addressText)
+  const address = addressText === undefined ? 0 : parseIpv4Address(addressText)
   if (port === '' || address === undefined) throw badValue('--map', text, '[sourceIP:]sourcePort, as in 80')
   return { address, port: wholeNumber(`--map ${text}: port`, port, 1, 65_535) }
 }

@@ -2,7 +2,8 @@
 import type { Translation } from '../core/address-translation.ts'
 import type { AddressRange } from '../core/mapping.ts'
 import { OperatorError } from '../errors.ts'
-import { formatAddress, parseAddress } from '../wire/address.ts'
+import { addressOctets, formatAddress, isPrefix, parseAddress } from '../wire/address.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 
 /** What an option got that it cannot use. */
 export function badValue(option: string, value: string, expected: string): OperatorError {
@@ -64,7 +65,7 @@ export interface MapText {
   readonly text: string
 }
 
-const MAP_FORM = '[sourceIP:]sourcePort-targetHost:targetPort, as in 80-10.0.0.2:8080'
+const MAP_FORM = '[sourceIP:]sourcePort-targetHost:targetPort, as in 80-10.0.0.2:8080 or 80-[2001:db8::2]:8080'
 
 /** `[sIP:]sPort-tIP:tPort`. The last `-` divides, unless a host name has one. */
 export function mapText(text: string): MapText {
@@ -72,35 +73,45 @@ export function mapText(text: string): MapText {
     const hint = 'Leave the @mac out: packets are sent through the kernel, which finds the next hop itself.'
     throw new OperatorError('not-yet', `--map ${text}: MAC addresses are for link-layer sending, not there yet`, hint)
   }
-  const match = /^(?:([^:-]+):)?(\d+)-(.+):(\d+)$/.exec(text)
+  const match = /^(?:(\[[^\]]+\]|[^:[\]-]+):)?(\d+)-(\[[^\]]+\]|[^:]+):(\d+)$/.exec(text)
   if (match === null) throw badValue('--map', text, MAP_FORM)
   const [, sourceText, sourcePort = '', targetHost = '', targetPort = ''] = match
-  const sourceAddress = sourceText === undefined ? 0 : parseAddress(sourceText)
+  const sourceAddress = sourceText === undefined ? 0 : parseAddress(withoutBrackets(sourceText))
   if (sourceAddress === undefined) throw badValue('--map', text, MAP_FORM)
   return {
     sourceAddress,
     sourcePort: wholeNumber(`--map ${text}: source port`, sourcePort, 1, 65535),
-    targetHost,
+    targetHost: withoutBrackets(targetHost),
     targetPort: wholeNumber(`--map ${text}: target port`, targetPort, 1, 65535),
     text
   }
 }
 
-/** `host[:port]`. */
-export function hostAndPort(option: string, text: string, portDefault: number): { host: string; port: number } {
-  const match = /^([^:]+)(?::(\d+))?$/.exec(text)
-  if (match === null) throw badValue(option, text, 'host or host:port, as in 10.0.0.3:36524')
-  const [, host = '', port] = match
-  return { host, port: port === undefined ? portDefault : wholeNumber(`${option} ${text}: port`, port, 1, 65535) }
+/** The address of `[2001:db8::1]`; any other text as it is. */
+export function withoutBrackets(text: string): string {
+  return text.startsWith('[') && text.endsWith(']') && text.includes(':') ? text.slice(1, -1) : text
 }
 
-const RANGE_FORM = 'addresses (10.1.1.7), a.b.c.x for a.b.c.1 to a.b.c.254, or prefixes (10.1.0.0/16)'
+/** `host[:port]`; an IPv6 address with a port stands in brackets. */
+export function hostAndPort(option: string, text: string, portDefault: number): { host: string; port: number } {
+  if (parseAddress(text) !== undefined) return { host: text, port: portDefault }
+  const match = /^(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(text)
+  if (match === null) throw badValue(option, text, 'host or host:port, as in 10.0.0.3:36524 or [2001:db8::3]:36524')
+  const [, host = '', port] = match
+  return {
+    host: withoutBrackets(host),
+    port: port === undefined ? portDefault : wholeNumber(`${option} ${text}: port`, port, 1, 65535)
+  }
+}
+
+const RANGE_FORM = 'addresses (10.1.1.7), a.b.c.x for a.b.c.1 to a.b.c.254, or prefixes (10.1.0.0/16, 2001:db8::/64)'
 
 /** One of `-c`: an address, `a.b.c.x`, or a prefix without its network and broadcast addresses. */
 export function addressRange(text: string): AddressRange {
   const [base = '', bits] = text.split('/')
   const first = parseAddress(base.replace(/\.x$/, '.0'))
   if (first === undefined) throw badValue('--client-addresses', text, RANGE_FORM)
+  if (isIpv6(first)) return prefix6(text, first, bits)
   if (base.endsWith('.x')) return { first: (first + 1) | 0, count: 254 }
   if (bits === undefined) return { first, count: 1 }
   const length = wholeNumber(`--client-addresses ${text}: prefix length`, bits, 8, 32)
@@ -128,4 +139,18 @@ export function translation(text: string): Translation {
   const port = (given: string | undefined): number =>
     given === undefined ? 0 : wholeNumber(`--translate ${text}: port`, given, 1, 65_535)
   return { newAddress, newPort: port(newPort), originalAddress, originalPort: port(originalPort) }
+}
+
+/** Most addresses that are used of a prefix: as many as all of IPv4. */
+const PREFIX_BITS_MAX = 32
+
+/** Of a prefix of IPv6 the first address is left out: that of the routers (RFC 4291 §2.6.1). */
+function prefix6(text: string, first: number, bits: string | undefined): AddressRange {
+  if (bits === undefined) return { first, count: 1 }
+  const length = wholeNumber(`--client-addresses ${text}: prefix length`, bits, 8, 128)
+  if (!isPrefix(addressOctets(first), length)) {
+    throw badValue('--client-addresses', text, 'a prefix whose host bits are zero, as in 2001:db8::/64')
+  }
+  const count = 2 ** Math.min(PREFIX_BITS_MAX, 128 - length)
+  return count <= 2 ? { first, count } : { first: addressBook.beyond(first, 1), count: count - 1 }
 }

@@ -93,11 +93,13 @@ export const Counter = {
   /** Packets of targets that were answered although their session had ended. */
   lateAnswers: 41,
   /** Holes given up at once, because they were captured and the pool had no room for them. */
-  holesOfPool: 42
+  holesOfPool: 42,
+  /** Routes to IPv6 targets that intercept was not told: it speaks version 1 of the channel. */
+  routesUntold: 43
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 43
+const COUNTERS_END = 44
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 

@@ -8,7 +8,16 @@ import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
 import { Fragments } from './fragments.ts'
 
 function packetOf(ipId: number, payload: Uint8Array): Uint8Array {
-  return writePacket({ fromAddress: 1, fromPort: 2, toAddress: 3, toPort: 80, flags: 0x18, seq: 9, ipId, payload })
+  return writePacket({
+    fromAddress: 0x0a000001,
+    fromPort: 2,
+    toAddress: 0x0a000003,
+    toPort: 80,
+    flags: 0x18,
+    seq: 9,
+    ipId,
+    payload
+  })
 }
 
 /** Cuts behind the header at these units of eight octets. */

@@ -1,10 +1,12 @@
 /**
- * Writes the packets of sessions: IPv4 and TCP headers of our own around payload from the send pool (DESIGN: "Headers
+ * Writes the packets of sessions: IP and TCP headers of our own around payload from the send pool (DESIGN: "Headers
  * of our own"). Addresses, ports and options come from a `PacketStyle`, what changes from packet to packet is passed.
  */
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { int32At, put16, put32 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
 import { Ipv4Header, putIpv4 } from '../wire/ipv4.ts'
+import { IPV6_HEADER } from '../wire/ipv6.ts'
 import { ACK, IPV4_HEADER, OptionKind, PSH, SYN, TCP, TCP_HEADER } from '../wire/segment.ts'
 import { add, type Seq, seq } from '../wire/seq.ts'
 import type { Outbox } from './outbox.ts'
@@ -21,6 +23,8 @@ export interface PacketStyle {
   readonly targetPort: number
   readonly ttl: number
   readonly trafficClass: number
+  /** Of IPv6. */
+  readonly flowLabel: number
   /** For the SYN: 0 or −1 leaves an option out. */
   readonly mss: number
   readonly windowScale: number
@@ -59,12 +63,17 @@ class OutgoingPacket {
   ipId = 0
 }
 
-/** Largest length of an IPv4 packet, and so of a super-packet. */
+/** Largest length of an IPv4 packet, and so of a super-packet, of either version. */
 const IP_LENGTH_MAX = 0xffff
-/** IPv4 and TCP, with all options that a TCP header has room for. */
-const HEADERS_MAX = IPV4_HEADER + TCP_HEADER + 40
+/** IPv6 and TCP, with all options that a TCP header has room for. */
+const HEADERS_MAX = IPV6_HEADER + TCP_HEADER + 40
 const CHECKSUM_AT = 16
 const FLAGS_AT = 13
+
+/** Octets of the IP header of packets to this address. */
+export function ipHeaderLength(targetAddress: number): number {
+  return isIpv6(targetAddress) ? IPV6_HEADER : IPV4_HEADER
+}
 
 export class Frames {
   /** To be filled before `write`. */
@@ -120,7 +129,8 @@ export class Frames {
     const { flags, sequence, acknowledgment, window, tsVal, tsEcr, sack, piece, offset, length } = this.packet
     const memory = this.#outbox.memory
     const at = this.#outbox.nextHeaderAt()
-    const tcpAt = at + IPV4_HEADER
+    const ipHeader = ipHeaderLength(style.targetAddress)
+    const tcpAt = at + ipHeader
     put16(memory, tcpAt, style.clientPort)
     put16(memory, tcpAt + 2, style.targetPort)
     put32(memory, tcpAt + 4, sequence)
@@ -140,11 +150,11 @@ export class Frames {
     const isPartial = segmentLength > 0
     const rest = isPartial ? 0 : sum(memory, tcpAt, tcpHeader) + this.#payloadSum(piece, offset, length)
     put16(memory, tcpAt + CHECKSUM_AT, isPartial ? fold(pseudo) : ~fold(pseudo + rest))
-    this.#writeIp(style, at, IPV4_HEADER + tcpLength)
+    this.#writeIp(style, at, ipHeader + tcpLength)
     const payloadAt = piece === NONE ? 0 : this.#pool.at(piece) + offset
     this.#outbox.add(headerEnd - at, payloadAt, length, style.targetAddress, segmentLength)
     this.rate.spend((headerEnd - at) * packetsOf(length, segmentLength) + length)
-    if (piece !== NONE && flags === ACK) this.#open(style, IPV4_HEADER + tcpLength)
+    if (piece !== NONE && flags === ACK) this.#open(style, ipHeader + tcpLength)
     return at
   }
 
@@ -200,15 +210,19 @@ export class Frames {
     const { flags, piece, offset, length } = this.packet
     const { memory, headerAt, count } = this.#outbox
     const at = int32At(headerAt, count - 1)
-    const tcpAt = at + IPV4_HEADER
+    const ipHeader = ipHeaderLength(style.targetAddress)
+    const tcpAt = at + ipHeader
     this.#ipLength += length
     this.#nextSequence = add(this.#nextSequence, length)
     this.#nextIpId += length / this.#segmentLength
-    put16(memory, at + 2, this.#ipLength)
-    put16(memory, at + 10, 0)
-    put16(memory, at + 10, ~fold(sum(memory, at, IPV4_HEADER)))
+    const tcpLength = this.#ipLength - ipHeader
+    if (ipHeader === IPV6_HEADER) put16(memory, at + 4, tcpLength)
+    else {
+      put16(memory, at + 2, this.#ipLength)
+      put16(memory, at + 10, 0)
+      put16(memory, at + 10, ~fold(sum(memory, at, IPV4_HEADER)))
+    }
     memory[tcpAt + FLAGS_AT] = flags
-    const tcpLength = this.#ipLength - IPV4_HEADER
     put16(memory, tcpAt + CHECKSUM_AT, fold(pseudoHeaderSum(style.clientAddress, style.targetAddress, TCP, tcpLength)))
     this.#outbox.extend(this.#pool.at(piece) + offset, length, this.#segmentLength)
     const headerLength = int32At(this.#outbox.headerLength, count - 1)
@@ -221,6 +235,10 @@ export class Frames {
   #writeIp(style: PacketStyle, at: number, totalLength: number): void {
     const header = this.#header
     const kind = this.#kind(style)
+    if (isIpv6(style.targetAddress)) {
+      putIpv6(this.#outbox.memory, at, style, kind & 0xff, totalLength - IPV6_HEADER)
+      return
+    }
     header.protocol = TCP
     header.fromAddress = style.clientAddress
     header.toAddress = style.targetAddress
@@ -255,6 +273,16 @@ export class Frames {
 /** How many packets payload is cut into; @param segmentLength 0: one */
 function packetsOf(length: number, segmentLength: number): number {
   return segmentLength === 0 ? 1 : Math.ceil(length / segmentLength)
+}
+
+/** RFC 8200 §3. All packets of a connection have the flow label that its client's first one had. */
+function putIpv6(memory: Uint8Array, at: number, style: PacketStyle, trafficClass: number, length: number): void {
+  put32(memory, at, 0x60000000 | (trafficClass << 20) | style.flowLabel)
+  put16(memory, at + 4, length)
+  memory[at + 6] = TCP
+  memory[at + 7] = style.ttl
+  addressBook.put(style.clientAddress, memory, at + 8)
+  addressBook.put(style.targetAddress, memory, at + 24)
 }
 
 /**

@@ -124,6 +124,12 @@ export class Router {
     this.#counters.add(InterceptCounter.delayedHeaders, 1)
   }
 
+  /** Every address of a route, or of a header that waits for one. An address may be given several times. */
+  eachAddress(take: (address: number) => void): void {
+    this.#slotByFlow.eachAddress(take)
+    this.#delayedByFlow.eachAddress(take)
+  }
+
   /** Forgets routes that have been idle for hours, a few at a time. */
   sweep(now: number): void {
     for (let count = Math.min(SWEEP, this.#slotCount); count > 0; count--) {

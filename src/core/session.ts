@@ -36,6 +36,7 @@ export class Session implements PacketStyle {
   readonly targetPort: number
   readonly ttl: number
   readonly trafficClass: number
+  readonly flowLabel: number
   readonly mss: number
   readonly windowScale: number
   /** In the SYN: offered; after the SYN-ACK: in force. */
@@ -90,6 +91,7 @@ export class Session implements PacketStyle {
     this.targetPort = origin.targetPort
     this.ttl = origin.ttl
     this.trafficClass = origin.trafficClass
+    this.flowLabel = origin.flowLabel
     this.mss = origin.mss
     this.windowScale = origin.windowScale
     this.isSackPermitted = origin.isSackPermitted

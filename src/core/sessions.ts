@@ -77,6 +77,14 @@ export class Sessions {
     return this.#bySource.size + this.#ports.size
   }
 
+  /** Every address that something here has. */
+  eachAddress(take: (address: number) => void): void {
+    this.#bySource.eachAddress(take)
+    this.#ports.eachAddress(take)
+    this.#farewells.eachAddress(take)
+    this.#context.roundTrips?.eachAddress(take)
+  }
+
   /** The instant by which `onTimer` has to be called. */
   get deadline(): number {
     return Math.min(this.#agenda.deadline, this.#context.frames.rate.nextAt)

@@ -122,6 +122,10 @@ export class ChannelServer implements PeerRequests {
     this.#router?.removeRoute(peer.id, client, clientPort, target, targetPort)
   }
 
+  refuseRoute(): void {
+    this.#counters.add(InterceptCounter.routesRefused, 1)
+  }
+
   /** Whether a route goes over to another connection. One of version 1 could not be told that it does not. */
   #mayTake(peer: ServerPeer, owner: ServerPeer | undefined, idleMs: number): boolean {
     if (owner === undefined || peer.instance === '' || owner.instance === peer.instance) return true

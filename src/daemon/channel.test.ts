@@ -167,14 +167,26 @@ test('a second tcpcopy is told of a client that another has, until that one lets
   assert.deepEqual([first.taken, second.taken], [[], [1004]])
   assert.equal(world.interceptCounters.get(InterceptCounter.routesTaken), 1)
   // What is not its own it cannot take away either.
-  second.client.withdraw({ id: 9, clientAddress: 1, clientPort: 1004, targetAddress: 3, targetPort: 80 })
+  second.client.withdraw({
+    id: 9,
+    clientAddress: 0x0a000001,
+    clientPort: 1004,
+    targetAddress: 0x0a000003,
+    targetPort: 80
+  })
   second.exchange()
   assert.equal(world.interceptCounters.get(InterceptCounter.routes), 1)
   // Another connection of the same tcpcopy may have it.
   first.announce(5, 1004)
   first.exchange()
   assert.deepEqual(first.taken, [])
-  first.client.withdraw({ id: 5, clientAddress: 1, clientPort: 1004, targetAddress: 3, targetPort: 80 })
+  first.client.withdraw({
+    id: 5,
+    clientAddress: 0x0a000001,
+    clientPort: 1004,
+    targetAddress: 0x0a000003,
+    targetPort: 80
+  })
   first.exchange()
   assert.equal(world.interceptCounters.get(InterceptCounter.routes), 0)
   second.announce(10, 1004)
@@ -214,7 +226,7 @@ test('routes for which there is no room are counted, and told once intercept rea
   const near = tcpcopy.ends[0]
   assert.ok(near)
   const routeCount = 300_000
-  for (let id = 0; id < routeCount; id++) tcpcopy.announce(id, id & 0xffff, id >> 16)
+  for (let id = 0; id < routeCount; id++) tcpcopy.announce(id, id & 0xffff, 0x0a000000 + (id >> 16))
   const delayed = tcpcopy.counters.get(Counter.routesDelayed)
   assert.equal(delayed, routeCount - (4 << 20) / 16)
   const told = new Set<number>()

@@ -27,10 +27,12 @@ import {
   type Waiter
 } from '../ports.ts'
 import { formatEndpoint } from '../wire/address.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { float64At } from '../wire/bytes.ts'
 import { INSTANCE_LENGTH } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
-import { isChecksumPartial, parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
+import { parseIp } from '../wire/ipv6.ts'
+import { isChecksumPartial, Segment, verifyChecksum } from '../wire/segment.ts'
 import { ChannelClient, type InterceptAddress } from './channel-client.ts'
 import type { ChannelEvents } from './client-connection.ts'
 import type { ChannelOptions } from './negotiation.ts'
@@ -189,11 +191,12 @@ export class Copier {
     const { intercepts, connectionsEach, channel } = options
     const { network, cryptography, log } = ports
     const instance = cryptography.random(INSTANCE_LENGTH)
+    const hasIpv6 = options.mapping.maps.some((map) => isIpv6(map.targetAddress))
     this.#channel = new ChannelClient(
       network,
       intercepts,
       connectionsEach,
-      { options: channel, cryptography, instance, counters },
+      { options: channel, cryptography, instance, counters, hasIpv6 },
       log,
       { routeFrom: (id) => this.sessions.startedFrom(id) }
     )
@@ -285,7 +288,7 @@ export class Copier {
 
   #onPacket(bytes: Uint8Array, at: number, captured: number, length: number, checksum: ChecksumState): void {
     const segment = this.#segment
-    const flaw = parseIpv4(bytes, at, captured, length, false, segment)
+    const flaw = parseIp(bytes, at, captured, length, false, segment)
     if (flaw !== Flaw.None) {
       this.#counters.drop(flaw, 1, 0)
       return
@@ -302,6 +305,7 @@ export class Copier {
     this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
     this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
     this.#ports.sender.refresh()
+    if (addressBook.isReclaimDue) addressBook.reclaim((keep) => this.sessions.eachAddress(keep))
     if (this.#now < this.#reportAt) return
     this.#report()
     this.#reportVanishing()

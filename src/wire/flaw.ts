@@ -12,6 +12,8 @@ export const Flaw = {
   /** A file's packet below a link layer that is not read. */
   UnknownLink: 8,
   /** With `--udp`. */
-  NotUdp: 9
+  NotUdp: 9,
+  /** There is no room for one more IPv6 address. */
+  AddressesFull: 10
 } as const
 export type Flaw = (typeof Flaw)[keyof typeof Flaw]

@@ -8,9 +8,9 @@ import { findIpv4, LinkType } from './link-layer.ts'
 import { ACK } from './segment.ts'
 
 const inner = writePacket({
-  fromAddress: 1,
+  fromAddress: 0x0a000001,
   fromPort: 2,
-  toAddress: 3,
+  toAddress: 0x0a000003,
   toPort: 4,
   flags: ACK,
   seq: 5,

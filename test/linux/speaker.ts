@@ -81,6 +81,7 @@ const STYLE: PacketStyle = {
   targetPort: 80,
   ttl: 64,
   trafficClass: 0,
+  flowLabel: 0,
   mss: 0,
   windowScale: -1,
   isSackPermitted: false,

@@ -110,8 +110,8 @@ function readSetting(path: string): number | undefined {
  * @param name undefined: whether it does on any, as `net.ipv4.ip_forward` says
  * @returns undefined when the system does not tell
  */
-export function isForwarding(name?: string): boolean | undefined {
-  const value = readSetting(name === undefined ? 'ipv4/ip_forward' : `ipv4/conf/${name}/forwarding`)
+export function isForwarding(name?: string, version: 'ipv4' | 'ipv6' = 'ipv4'): boolean | undefined {
+  const value = readSetting(name === undefined ? 'ipv4/ip_forward' : `${version}/conf/${name}/forwarding`)
   return value === undefined ? undefined : value !== 0
 }
 

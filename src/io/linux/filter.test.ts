@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { writePacket } from '../../sim/packet.ts'
+import { parseAddress } from '../../wire/address.ts'
 import { type FilterProgram, runFilter } from '../../wire/bpf.ts'
 import { put16, put32 } from '../../wire/bytes.ts'
-import { copyFilter, type FilterTarget } from './filter.ts'
+import { copyFilter, copyFilter6, type FilterTarget } from './filter.ts'
 
 function run(program: FilterProgram, packet: Uint8Array): number {
   return runFilter(program, packet, 0, packet.length, packet.length)
@@ -74,6 +76,26 @@ test('of UDP only datagrams are accepted', () => {
 test('without targets nothing is accepted', () => {
   const shape = { protocol: 6, headerLength: 20, fragment: 0, address: 1, port: 80, length: 100 }
   assert.equal(run(copyFilter([]), build(shape)), 0)
+})
+
+test('over IPv6 a filter passes what is for a target, and what stands behind extension headers', () => {
+  const ip = (text: string): number => parseAddress(text) ?? assert.fail(text)
+  const program = copyFilter6([
+    { address: ip('2001:db8::1'), port: 80 },
+    { address: 0, port: 81 }
+  ])
+  const isPassed = (
+    to: string,
+    toPort: number,
+    extensions: readonly (readonly [number, Uint8Array])[] = []
+  ): boolean => {
+    const from = { fromAddress: ip('2001:db8::10'), fromPort: 40_000, flags: 2, seq: 1 }
+    const packet = writePacket({ ...from, toAddress: ip(to), toPort, extensions })
+    return runFilter(program, packet, 0, packet.length, packet.length) > 0
+  }
+  assert.deepEqual([isPassed('2001:db8::1', 80), isPassed('2001:db8::2', 80)], [true, false])
+  assert.deepEqual([isPassed('2001:db8::2', 81), isPassed('2001:db8::1', 82)], [true, false])
+  assert.ok(isPassed('2001:db8::2', 80, [[60, new Uint8Array(6)]]))
 })
 
 test('without acknowledgments: only segments with payload, or with a flag that says something', () => {

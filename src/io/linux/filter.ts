@@ -2,7 +2,11 @@
  * Classic BPF programs, which the kernel runs for each packet before it costs us anything.
  * Kernel documentation: networking/filter. The code here is pure.
  */
+
+import { addressOctets } from '../../wire/address.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
 import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
+import { i32 } from '../../wire/bytes.ts'
 
 const LOAD_WORD = 0x20
 const LOAD_HALF = 0x28
@@ -65,7 +69,7 @@ const REJECT_ACKS: FilterProgram = [
 
 /** A place where clients' requests arrive. @see copyFilter */
 export interface FilterTarget {
-  /** IPv4, host byte order, int32; 0: any. */
+  /** Of the filter's version of IP; 0: any. */
   readonly address: number
   readonly port: number
 }
@@ -104,6 +108,52 @@ export function copyFilter(
         ACCEPT
       )
     }
+  }
+  program.push(REJECT)
+  return program
+}
+
+const PAYLOAD_LENGTH_6_AT = 4
+const NEXT_HEADER_AT = 6
+const TARGET_ADDRESS_6_AT = 24
+const IPV6_HEADER = 40
+/** Headers behind which TCP or UDP may stand (RFC 8200 §4.1). */
+const EXTENSIONS = [0, 43, 44, 60]
+
+const REJECT_ACKS_6: FilterProgram = [
+  load(LOAD_BYTE, IPV6_HEADER + FLAGS_AT),
+  { code: JUMP_ANY_BIT, jt: 6, jf: 0, k: FLAGS_THAT_SPEAK },
+  load(LOAD_BYTE, IPV6_HEADER + HEADER_LENGTH_AT),
+  load(AND, 0xf0),
+  load(SHIFT_RIGHT, 2),
+  load(TO_X, 0),
+  load(LOAD_HALF, PAYLOAD_LENGTH_6_AT),
+  { code: JUMP_EQUAL_X, jt: 0, jf: 1, k: 0 },
+  REJECT
+]
+
+/**
+ * The same for IPv6. Where TCP or UDP stands behind extension headers a program without loops cannot find it: such packets
+ * to anybody are accepted, and judged by who reads them; so are fragments, which the kernel does not put together.
+ */
+export function copyFilter6(
+  targets: readonly FilterTarget[],
+  protocol: TransportProtocol = 'tcp',
+  isWithoutAcks = false
+): FilterProgram {
+  const program = [load(LOAD_BYTE, NEXT_HEADER_AT)]
+  for (const extension of EXTENSIONS) program.push({ code: JUMP_EQUAL, jt: 0, jf: 1, k: extension }, ACCEPT)
+  program.push({ code: JUMP_EQUAL, jt: 1, jf: 0, k: PROTOCOLS[protocol] }, REJECT)
+  if (isWithoutAcks) program.push(...REJECT_ACKS_6)
+  for (const target of targets) {
+    const words = isIpv6(target.address) ? [0, 4, 8, 12].map((at) => i32(addressOctets(target.address), at) >>> 0) : []
+    program.push(load(LOAD_HALF, IPV6_HEADER + TARGET_PORT_AT))
+    program.push({ code: JUMP_EQUAL, jt: 0, jf: 1 + 2 * words.length, k: target.port })
+    for (const [index, word] of words.entries()) {
+      program.push(load(LOAD_WORD, TARGET_ADDRESS_6_AT + 4 * index))
+      program.push({ code: JUMP_EQUAL, jt: 0, jf: 1 + 2 * (words.length - 1 - index), k: word })
+    }
+    program.push(ACCEPT)
   }
   program.push(REJECT)
   return program

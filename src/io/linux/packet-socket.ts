@@ -41,6 +41,8 @@ const PACKET_FANOUT_FLAG_DEFRAG = 0x8000
 const SO_ATTACH_FILTER = 26
 /** 0x0800 in network byte order. Never ETH_P_ALL: it shows our own packets, and bridged ones twice. */
 const ETH_P_IP_SWAPPED = 0x0008
+/** 0x86dd. */
+const ETH_P_IPV6_SWAPPED = 0xdd86
 const BLOCK_LENGTH = 0x10000
 const MEGABYTE = 0x100000
 /** What is larger than a slot waits on the socket: up to so many times the ring's length, each counted twice by the kernel. */
@@ -100,9 +102,9 @@ function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slot
   return { ring: mapDescriptor(fd, length), slotLength }
 }
 
-function bindTo(fd: number, device: string | undefined): void {
+function bindTo(fd: number, { device, version }: PacketRingOptions): void {
   const address = allocate(20) // sockaddr_ll
-  address.words[0] = AF_PACKET | (ETH_P_IP_SWAPPED << 16)
+  address.words[0] = AF_PACKET | ((version === 6 ? ETH_P_IPV6_SWAPPED : ETH_P_IP_SWAPPED) << 16)
   address.words[1] = device === undefined ? 0 : deviceIndex(device)
   check(bind(fd, address.address, 20), `capture on ${device ?? 'all devices'}`)
 }
@@ -133,7 +135,7 @@ export function openPacketSocket(options: PacketRingOptions): PacketSocket {
     attachFilter(fd, options.filter)
     const made = makeRing(fd, options)
     ring = made.ring
-    bindTo(fd, options.device)
+    bindTo(fd, options)
     return { fd, ring, slotLength: made.slotLength, fanoutGroup: joinFanout(fd, options) }
   } catch (error) {
     ring?.close()

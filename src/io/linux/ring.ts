@@ -13,6 +13,8 @@ export interface PacketRingOptions {
   /** What the filter finds at octet 0: the IP header, on any device; or the Ethernet header. */
   readonly link: 'cooked' | 'ethernet'
   readonly filter: FilterProgram
+  /** Which packets come. Default: IPv4. */
+  readonly version?: 4 | 6
   /** How much the ring holds, in MiB. Default 32. */
   readonly ringMegabytes?: number
   /** Octets of a slot, a power of two of at least 128; some 80 are the kernel's own. Default 2048. */
@@ -49,7 +51,7 @@ const FILLING_PART = 32
 const SCRATCH_LENGTH = 0x10000 + 256
 
 /**
- * Captures received IPv4 packets from a ring that is shared with the kernel: AF_PACKET, TPACKET_V2, packet(7). Each
+ * Captures received packets of one version of IP from a ring that is shared with the kernel: AF_PACKET, TPACKET_V2, packet(7). Each
  * packet is seen once, and none of those this host sends.
  *
  * A slot says by its status who owns it. The kernel writes the status after the packet, so it has to be read before

@@ -1,5 +1,6 @@
 /** The ways to the targets, as frames of the link layer need them: device, and an Ethernet header. */
 import { formatAddress } from '../../wire/address.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
 import { deviceName, hardwareOf } from './devices.ts'
 import { PathMtus } from './path-mtus.ts'
 import { type Hop, Rtnetlink } from './rtnetlink.ts'
@@ -7,11 +8,13 @@ import { type Hop, Rtnetlink } from './rtnetlink.ts'
 const ARPHRD_ETHER = 1
 const MAC_LENGTH = 6
 const ETHERTYPE_IPV4 = Uint8Array.of(8, 0)
+const ETHERTYPE_IPV6 = Uint8Array.of(0x86, 0xdd)
 export const ETHERNET_HEADER = 14
 
 /** How packets come to one target. */
 export class Way {
   readonly target: number
+  readonly isIpv6: boolean
   hop: Hop | undefined
   /** The Ethernet header of packets to it, while the MAC of the next hop is known. */
   header: Uint8Array | undefined
@@ -23,6 +26,7 @@ export class Way {
 
   constructor(target: number) {
     this.target = target
+    this.isIpv6 = isIpv6(target)
   }
 }
 
@@ -96,7 +100,8 @@ export class Ways {
     way.hop = this.#routes.hopTo(way.target)
     const mac = way.hop === undefined ? undefined : this.#routes.macOf(way.hop)
     const own = way.hop === undefined || mac === undefined ? undefined : ownMac(way.hop.deviceIndex)
-    way.header = mac === undefined || own === undefined ? undefined : Buffer.concat([mac, own, ETHERTYPE_IPV4])
+    const etherType = way.isIpv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4
+    way.header = mac === undefined || own === undefined ? undefined : Buffer.concat([mac, own, etherType])
   }
 
   #isWorthAsking(way: Way): boolean {
