@@ -1,7 +1,9 @@
 /** Which connections are copied, how often, and in packets of which size, as the command line says it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { packetLimit } from '../daemon/packet-max.ts'
 import { OperatorError } from '../errors.ts'
+import { parseAddress } from '../wire/address.ts'
 import { readOptions } from './command.ts'
 import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 
@@ -23,10 +25,15 @@ test('fractions of -r and -n are exact', async () => {
 })
 
 test('-D lowers the size of packets, and does not raise it above -M', async () => {
-  assert.equal((await planOf('-M', '9000')).mtuBytes, 9000)
-  assert.equal((await planOf('-D', '1000')).mtuBytes, 1040)
-  assert.equal((await planOf('-D', '9000')).mtuBytes, 9040)
-  assert.equal((await planOf('-D', '9000', '-M', '1500')).mtuBytes, 1500)
+  const limits = async (...args: readonly string[]): Promise<readonly (number | undefined)[]> => {
+    const plan = await planOf(...args)
+    return ['192.0.2.1', '2001:db8::1'].map((target) => packetLimit(plan, parseAddress(target) ?? 0))
+  }
+  assert.deepEqual(await limits(), [undefined, undefined])
+  assert.deepEqual(await limits('-M', '9000'), [9000, 9000])
+  assert.deepEqual(await limits('-D', '1000'), [1040, 1060])
+  assert.deepEqual(await limits('-D', '9000'), [9040, 9060])
+  assert.deepEqual(await limits('-D', '9000', '-M', '1500'), [1500, 1500])
 })
 
 test('how long holes are waited for follows from the round trip, unless options say otherwise', async () => {

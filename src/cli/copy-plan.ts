@@ -43,8 +43,6 @@ const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
 const COPIES_MAX = 1023
-/** IPv4 and TCP, without options (RFC 9293 §3.7.1); over IPv6, -D allows 20 octets less. */
-const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
 
@@ -100,6 +98,7 @@ export interface CopyPlan {
   readonly timeoutMs: number
   readonly keepAliveMs: number
   readonly mtuBytes: number | undefined
+  readonly mssBytes: number | undefined
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
@@ -136,7 +135,10 @@ export function copyCommand(): Command {
     .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
     .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
     .option('-M, --mtu <octets>', 'largest packet to send (default: what the way to the target takes)')
-    .option('-D, --mss <octets>', 'most octets of payload and TCP options in a packet (default: --mtu less 40)')
+    .option(
+      '-D, --mss <octets>',
+      'most octets of payload and TCP options in a packet (default: --mtu less 40, over IPv6 60)'
+    )
     .option('-C, --connections <number>', 'connections to each intercept', '2')
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
@@ -187,7 +189,8 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     sessionsMax: SESSIONS_MAX,
     timeoutMs,
     keepAliveMs,
-    mtuBytes: readMtu(options),
+    mtuBytes: options.mtu === undefined ? undefined : wholeNumber('--mtu', options.mtu, 576, 65_535),
+    mssBytes: options.mss === undefined ? undefined : wholeNumber('--mss', options.mss, 536, 65_495),
     clientRttMs: options.rtt === undefined ? undefined : wholeNumber('--rtt', options.rtt, 0, 60_000),
     isWaiting: options.wait,
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
@@ -309,13 +312,6 @@ function readHoles({ holeTimeout, holeTimeoutAtEnd, holeTimeoutAfterDrops }: Cop
     afterDropsMs:
       holeTimeoutAfterDrops === undefined ? undefined : patience('--hole-timeout-after-drops', holeTimeoutAfterDrops)
   }
-}
-
-/** The largest packet that `-M` and `-D` allow; undefined: neither says. */
-function readMtu({ mtu, mss }: CopyOptions): number | undefined {
-  const byMtu = mtu === undefined ? undefined : wholeNumber('--mtu', mtu, 576, 65_535)
-  const byMss = mss === undefined ? undefined : wholeNumber('--mss', mss, 536, 65_495) + HEADERS
-  return byMtu === undefined || byMss === undefined ? (byMtu ?? byMss) : Math.min(byMtu, byMss)
 }
 
 function readSelection(options: CopyOptions): Selection {

@@ -36,7 +36,7 @@ import { isChecksumPartial, Segment, verifyChecksum } from '../wire/segment.ts'
 import { ChannelClient, type InterceptAddress } from './channel-client.ts'
 import type { ChannelEvents } from './client-connection.ts'
 import type { ChannelOptions } from './negotiation.ts'
-import { packetMax } from './packet-max.ts'
+import { packetLimit, packetMax, type SizeLimits } from './packet-max.ts'
 
 /** Packets taken in one turn: enough to share the cost of a turn, few enough to keep answers prompt. */
 const BATCH = 256
@@ -85,7 +85,7 @@ export interface CopierPorts {
   readonly copy?: CopyOctets
 }
 
-export interface CopierOptions {
+export interface CopierOptions extends SizeLimits {
   readonly mapping: Mapping
   readonly selection: Selection
   readonly portShift: number
@@ -98,8 +98,6 @@ export interface CopierOptions {
   readonly keepAliveMs: number
   /** Sessions with nothing to do lie down after so long; `REST_AFTER_MS` if not given. */
   readonly restAfterMs?: number
-  /** `-M`, `-D`: packets are no larger, whatever the way to the target takes; undefined: as large as it takes. */
-  readonly mtuBytes: number | undefined
   readonly clientRttMs: number | undefined
   readonly epochs: EpochOptions
   readonly holes: HolePatience
@@ -176,7 +174,7 @@ export class Copier {
       keepAliveMs: options.keepAliveMs,
       restAfterMs: options.restAfterMs ?? REST_AFTER_MS,
       roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
-      mtu: (target) => packetMax(ports.sender.mtu(target), options.mtuBytes),
+      mtu: (target) => packetMax(ports.sender.mtu(target), packetLimit(options, target)),
       clientRttMs: options.clientRttMs,
       announce: (session) => {
         count(this.#synsByMap, session.origin.mapIndex)

@@ -59,7 +59,9 @@ async function assertNothingDropped(tcpcopy: Program): Promise<void> {
 for (const [way, offloads] of [
   ['auto', false],
   ['auto', true],
-  ['ip', false]
+  ['ip', false],
+  ['link', true],
+  ['xdp', false]
 ] as const) {
   test(`IPv6 and IPv4 clients are copied in one run, byte for byte, sent by ${way}, offloads ${offloads}`, async () => {
     await using lab = await openCopyLab({ isDual: true, offloads })

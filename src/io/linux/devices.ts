@@ -74,9 +74,10 @@ export function hardwareOf(name: string): Hardware {
   return { type, mac: bytes.slice(HARDWARE_TYPE_AT + 2, HARDWARE_TYPE_AT + 8) }
 }
 
-/** Octets of the largest packet that a device takes. @throws Error where it is gone */
-export function mtuOf(name: string): number {
-  return int32At(askDevice(name, SIOCGIFMTU, 'MTU').words, MTU_WORD)
+/** Octets of the largest packet that a device takes; of IPv6 a router may have told it less. @throws Error where it is gone */
+export function mtuOf(name: string, version: 4 | 6): number {
+  const mtu = int32At(askDevice(name, SIOCGIFMTU, 'MTU').words, MTU_WORD)
+  return version === 4 ? mtu : Math.min(mtu, readSetting(`ipv6/conf/${name}/mtu`) ?? mtu)
 }
 
 /** An ioctl that fills an ifreq. */
