@@ -48,6 +48,8 @@ export interface Capture {
   isFilling?(): boolean
   /** Packets that it let go on their way and gave to nobody; of a capture that takes packets out of the way. */
   passed?(): number
+  /** Every address of IPv6 that it remembers beyond a call; absent: none. */
+  eachAddress?(take: (address: number) => void): void
   /** When `receive` will have something to give that nothing wakes the waiter for; absent or Infinity: never. */
   readonly deadline?: Millis
   close(): void

@@ -1,12 +1,13 @@
 /** What tcpcopy captures with and sends with, on the live network. */
+import type { CopyMap } from '../core/mapping.ts'
 import { JoinedCapture } from '../io/joined-capture.ts'
-import { copyFilter, copyFilter6, type TransportProtocol } from '../io/linux/filter.ts'
+import { copyFilter, copyFilter6, type FilterTarget, type TransportProtocol } from '../io/linux/filter.ts'
 import { LinkSender } from '../io/linux/link-sender.ts'
 import { POLLIN, type Poller } from '../io/linux/poller.ts'
 import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { XdpSender } from '../io/linux/xdp-sender.ts'
-import type { Capture, Sender } from '../ports.ts'
+import type { Sender } from '../ports.ts'
 import { isIpv6 } from '../wire/address-book.ts'
 import type { CopyPlan } from './copy-plan.ts'
 import { log } from './worker-thread.ts'
@@ -24,22 +25,39 @@ export function openSender({ sendBy: by, maps }: CopyPlan, memoryAddress: number
   return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
 }
 
-/** What clients send to the sources of `-x`: a ring for each version of IP that is copied. The poller wakes for them. */
-export function openCapture(plan: CopyPlan, poller: Poller, protocol: TransportProtocol): Capture {
-  const has = (version: 4 | 6): boolean => plan.maps.some((map) => isIpv6(map.targetAddress) === (version === 6))
-  if (!has(6)) return openRing(plan, 4, poller, protocol)
-  const ipv6 = openRing(plan, 6, poller, protocol)
-  return has(4) ? new JoinedCapture(openRing(plan, 4, poller, protocol), ipv6) : ipv6
+/** What is captured: TCP or UDP to these places, of each version of IP. */
+export interface Captured {
+  readonly ipv4: readonly FilterTarget[]
+  readonly ipv6: readonly FilterTarget[]
+  readonly protocol: TransportProtocol
+  readonly isWithoutAcks: boolean
+  readonly device: string | undefined
+  readonly ringMegabytes: number
 }
 
-function openRing(plan: CopyPlan, version: 4 | 6, poller: Poller, protocol: TransportProtocol): PacketRing {
-  const maps = plan.maps.filter((map) => isIpv6(map.targetAddress) === (version === 6))
-  const targets = maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
+/** What clients send to the sources of `-x`; the poller wakes for it. */
+export function openCapture(plan: CopyPlan, poller: Poller, protocol: TransportProtocol): PacketRing | JoinedCapture {
+  const sources = (isOfIpv6: boolean): FilterTarget[] =>
+    plan.maps.filter((map) => isIpv6(map.targetAddress) === isOfIpv6).map(sourceOf)
   const isWithoutAcks = protocol === 'tcp' && plan.isWithoutAcks
-  const filterOf = version === 6 ? copyFilter6 : copyFilter
-  const filter = filterOf(targets, protocol, isWithoutAcks)
-  const { device, ringMegabytes } = plan
+  return openRings({ ...plan, ipv4: sources(false), ipv6: sources(true), protocol, isWithoutAcks }, poller)
+}
+
+/** A ring for each version of IP of which there are places. */
+export function openRings(captured: Captured, poller: Poller): PacketRing | JoinedCapture {
+  if (captured.ipv6.length === 0) return openRing(captured, 4, poller)
+  const ipv6 = openRing(captured, 6, poller)
+  return captured.ipv4.length === 0 ? ipv6 : new JoinedCapture(openRing(captured, 4, poller), ipv6)
+}
+
+function openRing(captured: Captured, version: 4 | 6, poller: Poller): PacketRing {
+  const { ipv4, ipv6, protocol, isWithoutAcks, device, ringMegabytes } = captured
+  const filter = version === 6 ? copyFilter6(ipv6, protocol, isWithoutAcks) : copyFilter(ipv4, protocol, isWithoutAcks)
   const ring = new PacketRing({ device, link: 'cooked', version, filter, ringMegabytes })
   poller.add(ring.fd, POLLIN)
   return ring
+}
+
+function sourceOf({ sourceAddress, sourcePort }: CopyMap): FilterTarget {
+  return { address: sourceAddress, port: sourcePort }
 }

@@ -1,9 +1,9 @@
 /** The data plane of `tcpcopy record`: the thread that captures and writes. */
 import { Recorder } from '../daemon/recorder.ts'
 import { RecordFiles } from '../io/file/record-file.ts'
-import { copyFilter } from '../io/linux/filter.ts'
-import { POLLIN, Poller } from '../io/linux/poller.ts'
-import { PacketRing } from '../io/linux/ring.ts'
+import { Poller } from '../io/linux/poller.ts'
+import { addressBook } from '../wire/address-book.ts'
+import { openRings } from './live-ports.ts'
 import { monotonic } from './monotonic.ts'
 import type { RecordPlan } from './record-plan.ts'
 import { isStopped, runWorker, say } from './worker-thread.ts'
@@ -15,11 +15,11 @@ interface RecorderWorkerData {
 }
 
 function run({ plan, counters, control }: RecorderWorkerData): number {
+  addressBook.takeOver(plan.addressBook)
   const poller = new Poller()
   const words = new Int32Array(control)
-  const { device, ringMegabytes, path, fileBytesMax, fileMsMax } = plan
-  const capture = new PacketRing({ device, link: 'cooked', filter: copyFilter(plan.servers), ringMegabytes })
-  poller.add(capture.fd, POLLIN)
+  const { path, fileBytesMax, fileMsMax } = plan
+  const capture = openRings({ ...plan, protocol: 'tcp', isWithoutAcks: false }, poller)
   const isRotating = fileBytesMax < Number.POSITIVE_INFINITY || fileMsMax < Number.POSITIVE_INFINITY
   const ports = { capture, files: new RecordFiles(path, isRotating), clock: monotonic, waiter: poller }
   const recorder = new Recorder(ports, { fileBytesMax, fileMsMax }, new Float64Array(counters))

@@ -303,7 +303,12 @@ export class Copier {
     this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
     this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
     this.#ports.sender.refresh()
-    if (addressBook.isReclaimDue) addressBook.reclaim((keep) => this.sessions.eachAddress(keep))
+    if (addressBook.isReclaimDue) {
+      addressBook.reclaim((keep) => {
+        this.sessions.eachAddress(keep)
+        this.#ports.capture.eachAddress?.(keep)
+      })
+    }
     if (this.#now < this.#reportAt) return
     this.#report()
     this.#reportVanishing()

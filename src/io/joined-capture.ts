@@ -1,20 +1,31 @@
 import type { Capture, PacketSink } from '../ports.ts'
 
-/** Two captures as one. Each gets its half of a call at least, so that neither waits for the other to run dry. */
-export class JoinedCapture implements Capture {
-  readonly #one: Capture
-  readonly #other: Capture
+interface TimedCapture extends Capture {
+  /** While a sink has a packet: when it was captured, in milliseconds since 1970. */
+  readonly capturedAtMs: number
+}
 
-  constructor(one: Capture, other: Capture) {
+/** Two captures as one. Each gets its half of a call at least, so that neither waits for the other to run dry. */
+export class JoinedCapture implements TimedCapture {
+  readonly #one: TimedCapture
+  readonly #other: TimedCapture
+  #giving: TimedCapture
+
+  constructor(one: TimedCapture, other: TimedCapture) {
     this.#one = one
     this.#other = other
+    this.#giving = one
+  }
+
+  get capturedAtMs(): number {
+    return this.#giving.capturedAtMs
   }
 
   receive(sink: PacketSink, packetsMax: number): number {
     const half = packetsMax >>> 1
-    const first = this.#one.receive(sink, half)
-    const second = this.#other.receive(sink, packetsMax - first)
-    return first + second + (first === half ? this.#one.receive(sink, packetsMax - first - second) : 0)
+    const first = this.#give(this.#one, sink, half)
+    const second = this.#give(this.#other, sink, packetsMax - first)
+    return first + second + (first === half ? this.#give(this.#one, sink, packetsMax - first - second) : 0)
   }
 
   isFilling(): boolean {
@@ -28,5 +39,10 @@ export class JoinedCapture implements Capture {
   close(): void {
     this.#one.close()
     this.#other.close()
+  }
+
+  #give(from: TimedCapture, sink: PacketSink, packetsMax: number): number {
+    this.#giving = from
+    return from.receive(sink, packetsMax)
   }
 }

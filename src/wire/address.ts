@@ -18,7 +18,9 @@ export function parseIpv4Address(text: string): number | undefined {
   if (match === null) return undefined
   const octets = match.slice(1).map(Number)
   if (octets.some((octet) => octet > 255)) return undefined
-  return octets.reduce((address, octet) => (address << 8) | octet, 0)
+  const address = octets.reduce((address, octet) => (address << 8) | octet, 0)
+  // No host has an address of 0.0.0.0/8 but "any": in here, such a number is an IPv6 address.
+  return address !== 0 && octets[0] === 0 ? undefined : address
 }
 
 function parseIpv6Address(text: string): number | undefined {

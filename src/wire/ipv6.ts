@@ -2,16 +2,65 @@
 import { addressBook } from './address-book.ts'
 import { u8, u16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'
-import { fillTcp, parseIpv4, readOptions, type Segment, TCP, TCP_HEADER } from './segment.ts'
+import { fillTcp, type IpFields, parseIpv4, readOptions, type Segment, TCP, TCP_HEADER } from './segment.ts'
 
 /** Octets of an IPv6 header without extension headers. */
 export const IPV6_HEADER = 40
 const HOP_BY_HOP = 0
 const ROUTING = 43
-const FRAGMENT = 44
+/** What stands behind the headers of a packet that is one part of a larger one. */
+export const FRAGMENT = 44
+export const FRAGMENT_HEADER = 8
 const DESTINATION_OPTIONS = 60
+const NEXT_HEADER_AT = 6
 /** Offset and the flag that more follow (RFC 8200 §4.5). */
 const IS_FRAGMENT = 0xfff9
+
+/** Where the headers of an IPv6 packet lead. One object is used again and again. */
+class HeaderChain {
+  /** What stands behind them: TCP, UDP, another packet, …; FRAGMENT: a part of it, or all but a part. */
+  protocol = 0
+  /** Octets in front of that. */
+  length = 0
+  /** Where it is named, in octets from the packet's beginning. */
+  namedAt = 0
+}
+export const chain = new HeaderChain()
+
+/**
+ * Follows the extension headers, and fills `chain`. A fragment header of a packet that is whole is passed by (RFC 6946).
+ * @param present octets that are there from `at`, 40 at least; @param totalLength octets of the packet
+ * @returns BadHeader, Truncated or None
+ */
+export function followHeaders(bytes: Uint8Array, at: number, present: number, totalLength: number): Flaw {
+  let length = IPV6_HEADER
+  let namedAt = NEXT_HEADER_AT
+  let next = u8(bytes, at + NEXT_HEADER_AT)
+  while (next === HOP_BY_HOP || next === ROUTING || next === DESTINATION_OPTIONS || next === FRAGMENT) {
+    if (length + 8 > present) return length + 8 > totalLength ? Flaw.BadHeader : Flaw.Truncated
+    if (next === FRAGMENT && u16(bytes, at + length + 2) & IS_FRAGMENT) break
+    const headerLength = next === FRAGMENT ? FRAGMENT_HEADER : (u8(bytes, at + length + 1) + 1) * 8
+    next = u8(bytes, at + length)
+    namedAt = length
+    length += headerLength
+  }
+  chain.protocol = next
+  chain.length = length
+  chain.namedAt = namedAt
+  return Flaw.None
+}
+
+/** Octets of the packet whose header is at `at`; of more than 64 KB (RFC 2675, BIG TCP) `wireLength` tells. */
+function lengthOfIpv6(bytes: Uint8Array, at: number, wireLength: number): number {
+  const payloadLength = u16(bytes, at + 4)
+  return payloadLength === 0 ? wireLength : IPV6_HEADER + payloadLength
+}
+
+/** Whether an IP packet of either version is a part of a larger one. @param length octets present */
+export function isFragment(bytes: Uint8Array, at: number, length: number): boolean {
+  if (u8(bytes, at) >>> 4 === 4) return (u16(bytes, at + 6) & 0x3fff) !== 0
+  return followHeaders(bytes, at, length, length) === Flaw.None && chain.protocol === FRAGMENT
+}
 
 /** Reads an IP packet of either version that carries a TCP segment. As `parseIpv4`. */
 export function parseIp(
@@ -28,8 +77,7 @@ export function parseIp(
 }
 
 /**
- * Reads an IPv6 packet that carries a TCP segment, behind extension headers or not. A payload length of 0 is that of a
- * packet of more than 64 KB (RFC 2675, BIG TCP): `wireLength` says how long it is. Addresses are put into the book last,
+ * Reads an IPv6 packet that carries a TCP segment, behind extension headers or not. Addresses are put into the book last,
  * so that only segments bring some.
  */
 function parseIpv6(
@@ -41,20 +89,12 @@ function parseIpv6(
   segment: Segment
 ): Flaw {
   if (capturedLength < IPV6_HEADER) return Flaw.Truncated
-  const payloadLength = u16(bytes, at + 4)
-  const totalLength = payloadLength === 0 ? wireLength : IPV6_HEADER + payloadLength
+  const totalLength = lengthOfIpv6(bytes, at, wireLength)
   const present = Math.min(capturedLength, totalLength)
-  let header = IPV6_HEADER
-  let next = u8(bytes, at + 6)
-  while (next !== TCP) {
-    if (next !== HOP_BY_HOP && next !== ROUTING && next !== DESTINATION_OPTIONS && next !== FRAGMENT) return Flaw.NotTcp
-    if (header + 8 > present) return header + 8 > totalLength ? Flaw.BadHeader : Flaw.Truncated
-    // A fragment that is the whole packet is none (RFC 6946).
-    if (next === FRAGMENT && u16(bytes, at + header + 2) & IS_FRAGMENT) return Flaw.Fragment
-    const length = next === FRAGMENT ? 8 : (u8(bytes, at + header + 1) + 1) * 8
-    next = u8(bytes, at + header)
-    header += length
-  }
+  const flaw = followHeaders(bytes, at, present, totalLength)
+  if (flaw !== Flaw.None) return flaw
+  if (chain.protocol !== TCP) return chain.protocol === FRAGMENT ? Flaw.Fragment : Flaw.NotTcp
+  const header = chain.length
   if (header + TCP_HEADER > present) return header + TCP_HEADER > totalLength ? Flaw.BadHeader : Flaw.Truncated
   const tcpAt = at + header
   const tcpHeader = (u8(bytes, tcpAt + 12) >>> 4) * 4
@@ -72,7 +112,11 @@ function parseIpv6(
 }
 
 /** @returns false if the book has no room for an address */
-function fillIpv6(bytes: Uint8Array, at: number, segment: Segment): boolean {
+function fillIpv6(
+  bytes: Uint8Array,
+  at: number,
+  segment: IpFields & Pick<Segment, 'flowLabel' | 'dontFragment'>
+): boolean {
   const fromAddress = addressBook.intern(bytes, at + 8)
   const toAddress = addressBook.intern(bytes, at + 24)
   if (fromAddress === 0 || toAddress === 0) return false

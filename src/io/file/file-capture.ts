@@ -5,13 +5,15 @@ import { Fragments } from '../../core/fragments.ts'
 import { ReplayClock, type ReplayPace } from '../../core/replay-clock.ts'
 import { ServersSeen } from '../../core/servers-seen.ts'
 import { type Capture, ChecksumState, type Clock, type Millis, type PacketSink } from '../../ports.ts'
+import { addressBook } from '../../wire/address-book.ts'
 import { type FilterProgram, runFilter } from '../../wire/bpf.ts'
 import { i32, put16, u8, u16 } from '../../wire/bytes.ts'
 import { CaptureReader } from '../../wire/capture-reader.ts'
 import { CapturedPacket, Step } from '../../wire/captured-packet.ts'
 import { Flaw } from '../../wire/flaw.ts'
-import { findIpv4, LinkType } from '../../wire/link-layer.ts'
-import { isChecksumPartial, parseIpv4, Segment, TCP, verifyChecksum } from '../../wire/segment.ts'
+import { chain, followHeaders, isFragment, parseIp } from '../../wire/ipv6.ts'
+import { findIp, LinkType } from '../../wire/link-layer.ts'
+import { isChecksumPartial, Segment, TCP, verifyChecksum } from '../../wire/segment.ts'
 import type { ChunkSource } from './chunks.ts'
 
 /** Packets looked at in one call, so that sessions have their turn while nothing in a file is for them. */
@@ -130,6 +132,11 @@ export class FileCapture implements Capture {
     return this.#lostBefore + this.#reader.lostCount
   }
 
+  /** @inheritDoc Of the servers. */
+  eachAddress(take: (address: number) => void): void {
+    this.servers.eachAddress(take)
+  }
+
   close(): void {}
 
   #mayGive(now: Millis): boolean {
@@ -211,34 +218,43 @@ export class FileCapture implements Capture {
       return
     }
     this.chosenCount += 1
-    const found = findIpv4(bytes, at, capturedLength, linkType)
+    const found = findIp(bytes, at, capturedLength, linkType)
     if (found < 0) this.#refuse(-found)
-    else if (!isFragment(bytes, found)) {
+    else if (!isFragment(bytes, found, capturedLength - (found - at))) {
       this.#examineIp(bytes, found, capturedLength - (found - at), wireLength - (found - at), now)
     } else if (this.#fragments.add(bytes, found, capturedLength - (found - at), timeMs)) {
       const { bytes: whole, at: wholeAt, length } = this.#fragments
-      const inside = findIpv4(whole, wholeAt, length, LinkType.Ipv4)
+      const inside = findIp(whole, wholeAt, length, LinkType.Raw)
       const left = length - (inside - wholeAt)
       if (inside < 0) this.#refuse(-inside)
-      else if (isFragment(whole, inside)) this.#refuse(Flaw.Fragment)
+      else if (isFragment(whole, inside, left)) this.#refuse(Flaw.Fragment)
       else this.#examineIp(whole, inside, left, left, now)
     }
   }
 
   #examineIp(bytes: Uint8Array, at: number, length: number, wireLength: number, now: Millis): void {
-    if (u8(bytes, at + 9) !== TCP) {
+    const isIpv6 = u8(bytes, at) >>> 4 === 6
+    const flaw = isIpv6 ? followHeaders(bytes, at, length, wireLength) : Flaw.None
+    const protocol = isIpv6 ? chain.protocol : u8(bytes, at + 9)
+    const tcpAt = at + (isIpv6 ? chain.length : (u8(bytes, at) & 0x0f) * 4)
+    if (flaw === Flaw.None && protocol !== TCP) {
       this.#counters.add(Counter.fileLeftOut, 1)
       return
     }
-    const tcpAt = at + (u8(bytes, at) & 0x0f) * 4
-    if (at + length < tcpAt + 4) {
-      this.#refuse(Flaw.Truncated)
+    if (flaw !== Flaw.None || at + length < tcpAt + 4) {
+      this.#refuse(flaw === Flaw.None ? Flaw.Truncated : flaw)
+      return
+    }
+    const fromAddress = isIpv6 ? addressBook.intern(bytes, at + 8) : i32(bytes, at + 12)
+    const toAddress = isIpv6 ? addressBook.intern(bytes, at + 24) : i32(bytes, at + 16)
+    if (isIpv6 && (fromAddress === 0 || toAddress === 0)) {
+      this.#refuse(Flaw.AddressesFull)
       return
     }
     const { isWanted, isChecking, pace } = this.#options
-    if (!isWanted(i32(bytes, at + 16), u16(bytes, tcpAt + 2))) {
+    if (!isWanted(toAddress, u16(bytes, tcpAt + 2))) {
       this.#counters.add(Counter.fileLeftOut, 1)
-      if (!isWanted(i32(bytes, at + 12), u16(bytes, tcpAt))) this.#noteServer(bytes, at, length, wireLength)
+      if (!isWanted(fromAddress, u16(bytes, tcpAt))) this.#noteServer(bytes, at, length, wireLength)
       return
     }
     this.wantedCount += 1
@@ -253,14 +269,14 @@ export class FileCapture implements Capture {
     this.#dueAt = this.#schedule.due(this.#packet.timeMs)
   }
 
-  /** What is not IPv4 at all is other traffic; the rest has a name. */
+  /** What is not IP at all is other traffic; the rest has a name. */
   #refuse(flaw: number): void {
     if (flaw === Flaw.NotIpv4) this.#counters.add(Counter.fileLeftOut, 1)
-    else this.#counters.drop(flaw as Flaw, 1, 0) // as: `findIpv4` returns Flaws
+    else this.#counters.drop(flaw as Flaw, 1, 0) // as: `findIp` returns Flaws
   }
 
   #noteServer(bytes: Uint8Array, at: number, length: number, wireLength: number): void {
-    if (parseIpv4(bytes, at, length, wireLength, true, this.#segment) === Flaw.None) this.servers.add(this.#segment)
+    if (parseIp(bytes, at, length, wireLength, true, this.#segment) === Flaw.None) this.servers.add(this.#segment)
   }
 
   /**
@@ -269,7 +285,7 @@ export class FileCapture implements Capture {
    */
   #moveClient(): void {
     const segment = this.#segment
-    if (parseIpv4(this.#bytes, this.#at, this.#capturedLength, this.#wireLength, false, segment) !== Flaw.None) return
+    if (parseIp(this.#bytes, this.#at, this.#capturedLength, this.#wireLength, false, segment) !== Flaw.None) return
     const isWrong = verifyChecksum(segment) !== Flaw.None && !isChecksumPartial(segment)
     if ((isWrong && this.#options.isChecking) || segment.fromPort < PORT_FIRST) return
     const port = PORT_FIRST + ((segment.fromPort - PORT_FIRST + this.#round * PORT_STRIDE) % PORTS)
@@ -295,8 +311,4 @@ export class FileCapture implements Capture {
     }
     return runFilter(program, bytes, at, capturedLength, wireLength) !== 0
   }
-}
-
-function isFragment(bytes: Uint8Array, at: number): boolean {
-  return (u16(bytes, at + 6) & 0x3fff) !== 0
 }
