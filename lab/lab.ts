@@ -40,7 +40,8 @@ const bridge = 'lab0'
 /** Of the private network namespace. Bridged frames are nobody's to filter: a rule of a host counts there, once. */
 const bridgeSettings = [
   ['/proc/sys/net/ipv6/conf/default/disable_ipv6', '1'],
-  ['/proc/sys/net/bridge/bridge-nf-call-iptables', '0']
+  ['/proc/sys/net/bridge/bridge-nf-call-iptables', '0'],
+  ['/proc/sys/net/bridge/bridge-nf-call-ip6tables', '0']
 ] as const
 
 /** Hosts made of network namespaces, joined by one bridge. Close it, or open it with `await using`. */

@@ -3,8 +3,8 @@ import type { Command } from 'commander'
 import type { Translation } from '../core/address-translation.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
-import { isForwarding, listDevices } from '../io/linux/devices.ts'
-import { parseIpv4Address } from '../wire/address.ts'
+import { hasIpv6, isForwarding, listDevices } from '../io/linux/devices.ts'
+import { parseAddress } from '../wire/address.ts'
 import { addressBook } from '../wire/address-book.ts'
 import { answerPlaces } from './answer-filter.ts'
 import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
@@ -108,9 +108,8 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   const isKept = isQueue || options.manageRules === true || options.allowForwarding === true
   if (!isKept) refuseForwarding(isAny ? listDevices() : devices)
   const address = options.bind === undefined ? 0 : await resolveHost('--bind', options.bind)
-  return {
+  const plan = {
     channel: readChannel(options),
-    addressBook: addressBook.snapshot(),
     devices: isAny ? [] : devices,
     filter: options.filter ?? '',
     port: wholeNumber('--port', options.port, 1, 65_535),
@@ -121,6 +120,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
     queue: isQueue ? queuePlan(options) : undefined,
     translations: listOf(options.translate ?? []).map(translation)
   }
+  return { ...plan, addressBook: addressBook.snapshot() }
 }
 
 function queuePlan(options: InterceptOptions): QueuePlan {
@@ -128,34 +128,41 @@ function queuePlan(options: InterceptOptions): QueuePlan {
     queue: wholeNumber('--queue-number', options.queueNumber ?? '0', 0, 65_535),
     lengthMax: wholeNumber('--queue-length', options.queueLength ?? QUEUE_LENGTH, 1, 1 << 20),
     passed: listOf(options.pass ?? []).map((text) => {
-      const address = parseIpv4Address(text)
-      if (address === undefined) throw badValue('--pass', text, 'IPv4 addresses of clients, as in 10.0.0.9,10.0.0.10')
+      const address = parseAddress(text)
+      if (address === undefined) throw badValue('--pass', text, 'addresses of clients, as in 10.0.0.9,2001:db8::9')
       return address
     })
   }
 }
 
-/** The rule that keeps the answers from the clients: on the target into the queue, on the assistant away with them. */
-function answerRule(options: InterceptOptions, plan: InterceptPlan): RuleSet {
-  const places = answerPlaces(plan.filter)
-  if (plan.queue === undefined) return { mark: `tcpcopy-intercept-port-${plan.port}`, action: { kind: 'drop' }, places }
-  const { queue } = plan.queue
-  const isBypass = options.queueBypass === true
-  return { mark: `tcpcopy-intercept-queue-${queue}`, action: { kind: 'queue', queue, isBypass }, places }
+/** The rules that keep the answers from the clients: on the target into the queue, on the assistant away with them. */
+function answerRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
+  const { ipv4, ipv6 } = answerPlaces(plan.filter)
+  const { mark, action } = ruleOf(options, plan)
+  return ([4, 6] as const)
+    .map((version) => ({ version, mark, action, places: version === 6 ? ipv6 : ipv4 }))
+    .filter(({ version, places }) => places.length > 0 && (version === 4 || hasIpv6()))
+}
+
+function ruleOf({ queueBypass }: InterceptOptions, { queue, port }: InterceptPlan): Pick<RuleSet, 'mark' | 'action'> {
+  if (queue === undefined) return { mark: `tcpcopy-intercept-port-${port}`, action: { kind: 'drop' } }
+  const action = { kind: 'queue', queue: queue.queue, isBypass: queueBypass === true } as const
+  return { mark: `tcpcopy-intercept-queue-${queue.queue}`, action }
 }
 
 /** What `--manage-rules` puts in place. @throws OperatorError `bad-rule` */
 export function interceptRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
-  return options.manageRules === true ? [answerRule(options, plan)] : []
+  return options.manageRules === true ? answerRules(options, plan) : []
 }
 
 /** Without `--manage-rules`: which rule has to be there. */
 export function interceptNotes(options: InterceptOptions, plan: InterceptPlan): readonly string[] {
   if (plan.queue === undefined || options.manageRules === true) return []
-  const { queue } = plan.queue
-  const action = { kind: 'queue', queue, isBypass: options.queueBypass === true } as const
-  const rule = iptablesByHand({ mark: `tcpcopy-intercept-queue-${queue}`, action, places: [{ address: 0, port: 80 }] })
-  return [`answers come from queue ${queue}; a rule has to bring them there\n  For a server on port 80: ${rule}`]
+  const rule = iptablesByHand({ version: 4, ...ruleOf(options, plan), places: [{ address: 0, port: 80 }] })
+  return [
+    `answers come from queue ${plan.queue.queue}; a rule has to bring them there\n` +
+      `  For a server on port 80: ${rule}; over IPv6 the same with ip6tables`
+  ]
 }
 
 /** Options that say something about what is not there. */

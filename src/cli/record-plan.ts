@@ -56,6 +56,7 @@ export function recordPlan(options: RecordCommandOptions): RecordPlan {
   }
   const { rotateSize, rotateTime } = options
   return {
+    // The servers' addresses are in it by now.
     addressBook: addressBook.snapshot(),
     ipv4: servers.filter(({ address }) => !isIpv6(address)),
     ipv6: servers.filter(({ address }) => address === 0 || isIpv6(address)),

@@ -124,15 +124,17 @@ export function addressRange(text: string): AddressRange {
   return count <= 2 ? { first: network, count } : { first: (network + 1) | 0, count: count - 2 }
 }
 
-const TRANSLATION_FORM = 'newIP-originalIP or newIP:port-originalIP:port, as in 172.17.0.2:80-10.0.0.2:8080'
+const TRANSLATION_FORM =
+  'newIP-originalIP or newIP:port-originalIP:port, both of one version of IP, as in 172.17.0.2:80-10.0.0.2:8080'
 
 /** One of `intercept -D`. */
 export function translation(text: string): Translation {
-  const match = /^([\d.]+)(?::(\d+))?-([\d.]+)(?::(\d+))?$/.exec(text)
+  const match = /^([\d.]+|\[[^\]]+\])(?::(\d+))?-([\d.]+|\[[^\]]+\])(?::(\d+))?$/.exec(text)
   const [, newText = '', newPort, originalText = '', originalPort] = match ?? []
-  const newAddress = parseAddress(newText)
-  const originalAddress = parseAddress(originalText)
-  const isWhole = (newPort === undefined) === (originalPort === undefined)
+  const newAddress = parseAddress(withoutBrackets(newText))
+  const originalAddress = parseAddress(withoutBrackets(originalText))
+  const isWhole =
+    (newPort === undefined) === (originalPort === undefined) && isIpv6(newAddress ?? 0) === isIpv6(originalAddress ?? 0)
   if (newAddress === undefined || originalAddress === undefined || !isWhole) {
     throw badValue('--translate', text, TRANSLATION_FORM)
   }

@@ -13,7 +13,7 @@ export function parseAddress(text: string): number | undefined {
 }
 
 /** @returns the address as int32, host byte order, or undefined if the text is not a dotted quad */
-export function parseIpv4Address(text: string): number | undefined {
+function parseIpv4Address(text: string): number | undefined {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
   if (match === null) return undefined
   const octets = match.slice(1).map(Number)

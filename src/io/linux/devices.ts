@@ -2,7 +2,7 @@
  * Network devices of the namespace this thread is in. /proc/self/net, /proc/sys/net and ioctls follow the namespace,
  * however it was entered; /sys does not under `nsenter --net`.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { OperatorError } from '../../errors.ts'
 import { int32At, u8 } from '../../wire/bytes.ts'
 import {
@@ -114,6 +114,11 @@ function readSetting(path: string): number | undefined {
 export function isForwarding(name?: string, version: 'ipv4' | 'ipv6' = 'ipv4'): boolean | undefined {
   const value = readSetting(name === undefined ? 'ipv4/ip_forward' : `${version}/conf/${name}/forwarding`)
   return value === undefined ? undefined : value !== 0
+}
+
+/** Whether this host has IPv6 at all. */
+export function hasIpv6(): boolean {
+  return existsSync('/proc/self/net/if_inet6')
 }
 
 /**
