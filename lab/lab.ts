@@ -34,8 +34,13 @@ const hostSysctls = {
   'net.ipv4.conf.all.rp_filter': '0',
   'net.ipv4.conf.default.rp_filter': '0'
 }
-/** Of hosts that have an IPv6 address. */
-const ipv6Sysctls = { 'net.ipv6.conf.all.disable_ipv6': '0', 'net.ipv6.conf.default.disable_ipv6': '0' }
+/** Of hosts that have an IPv6 address, which nobody else has: a second of doubt would hold up the first packets. */
+const ipv6Sysctls = {
+  'net.ipv6.conf.all.disable_ipv6': '0',
+  'net.ipv6.conf.default.disable_ipv6': '0',
+  'net.ipv6.conf.all.accept_dad': '0',
+  'net.ipv6.conf.default.accept_dad': '0'
+}
 const bridge = 'lab0'
 /** Of the private network namespace. Bridged frames are nobody's to filter: a rule of a host counts there, once. */
 const bridgeSettings = [

@@ -30,10 +30,10 @@ export interface CopierWorkerData {
 }
 
 /** A capture that is open while the engine still compiles would lose packets; a file waits. */
-function openRehearsed(plan: CopyPlan, poller: Poller): Capture {
+function openRehearsed(plan: CopyPlan, poller: Poller, counters: Counters): Capture {
   const until = monotonic.now() + REHEARSAL_MS
   rehearse(cryptography, copyOctets, () => monotonic.now() < until)
-  return openCapture(plan, poller, 'tcp')
+  return openCapture(plan, poller, 'tcp', counters)
 }
 
 function run({ plan, counters, control, chunks }: CopierWorkerData): number {
@@ -53,7 +53,7 @@ function run({ plan, counters, control, chunks }: CopierWorkerData): number {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const capture = replay?.capture ?? openRehearsed(plan, poller)
+  const capture = replay?.capture ?? openRehearsed(plan, poller, counts)
   const sender = openSender(plan, memory.address)
   const ports = {
     capture,

@@ -15,12 +15,13 @@ function run({ plan, counters, control }: CopierWorkerData): number {
   const poller = new Poller()
   const words = new Int32Array(control)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
+  const counts = new Counters(counters)
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
-  const capture = openCapture(plan, poller, 'udp')
+  const capture = openCapture(plan, poller, 'udp', counts)
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
   const options = { ...plan, mapping, flowsMax: plan.sessionsMax }
-  const copier = new DatagramCopier(ports, options, memory.bytes, new Counters(counters))
+  const copier = new DatagramCopier(ports, options, memory.bytes, counts)
   say({ type: 'ready', wake: poller.wakeDescriptor })
   copier.run(() => isStopped(words))
   capture.close()

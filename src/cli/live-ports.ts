@@ -1,5 +1,7 @@
 /** What tcpcopy captures with and sends with, on the live network. */
+import type { Counters } from '../core/counters.ts'
 import type { CopyMap } from '../core/mapping.ts'
+import { ReassemblingCapture } from '../daemon/reassembling-capture.ts'
 import { JoinedCapture } from '../io/joined-capture.ts'
 import { copyFilter, copyFilter6, type FilterTarget, type TransportProtocol } from '../io/linux/filter.ts'
 import { LinkSender } from '../io/linux/link-sender.ts'
@@ -7,9 +9,10 @@ import { POLLIN, type Poller } from '../io/linux/poller.ts'
 import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { XdpSender } from '../io/linux/xdp-sender.ts'
-import type { Sender } from '../ports.ts'
+import type { Capture, Sender } from '../ports.ts'
 import { isIpv6 } from '../wire/address-book.ts'
 import type { CopyPlan } from './copy-plan.ts'
+import { monotonic } from './monotonic.ts'
 import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
@@ -35,12 +38,17 @@ export interface Captured {
   readonly ringMegabytes: number
 }
 
-/** What clients send to the sources of `-x`; the poller wakes for it. */
-export function openCapture(plan: CopyPlan, poller: Poller, protocol: TransportProtocol): PacketRing | JoinedCapture {
+/**
+ * What clients send to the sources of `-x`; the poller wakes for it.
+ * @param counters gets fragments of IPv6 that do not become whole
+ */
+export function openCapture(plan: CopyPlan, poller: Poller, protocol: TransportProtocol, counters: Counters): Capture {
   const sources = (isOfIpv6: boolean): FilterTarget[] =>
     plan.maps.filter((map) => isIpv6(map.targetAddress) === isOfIpv6).map(sourceOf)
   const isWithoutAcks = protocol === 'tcp' && plan.isWithoutAcks
-  return openRings({ ...plan, ipv4: sources(false), ipv6: sources(true), protocol, isWithoutAcks }, poller)
+  const ipv6 = sources(true)
+  const rings = openRings({ ...plan, ipv4: sources(false), ipv6, protocol, isWithoutAcks }, poller)
+  return ipv6.length === 0 ? rings : new ReassemblingCapture(rings, monotonic, counters)
 }
 
 /** A ring for each version of IP of which there are places. */

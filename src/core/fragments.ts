@@ -107,7 +107,8 @@ export class Fragments {
     if (packet.unitCount < Math.ceil(packet.length / UNIT)) return false
     const length = packet.headerLength + packet.length
     packet.isUsed = false
-    if (length > LENGTH_MAX) {
+    // IPv6 counts what follows its header.
+    if (length - (isIpv6 ? IPV6_HEADER : 0) > LENGTH_MAX) {
       this.lostCount += packet.fragmentCount
       return false
     }

@@ -2,11 +2,11 @@
  * Writes the packets of sessions: IP and TCP headers of our own around payload from the send pool (DESIGN: "Headers
  * of our own"). Addresses, ports and options come from a `PacketStyle`, what changes from packet to packet is passed.
  */
-import { addressBook, isIpv6 } from '../wire/address-book.ts'
+import { isIpv6 } from '../wire/address-book.ts'
 import { int32At, put16, put32 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
 import { Ipv4Header, putIpv4 } from '../wire/ipv4.ts'
-import { IPV6_HEADER } from '../wire/ipv6.ts'
+import { IPV6_HEADER, Ipv6Header, putIpv6 } from '../wire/ipv6.ts'
 import { ACK, IPV4_HEADER, OptionKind, PSH, SYN, TCP, TCP_HEADER } from '../wire/segment.ts'
 import { add, type Seq, seq } from '../wire/seq.ts'
 import type { Outbox } from './outbox.ts'
@@ -79,6 +79,7 @@ export class Frames {
   /** To be filled before `write`. */
   readonly packet = new OutgoingPacket()
   readonly #header = new Ipv4Header()
+  readonly #header6 = new Ipv6Header()
   readonly #outbox: Outbox
   readonly #pool: SendPool
   readonly #flush: () => void
@@ -233,12 +234,12 @@ export class Frames {
   }
 
   #writeIp(style: PacketStyle, at: number, totalLength: number): void {
-    const header = this.#header
     const kind = this.#kind(style)
     if (isIpv6(style.targetAddress)) {
-      putIpv6(this.#outbox.memory, at, style, kind & 0xff, totalLength - IPV6_HEADER)
+      this.#writeIpv6(style, at, kind & 0xff, totalLength - IPV6_HEADER)
       return
     }
+    const header = this.#header
     header.protocol = TCP
     header.fromAddress = style.clientAddress
     header.toAddress = style.targetAddress
@@ -247,6 +248,18 @@ export class Frames {
     header.id = this.#ipId()
     header.fragment = kind >>> 8
     putIpv4(this.#outbox.memory, at, header, totalLength)
+  }
+
+  /** All packets of a connection have the flow label that its client's first one had. */
+  #writeIpv6(style: PacketStyle, at: number, trafficClass: number, payloadLength: number): void {
+    const header = this.#header6
+    header.protocol = TCP
+    header.fromAddress = style.clientAddress
+    header.toAddress = style.targetAddress
+    header.ttl = style.ttl
+    header.trafficClass = trafficClass
+    header.flowLabel = style.flowLabel
+    putIpv6(this.#outbox.memory, at, header, payloadLength)
   }
 
   /** The IP id of `packet`: of a piece that is more than a segment each has the next, an odd part has none. */
@@ -273,16 +286,6 @@ export class Frames {
 /** How many packets payload is cut into; @param segmentLength 0: one */
 function packetsOf(length: number, segmentLength: number): number {
   return segmentLength === 0 ? 1 : Math.ceil(length / segmentLength)
-}
-
-/** RFC 8200 §3. All packets of a connection have the flow label that its client's first one had. */
-function putIpv6(memory: Uint8Array, at: number, style: PacketStyle, trafficClass: number, length: number): void {
-  put32(memory, at, 0x60000000 | (trafficClass << 20) | style.flowLabel)
-  put16(memory, at + 4, length)
-  memory[at + 6] = TCP
-  memory[at + 7] = style.ttl
-  addressBook.put(style.clientAddress, memory, at + 8)
-  addressBook.put(style.targetAddress, memory, at + 24)
 }
 
 /**

@@ -1,6 +1,6 @@
-/** TCP segments over IPv6 (RFC 8200), and packets of either version. */
+/** IPv6 packets (RFC 8200): their headers, what they carry of TCP, and packets of either version. */
 import { addressBook } from './address-book.ts'
-import { u8, u16 } from './bytes.ts'
+import { put16, put32, u8, u16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'
 import { fillTcp, type IpFields, parseIpv4, readOptions, type Segment, TCP, TCP_HEADER } from './segment.ts'
 
@@ -51,7 +51,7 @@ export function followHeaders(bytes: Uint8Array, at: number, present: number, to
 }
 
 /** Octets of the packet whose header is at `at`; of more than 64 KB (RFC 2675, BIG TCP) `wireLength` tells. */
-function lengthOfIpv6(bytes: Uint8Array, at: number, wireLength: number): number {
+export function lengthOfIpv6(bytes: Uint8Array, at: number, wireLength: number): number {
   const payloadLength = u16(bytes, at + 4)
   return payloadLength === 0 ? wireLength : IPV6_HEADER + payloadLength
 }
@@ -112,7 +112,7 @@ function parseIpv6(
 }
 
 /** @returns false if the book has no room for an address */
-function fillIpv6(
+export function fillIpv6(
   bytes: Uint8Array,
   at: number,
   segment: IpFields & Pick<Segment, 'flowLabel' | 'dontFragment'>
@@ -130,4 +130,38 @@ function fillIpv6(
   segment.ipId = 0
   segment.dontFragment = true
   return true
+}
+
+/** What stands in a header, beside the length of what follows. One object is used again and again. */
+export class Ipv6Header {
+  protocol = 0
+  fromAddress = 0
+  toAddress = 0
+  ttl = 0
+  trafficClass = 0
+  flowLabel = 0
+}
+
+/** Writes a header (RFC 8200 §3). @param payloadLength octets behind it */
+export function putIpv6(memory: Uint8Array, at: number, header: Ipv6Header, payloadLength: number): void {
+  put32(memory, at, 0x60000000 | (header.trafficClass << 20) | header.flowLabel)
+  put16(memory, at + 4, payloadLength)
+  memory[at + NEXT_HEADER_AT] = header.protocol
+  memory[at + 7] = header.ttl
+  addressBook.put(header.fromAddress, memory, at + 8)
+  addressBook.put(header.toAddress, memory, at + 24)
+}
+
+/** Writes a fragment header (RFC 8200 §4.5). @param offset of the fragment in octets, a multiple of 8 */
+export function putFragment(
+  memory: Uint8Array,
+  at: number,
+  protocol: number,
+  offset: number,
+  isLast: boolean,
+  id: number
+): void {
+  put16(memory, at, protocol << 8)
+  put16(memory, at + 2, offset | (isLast ? 0 : 1))
+  put32(memory, at + 4, id)
 }

@@ -1,7 +1,10 @@
 /** Copies over IPv6, alone and beside IPv4. */
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { counter } from '../../lab/json-log.ts'
+import { startPacketDump } from '../../lab/packet-dump.ts'
 import type { Program } from '../../lab/program.ts'
 import {
   ASSISTANT,
@@ -123,6 +126,45 @@ test('lost packets of the copy are sent again', async () => {
   const books = await stopAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0)
   assert.ok((books.retransmissions ?? 0) > 0)
+})
+
+test('clients whose packets have extension headers are copied, without those', async () => {
+  await using lab = await openCopyLab({ isDual: true })
+  const redis = await lab.startRedisPair()
+  await lab.startIntercept([], ANSWERS)
+  const tcpcopy = await lab.startTcpcopy(['-x', `${MAP},${MAP_6}`, '-s', ASSISTANT])
+  const client = fileURLToPath(new URL('./options-client.js', import.meta.url))
+  const seen = await startPacketDump(lab.hosts.source, 'ip6 proto 60', join(lab.folder, 'options.pcap'))
+  for (let count = 0; count < 5; count++) {
+    const said = await lab.hosts.client.mustRun(process.execPath, [
+      client,
+      SOURCE_6,
+      `${PORT}`,
+      `SET key${count} value`
+    ])
+    assert.equal(said.trim(), '+OK')
+  }
+  await untilSame(redis.source, redis.target)
+  await seen.stop()
+  assert.doesNotMatch(seen.program.stderr, /^0 packets captured/m)
+  const books = await stopAndReadBooks(tcpcopy)
+  assert.equal(books.droppedBytes, 0)
+  assert.equal(books.sessionsJoined, 0)
+})
+
+test("with --acks drop, clients' acknowledgments stay in the kernel over IPv6 too", async () => {
+  await using lab = await openCopyLab({ isDual: true })
+  const redis = await lab.startRedisPair()
+  await lab.startIntercept([], ANSWERS)
+  const tcpcopy = await lab.startTcpcopy(['-x', `${MAP},${MAP_6}`, '-s', ASSISTANT, '--acks', 'drop'])
+  await lab.hosts.client.mustRun('redis-cli', ['-h', SOURCE_6, 'SETRANGE', 'large', '300000', 'end'])
+  for (let round = 0; round < 5; round++) {
+    await lab.hosts.client.mustRun('redis-cli', ['-h', SOURCE_6, 'GET', 'large'])
+  }
+  await untilSame(redis.source, redis.target)
+  const books = await stopAndReadBooks(tcpcopy)
+  assert.equal(books.droppedBytes, 0)
+  assert.ok((books.capturedPackets ?? 0) < 60, `${books.capturedPackets} packets captured`)
 })
 
 test('an intercept of version 1 is told nothing of IPv6 clients, and that is said once', async () => {

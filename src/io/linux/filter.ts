@@ -117,12 +117,14 @@ const PAYLOAD_LENGTH_6_AT = 4
 const NEXT_HEADER_AT = 6
 const TARGET_ADDRESS_6_AT = 24
 const IPV6_HEADER = 40
+const DESTINATION_OPTIONS = 60
 /** Headers behind which TCP or UDP may stand (RFC 8200 §4.1). */
-const EXTENSIONS = [0, 43, 44, 60]
+const EXTENSIONS = [0, 43, DESTINATION_OPTIONS]
+const FRAGMENT = 44
 
 const REJECT_ACKS_6: FilterProgram = [
   load(LOAD_BYTE, IPV6_HEADER + FLAGS_AT),
-  { code: JUMP_ANY_BIT, jt: 6, jf: 0, k: FLAGS_THAT_SPEAK },
+  { code: JUMP_ANY_BIT, jt: 7, jf: 0, k: FLAGS_THAT_SPEAK },
   load(LOAD_BYTE, IPV6_HEADER + HEADER_LENGTH_AT),
   load(AND, 0xf0),
   load(SHIFT_RIGHT, 2),
@@ -134,7 +136,8 @@ const REJECT_ACKS_6: FilterProgram = [
 
 /**
  * The same for IPv6. Where TCP or UDP stands behind extension headers a program without loops cannot find it: such packets
- * to anybody are accepted, and judged by who reads them; so are fragments, which the kernel does not put together.
+ * to anybody are accepted, and judged by who reads them; so are fragments of the protocol, which the kernel does not put
+ * together.
  */
 export function copyFilter6(
   targets: readonly FilterTarget[],
@@ -143,6 +146,9 @@ export function copyFilter6(
 ): FilterProgram {
   const program = [load(LOAD_BYTE, NEXT_HEADER_AT)]
   for (const extension of EXTENSIONS) program.push({ code: JUMP_EQUAL, jt: 0, jf: 1, k: extension }, ACCEPT)
+  program.push({ code: JUMP_EQUAL, jt: 0, jf: 5, k: FRAGMENT }, load(LOAD_BYTE, IPV6_HEADER))
+  program.push({ code: JUMP_EQUAL, jt: 1, jf: 0, k: PROTOCOLS[protocol] })
+  program.push({ code: JUMP_EQUAL, jt: 0, jf: 1, k: DESTINATION_OPTIONS }, ACCEPT, REJECT)
   program.push({ code: JUMP_EQUAL, jt: 1, jf: 0, k: PROTOCOLS[protocol] }, REJECT)
   if (isWithoutAcks) program.push(...REJECT_ACKS_6)
   for (const target of targets) {
