@@ -48,7 +48,7 @@ export async function watchDelay(lab: CopyLab, timed: 'probe' | 'every packet'):
 }
 
 /** When each segment with payload was seen first, by its connection and sequence number. */
-async function arrivals(path: string, baseSeconds: number): Promise<Map<string, number>> {
+export async function arrivals(path: string, baseSeconds: number): Promise<Map<string, number>> {
   const times = new Map<string, number>()
   await readCapture(path, baseSeconds, ({ sourceAddress, sourcePort, seq, payload, timeUs }) => {
     const key = `${sourceAddress}:${sourcePort}:${seq}`

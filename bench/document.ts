@@ -4,16 +4,23 @@ import { cpus, loadavg, release, totalmem } from 'node:os'
 import { type Goal, goals, isReached } from './goals.ts'
 import type { Breakdown } from './profile.ts'
 import { columns, type Row } from './table.ts'
+import { type Done, factText } from './works.ts'
 
 /** dist/bench/document.js → bench/micro.json of the checkout. */
 const microFile = new URL('../../bench/micro.json', import.meta.url)
 const CORE_WORK = 'a request of 64 octets and its answer through a session'
 
-export function document(rows: readonly Row[], breakdown: Breakdown | undefined, runs: number): string {
+export function document(
+  rows: readonly Row[],
+  done: readonly Done[],
+  breakdown: Breakdown | undefined,
+  runs: number
+): string {
   const parts = [
     opening(runs),
     table(rows),
-    goalTable(rows),
+    factTable(done),
+    goalTable(rows, done),
     breakdown === undefined ? '' : timeTable(breakdown),
     notes
   ]
@@ -43,10 +50,17 @@ function table(rows: readonly Row[]): string {
   return markdown([heads, ...lines])
 }
 
-function goalTable(rows: readonly Row[]): string {
+function factTable(done: readonly Done[]): string {
+  const lines = done.flatMap(({ title, facts }) => facts.map((fact) => [title, fact.what, factText(fact)]))
+  return `## Files, and the queue of the firewall\n\n${markdown([['what was done', 'figure', 'measured'], ...lines])}`
+}
+
+function goalTable(rows: readonly Row[], done: readonly Done[]): string {
   const load = (name: string) => rows.find((row) => row.name === name)?.ours
+  const facts = done.flatMap((one) => one.facts)
+  const factOf = (name: string) => facts.find((fact) => fact.name === name)?.value
   const lines = goals.map((goal) => {
-    const value = goal.value(load)
+    const value = goal.value(load, factOf)
     const verdict = value === null ? 'not measured' : isReached(goal, value) ? 'reached' : 'missed'
     return [goal.what, goal.inC, limit(goal), value === null ? '–' : amount(goal, value), verdict]
   })
@@ -111,6 +125,4 @@ const notes = `
   that a program waits for its turn.
 - **RSS**: the most memory of tcpcopy and of intercept.
 - **channel**: octets that tcpcopy got of intercept for each response.
-
-Not measured yet: copying from a file, which is not built.
 `

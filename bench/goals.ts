@@ -9,8 +9,14 @@ export interface Goal {
   readonly most?: number
   readonly least?: number
   readonly digits: number
-  /** null where the figure is missing. @param load the medians of the load of that name, if it was run */
-  readonly value: (load: (name: string) => Figures | undefined) => number | null
+  /**
+   * null where the figure is missing.
+   * @param load the medians of the load of that name, if it was run; @param fact those of a fact
+   */
+  readonly value: (
+    load: (name: string) => Figures | undefined,
+    fact: (name: string) => number | undefined
+  ) => number | null
 }
 
 const both = (figures: Figures | undefined) => (figures === undefined ? null : figures.tcpcopyUs + figures.interceptUs)
@@ -63,6 +69,13 @@ export const goals: readonly Goal[] = [
     inC: '112 µs',
     most: 45,
     value: (load) => both(load('http-short'))
+  },
+  {
+    ...cpu,
+    what: 'offline, 500k requests: CPU of both, a request',
+    inC: '13.5 µs',
+    most: 6,
+    value: (_load, fact) => fact('offline-both') ?? null
   },
   {
     what: 'one connection: rate that the copy keeps up with',

@@ -11,6 +11,7 @@ import { type BenchLoad, benchLoads } from './loads.ts'
 import { type Figures, measureRun } from './measure.ts'
 import { profileRun } from './profiled-run.ts'
 import { header, medians, type Row, rowText } from './table.ts'
+import { type Done, type Fact, factText, medianFacts, type Work, works } from './works.ts'
 
 const usage = `npm run bench -- [--json] [--runs N] [--vs FOLDER] [--write] [NAME…]
 
@@ -20,7 +21,7 @@ Measures what a copy costs, under each load in a lab of its own, and beside it t
   --vs FOLDER   measures FOLDER/tcpcopy and FOLDER/intercept in turn with ours, and prints the ratios
   --write       writes docs/benchmarks.md, with a profile of where the time goes
   NAME          runs only these:
-${benchLoads.map(({ name, title }) => `    ${name.padEnd(22)} ${title}`).join('\n')}
+${[...benchLoads, ...works].map(({ name, title }) => `    ${name.padEnd(22)} ${title}`).join('\n')}
 `
 
 interface Choice {
@@ -29,6 +30,7 @@ interface Choice {
   readonly other: Programs | undefined
   readonly write: boolean
   readonly loads: readonly BenchLoad[]
+  readonly works: readonly Work[]
 }
 
 function readChoice(): Choice | undefined {
@@ -39,10 +41,14 @@ function readChoice(): Choice | undefined {
     allowPositionals: true
   })
   if (values.help) return undefined
-  const unknown = positionals.find((name) => benchLoads.every((load) => load.name !== name))
+  const all = [...benchLoads, ...works]
+  const unknown = positionals.find((name) => all.every((one) => one.name !== name))
   if (unknown !== undefined) {
-    const names = benchLoads.map(({ name }) => name).join(', ')
+    const names = all.map(({ name }) => name).join(', ')
     throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose among: ${names}.`)
+  }
+  const isChosen = ({ name }: { readonly name: string }): boolean => {
+    return positionals.length === 0 || positionals.includes(name)
   }
   const folder = values.vs === undefined ? undefined : resolve(values.vs)
   return {
@@ -50,7 +56,8 @@ function readChoice(): Choice | undefined {
     runs: positive('--runs', values.runs),
     other: folder === undefined ? undefined : { tcpcopy: `${folder}/tcpcopy`, intercept: `${folder}/intercept` },
     write: values.write,
-    loads: positionals.length === 0 ? benchLoads : benchLoads.filter(({ name }) => positionals.includes(name))
+    loads: benchLoads.filter(isChosen),
+    works: works.filter(isChosen)
   }
 }
 
@@ -74,32 +81,64 @@ async function measureLoad(
   return { name, title, ours: medians(ours), theirs: other === undefined ? null : medians(theirs), runs: ours }
 }
 
+/** Runs all of a kind, one after the other. @returns what those came to that did not fail */
+async function each<T extends { readonly title: string }, R>(
+  kind: readonly T[],
+  measure: (one: T, progress: Progress) => Promise<R>,
+  show: (result: R) => string
+): Promise<R[]> {
+  const results: R[] = []
+  for (const one of kind) {
+    const progress = new Progress()
+    try {
+      const result = await measure(one, progress)
+      progress.end()
+      process.stdout.write(show(result))
+      results.push(result)
+    } catch (error) {
+      progress.end()
+      if (error instanceof Interrupted) throw error
+      console.error(`${one.title}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  return results
+}
+
+async function measureWork(work: Work, runs: number, progress: Progress, interrupted: Promise<never>): Promise<Done> {
+  const facts: (readonly Fact[])[] = []
+  for (let run = 1; run <= runs; run++) {
+    progress.step(`${work.title}, run ${run} of ${runs}`)
+    facts.push(await Promise.race([work.measure(), interrupted]))
+  }
+  return { name: work.name, title: work.title, facts: medianFacts(facts) }
+}
+
+function doneText({ title, facts }: Done): string {
+  const lines = facts.map((fact) => `  ${fact.what.padEnd(70)} ${factText(fact)}\n`)
+  return `${title}\n${lines.join('')}`
+}
+
 async function run(choice: Choice): Promise<number> {
   const interrupted = interruption()
-  const rows: Row[] = []
-  if (!choice.json) process.stdout.write(header())
-  let failed = 0
-  for (const load of choice.loads) {
-    const progress = new Progress()
-    const row = await measureLoad(load, choice, progress, interrupted).catch((error: unknown) => {
-      if (error instanceof Interrupted) throw error
-      console.error(`${load.title}: ${error instanceof Error ? error.message : String(error)}`)
-    })
-    progress.end()
-    if (row === undefined) {
-      failed++
-      continue
-    }
-    rows.push(row)
-    if (!choice.json) process.stdout.write(rowText(row))
-  }
-  if (choice.json) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`)
+  const silent = (): string => ''
+  if (!choice.json && choice.loads.length > 0) process.stdout.write(header())
+  const rows = await each(
+    choice.loads,
+    (load, progress) => measureLoad(load, choice, progress, interrupted),
+    choice.json ? silent : rowText
+  )
+  const done = await each(
+    choice.works,
+    (work, progress) => measureWork(work, choice.runs, progress, interrupted),
+    choice.json ? silent : doneText
+  )
+  if (choice.json) process.stdout.write(`${JSON.stringify({ loads: rows, works: done }, undefined, 2)}\n`)
   if (choice.write) {
     const [first] = choice.loads
     const breakdown = first === undefined ? undefined : await profileRun(first, interrupted)
-    writeFileSync(`${ROOT}docs/benchmarks.md`, document(rows, breakdown, choice.runs))
+    writeFileSync(`${ROOT}docs/benchmarks.md`, document(rows, done, breakdown, choice.runs))
   }
-  return failed === 0 ? 0 : 1
+  return rows.length + done.length === choice.loads.length + choice.works.length ? 0 : 1
 }
 
 await runCommand(usage, async () => {

@@ -1,6 +1,7 @@
 /** Sessions without a daemon: clients that ask and a target that answers, in memory, as fast as the core goes. */
 import { Counters } from '../src/core/counters.ts'
 import { Frames } from '../src/core/frames.ts'
+import { Latency } from '../src/core/latency.ts'
 import { Mapping } from '../src/core/mapping.ts'
 import { Outbox } from '../src/core/outbox.ts'
 import { REST_AFTER_MS } from '../src/core/rest.ts'
@@ -43,6 +44,7 @@ export class Rig {
   #packetsEnd = 0
   readonly #requestLength: number
   readonly #answerLength: number
+  readonly #latency = new Latency(this.counters.latency, FRAMES_MAX)
   readonly #outbox: Outbox
   readonly #sessions: Sessions
   readonly #segment = new Segment()
@@ -72,6 +74,7 @@ export class Rig {
         () => true
       ),
       counters: this.counters,
+      latency: this.#latency,
       epochs: { isWaiting: true, timeoutMs: 3000 },
       holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
       timeoutMs: 600_000,
@@ -161,6 +164,7 @@ export class Rig {
   #target(bytes: Uint8Array, at: number): void {
     putHeader(bytes, at, this.#record, 0)
     parseRecord(this.#record, 0, this.#segment)
+    this.#segment.arrivedAt = this.now - HALF_ROUND_TRIP_MS
     this.#sessions.onTarget(this.#segment, this.now)
   }
 
@@ -174,6 +178,7 @@ export class Rig {
   #flush(): void {
     this.sentCount += this.#outbox.count
     this.#outbox.clear()
+    if (this.#latency.hasDepartures) this.#latency.departed(this.now)
   }
 }
 

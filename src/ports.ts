@@ -10,6 +10,11 @@ export type Millis = number
 
 export interface Clock {
   now(): Millis
+  /**
+   * The time of day, in ms since 1970, at which it showed 0: taken off another time of day it makes an instant of that. It
+   * changes when somebody sets the time of day, and costs a system call. Absent: there is no time of day.
+   */
+  epoch?(): Millis
 }
 
 /** What the capture knows about a segment's checksum, beyond the bytes. */
@@ -50,6 +55,8 @@ export interface Capture {
   passed?(): number
   /** Every address of IPv6 that it remembers beyond a call; absent: none. */
   eachAddress?(take: (address: number) => void): void
+  /** While the sink has a packet: when the kernel captured it, in ms since 1970. Absent: not known. */
+  readonly capturedAtMs?: number
   /** When `receive` will have something to give that nothing wakes the waiter for; absent or Infinity: never. */
   readonly deadline?: Millis
   close(): void
@@ -87,6 +94,8 @@ export interface Stream {
   read(): number
   /** @returns octets taken, 0 when the peer does not read or the connection is not open yet; −1: it has ended */
   write(bytes: Uint8Array, at: number, length: number): number
+  /** The least round trip to the peer of late, in ms; 0: not known. Costs a system call. Absent: never known. */
+  leastRoundTripMs?(): number
   /** Asks to be woken when `write` can take more. */
   awaitWritable(wanted: boolean): void
   /** Why it ended, in words of the operating system; empty if the peer closed. */

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { type ProcessOptions, readOptions } from '../src/cli/command.ts'
 import { type CopyOptions, copyCommand, copyPlan } from '../src/cli/copy-plan.ts'
 import { type InterceptOptions, interceptCommand } from '../src/cli/intercept-plan.ts'
-import { Counter } from '../src/core/counters.ts'
+import { Counter, Counters } from '../src/core/counters.ts'
 import { Drop, dropNames } from '../src/core/drop.ts'
 import { InterceptCounter } from '../src/core/intercept-counters.ts'
 
@@ -46,6 +46,13 @@ test('docs/counters.md lists the counters of both programs, each with a meaning'
   assert.deepEqual(rowNames(section('docs/counters.md', 'tcpcopy')), Object.keys(Counter).sort())
   assert.deepEqual(rowNames(section('docs/counters.md', 'intercept')), Object.keys(InterceptCounter).sort())
   assert.doesNotMatch(read('docs/counters.md'), /^\| `[^`]+` \|\s*\|/m)
+})
+
+test('docs/counters.md lists the fields of the latency', () => {
+  const counters = new Counters()
+  counters.latency.add(1)
+  const fields = Object.keys(counters.report()).filter((name) => name.startsWith('latency.'))
+  assert.deepEqual(rowNames(section('docs/counters.md', 'Latency')), fields.sort())
 })
 
 test('docs/drops.md lists the reasons of drops, each with a meaning', () => {

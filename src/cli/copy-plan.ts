@@ -218,7 +218,10 @@ function refuseForUdp(options: CopyOptions): void {
     '--trace': options.trace,
     '--manage-rules': options.manageRules,
     '--keep-alive': options.keepAlive,
-    '--device with a file': replayPlan(options)
+    '--device with a file': replayPlan(options),
+    '--single': options.single,
+    '--disable-combined': options.disableCombined,
+    '--with-resp-payload': options.withRespPayload
   }
   const [found] = Object.entries(ofConnections).find(([, value]) => value !== undefined) ?? []
   if (found === undefined) return

@@ -2,12 +2,12 @@
 import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../daemon/datagram-copier.ts'
+import { monotonic } from '../io/linux/clock.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { Poller } from '../io/linux/poller.ts'
 import { addressBook } from '../wire/address-book.ts'
 import type { CopierWorkerData } from './copier-worker.ts'
 import { openCapture, openSender } from './live-ports.ts'
-import { monotonic } from './monotonic.ts'
 import { isStopped, log, runWorker, say } from './worker-thread.ts'
 
 function run({ plan, counters, control }: CopierWorkerData): number {

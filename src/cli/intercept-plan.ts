@@ -38,6 +38,7 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
   readonly queueBypass?: boolean
   readonly pass?: readonly string[]
   readonly translate?: readonly string[]
+  readonly keepFirst?: boolean
 }
 
 /** Everything the worker needs, as plain data. */
@@ -53,6 +54,7 @@ export interface InterceptPlan {
   readonly address: number
   readonly delayMax: number
   readonly recordsMax: number
+  readonly keepsFirst: boolean
   readonly ringMegabytes: number
   /** `--nfqueue`: answers come from a queue of this host's, and from no ring. */
   readonly queue: QueuePlan | undefined
@@ -78,6 +80,7 @@ export function interceptCommand(): Command {
     .option('-b, --bind <address>', 'listen on this address only (default: every address)')
     .option('-s, --delay-table <number>', 'most headers that wait for their tcpcopy', '65536')
     .option('-n, --headers <number>', 'most headers in one message', '16')
+    .option('-c, --keep-first', 'with --single: the first tcpcopy stays, as long as it is there; others are refused')
     .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
     .option('-D, --translate <new-original>', 'what NAT made of an address: newIP[:port]-originalIP[:port], …', collect)
     .option('--allow-forwarding', 'start although this host forwards packets')
@@ -116,6 +119,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
     address,
     delayMax: wholeNumber('--delay-table', options.delayTable, 1, 1 << 20),
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
+    keepsFirst: options.keepFirst === true,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
     queue: isQueue ? queuePlan(options) : undefined,
     translations: listOf(options.translate ?? []).map(translation)
@@ -173,6 +177,10 @@ function refuseContradictions(options: InterceptOptions): void {
   if (found !== undefined && options.nfqueue !== true) {
     const hint = 'Give --nfqueue to run on the target itself, or leave it out.'
     throw new OperatorError('contradiction', `${names[found]} is for --nfqueue, which is not given`, hint)
+  }
+  if (options.keepFirst === true && options.single !== true) {
+    const hint = 'Give --single as well, or leave -c out: without --single any number of tcpcopy may be there.'
+    throw new OperatorError('contradiction', '-c is for --single, which is not given', hint)
   }
   if (options.nfqueue === true && options.filter !== undefined && options.manageRules !== true) {
     const hint = 'Leave --filter out, or let --manage-rules make the firewall rule of it.'

@@ -5,6 +5,7 @@ import { Interceptor } from '../daemon/interceptor.ts'
 import { TranslatingCapture } from '../daemon/translating-capture.ts'
 import { OperatorError } from '../errors.ts'
 import { cryptography } from '../io/cryptography.ts'
+import { monotonic } from '../io/linux/clock.ts'
 import { isEthernet } from '../io/linux/devices.ts'
 import { compileFilter } from '../io/linux/libpcap.ts'
 import { NfQueue } from '../io/linux/nfqueue.ts'
@@ -12,8 +13,8 @@ import { POLLIN, Poller } from '../io/linux/poller.ts'
 import { PacketRing } from '../io/linux/ring.ts'
 import { TcpListener } from '../io/linux/streams.ts'
 import { addressBook } from '../wire/address-book.ts'
+import { RECORD_LENGTH, RECORD_PAYLOAD_MAX } from '../wire/channel-v1.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
-import { monotonic } from './monotonic.ts'
 import { isStopped, log, runWorker, say } from './worker-thread.ts'
 
 export interface InterceptorWorkerData {
@@ -22,11 +23,22 @@ export interface InterceptorWorkerData {
   readonly control: SharedArrayBuffer
 }
 
-/** Headers only: Ethernet, IP and TCP with all their options. */
+/** Headers: Ethernet, IP and TCP with all their options. */
 const SNAP_LENGTH = 160
 const SLOT_LENGTH = 256
+/** With the payload that `--with-resp-payload` asks for. */
+const SNAP_LENGTH_LONG = SNAP_LENGTH + RECORD_PAYLOAD_MAX
+const SLOT_LENGTH_LONG = 512
 /** What a peer may send before we look at it: many routes. */
 const INPUT_LENGTH = 16 * 1024
+
+function hasPayload({ channel }: InterceptPlan): boolean {
+  return channel.framing.recordLength > RECORD_LENGTH
+}
+
+function snapLength(plan: InterceptPlan): number {
+  return hasPayload(plan) ? SNAP_LENGTH_LONG : SNAP_LENGTH
+}
 
 /** Opens the ring for IPv4, and the one for IPv6 where the filter passes any of it. */
 function openRings(plan: InterceptPlan, device: string | undefined): readonly PacketRing[] {
@@ -47,16 +59,16 @@ function openRing(plan: InterceptPlan, device: string | undefined, filter: strin
     device,
     link,
     version,
-    filter: compileFilter(filter, { link, snapLength: SNAP_LENGTH }),
+    filter: compileFilter(filter, { link, snapLength: snapLength(plan) }),
     ringMegabytes: plan.ringMegabytes,
-    slotLength: SLOT_LENGTH,
+    slotLength: hasPayload(plan) ? SLOT_LENGTH_LONG : SLOT_LENGTH,
     defragment: false,
     headersOnly: true
   })
 }
 
 function openCaptures(plan: InterceptPlan): readonly (PacketRing | NfQueue)[] {
-  if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: SNAP_LENGTH })]
+  if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: snapLength(plan) })]
   const devices = plan.devices.length === 0 ? [undefined] : plan.devices
   return devices.flatMap((device) => openRings(plan, device))
 }

@@ -1,10 +1,10 @@
 /** The data plane of `tcpcopy record`: the thread that captures and writes. */
 import { Recorder } from '../daemon/recorder.ts'
 import { RecordFiles } from '../io/file/record-file.ts'
+import { monotonic } from '../io/linux/clock.ts'
 import { Poller } from '../io/linux/poller.ts'
 import { addressBook } from '../wire/address-book.ts'
 import { openRings } from './live-ports.ts'
-import { monotonic } from './monotonic.ts'
 import type { RecordPlan } from './record-plan.ts'
 import { isStopped, runWorker, say } from './worker-thread.ts'
 

@@ -37,6 +37,14 @@ function packetsText(report: Report): string {
   )
 }
 
+/** Nothing as long as no request had to wait. */
+function latencyText(report: Report): string[] {
+  const requests = pick(report, 'latency.requests')
+  if (requests === 0) return []
+  const ms = (name: string): string => `${name} ${Number(pick(report, `latency.${name}`).toPrecision(3))}`
+  return [`ms from answer to next request ${['p50', 'p90', 'p99', 'max'].map(ms).join(', ')} (${requests} waited)`]
+}
+
 /** Of `--udp`. */
 export function datagramSummary(report: Report): string {
   const live = pick(report, 'sessionsStarted') - pick(report, 'sessionsEnded')
@@ -51,6 +59,7 @@ export function copySummary(report: Report): string {
     `requests ${pick(report, 'epochs')}`,
     payloadText(report),
     packetsText(report),
+    ...latencyText(report),
     `intercept connections ${pick(report, 'channelsOpen')}`
   ]
   return `statistics: ${parts.join('; ')}${dropsText(report)}`

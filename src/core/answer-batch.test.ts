@@ -63,7 +63,7 @@ function unpack(steps: readonly Step[]): { readonly steps: Step[]; readonly reco
     if (isOrdinary(step.flags)) batch.add(step.flow, 7, given)
     else batch.addHeader(step.flow, 7, headerOf(step), given)
   }
-  batch.flush()
+  batch.flush(0)
   return { steps: unpacked, records }
 }
 

@@ -6,6 +6,7 @@
 import { int32At } from '../wire/bytes.ts'
 import {
   Answers,
+  ageOctet,
   DUPLICATES_MAX,
   putAnswers,
   putHeaderRecord,
@@ -28,6 +29,8 @@ class Entry {
   readonly answers = new Answers()
   /** Captured segments in it. */
   segments = 0
+  /** When the newest of them was captured; NaN: not known. */
+  arrivedAt = Number.NaN
   /** Of an entry that is no `answers`: the octets of its record; 0 otherwise. */
   headerLength = 0
   readonly header = new Uint8Array(RECORD_MAX)
@@ -52,9 +55,10 @@ export class AnswerBatch {
     const before = open > 0 ? this.#entries[open - 1] : undefined
     if (before !== undefined && extend(before.answers, segment)) {
       before.segments += 1
+      before.arrivedAt = segment.arrivedAt
       return
     }
-    const entry = this.#begin(slot, peer)
+    const entry = this.#begin(slot, peer, segment)
     begin(entry.answers, segment)
     this.#openOf[slot] = this.#count
   }
@@ -64,30 +68,40 @@ export class AnswerBatch {
    * @param captured its headers, as `putHeader` leaves them
    */
   addHeader(slot: number, peer: number, captured: Uint8Array, segment: Segment): void {
-    const entry = this.#begin(slot, peer)
+    const entry = this.#begin(slot, peer, segment)
     entry.headerLength = putHeaderRecord(captured, 0, segment, entry.header, 0)
     if (slot < this.#openOf.length) this.#openOf[slot] = 0
   }
 
-  /** Hands all records on. */
-  flush(): void {
+  get isEmpty(): boolean {
+    return this.#count === 0
+  }
+
+  /** Hands all records on. @param now on the clock of the segments' `arrivedAt` */
+  flush(now: number): void {
     for (let index = 0; index < this.#count; index++) {
       const entry = this.#entries[index]
       if (entry === undefined) continue
       if (entry.slot < this.#openOf.length) this.#openOf[entry.slot] = 0
-      if (entry.headerLength > 0) this.#sink(entry.peer, entry.header, entry.headerLength, 1)
-      else this.#sink(entry.peer, this.#record, putAnswers(entry.answers, this.#record, 0), entry.segments)
+      if (entry.headerLength > 0) {
+        this.#sink(entry.peer, entry.header, entry.headerLength, 1)
+        continue
+      }
+      entry.answers.age = ageOctet(now - entry.arrivedAt)
+      this.#sink(entry.peer, this.#record, putAnswers(entry.answers, this.#record, 0), entry.segments)
     }
     this.#count = 0
   }
 
-  #begin(slot: number, peer: number): Entry {
-    if (this.#count === ENTRIES_MAX) this.flush()
+  #begin(slot: number, peer: number, segment: Segment): Entry {
+    // It is at least as late as the segment that comes now.
+    if (this.#count === ENTRIES_MAX) this.flush(segment.arrivedAt)
     const entry = this.#entries[this.#count++]
     if (entry === undefined) throw new Error('a batch has no entry left')
     entry.slot = slot
     entry.peer = peer
     entry.segments = 1
+    entry.arrivedAt = segment.arrivedAt
     entry.headerLength = 0
     return entry
   }

@@ -16,11 +16,27 @@ import { Acknowledged } from './transmission.ts'
 /** A connection that the target does not know so soon after its SYN-ACK was reset by another host. */
 const DISOWNED_WITHIN_MS = 3000
 
+/** RFC 5961 §7, with Linux's time: of what is unacceptable one acknowledgment goes out in this time. */
+const OBJECTION_MS = 500
+
+/** Two hosts that find each other's segments unacceptable would else answer each other for ever. */
+class Throttle {
+  #lastAt = Number.NEGATIVE_INFINITY
+
+  allows(now: number): boolean {
+    if (now - this.#lastAt < OBJECTION_MS) return false
+    this.#lastAt = now
+    return true
+  }
+}
+
 export class Answers {
   /** The target has reset the connection. */
   isReset = false
   /** It was asked whether it meant to. */
   #hasChallenged = false
+  readonly #challenges = new Throttle()
+  readonly #objections = new Throttle()
   readonly #session: Session
   readonly #handshake: Handshake
   readonly #output: Output
@@ -44,18 +60,18 @@ export class Answers {
     const { response } = this.#session
     if (segment.flags & RST) return this.#takeReset(segment, now)
     if (segment.flags & SYN) {
-      if (!this.#handshake.hurry(now)) this.#output.acknowledge('SYN-ACK again')
+      if (!this.#handshake.hurry(now)) this.#object('SYN-ACK again', now)
       return Drop.None
     }
     if ((segment.flags & ACK) === 0 || response.isBeyondWindow(segment.seq)) return Drop.AnswerUnacceptable
     // RFC 7323 §5.3: from before the sequence numbers wrapped, or overtaken.
     if (segment.hasTimestamps && this.#session.hasTimestamps && isBefore(segment.tsVal, response.tsRecent)) {
-      this.#output.acknowledge('answer with an old timestamp')
+      this.#object('answer with an old timestamp', now)
       return Drop.AnswerUnacceptable
     }
     const result = this.#takeAcknowledgment(segment, now)
     if (result === Acknowledged.Unacceptable) {
-      this.#output.acknowledge('acknowledgment of unsent octets')
+      this.#object('acknowledgment of unsent octets', now)
       return Drop.AnswerUnacceptable
     }
     this.#takeOctets(segment, now)
@@ -79,9 +95,16 @@ export class Answers {
     } else {
       this.#hasChallenged = true
       counters.add(Counter.resetsChallenged, 1)
-      this.#output.acknowledgeAll('challenge of a reset')
+      if (this.#challenges.allows(now)) this.#output.acknowledgeAll('challenge of a reset')
+      else counters.add(Counter.objectionsWithheld, 1)
     }
     return Drop.None
+  }
+
+  /** Tells the target what would be acceptable, not too often. */
+  #object(why: string, now: number): void {
+    if (this.#objections.allows(now)) this.#output.acknowledge(why)
+    else this.#context.counters.add(Counter.objectionsWithheld, 1)
   }
 
   /**

@@ -144,3 +144,21 @@ test('octets that are too far ahead to be anything but stray are dropped by name
   assert.equal(it.counters.droppedBytes(Drop.TooFarAhead), 30)
   assert.equal(it.counters.unaccountedBytes(), 0)
 })
+
+test('behind a hole a segment is put in its place in constant time, however many wait there', () => {
+  const { stream, pool, counters, start } = world(0, 40)
+  let steps = 0
+  const next = pool.next.bind(pool)
+  pool.next = (piece) => {
+    steps += 1
+    return next(piece)
+  }
+  const count = 5000
+  for (let index = 1; index <= count; index++) {
+    capture({ stream, pool, counters, start }, index * 10, index * 10 + 10, 1460)
+  }
+  assert.equal(stream.end, start)
+  assert.ok(steps < 4 * count, `${steps} steps for ${count} segments`)
+  capture({ stream, pool, counters, start }, 0, 10, 1460)
+  assert.equal(stream.end, add(start, count * 10 + 10))
+})

@@ -22,6 +22,8 @@ export class ClientStream {
   tail = NONE
   /** The first piece beyond a hole; the pieces behind `tail` go on there. */
   #ahead = NONE
+  /** The last piece of all, while there is one beyond a hole. */
+  #last = NONE
   /** One beyond the last contiguous octet captured. */
   end: Seq
   /** One beyond the farthest octet that was taken, across holes. */
@@ -104,8 +106,10 @@ export class ClientStream {
     if (this.hasFin && isAfter(end, this.finSeq)) return this.#refuse(Drop.BeyondEnd, distance(end, from))
     // Of its beginning: half the numbers away, the end of a segment would look as if it lay before.
     if (distance(from, this.end) > AHEAD_MAX) return this.#refuse(Drop.TooFarAhead, distance(end, from))
-    let before = this.tail
-    let next = this.#ahead
+    // Behind a hole the stream mostly goes on where it ended, however much waits there.
+    const isBehindAll = this.#ahead !== NONE && !isBefore(from, this.#pool.end(this.#last))
+    let before = isBehindAll ? this.#last : this.tail
+    let next = isBehindAll ? NONE : this.#ahead
     let result: Drop = Drop.Duplicate
     while (isBefore(from, end)) {
       // Skip pieces that lie before, then take what fits in front of the next.
@@ -254,6 +258,7 @@ export class ClientStream {
       if (last !== NONE) this.#pool.setNext(last, piece)
       else this.head = piece
       if (last === this.tail) this.#ahead = piece
+      if (next === NONE) this.#last = piece
       this.#counters.add(Counter.pendingBytes, length)
       last = piece
       at = add(at, length)

@@ -235,6 +235,8 @@ test('when a client begins anew all copies of its old connection end, not only t
   drill(
     `${OPEN}
     +100   source  S   7099:7099(0) win 64240 <mss 1460>
+    +0     nothing
+    +9     source  .   7100:7100(0) ack 301
     +0     sent    R.  100:100(0) ack 501 from 10.0.0.1:40001
     +0     sent    S   7099:7099(0) from 10.0.0.1:40001
     +0     sent    R.  100:100(0) ack 901 from ${SECOND}
@@ -257,6 +259,7 @@ test('a client that begins anew does so at each target, when its old connection 
   bench.source(writePacket({ ...client, flags: SYN, seq: 100 }))
   serve(bench, new Map())
   bench.source(writePacket({ ...client, flags: SYN, seq: 7000 }))
+  bench.source(writePacket({ ...client, flags: ACK, seq: 7001 }))
   const segment = new Segment()
   const begun = bench.sent.flatMap((packet) => {
     packet.parse(segment)

@@ -6,6 +6,7 @@
  */
 import { float64At } from '../wire/bytes.ts'
 import { DROPS_END, Drop, dropNames } from './drop.ts'
+import { Histogram } from './histogram.ts'
 
 export const Counter = {
   /** Packets that the capture gave us. */
@@ -76,7 +77,7 @@ export const Counter = {
   resetsChallenged: 32,
   /** Sessions of those reset that the target did not know although its SYN-ACK had come just before. */
   sessionsDisowned: 33,
-  /** Captured segments with URG: their octets are sent, that they are urgent is not. */
+  /** Captured segments with URG, which their octets keep (RFC 9293 §3.8.5). */
   urgentSegments: 34,
   /** Sessions that gave up what they held, because the pool ran short. */
   sessionsEvicted: 35,
@@ -94,24 +95,33 @@ export const Counter = {
   lateAnswers: 41,
   /** Holes given up at once, because they were captured and the pool had no room for them. */
   holesOfPool: 42,
+  /** Acknowledgments of unacceptable answers that were not sent, because one had just been (RFC 5961 §7). */
+  objectionsWithheld: 43,
+  /** Requests that were sent again on a new connection, since the one before had ended unacknowledged. */
+  epochsSentAgain: 44,
   /** Routes to IPv6 targets that intercept was not told: it speaks version 1 of the channel. */
-  routesUntold: 43
+  routesUntold: 45
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 44
+const COUNTERS_END = 46
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
+const LATENCY_AT = DROPPED_BYTES_AT + DROPS_END
+const SLOTS_END = LATENCY_AT + Histogram.slotCount
 
 export class Counters {
   readonly slots: Float64Array
+  /** Microseconds from an answer at the assistant to the request that waited for it; see `Latency`. */
+  readonly latency: Histogram
 
   /** @param buffer shared between threads, of `Counters.byteLength` */
   constructor(buffer: ArrayBufferLike = new ArrayBuffer(Counters.byteLength)) {
     this.slots = new Float64Array(buffer)
+    this.latency = new Histogram(this.slots.subarray(LATENCY_AT, SLOTS_END))
   }
 
-  static readonly byteLength = (DROPPED_BYTES_AT + DROPS_END) * 8
+  static readonly byteLength = SLOTS_END * 8
 
   get(counter: Counter): number {
     return float64At(this.slots, counter)
@@ -152,7 +162,7 @@ export class Counters {
     )
   }
 
-  /** Every counter by its name, and the drops that happened as `dropped.<reason>` (packets) and `….bytes`. */
+  /** Every counter by its name, the drops that happened as `dropped.<reason>` (packets) and `….bytes`, and `latency.…`. */
   report(): Record<string, number> {
     const fields: Record<string, number> = {}
     for (const [name, counter] of Object.entries(Counter)) fields[name] = this.get(counter)
@@ -163,6 +173,19 @@ export class Counters {
       if (bytes > 0) fields[`dropped.${dropNames[reason]}.bytes`] = bytes
     }
     fields.droppedBytes = this.allDroppedBytes()
-    return fields
+    return { ...fields, ...latencyFields(this.latency) }
+  }
+}
+
+/** How many requests waited for an answer, and if any did, what its way took, in ms. */
+function latencyFields(latency: Histogram): Record<string, number> {
+  const requests = latency.count
+  if (requests === 0) return { 'latency.requests': 0 }
+  return {
+    'latency.requests': requests,
+    'latency.p50': latency.quantile(0.5) / 1000,
+    'latency.p90': latency.quantile(0.9) / 1000,
+    'latency.p99': latency.quantile(0.99) / 1000,
+    'latency.max': latency.most / 1000
   }
 }

@@ -54,12 +54,14 @@ export const Drop = {
   /** SYN together with FIN or RST, which no host sends and none answers. */
   BadFlags: 40,
   /** The kernel did not take a datagram, or a fragment of one. */
-  SendRefused: 41
+  SendRefused: 41,
+  /** A SYN for a connection that goes on: another begins once the client's next packet shows that the source took it. */
+  SynHeld: 42
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 42
+export const DROPS_END = 43
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

@@ -55,6 +55,8 @@ const ON_ITS_WAY = 16_384
 export class Epochs {
   /** No instant has to be waited for. */
   lookAgainAt = Number.POSITIVE_INFINITY
+  /** The epoch that was released last had to wait. */
+  hasWaited = false
   /** Answer octets that the client had acknowledged with the octets released last. */
   #released = 0
   /** The client's latest acknowledgment number: answers may be longer than the numbers reach. */
@@ -130,6 +132,7 @@ export class Epochs {
     this.#adjust(gate, ack, response, isAllAcknowledged)
     this.#released = this.#octets(ack)
     this.#receivedBefore = response.receivedBytes
+    this.hasWaited = !Number.isNaN(this.#waitingSince)
     this.#waitingSince = Number.NaN
     return gate
   }

@@ -7,7 +7,7 @@ import { int32At, put16, put32 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
 import { Ipv4Header, putIpv4 } from '../wire/ipv4.ts'
 import { IPV6_HEADER, Ipv6Header, putIpv6 } from '../wire/ipv6.ts'
-import { ACK, IPV4_HEADER, OptionKind, PSH, SYN, TCP, TCP_HEADER } from '../wire/segment.ts'
+import { ACK, IPV4_HEADER, OptionKind, PSH, SYN, TCP, TCP_HEADER, URG } from '../wire/segment.ts'
 import { add, type Seq, seq } from '../wire/seq.ts'
 import type { Outbox } from './outbox.ts'
 import type { Ranges } from './ranges.ts'
@@ -69,6 +69,7 @@ const IP_LENGTH_MAX = 0xffff
 const HEADERS_MAX = IPV6_HEADER + TCP_HEADER + 40
 const CHECKSUM_AT = 16
 const FLAGS_AT = 13
+const URGENT_AT = 18
 
 /** Octets of the IP header of packets to this address. */
 export function ipHeaderLength(targetAddress: number): number {
@@ -144,7 +145,8 @@ export class Frames {
     memory[tcpAt + 12] = (tcpHeader / 4) << 4
     memory[tcpAt + FLAGS_AT] = flags
     put16(memory, tcpAt + 14, window)
-    put32(memory, tcpAt + CHECKSUM_AT, 0) // and the urgent pointer
+    put16(memory, tcpAt + CHECKSUM_AT, 0)
+    put16(memory, tcpAt + URGENT_AT, flags & URG ? this.#pool.urgentEnd(piece) - offset : 0)
     const tcpLength = tcpHeader + length
     const segmentLength = this.#isSummedBySender(style) ? Math.min(length, this.packet.segmentMax) : 0
     const pseudo = pseudoHeaderSum(style.clientAddress, style.targetAddress, TCP, tcpLength)

@@ -2,7 +2,7 @@
  * What a session sends once it is established: the client's octets as far as epochs and windows allow, its FIN, and
  * everything that was lost once more.
  */
-import { ACK, FIN, PSH } from '../wire/segment.ts'
+import { ACK, FIN, PSH, URG } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, type Seq } from '../wire/seq.ts'
 import type { ClientEnd } from './client-end.ts'
 import type { ClientStream } from './client-stream.ts'
@@ -23,6 +23,8 @@ export class Output {
   isFinSent = false
   /** The target closed, but the client has more to say: that takes a new connection. */
   isTargetGone = false
+  /** When the answer came to the assistant that released what is sent next; NaN: nothing waited for one, or nobody knows. */
+  #answeredAt = Number.NaN
   readonly #session: Session
   readonly #stream: ClientStream
   readonly #clientEnd: ClientEnd
@@ -164,16 +166,26 @@ export class Output {
       if (transmission.flightBytes === 0) transmission.awaitWindow(now)
       return false
     }
-    const most = isFirstTime ? this.#lengthMax(allowed) : segmentMax
+    // Each segment of urgent octets has a pointer of its own, which segmentation would not make.
+    const isSingle = !isFirstTime || pool.urgentEnd(piece) > offset
+    const most = isSingle ? segmentMax : this.#lengthMax(allowed)
     let length = Math.min(left, room, most)
     // Of several segments only the piece's last may be shorter.
     if (length > segmentMax && length < left) length -= length % segmentMax
-    if (isFirstTime) this.#response.asked(now)
+    if (isFirstTime) this.#asks(now)
     else this.#context.counters.add(Counter.retransmissions, 1)
     const flags = this.#pieceFlags(piece, offset, length)
     this.#packets.payload(flags, transmission.sndNxt, piece, offset, length, isFirstTime ? '' : 'again')
     transmission.sent(length, piece, offset + length === pool.length(piece), now)
     return true
+  }
+
+  /** Octets of a request go for the first time. */
+  #asks(now: number): void {
+    this.#response.asked(now)
+    if (Number.isNaN(this.#answeredAt)) return
+    this.#context.latency.departs(this.#answeredAt)
+    this.#answeredAt = Number.NaN
   }
 
   /** Most octets of payload of a packet or super-packet, where the rate allows so many: a whole number of segments. */
@@ -185,7 +197,8 @@ export class Output {
 
   #pieceFlags(piece: number, offset: number, length: number): number {
     const { pool } = this.#context
-    return pool.isPushed(piece) && offset + length === pool.length(piece) ? ACK | PSH : ACK
+    const push = pool.isPushed(piece) && offset + length === pool.length(piece) ? PSH : 0
+    return ACK | push | (pool.urgentEnd(piece) > offset ? URG : 0)
   }
 
   /**
@@ -206,9 +219,18 @@ export class Output {
     }
     if (gate === Gate.TimedOut) counters.add(Counter.epochTimeouts, 1)
     if (!isRequest) return true
+    if (gate === Gate.Answered && this.#epochs.hasWaited) this.#answeredAt = this.#response.arrivedAt
     if (gate === Gate.Quiet) counters.add(Counter.epochsQuiet, 1)
-    if (gate !== Gate.SameEpoch || isFresh) counters.add(Counter.epochs, 1)
+    if (gate !== Gate.SameEpoch || isFresh) this.#countEpoch()
     return true
+  }
+
+  #countEpoch(): void {
+    const { counters } = this.#context
+    counters.add(Counter.epochs, 1)
+    const { heritage } = this.#session
+    const isAgain = heritage !== undefined && isBefore(this.#transmission.sndNxt, heritage.sentEnd)
+    if (isAgain) counters.add(Counter.epochsSentAgain, 1)
   }
 
   #sendFin(now: number): void {

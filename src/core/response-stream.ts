@@ -26,6 +26,8 @@ export class ResponseStream implements ResponseState {
   isPushed = false
   /** When payload last came. */
   #lastAt = 0
+  /** When what came last in order had come to the assistant; NaN: not known. */
+  arrivedAt = Number.NaN
   waitMs = 0
   pauseMs = 0
   #askedAt = 0
@@ -148,6 +150,7 @@ export class ResponseStream implements ResponseState {
       this.tsRecent = segment.tsVal
     }
     if (fresh <= 0 || this.isClosed) return false
+    this.arrivedAt = segment.arrivedAt
     this.#advance(fresh)
     if (segment.payloadLength > 0) {
       this.isPushed = (segment.flags & PSH) !== 0

@@ -60,12 +60,15 @@ const passage = new Passage()
 export class Resting {
   readonly origin: Origin
   readonly #failures: number
+  /** All that was sent is acknowledged. */
+  readonly #sentEnd: Seq
   readonly #numbers: readonly number[]
 
   /** Of a session whose `restAt` has come; nobody may use it from now on. */
   constructor(session: Session) {
     this.origin = session.origin
     this.#failures = session.heritage?.failures ?? NO_HERITAGE
+    this.#sentEnd = session.stream.end
     passage.beginWriting()
     session.pass(passage)
     this.#numbers = passage.written()
@@ -81,7 +84,8 @@ export class Resting {
             stream: new ClientStream(nothing, context.pool, context.counters),
             clientEnd: new ClientEnd(),
             clientRttMs: 0,
-            failures: this.#failures
+            failures: this.#failures,
+            sentEnd: this.#sentEnd
           }
     const beginning = { iss: nothing, tsVal: nothing, windowBytes: 0, heritage }
     const session = new Session(id, this.origin, beginning, context, now)

@@ -14,12 +14,19 @@ const DELAY_MS = 30_000
 /** Routes looked at in one turn for having been idle. */
 const SWEEP = 64
 const NO_PEER = -1
+const NOBODY: readonly number[] = []
 
 /** Takes a header that has waited for its route, as `putHeader` left it. */
 export type Deliver = (peer: number, header: Uint8Array, at: number) => void
 
 /** Whether a route may be taken from the peer that has it. @param idleMs since it was last announced or answered */
 export type MayTake = (owner: number, idleMs: number) => boolean
+
+/** How answers find their tcpcopy. */
+export type Routing = Pick<
+  Router,
+  'admit' | 'left' | 'addRoute' | 'removeRoute' | 'find' | 'peerOf' | 'used' | 'delay' | 'sweep' | 'eachAddress'
+>
 
 export class Router {
   readonly #counters: InterceptCounters
@@ -48,6 +55,14 @@ export class Router {
     this.#delayedAt = new Float64Array(delayMax)
     this.#delayedKeys = new Int32Array(delayMax * 3)
   }
+
+  /** A tcpcopy has said what it is. @returns the peers that have to go for it; itself, if it may not stay */
+  admit(_peer: number, _now: number): readonly number[] {
+    return NOBODY
+  }
+
+  /** A peer has gone. Its routes stay: when they are announced again they go over to another. */
+  left(_peer: number): void {}
 
   /**
    * A peer says that the answers to this client are its own; a later word replaces an earlier one.

@@ -122,9 +122,10 @@ test('a copied connection whose port begins one that is left out is over', () =>
     +9     target  S.  500:500(0) ack 100
     +0     sent    .   100:100(0) ack 501
     +0     source  S   7000:7000(0)
+    +0     source  P.  7001:7011(10) ack 901
     +0     sent    R.  100:100(0) ack 501
     +0     ended   none
-    +0     source  P.  7001:7011(10) ack 901
+    +0     dropped synHeld 1
     +0     dropped sampledOut 2
     +0     sessions 0
   `,

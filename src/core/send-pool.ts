@@ -7,8 +7,8 @@
  */
 import { float64At, int32At } from '../wire/bytes.ts'
 import { copyAndSum, fold } from '../wire/checksum.ts'
-import { payloadSeq, type Segment, SYN } from '../wire/segment.ts'
-import { type Seq, seq } from '../wire/seq.ts'
+import { payloadSeq, type Segment, SYN, URG, urgentPointer } from '../wire/segment.ts'
+import { add, distance, type Seq, seq } from '../wire/seq.ts'
 import { BLOCK_MAX, BlockStore, PAGE } from './block-store.ts'
 
 /** Most octets of one piece. */
@@ -33,6 +33,7 @@ const HAS_TIMESTAMPS = 2
 const DONT_FRAGMENT = 4
 const IS_FROM_SYN = 8
 const HAS_SUM = 16
+const IS_URGENT = 32
 
 export class SendPool {
   readonly memory: Uint8Array
@@ -57,6 +58,8 @@ export class SendPool {
   readonly #sumAndWindow: Int32Array
   /** IP id, traffic class and flags. */
   readonly #header: Int32Array
+  /** Of the few pieces that are urgent: how far behind their first octet the urgent ones end. */
+  readonly #urgentEnd = new Map<number, number>()
 
   /**
    * @param blocksAt where in `memory` the `pagesMax × POOL_PAGE` octets for payload begin
@@ -111,7 +114,10 @@ export class SendPool {
       (segment.hasTimestamps ? HAS_TIMESTAMPS : 0) |
       (segment.dontFragment ? DONT_FRAGMENT : 0) |
       (segment.flags & SYN ? IS_FROM_SYN : 0) |
-      (isSummed ? HAS_SUM : 0)
+      (isSummed ? HAS_SUM : 0) |
+      (segment.flags & URG
+        ? this.#markUrgent(piece, distance(add(segment.seq, urgentPointer(segment)), this.seq(piece)))
+        : 0)
     const ipId = segment.ipId === 0 ? 0 : (segment.ipId + number) & 0xffff
     this.#header[piece] = (ipId << 16) | (segment.trafficClass << 8) | flags
     return piece
@@ -127,7 +133,15 @@ export class SendPool {
     return Math.max(this.#blocks.usedPages / this.#pagesMax, this.usedCount / this.piecesMax)
   }
 
+  /** @param end how far behind the piece's first octet the urgent octets end. @returns the flag for its header */
+  #markUrgent(piece: number, end: number): number {
+    if (end <= 0) return 0
+    this.#urgentEnd.set(piece, end)
+    return IS_URGENT
+  }
+
   free(piece: number): void {
+    if (int32At(this.#header, piece) & IS_URGENT) this.#urgentEnd.delete(piece)
     this.#blocks.give(float64At(this.#at, piece))
     this.usedCount -= 1
     this.#next[piece] = this.#free
@@ -197,6 +211,10 @@ export class SendPool {
   /** They came in the SYN (RFC 7413), so there is no acknowledgment number to them. */
   isFromSyn(piece: number): boolean {
     return (int32At(this.#header, piece) & IS_FROM_SYN) !== 0
+  }
+  /** How far behind its first octet the urgent octets end (RFC 9293 §3.8.5), which may be beyond its last; 0: none are. */
+  urgentEnd(piece: number): number {
+    return int32At(this.#header, piece) & IS_URGENT ? (this.#urgentEnd.get(piece) ?? 0) : 0
   }
   /** Where in `memory` the octets begin. */
   at(piece: number): number {

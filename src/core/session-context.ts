@@ -8,6 +8,7 @@ import type { Drop } from './drop.ts'
 import type { EpochOptions } from './epochs.ts'
 import type { Frames, PacketStyle } from './frames.ts'
 import type { HolePatience } from './hole-watch.ts'
+import type { Latency } from './latency.ts'
 import type { LeastRoundTrips } from './least-round-trips.ts'
 import type { SendPool } from './send-pool.ts'
 import type { Session } from './session.ts'
@@ -29,6 +30,7 @@ export interface SessionContext {
   readonly counters: Counters
   readonly epochs: EpochOptions
   readonly holes: HolePatience
+  readonly latency: Latency
   /** `-t`: a session that makes no progress for so long ends. */
   readonly timeoutMs: number
   /** `-k`: a session that has nothing to do for so long ends. */
@@ -104,6 +106,8 @@ export interface Heritage {
   readonly clientRttMs: number
   /** Connections in a row that ended before the target had taken anything. */
   readonly failures: number
+  /** One beyond the last octet that was sent on any connection before. */
+  readonly sentEnd: Seq
 }
 
 /** Between connections to a target that takes nothing; doubled each time. */

@@ -31,6 +31,7 @@ test('of requests held behind a hole the first that is surely whole goes at once
     +0     sent    .   151:151(0) ack 982
     +0     counter deliveredBytes 30
     +0     counter sessionsContinued 1
+    +0     counter epochsSentAgain 0
     +0     sessions 0
   `)
 })
@@ -57,6 +58,7 @@ test('a request that ended a connection before it was acknowledged is sent again
     +1     target  S.  900:900(0) ack 110 win 65535
     +0     sent    .   110:110(0) ack 901
     +0     sent    P.  110:120(10) ack 901
+    +0     counter epochsSentAgain 1
     +1     target  R   901:901(0)
     +0     nothing
     +1     source  P.  120:130(10) ack 381
@@ -110,6 +112,7 @@ test('a connection that would go on, and whose client begins another, makes room
     +9     target  R   501:501(0)
     +0     ended   targetReset
     +9     source  S   7000:7000(0) win 64240 <mss 1460>
+    +9     source  .   7001:7001(0) ack 301
     +0     sent    S   7000:7000(0)
     +0     ended   none
     +0     sessions 1

@@ -188,9 +188,62 @@ test('a connection whose end was not captured is reset when its port is used aga
   drill(`${OPEN}
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
     +9     target  .   501:501(0) ack 110 win 65535
+    +0     nothing
+    +9     source  .   7001:7001(0) ack 301                 // the source has taken it
     +0     sent    R.  110:110(0) ack 501
     +0     sent    S   7000:7000(0)
     +0     ended   none
+  `)
+})
+
+test('a SYN that only a stranger sent ends nothing (RFC 5961 §4)', () => {
+  drill(`${OPEN}
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +0     dropped synHeld 1
+    +8     target  P.  501:541(40) ack 110 win 65535
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +1     source  S   3000:3010(10) win 64240 <mss 1460>
+    +0     dropped synHeld 2
+    +0     sessions 1
+  `)
+})
+
+test('a client that forgets its connection resets it and begins another (RFC 9293 §3.5.1, figure 9)', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +9     source  R   110:110(0)                           // to the source's challenge
+    +0     sent    R.  110:110(0) ack 541
+    +0     ended   none
+    +1000  source  S   7000:7000(0) win 64240 <mss 1460>
+    +0     sent    S   7000:7000(0)
+    +0     sessions 1
+  `)
+})
+
+test('a held SYN begins with the first packet captured behind it, and not with one of the connection before it', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +1     source  S   50:50(0) win 64240 <mss 1460>
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +9     target  P.  541:581(40) ack 120 win 65535
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +9     source  P.  7011:7021(10) ack 301                // 7001:7011 was missed
+    +0     sent    R.  120:120(0) ack 581
+    +0     sent    S   7000:7000(0)
+    +0     ended   none
+  `)
+})
+
+test('a SYN that is held is forgotten after a minute', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +60001 source  P.  7001:7011(10) ack 301
+    +0     sessions 1
   `)
 })
 
@@ -227,7 +280,9 @@ test('a connection that waited too long makes room for the next, which still wai
     +400   sent    .   110:110(0) ack 501
     +800   sent    .   110:110(0) ack 501
     +1600  sent    .   110:110(0) ack 501
+    +0     source  .   7001:7001(0) ack 301
     +2000  source  S   9000:9000(0)
+    +0     source  .   9001:9001(0) ack 301
     +1200  sent    .   110:110(0) ack 501
     +2800  target  P.  501:541(40) ack 111 win 65535   // slow, but alive
     +40    sent    .   111:111(0) ack 541

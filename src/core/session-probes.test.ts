@@ -52,9 +52,12 @@ test('challenge acknowledgments and SYN-ACKs of an open connection move nothing 
     +1     target  S.  500:500(0) ack 100 win 65535
     +0     sent    .   120:120(0) ack 541
     +1     target  S   700:700(0) win 65535
-    +0     sent    .   120:120(0) ack 541
+    +0     nothing                                      // two hosts could answer each other for ever (§7)
+    +0     counter objectionsWithheld 1
     +1     target  .   541:541(0) ack 50 win 10          // long acknowledged
     +1     target  .   541:541(0) ack 120 win 65535
+    +497   target  S   700:700(0) win 65535
+    +0     sent    .   120:120(0) ack 541
     +0     counter deliveredBytes 20
     +0     counter retransmissions 0
     +999   nothing

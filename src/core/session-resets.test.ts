@@ -203,7 +203,9 @@ test('a target that resets after all was delivered and the client was done has c
 test('a shutdown resets every connection at the target', () => {
   drill(`${OPEN}
     +9     source  S   7000:7000(0)          // waits
+    +0     source  .   7001:7001(0) ack 301
     +1     source  S   9000:9000(0)          // waits for that one
+    +0     source  .   9001:9001(0) ack 301
     +0     sessions 3
     +0     shutdown
     +0     sent    R.  110:110(0) ack 501

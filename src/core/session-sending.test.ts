@@ -74,12 +74,30 @@ test('of octets that came twice the first stay', () => {
   `)
 })
 
-test('urgent octets go in their place in the stream, counted (RFC 9293 §3.8.5)', () => {
+test('urgent octets stay urgent, and are counted (RFC 9293 §3.8.5)', () => {
   drill(`${OPEN}
-    +1     source  PU. 100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-    +1     source  PU. 100:110(10) ack 301
+    +1     source  PU. 100:110(10) ack 301 urg 6
+    +0     sent    PU. 100:110(10) ack 501 urg 6
+    +1     source  PU. 100:110(10) ack 301 urg 6
     +0     counter urgentSegments 1
+    +1     source  U.  110:120(10) ack 301 urg 15
+    +0     sent    U.  110:120(10) ack 501 urg 15
+    +0     source  P.  120:130(10) ack 301
+    +0     sent    P.  120:130(10) ack 501
+    +198   sent    PU. 100:110(10) ack 501 urg 6
+    +0     sent    U.  110:120(10) ack 501 urg 15
+    +0     sent    P.  120:130(10) ack 501
+    +9     target  .   501:501(0) ack 130
+    +0     pieces  0
+  `)
+})
+
+test('of a segment that is cut, those have URG whose octets are urgent or stand before them', () => {
+  drill(`${OPEN}
+    +1     source  PU. 100:4100(4000) ack 301 urg 2000
+    +0     sent    U.  100:1560(1460) ack 501 urg 2000
+    +0     sent    U.  1560:3020(1460) ack 501 urg 540
+    +0     sent    P.  3020:4100(1080) ack 501
   `)
 })
 

@@ -253,11 +253,10 @@ export class Session implements PacketStyle {
 
   /** Ends the session at once: the target's side, if it is ours, is reset; what was not delivered is dropped. */
   abort(reason: Drop, now: number): void {
+    const isEstablished = this.state === State.Established
     const isOpening = this.state === State.SynSent && this.#handshake.attempts > 0 && reason !== Drop.PortTaken
-    if (this.state === State.Established || isOpening) {
-      const flags = this.state === State.Established ? RST | ACK : RST
-      this.#packets.control(flags, this.transmission.sndMax, 'session ends')
-    }
+    const flags = isEstablished ? RST | ACK : RST
+    if (isEstablished || isOpening) this.#packets.control(flags, this.transmission.sndMax, 'session ends')
     this.#end(reason, now)
   }
 
@@ -373,11 +372,13 @@ export class Session implements PacketStyle {
     stream.resume(una, isSkipping, reason === Drop.Evicted, reason)
     if (stream.head === NONE && this.isClientDone) return
     const failures = isFruitless ? (this.heritage?.failures ?? 0) + (reason === Drop.Evicted ? 0 : 1) : 0
+    const { sndMax } = this.transmission
+    const sentEnd = later(this.heritage?.sentEnd ?? sndMax, sndMax)
     this.continuation = {
       iss: this.clientIss,
       tsVal: this.#packets.tsVal,
       windowBytes: this.response.largestWindow,
-      heritage: { stream, clientEnd: this.#clientEnd, clientRttMs: this.clientRttMs, failures }
+      heritage: { stream, clientEnd: this.#clientEnd, clientRttMs: this.clientRttMs, failures, sentEnd }
     }
   }
 

@@ -10,7 +10,8 @@ import {
   type ChannelEvents,
   ClientConnection,
   Phase,
-  type Route
+  type Route,
+  SPEAKS_OTHER
 } from './client-connection.ts'
 
 const RETRY_FIRST_MS = 100
@@ -75,8 +76,9 @@ export class ChannelClient {
     }))
   }
 
-  /** Tells every intercept that the answers to this client are ours. */
+  /** Tells every intercept that the answers to this client are ours. In single mode all are. */
   announce(route: Route): void {
+    if (this.#context.options.isSingle) return
     for (const { connections } of this.#intercepts) {
       const connection = connectionOf(connections, route)
       if (connection === undefined || connection.announce(route)) continue
@@ -160,7 +162,7 @@ export class ChannelClient {
       }
       if (!connection.isOpen && stream.open) this.#open(intercept, connection, now)
       if (octets === 0) return
-      const fault = connection.take(events)
+      const fault = connection.take(events, now)
       if (fault !== '') {
         this.#lose(intercept, connection, fault, now)
         return
@@ -176,7 +178,7 @@ export class ChannelClient {
     connection.open(now)
     this.#context.counters.add(Counter.channelsOpen, 1)
     const { options } = this.#context
-    if (connection.isReady) announceAgain(intercept)
+    if (connection.isReady) this.#announceAgain(intercept)
     this.#awake(now + (options.secret === undefined ? REPLY_PATIENCE_MS : PROOF_PATIENCE_MS))
     if (options.version === 1) this.#tell(intercept)
   }
@@ -184,7 +186,7 @@ export class ChannelClient {
   /** The connection has come to a version. */
   #onPhase(intercept: Intercept, connection: ClientConnection): void {
     if (!connection.isReady) return
-    if (this.#context.options.secret !== undefined) announceAgain(intercept)
+    if (this.#context.options.secret !== undefined) this.#announceAgain(intercept)
     if (connection.isHoldingBack) connection.announceFrom = 0
     connection.isHoldingBack = false
     this.#tell(intercept)
@@ -238,17 +240,21 @@ export class ChannelClient {
     connection.retryMs = Math.min(connection.retryMs * 2, RETRY_MAX_MS)
     this.#awake(connection.nextAt)
     if (isOpen) counters.add(Counter.channelsOpen, -1)
-    if (isReady) announceAgain(intercept)
+    if (isReady) this.#announceAgain(intercept)
     intercept.isTold = false
     if (intercept.isAway) return
     intercept.isAway = true
     this.#log('warn', 'intercept is away; copying goes on and tcpcopy keeps trying to connect', {
       intercept: peer,
       reason,
-      hint: reason.includes('secret')
-        ? 'both programs need a --secret-file with the same content, or none'
-        : 'is intercept running on that host, on that port, and does a firewall let us through?'
+      hint: hintOf(reason)
     })
+  }
+
+  /** Which connection a route belongs to has changed for some: all live ones are announced again. */
+  #announceAgain({ connections }: Intercept): void {
+    if (this.#context.options.isSingle) return
+    for (const connection of connections) if (connection.isReady) connection.announceFrom = 0
   }
 
   #awake(at: number): void {
@@ -265,7 +271,10 @@ function connectionOf(connections: readonly ClientConnection[], route: Route): C
   return undefined
 }
 
-/** Which connection a route belongs to has changed for some: all live ones are announced again. */
-function announceAgain(intercept: Intercept): void {
-  for (const connection of intercept.connections) if (connection.isReady) connection.announceFrom = 0
+/** What the operator may look at. */
+function hintOf(reason: string): string {
+  if (reason.includes('secret')) return 'both programs need a --secret-file with the same content, or none'
+  if (reason === SPEAKS_OTHER)
+    return 'is it intercept, with the same --disable-combined or --with-resp-payload as tcpcopy?'
+  return 'is intercept running on that host, on that port, and does a firewall let us through?'
 }

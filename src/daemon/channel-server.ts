@@ -3,8 +3,9 @@
  * the records that belong to it. A peer that speaks something else is closed; one that does not read loses records.
  */
 import { InterceptCounter, type InterceptCounters } from '../core/intercept-counters.ts'
-import type { Router } from '../core/router.ts'
+import type { Routing } from '../core/router.ts'
 import type { Cryptography, Listener, Log, Stream } from '../ports.ts'
+import type { Framing } from '../wire/channel-v1.ts'
 import type { ChannelOptions } from './negotiation.ts'
 import { type Fault, type PeerRequests, ServerPeer } from './server-peer.ts'
 
@@ -20,14 +21,14 @@ export class ChannelServer implements PeerRequests {
   readonly #listener: Listener
   readonly #counters: InterceptCounters
   readonly #log: Log
-  readonly #recordsMax: number
+  readonly #framing: Framing
   readonly #options: ChannelOptions
   readonly #cryptography: Cryptography
   readonly #peers = new Map<number, ServerPeer>()
   #nextId = 0
   /** Peers that have something to send. */
   readonly #pending: ServerPeer[] = []
-  #router: Router | undefined
+  #routing: Routing | undefined
   #now = 0
 
   /** @param recordsMax most records in a message of version 1 (`-n`) */
@@ -40,7 +41,7 @@ export class ChannelServer implements PeerRequests {
     log: Log
   ) {
     this.#listener = listener
-    this.#recordsMax = recordsMax
+    this.#framing = { ...options.framing, recordsMax: Math.min(recordsMax, options.framing.recordsMax) }
     this.#options = options
     this.#cryptography = cryptography
     this.#counters = counters
@@ -53,8 +54,8 @@ export class ChannelServer implements PeerRequests {
   }
 
   /** Takes new connections and what they say. */
-  receive(router: Router, now: number): void {
-    this.#router = router
+  receive(routing: Routing, now: number): void {
+    this.#routing = routing
     this.#now = now
     for (let stream = this.#listener.accept(); stream !== undefined; stream = this.#listener.accept()) {
       this.#accept(stream, now)
@@ -62,10 +63,10 @@ export class ChannelServer implements PeerRequests {
     for (const peer of this.#peers.values()) this.#receiveFrom(peer, now)
   }
 
-  /** Adds a record of version 1 to what goes to a peer. */
+  /** Adds a record of version 1, as long as the framing says, to what goes to a peer. */
   deliver1(peerId: number, record: Uint8Array, at: number): void {
     const peer = this.#peers.get(peerId)
-    if (peer !== undefined) this.#count(peer, peer.putRecord1(record, at, this.#recordsMax), 1)
+    if (peer !== undefined) this.#count(peer, peer.putRecord1(record, at, this.#framing), 1)
   }
 
   /** Adds a record of version 2. @param segments captured headers that it stands for */
@@ -106,20 +107,26 @@ export class ChannelServer implements PeerRequests {
     this.#listener.close()
   }
 
-  introduced(peer: ServerPeer): void {
+  introduced(peer: ServerPeer): Fault | undefined {
+    for (const id of this.#routing?.admit(peer.id, this.#now) ?? []) {
+      if (id === peer.id) return { reason: 'another tcpcopy is there, and --keep-first keeps it', isUnproven: false }
+      const replaced = this.#peers.get(id)
+      if (replaced !== undefined) this.#close(replaced, 'another tcpcopy has taken its place (--single)')
+    }
     this.#log('info', 'tcpcopy connected', { tcpcopy: peer.stream.peer, version: peer.version })
+    return undefined
   }
 
   addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
     const mayTake = (owner: number, idleMs: number): boolean => this.#mayTake(peer, this.#peers.get(owner), idleMs)
-    if (this.#router?.addRoute(peer.id, client, clientPort, target, targetPort, this.#now, mayTake) !== false) return
+    if (this.#routing?.addRoute(peer.id, client, clientPort, target, targetPort, this.#now, mayTake) !== false) return
     this.#counters.add(InterceptCounter.routesTaken, 1)
     const length = peer.putTaken(client, clientPort, target, targetPort)
     if (length > 0 && peer.backlog.length === length) this.#pending.push(peer)
   }
 
   removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
-    this.#router?.removeRoute(peer.id, client, clientPort, target, targetPort)
+    this.#routing?.removeRoute(peer.id, client, clientPort, target, targetPort)
   }
 
   refuseRoute(): void {
@@ -180,6 +187,7 @@ export class ChannelServer implements PeerRequests {
   #drop(peer: ServerPeer): void {
     peer.stream.close()
     this.#peers.delete(peer.id)
+    this.#routing?.left(peer.id)
     this.#counters.add(InterceptCounter.peersOpen, -1)
   }
 }

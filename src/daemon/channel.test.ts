@@ -4,17 +4,19 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { Counter } from '../core/counters.ts'
 import { InterceptCounter } from '../core/intercept-counters.ts'
-import { ChannelWorld } from '../sim/channel-world.ts'
-import { Answers, putAnswers } from '../wire/channel-answers.ts'
-import { RECORD_LENGTH } from '../wire/channel-v1.ts'
+import { ChannelWorld, ROUND_TRIP_MS } from '../sim/channel-world.ts'
+import { Answers, ageOctet, putAnswers } from '../wire/channel-answers.ts'
+import { Framings, RECORD_LENGTH_MAX } from '../wire/channel-v1.ts'
 import { RECORD_MAX } from '../wire/channel-v2.ts'
 import { ACK } from '../wire/segment.ts'
 import { seq } from '../wire/seq.ts'
-import type { ChannelOptions } from './negotiation.ts'
+import { CHANNEL_DEFAULT, type ChannelOptions } from './negotiation.ts'
 
-const V1: ChannelOptions = { version: 1, secret: undefined }
-const V2: ChannelOptions = { version: 2, secret: undefined }
-const knowing = (secret: string): ChannelOptions => ({ version: 2, secret: new TextEncoder().encode(secret) })
+const V2 = CHANNEL_DEFAULT
+const V1: ChannelOptions = { ...V2, version: 1 }
+const BARE: ChannelOptions = { ...V1, framing: Framings.Bare }
+const SINGLE: ChannelOptions = { ...V1, framing: Framings.WithPayload, isSingle: true }
+const knowing = (secret: string): ChannelOptions => ({ ...V2, secret: new TextEncoder().encode(secret) })
 const SECRET = knowing('a secret of enough octets')
 const OTHER = knowing('another one of enough octets')
 
@@ -265,6 +267,22 @@ function someAnswers(): Answers {
   return answers
 }
 
+test('of an answer it is known when it came to the assistant: its age there and half a round trip ago', () => {
+  const world = new ChannelWorld(V2)
+  const tcpcopy = world.tcpcopy(V2)
+  tcpcopy.exchange()
+  const record = new Uint8Array(RECORD_MAX)
+  const answers = someAnswers()
+  for (const age of [ageOctet(0.5), ageOctet(Number.NaN)]) {
+    answers.age = age
+    world.server.deliver2(0, record, putAnswers(answers, record, 0), 1)
+  }
+  tcpcopy.exchange(2)
+  const [known = 0, unknown = 0] = tcpcopy.arrivals
+  assert.ok(Math.abs(world.now - known - ROUND_TRIP_MS / 2 - 0.5) < 0.05)
+  assert.ok(Number.isNaN(unknown))
+})
+
 test('types that nobody knows are skipped, and too many of them end the connection', () => {
   const world = new ChannelWorld(V2)
   const tcpcopy = world.tcpcopy(V2)
@@ -321,7 +339,7 @@ test('whatever octets come, both ends bear it: they take what is well-formed, or
     isInserted: fc.boolean()
   })
   const anyChanges = fc.array(mutation, { maxLength: 4 })
-  const options = fc.constantFrom(V1, V2, SECRET)
+  const options = fc.constantFrom(V1, V2, SECRET, BARE, SINGLE)
   fc.assert(
     fc.property(options, options, anyChanges, anyChanges, (copier, intercept, toIntercept, toTcpcopy) => {
       const world = new ChannelWorld(intercept)
@@ -344,7 +362,7 @@ test('whatever octets come, both ends bear it: they take what is well-formed, or
         world.turn()
         for (let peer = 0; peer < 3; peer++) {
           const version = world.server.versionOf(peer)
-          if (version === 1) world.server.deliver1(peer, new Uint8Array(RECORD_LENGTH), 0)
+          if (version === 1) world.server.deliver1(peer, new Uint8Array(RECORD_LENGTH_MAX), 0)
           if (version !== 2) continue
           const record = new Uint8Array(RECORD_MAX)
           world.server.deliver2(peer, record, putAnswers(someAnswers(), record, 0), 1)

@@ -3,16 +3,8 @@ import { Counter, type Counters } from '../core/counters.ts'
 import type { Cryptography, Stream } from '../ports.ts'
 import { isIpv6 } from '../wire/address-book.ts'
 import { copyBytes, u16 } from '../wire/bytes.ts'
-import { Answers, fillAnswer, fillAnswers, parseAnswers, parseHeaderRecord } from '../wire/channel-answers.ts'
-import {
-  MESSAGE_LENGTH,
-  MessageType,
-  parseRecord,
-  putHello,
-  putMessage,
-  RECORD_LENGTH,
-  RECORDS_MAX
-} from '../wire/channel-v1.ts'
+import { Answers, ageMs, fillAnswer, fillAnswers, parseAnswers, parseHeaderRecord } from '../wire/channel-answers.ts'
+import { MESSAGE_LENGTH, MessageType, messageLength, parseRecord, putHello, putMessage } from '../wire/channel-v1.ts'
 import {
   ACCEPTANCE_LENGTH,
   ACCEPTANCE_MARK,
@@ -48,10 +40,11 @@ import { type ChannelOptions, Negotiation } from './negotiation.ts'
 const BACKLOG_MAX = 4 << 20
 /** Records of types that nobody knows: more of them end the connection. */
 const UNKNOWN_MAX = 100
+const TRIP_ASK_MS = 1000
 /** Nothing is left to be announced. */
 export const ALL_ANNOUNCED = Number.POSITIVE_INFINITY
 
-const SPEAKS_OTHER = 'it does not speak the protocol of intercept'
+export const SPEAKS_OTHER = 'it does not speak the protocol of intercept'
 const IS_VERSION_1 = 'it speaks version 1 of the channel, which cannot prove the secret of --secret-file'
 
 export const Phase = {
@@ -111,6 +104,9 @@ export class ClientConnection {
   readonly #context: ChannelContext
   #negotiation: Negotiation | undefined
   #unknownCount = 0
+  /** How long an octet is on its way from intercept: half the least round trip, which is asked for once a second. */
+  #tripMs = 0
+  #tripAskedAt = 0
   readonly #segment = new Segment()
   readonly #answers = new Answers()
 
@@ -133,6 +129,7 @@ export class ClientConnection {
   open(now: number): void {
     this.phase = Phase.Silent
     this.openedAt = now
+    this.#tripAskedAt = Number.NEGATIVE_INFINITY
     const { options, cryptography } = this.#context
     const at = this.backlog.reserve(MESSAGE_LENGTH)
     putHello(this.backlog.bytes, at)
@@ -183,9 +180,13 @@ export class ClientConnection {
   }
 
   /** Takes what is in the stream's input. @returns why the connection has to be given up; empty: it has not */
-  take(events: ChannelEvents): string {
+  take(events: ChannelEvents, now: number): string {
     const { stream } = this
     if (stream === undefined) return ''
+    if (now - this.#tripAskedAt >= TRIP_ASK_MS) {
+      this.#tripAskedAt = now
+      this.#tripMs = (stream.leastRoundTripMs?.() ?? 0) / 2
+    }
     const { input } = stream
     let at = 0
     let fault = ''
@@ -193,7 +194,7 @@ export class ClientConnection {
       const length = this.#lengthAt(input, at, stream.inputLength - at)
       if (length < 0) return SPEAKS_OTHER
       if (length === 0 || stream.inputLength - at < length) break
-      if (this.phase >= Phase.Proving) fault = this.#onRecord(input, at, events)
+      if (this.phase >= Phase.Proving) fault = this.#onRecord(input, at, events, now)
       else if (u16(input, at) === ACCEPTANCE_MARK) fault = this.#onAcceptance(input, at)
       else fault = this.#onMessage(input, at, events)
       at += length
@@ -209,21 +210,22 @@ export class ClientConnection {
   #lengthAt(input: Uint8Array, at: number, present: number): number {
     if (present < 2) return 0
     if (this.phase >= Phase.Proving) return recordLength(input, at) < RECORD_HEAD ? -1 : recordLength(input, at)
-    const count = u16(input, at)
-    if (count > 0 && count <= RECORDS_MAX) return 2 + count * RECORD_LENGTH
     const mayAccept = this.phase === Phase.Silent && this.#negotiation !== undefined
-    return count === ACCEPTANCE_MARK && mayAccept ? ACCEPTANCE_LENGTH : -1
+    if (mayAccept && u16(input, at) === ACCEPTANCE_MARK) return ACCEPTANCE_LENGTH
+    return messageLength(this.#context.options.framing, input, at, present)
   }
 
   /** A message of version 1. */
   #onMessage(input: Uint8Array, at: number, events: ChannelEvents): string {
     const { options, counters } = this.#context
     if (options.secret !== undefined) return IS_VERSION_1
+    const { countLength, recordLength } = options.framing
     this.phase = Phase.Version1
-    const count = u16(input, at)
+    this.#segment.arrivedAt = Number.NaN
+    const count = countLength === 0 ? 1 : u16(input, at)
     counters.add(Counter.answers, count)
     for (let index = 0; index < count; index++) {
-      const flaw = parseRecord(input, at + 2 + index * RECORD_LENGTH, this.#segment)
+      const flaw = parseRecord(input, at + countLength + index * recordLength, this.#segment)
       if (flaw === Flaw.None) events.answered(this.#segment)
       else counters.drop(flaw, 1, 0)
     }
@@ -257,23 +259,24 @@ export class ClientConnection {
     return ''
   }
 
-  #onRecord(input: Uint8Array, at: number, events: ChannelEvents): string {
+  #onRecord(input: Uint8Array, at: number, events: ChannelEvents, now: number): string {
     const type = recordType(input, at)
     if (this.phase === Phase.Proving) return this.#onProof(input, at)
-    if (type === RecordType.Answers) return this.#onAnswers(input, at, events)
+    if (type === RecordType.Answers) return this.#onAnswers(input, at, events, now)
     if (type === RecordType.Header) return this.#onHeader(input, at, events)
     if (type === RecordType.Taken) return this.#onTaken(input, at, events)
     this.#unknownCount += 1
     return this.#unknownCount > UNKNOWN_MAX ? 'it says too much that nobody knows' : ''
   }
 
-  #onAnswers(input: Uint8Array, at: number, events: ChannelEvents): string {
+  #onAnswers(input: Uint8Array, at: number, events: ChannelEvents, now: number): string {
     const answers = this.#answers
     const segment = this.#segment
     if (!parseAnswers(input, at, answers)) return SPEAKS_OTHER
     const { counters } = this.#context
     counters.add(Counter.answers, 1)
     fillAnswers(answers, segment)
+    segment.arrivedAt = now - this.#tripMs - ageMs(answers.age)
     for (let index = 0; index < answers.segmentCount; index++) {
       fillAnswer(answers, index, segment)
       events.answered(segment)

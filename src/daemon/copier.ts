@@ -7,6 +7,7 @@ import { Drop } from '../core/drop.ts'
 import type { EpochOptions } from '../core/epochs.ts'
 import { Frames } from '../core/frames.ts'
 import type { HolePatience } from '../core/hole-watch.ts'
+import { Latency } from '../core/latency.ts'
 import { LeastRoundTrips } from '../core/least-round-trips.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
@@ -129,6 +130,7 @@ export class Copier {
   readonly #mapping: Mapping
   readonly #options: CopierOptions
   readonly #pool: SendPool
+  readonly #latency: Latency
   readonly #synsByMap: Float64Array
   readonly #synAcksByMap: Float64Array
   #now: number
@@ -157,8 +159,10 @@ export class Copier {
     this.outbox = new Outbox(memory, 0, FRAMES_MAX)
     const pool = new SendPool(memory, FRAMES_MAX * Outbox.headerStride, pagesOf(options.poolBytes), ports.copy)
     this.#pool = pool
+    this.#latency = new Latency(counters.latency, FRAMES_MAX)
     const context: SessionContext = {
       pool,
+      latency: this.#latency,
       // A trace shows each packet as it is on the wire.
       frames: new Frames(
         this.outbox,
@@ -274,10 +278,11 @@ export class Copier {
 
   /** Routes first: an answer may be back before the next turn. */
   #flush(): void {
-    const { sender } = this.#ports
+    const { sender, clock } = this.#ports
     this.#channel.flush(this.#now)
     if (this.outbox.count === 0) return
     sender.flush(this.outbox)
+    if (this.#latency.hasDepartures) this.#latency.departed(clock.now())
     this.#counters.set(Counter.sentPackets, sender.sentCount)
     let refused = 0
     for (const count of sender.refused.values()) refused += count

@@ -4,13 +4,14 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { Counter, Counters } from '../core/counters.ts'
 import { InterceptCounter, InterceptCounters } from '../core/intercept-counters.ts'
-import { Router } from '../core/router.ts'
+import { Router, type Routing } from '../core/router.ts'
+import { SingleGroup } from '../core/single-group.ts'
 import type { Stream } from '../ports.ts'
 import { countingCryptography } from '../sim/memory-ports.ts'
-import { HEADER_LENGTH, MESSAGE_LENGTH, putHello, putMessage, RECORD_LENGTH } from '../wire/channel-v1.ts'
+import { Framings, MESSAGE_LENGTH, putHello, putMessage, RECORD_LENGTH, RECORD_LENGTH_MAX } from '../wire/channel-v1.ts'
 import { ChannelClient } from './channel-client.ts'
 import { ChannelServer } from './channel-server.ts'
-import type { ChannelOptions } from './negotiation.ts'
+import { CHANNEL_DEFAULT, type ChannelOptions } from './negotiation.ts'
 
 const RUNS = { numRuns: 300, seed: Number(process.env.FUZZ_SEED ?? 1), interruptAfterTimeLimit: 2000 }
 const HOURS_MS = 3 * 3600_000
@@ -19,9 +20,12 @@ const SWEEPS = 200
 const RECORD2_LENGTH = 40
 const SECRET = new TextEncoder().encode('sixteen octets at least')
 const CHANNELS: readonly ChannelOptions[] = [
-  { version: 1, secret: undefined },
-  { version: 2, secret: undefined },
-  { version: 2, secret: SECRET }
+  { ...CHANNEL_DEFAULT, version: 1 },
+  { ...CHANNEL_DEFAULT, version: 1, framing: Framings.Bare },
+  { ...CHANNEL_DEFAULT, version: 1, framing: Framings.WithPayload },
+  { ...CHANNEL_DEFAULT, version: 1, isSingle: true },
+  CHANNEL_DEFAULT,
+  { ...CHANNEL_DEFAULT, secret: SECRET }
 ]
 
 /** A stream that gives what it was fed, in parts, and takes as much as it likes. */
@@ -82,47 +86,54 @@ const serverStep = fc.oneof(
 
 test("intercept's end of the channel, with its routes, bears any peers", () => {
   fc.assert(
-    fc.property(fc.array(serverStep, { maxLength: 80 }), fc.constantFrom(...CHANNELS), (steps, options) => {
-      const counters = new InterceptCounters()
-      const waiting: FedStream[] = []
-      const streams: FedStream[] = []
-      const listener = { accept: () => waiting.shift(), close: () => {} }
-      const server = new ChannelServer(listener, 16, options, countingCryptography(), counters, () => {})
-      const router = new Router(4, counters, (peer, header, at) => server.deliver1(peer, header, at))
-      const header = new Uint8Array(HEADER_LENGTH)
-      let now = 1000
-      for (const step of steps) {
-        if (step.kind === 'connect') {
-          const stream = new FedStream()
-          stream.fed.push(...step.says)
-          streams.push(stream)
-          waiting.push(stream)
-        } else if (step.kind === 'says') streams[step.peer]?.fed.push(...step.says)
-        else if (step.kind === 'ends') {
-          const stream = streams[step.peer]
-          if (stream !== undefined) stream.hasEnded = true
-        } else if (step.kind === 'answer') {
-          const slot = router.find(step.client, step.port, 7, 8080)
-          const version = slot < 0 ? 0 : server.versionOf(router.peerOf(slot))
-          if (version === 1) server.deliver1(router.peerOf(slot), header, 0)
-          else if (version === 2) server.deliver2(router.peerOf(slot), header, RECORD2_LENGTH, 1)
-          else router.delay(header, 0, step.client, step.port, 7, 8080, now)
-        } else now += step.ms
+    fc.property(
+      fc.array(serverStep, { maxLength: 80 }),
+      fc.constantFrom(...CHANNELS),
+      fc.boolean(),
+      (steps, options, keepsFirst) => {
+        const counters = new InterceptCounters()
+        const waiting: FedStream[] = []
+        const streams: FedStream[] = []
+        const listener = { accept: () => waiting.shift(), close: () => {} }
+        const server = new ChannelServer(listener, 16, options, countingCryptography(), counters, () => {})
+        const header = new Uint8Array(RECORD_LENGTH_MAX)
+        const router: Routing = options.isSingle
+          ? new SingleGroup(keepsFirst)
+          : new Router(4, counters, (peer) => server.deliver1(peer, header, 0))
+        let now = 1000
+        for (const step of steps) {
+          if (step.kind === 'connect') {
+            const stream = new FedStream()
+            stream.fed.push(...step.says)
+            streams.push(stream)
+            waiting.push(stream)
+          } else if (step.kind === 'says') streams[step.peer]?.fed.push(...step.says)
+          else if (step.kind === 'ends') {
+            const stream = streams[step.peer]
+            if (stream !== undefined) stream.hasEnded = true
+          } else if (step.kind === 'answer') {
+            const slot = router.find(step.client, step.port, 7, 8080)
+            const version = slot < 0 ? 0 : server.versionOf(router.peerOf(slot))
+            if (version === 1) server.deliver1(router.peerOf(slot), header, 0)
+            else if (version === 2) server.deliver2(router.peerOf(slot), header, RECORD2_LENGTH, 1)
+            else router.delay(header, 0, step.client, step.port, 7, 8080, now)
+          } else now += step.ms
+          server.receive(router, now)
+          router.sweep(now)
+          server.flush()
+          const open = streams.filter((one) => !one.isClosed).length - waiting.length
+          assert.equal(counters.get(InterceptCounter.peersOpen), open)
+        }
+        for (const stream of streams) stream.hasEnded = true
         server.receive(router, now)
-        router.sweep(now)
-        server.flush()
-        const open = streams.filter((one) => !one.isClosed).length - waiting.length
-        assert.equal(counters.get(InterceptCounter.peersOpen), open)
+        assert.ok(
+          streams.every((one) => one.isClosed),
+          'a stream stays open'
+        )
+        for (let sweep = 0; sweep < SWEEPS; sweep++) router.sweep(now + HOURS_MS)
+        assert.equal(counters.get(InterceptCounter.routes), 0)
       }
-      for (const stream of streams) stream.hasEnded = true
-      server.receive(router, now)
-      assert.ok(
-        streams.every((one) => one.isClosed),
-        'a stream stays open'
-      )
-      for (let sweep = 0; sweep < SWEEPS; sweep++) router.sweep(now + HOURS_MS)
-      assert.equal(counters.get(InterceptCounter.routes), 0)
-    }),
+    ),
     RUNS
   )
 })
@@ -130,8 +141,14 @@ test("intercept's end of the channel, with its routes, bears any peers", () => {
 const records = fc.tuple(fc.integer({ min: 1, max: 3 }), fc.nat(255)).map(([count, octet]) => {
   return [0, count, ...new Array<number>(count * RECORD_LENGTH).fill(octet)]
 })
+const longRecords = fc.tuple(fc.integer({ min: 1, max: 6 }), fc.nat(255)).map(([count, octet]) => {
+  return [0, count, ...new Array<number>(count * RECORD_LENGTH_MAX).fill(octet)]
+})
+const bareRecord = fc.nat(255).map((octet) => [0x45, ...new Array<number>(RECORD_LENGTH - 1).fill(octet)])
 const clientStep = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('says' as const), says: records }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), says: longRecords }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), says: bareRecord }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), says: octets }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('ends' as const) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('announce' as const), id: fc.nat(1000) }) },

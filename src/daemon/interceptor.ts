@@ -1,11 +1,21 @@
 /** intercept's loop: take a batch of the target's answers, and give each header to the tcpcopy that announced its client. */
 import { AnswerBatch } from '../core/answer-batch.ts'
 import { InterceptCounter, type InterceptCounters } from '../core/intercept-counters.ts'
-import { Router } from '../core/router.ts'
+import { Router, type Routing } from '../core/router.ts'
+import { SingleGroup } from '../core/single-group.ts'
 import type { Capture, Clock, Cryptography, Listener, Log, Waiter } from '../ports.ts'
 import { addressBook, isIpv6 } from '../wire/address-book.ts'
+import { copyBytes } from '../wire/bytes.ts'
 import { isOrdinary, putHeaderRecord } from '../wire/channel-answers.ts'
-import { HEADER_LENGTH, parseRecord, putHeader, putHeader6 } from '../wire/channel-v1.ts'
+import {
+  HEADER_LENGTH,
+  parseRecord,
+  putHeader,
+  putHeader6,
+  putPayload,
+  RECORD_LENGTH,
+  RECORD_LENGTH_MAX
+} from '../wire/channel-v1.ts'
 import { RECORD_MAX, VERSION_2 } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { parseIp } from '../wire/ipv6.ts'
@@ -32,18 +42,25 @@ export interface InterceptorOptions {
   /** `-n`: most headers in one message of version 1. */
   readonly recordsMax: number
   readonly channel: ChannelOptions
+  /** `-c`: in single mode the first tcpcopy stays, as long as it is there. */
+  readonly keepsFirst: boolean
 }
 
 export class Interceptor {
   readonly #ports: InterceptorPorts
   readonly #counters: InterceptCounters
-  readonly #router: Router
+  readonly #routing: Routing
   readonly #server: ChannelServer
   readonly #segment = new Segment()
   readonly #batch: AnswerBatch
-  readonly #header = new Uint8Array(HEADER_LENGTH)
+  /** As `putHeader` leaves it; behind that an answer's payload, where the framing has it. */
+  readonly #header = new Uint8Array(RECORD_LENGTH_MAX)
+  readonly #hasPayload: boolean
   readonly #record = new Uint8Array(RECORD_MAX)
   #now = 0
+  /** What makes instants of the times of day at which packets were captured; NaN: nothing does. */
+  #epoch = Number.NaN
+  #capture: Capture | undefined
   #housekeepingAt = 0
   readonly #takePacket = this.#onPacket.bind(this)
 
@@ -53,7 +70,10 @@ export class Interceptor {
     const { listener, cryptography, log } = ports
     const server = new ChannelServer(listener, options.recordsMax, options.channel, cryptography, counters, log)
     this.#server = server
-    this.#router = new Router(options.delayMax, counters, (peer, header, at) => this.#deliverLate(peer, header, at))
+    this.#hasPayload = options.channel.framing.recordLength > RECORD_LENGTH
+    this.#routing = options.channel.isSingle
+      ? new SingleGroup(options.keepsFirst)
+      : new Router(options.delayMax, counters, (peer, header, at) => this.#deliverLate(peer, header, at))
     this.#batch = new AnswerBatch((peer, record, length, segments) => server.deliver2(peer, record, length, segments))
   }
 
@@ -66,13 +86,14 @@ export class Interceptor {
   turn(): void {
     this.#ports.waiter.wait(IDLE_MS)
     this.#now = this.#ports.clock.now()
-    this.#server.receive(this.#router, this.#now)
+    this.#server.receive(this.#routing, this.#now)
     for (const capture of this.#ports.captures) {
+      this.#capture = capture
       const packets = capture.receive(this.#takePacket, BATCH)
       if (packets > 0) this.#counters.add(InterceptCounter.capturedPackets, packets)
     }
-    this.#batch.flush()
-    this.#router.sweep(this.#now)
+    if (!this.#batch.isEmpty) this.#batch.flush(this.#ports.clock.now())
+    this.#routing.sweep(this.#now)
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
     this.#server.flush()
   }
@@ -85,6 +106,7 @@ export class Interceptor {
 
   #keepHouse(): void {
     this.#housekeepingAt = this.#now + IDLE_MS
+    this.#epoch = this.#ports.clock.epoch?.() ?? Number.NaN
     let dropped = 0
     let passed = 0
     for (const capture of this.#ports.captures) {
@@ -93,7 +115,7 @@ export class Interceptor {
     }
     this.#counters.set(InterceptCounter.captureDropped, dropped)
     this.#counters.set(InterceptCounter.passedPackets, passed)
-    if (addressBook.isReclaimDue) addressBook.reclaim((keep) => this.#router.eachAddress(keep))
+    if (addressBook.isReclaimDue) addressBook.reclaim((keep) => this.#routing.eachAddress(keep))
   }
 
   #onPacket(bytes: Uint8Array, at: number, captured: number, length: number): void {
@@ -103,29 +125,34 @@ export class Interceptor {
       return
     }
     const { toAddress, toPort, fromAddress, fromPort, flags } = segment
-    const slot = this.#router.find(toAddress, toPort, fromAddress, fromPort)
-    const peer = slot < 0 ? slot : this.#router.peerOf(slot)
+    const slot = this.#routing.find(toAddress, toPort, fromAddress, fromPort)
+    const peer = slot < 0 ? slot : this.#routing.peerOf(slot)
     const version = slot < 0 ? 0 : this.#server.versionOf(peer)
-    if (version > 0) this.#router.used(slot, this.#now)
+    if (version > 0) this.#routing.used(slot, this.#now)
+    if (version === VERSION_2) segment.arrivedAt = (this.#capture?.capturedAtMs ?? Number.NaN) - this.#epoch
     if (version === VERSION_2 && isOrdinary(flags)) {
       this.#batch.add(slot, peer, segment)
       return
     }
     if (isIpv6(fromAddress)) putHeader6(segment, this.#header, 0)
     else putHeader(bytes, at, this.#header, 0)
+    if (this.#hasPayload) putPayload(segment, at + captured, this.#header)
     if (version === VERSION_2) this.#batch.addHeader(slot, peer, this.#header, segment)
-    else if (version > 0) this.#server.deliver1(peer, this.#header, 0)
+    else if (version > 0 && !isIpv6(fromAddress)) this.#server.deliver1(peer, this.#header, 0)
     else {
       this.#counters.add(InterceptCounter.unroutedHeaders, 1)
       const mayBeEarly = (flags & (SYN | ACK)) === (SYN | ACK) || (flags & RST) !== 0
-      if (mayBeEarly) this.#router.delay(this.#header, 0, toAddress, toPort, fromAddress, fromPort, this.#now)
+      if (mayBeEarly) this.#routing.delay(this.#header, 0, toAddress, toPort, fromAddress, fromPort, this.#now)
     }
   }
 
   /** A header that has waited for its route. */
   #deliverLate(peer: number, header: Uint8Array, at: number): void {
-    if (this.#server.versionOf(peer) !== VERSION_2) this.#server.deliver1(peer, header, at)
-    else if (parseRecord(header, at, this.#segment) === Flaw.None) {
+    if (this.#server.versionOf(peer) !== VERSION_2) {
+      copyBytes(header, at, this.#header, 0, HEADER_LENGTH)
+      this.#header.fill(0, HEADER_LENGTH)
+      this.#server.deliver1(peer, this.#header, 0)
+    } else if (parseRecord(header, at, this.#segment) === Flaw.None) {
       const length = putHeaderRecord(header, at, this.#segment, this.#record, 0)
       this.#server.deliver2(peer, this.#record, length, 1)
     }

@@ -4,19 +4,30 @@
  */
 import type { Cryptography } from '../ports.ts'
 import { copyBytes } from '../wire/bytes.ts'
-import { MESSAGE_LENGTH } from '../wire/channel-v1.ts'
-import { ACCEPTANCE_LENGTH, INTRODUCTION_WITH_PROOF, PROOF_LENGTH } from '../wire/channel-v2.ts'
+import { type Framing, Framings, MESSAGE_LENGTH } from '../wire/channel-v1.ts'
+import { ACCEPTANCE_LENGTH, INTRODUCTION_WITH_PROOF, PROOF_LENGTH, VERSION_2 } from '../wire/channel-v2.ts'
 
 const ACCEPTANCE_AT = MESSAGE_LENGTH
 const INTRODUCTION_AT = ACCEPTANCE_AT + ACCEPTANCE_LENGTH
 const END = INTRODUCTION_AT + INTRODUCTION_WITH_PROOF
 
-/** How much of version 2 a program speaks. */
+/** What a program speaks. */
 export interface ChannelOptions {
   /** The highest version: 1 or 2. */
   readonly version: number
   /** Both sides have to prove that they know it; undefined: neither. */
   readonly secret: Uint8Array | undefined
+  /** How records of version 1 come from intercept. Anything but `Combined` needs version 1. */
+  readonly framing: Framing
+  /** Version 1 without routes (`--single`): all answers are those of one tcpcopy. */
+  readonly isSingle: boolean
+}
+
+export const CHANNEL_DEFAULT: ChannelOptions = {
+  version: VERSION_2,
+  secret: undefined,
+  framing: Framings.Combined,
+  isSingle: false
 }
 
 export class Negotiation {

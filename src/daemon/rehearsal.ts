@@ -12,6 +12,7 @@ import { type Capture, ChecksumState, type Clock, type Cryptography, type Packet
 import { put16, put32, u16 } from '../wire/bytes.ts'
 import { ACK, FIN, IPV4_HEADER, PSH, parseIpv4, Segment, SYN, TCP, TCP_HEADER } from '../wire/segment.ts'
 import { Copier, copierMemoryLength } from './copier.ts'
+import { CHANNEL_DEFAULT } from './negotiation.ts'
 
 const SOURCE = 0x0a000001
 const TARGET = 0x0a000002
@@ -140,7 +141,7 @@ class Rehearsal {
       portShift: 0,
       intercepts: [],
       connectionsEach: 1,
-      channel: { version: 2, secret: undefined },
+      channel: CHANNEL_DEFAULT,
       poolBytes: POOL_BYTES,
       sessionsMax: 1024,
       timeoutMs: NEVER_MS,

@@ -2,14 +2,14 @@
 import type { Cryptography, Stream } from '../ports.ts'
 import { copyBytes, put16 } from '../wire/bytes.ts'
 import {
+  type Framing,
   MESSAGE_LENGTH,
   MessageType,
   messageClientAddress,
   messageClientPort,
   messageTargetAddress,
   messageTargetPort,
-  messageType,
-  RECORD_LENGTH
+  messageType
 } from '../wire/channel-v1.ts'
 import {
   ACCEPTANCE_LENGTH,
@@ -63,7 +63,8 @@ type Phase = (typeof Phase)[keyof typeof Phase]
 
 /** What a peer asks of intercept. */
 export interface PeerRequests {
-  introduced(peer: ServerPeer): void
+  /** @returns why it may not stay, if it may not */
+  introduced(peer: ServerPeer): Fault | undefined
   addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
   removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
   /** A route cannot be added: there is no room for one more IPv6 address. */
@@ -165,8 +166,7 @@ export class ServerPeer {
       if (secret !== undefined) return fault('it speaks version 1 of the channel, which cannot prove a secret', true)
       this.#phase = Phase.Version1
       this.version = 1
-      requests.introduced(this)
-      return undefined
+      return requests.introduced(this)
     }
     this.#phase = Phase.Accepted
     const { backlog } = this
@@ -228,8 +228,7 @@ export class ServerPeer {
     this.instance = String.fromCharCode(...input.subarray(instanceAt, instanceAt + INSTANCE_LENGTH))
     this.version = VERSION_2
     this.#phase = Phase.Introduced
-    requests.introduced(this)
-    return undefined
+    return requests.introduced(this)
   }
 
   #refuse(refusal: number, reason: string): Fault {
@@ -245,18 +244,18 @@ export class ServerPeer {
   }
 
   /** Adds a record of version 1. @returns octets taken in; 0: there is no room */
-  putRecord1(record: Uint8Array, at: number, recordsMax: number): number {
+  putRecord1(record: Uint8Array, at: number, { countLength, recordsMax, recordLength }: Framing): number {
     const isNew = this.#messageAt < 0
-    const length = RECORD_LENGTH + (isNew ? 2 : 0)
+    const length = recordLength + (isNew ? countLength : 0)
     const reserved = this.backlog.reserve(length)
     if (reserved < 0) return 0
+    copyBytes(record, at, this.backlog.bytes, reserved + length - recordLength, recordLength)
     if (isNew) {
       this.#messageAt = reserved
       this.#recordCount = 0
     }
-    copyBytes(record, at, this.backlog.bytes, isNew ? reserved + 2 : reserved, RECORD_LENGTH)
     this.#recordCount += 1
-    put16(this.backlog.bytes, this.#messageAt, this.#recordCount)
+    if (countLength > 0) put16(this.backlog.bytes, this.#messageAt, this.#recordCount)
     if (this.#recordCount === recordsMax) this.#messageAt = -1
     return length
   }

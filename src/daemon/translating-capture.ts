@@ -26,6 +26,10 @@ export class TranslatingCapture implements Capture {
     return this.#capture.dropped()
   }
 
+  get capturedAtMs(): number {
+    return this.#capture.capturedAtMs ?? Number.NaN
+  }
+
   passed(): number {
     return this.#capture.passed?.() ?? 0
   }

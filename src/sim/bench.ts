@@ -8,6 +8,7 @@ import { Counter, Counters } from '../core/counters.ts'
 import type { Drop } from '../core/drop.ts'
 import { Frames } from '../core/frames.ts'
 import type { HolePatience } from '../core/hole-watch.ts'
+import { Latency } from '../core/latency.ts'
 import { LeastRoundTrips } from '../core/least-round-trips.ts'
 import { type AddressRange, type CopyMap, Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
@@ -20,6 +21,7 @@ import { Sessions } from '../core/sessions.ts'
 import { isIpv6 } from '../wire/address-book.ts'
 import {
   Answers,
+  ageMs,
   fillAnswer,
   fillAnswers,
   isOrdinary,
@@ -56,6 +58,8 @@ export interface BenchOptions {
   readonly canSegment: boolean
   /** Of the channel: how answers come. */
   readonly channelVersion: number
+  /** How long answers were at the assistant; NaN: it does not say. */
+  readonly answerAgeMs: number
 }
 
 const DEFAULTS = {
@@ -76,7 +80,8 @@ const DEFAULTS = {
   isWithoutAcks: false,
   bytesPerSecondMax: Number.POSITIVE_INFINITY,
   canSegment: false,
-  channelVersion: 1
+  channelVersion: 1,
+  answerAgeMs: Number.NaN
 }
 
 const START = 1_000_000
@@ -123,12 +128,16 @@ export class Bench {
   readonly #answers = new Answers()
   readonly #batch = new AnswerBatch((_, record) => this.#onRecord(record))
   readonly #channelVersion: number
+  readonly #answerAgeMs: number
+  readonly #latency: Latency
   /** Flows by their slot. */
   readonly #slots: string[] = []
 
   constructor(given: Partial<BenchOptions> & Pick<BenchOptions, 'maps'>) {
     const options = { ...DEFAULTS, ...given }
     this.#channelVersion = options.channelVersion
+    this.#answerAgeMs = options.answerAgeMs
+    this.#latency = new Latency(this.counters.latency, options.framesMax)
     const arena = options.framesMax * Outbox.headerStride
     const memory = new Uint8Array(arena + options.poolPages * POOL_PAGE)
     this.#outbox = new Outbox(memory, 0, options.framesMax)
@@ -143,6 +152,7 @@ export class Bench {
         new RateLimit(options.bytesPerSecondMax)
       ),
       counters: this.counters,
+      latency: this.#latency,
       epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
       holes: options.holes,
       timeoutMs: options.timeoutMs,
@@ -191,9 +201,10 @@ export class Bench {
     if (this.#channelVersion === 1) {
       if (parseRecord(this.#header, 0, segment) === Flaw.None) this.sessions.onTarget(segment, this.now)
     } else {
+      segment.arrivedAt = this.now - this.#answerAgeMs
       if (isOrdinary(segment.flags)) this.#batch.add(this.#slotOf(segment), 0, segment)
       else this.#batch.addHeader(this.#slotOf(segment), 0, this.#header, segment)
-      if (!isMore) this.#batch.flush()
+      if (!isMore) this.#batch.flush(this.now)
     }
     if (isMore) return
     this.sessions.settle(this.now)
@@ -217,6 +228,7 @@ export class Bench {
     }
     assert.ok(parseAnswers(record, 0, this.#answers))
     fillAnswers(this.#answers, segment)
+    segment.arrivedAt = this.now - ageMs(this.#answers.age)
     for (let index = 0; index < this.#answers.segmentCount; index++) {
       fillAnswer(this.#answers, index, segment)
       this.sessions.onTarget(segment, this.now)
@@ -251,5 +263,6 @@ export class Bench {
       for (const bytes of packetsOf(box, frame)) this.sent.push(new SentPacket(bytes, this.now, target))
     }
     box.clear()
+    this.#latency.departed(this.now)
   }
 }

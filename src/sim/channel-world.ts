@@ -4,14 +4,18 @@
  */
 import { Counters } from '../core/counters.ts'
 import { InterceptCounters } from '../core/intercept-counters.ts'
-import { Router } from '../core/router.ts'
+import { Router, type Routing } from '../core/router.ts'
+import { SingleGroup } from '../core/single-group.ts'
 import { ChannelClient } from '../daemon/channel-client.ts'
 import { ChannelServer } from '../daemon/channel-server.ts'
 import type { Route } from '../daemon/client-connection.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import type { Stream } from '../ports.ts'
+import type { Segment } from '../wire/segment.ts'
 import { countingCryptography } from './memory-ports.ts'
 
+/** What each end says of its connection. */
+export const ROUND_TRIP_MS = 4
 /** One for all: no nonce comes twice. */
 const cryptography = countingCryptography()
 
@@ -40,6 +44,9 @@ class End implements Stream {
     for (let index = 0; index < count; index++) this.written.push(bytes[at + index] ?? 0)
     return count
   }
+  leastRoundTripMs(): number {
+    return ROUND_TRIP_MS
+  }
   awaitWritable(): void {}
   close(): void {
     this.isClosed = true
@@ -52,13 +59,17 @@ export class ChannelWorld {
   readonly logs: string[] = []
   readonly interceptCounters = new InterceptCounters()
   readonly server: ChannelServer
-  readonly router = new Router(16, this.interceptCounters, (peer, header, at) => this.server.deliver1(peer, header, at))
+  readonly routing: Routing
   readonly waiting: End[] = []
   readonly log = (_: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
     this.logs.push([message, fields?.version, fields?.reason].filter((part) => part !== undefined).join(': '))
   }
 
-  constructor(options: ChannelOptions) {
+  /** @param keepsFirst of single mode */
+  constructor(options: ChannelOptions, keepsFirst = false) {
+    this.routing = options.isSingle
+      ? new SingleGroup(keepsFirst)
+      : new Router(16, this.interceptCounters, (peer, header, at) => this.server.deliver1(peer, header, at))
     const listener = { accept: () => this.waiting.shift(), close: () => {} }
     this.server = new ChannelServer(listener, 16, options, cryptography, this.interceptCounters, this.log)
   }
@@ -68,7 +79,7 @@ export class ChannelWorld {
   }
 
   turn(): void {
-    this.server.receive(this.router, this.now)
+    this.server.receive(this.routing, this.now)
     this.server.flush()
   }
 }
@@ -77,6 +88,8 @@ export class ChannelPeer {
   readonly counters = new Counters()
   readonly ends: End[] = []
   readonly answers: number[] = []
+  /** When each of them came to the assistant. */
+  readonly arrivals: number[] = []
   readonly taken: number[] = []
   /** By their ids. */
   readonly routes: (Route | undefined)[] = []
@@ -112,7 +125,10 @@ export class ChannelPeer {
   turn(): void {
     const { client } = this
     const events = {
-      answered: ({ seq: sequence }: { readonly seq: number }) => this.answers.push(sequence),
+      answered: ({ seq: sequence, arrivedAt }: Segment) => {
+        this.answers.push(sequence)
+        this.arrivals.push(arrivedAt)
+      },
       taken: (_: number, port: number) => this.taken.push(port)
     }
     client.receive(events, this.#world.now)

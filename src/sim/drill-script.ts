@@ -14,6 +14,7 @@ export interface SegmentLine {
   readonly length: number
   readonly ack: number | undefined
   readonly window: number | undefined
+  readonly urgentPointer: number | undefined
   readonly ipId: number | undefined
   readonly ttl: number | undefined
   readonly trafficClass: number | undefined
@@ -96,6 +97,7 @@ function parseSegment(text: string, number: number): SegmentLine {
     length,
     ack: numbers.get('ack'),
     window: numbers.get('win'),
+    urgentPointer: numbers.get('urg'),
     ipId: numbers.get('id'),
     ttl: numbers.get('ttl'),
     trafficClass: numbers.get('tos'),
@@ -106,7 +108,7 @@ function parseSegment(text: string, number: number): SegmentLine {
   }
 }
 
-const NUMBERS = new Set(['ack', 'win', 'id', 'ttl', 'tos'])
+const NUMBERS = new Set(['ack', 'win', 'urg', 'id', 'ttl', 'tos'])
 
 function parseFields(plain: string, number: number, text: string) {
   const numbers = new Map<string, number>()

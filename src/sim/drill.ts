@@ -16,7 +16,7 @@
  * `pieces N`: as many of the send pool are in use; `lost N`: the capture says so; `taken A:P`: intercept says that another
  * tcpcopy has this client; `shutdown`.
  *
- * A segment is flags, `first:last(length)`, and what matters of `ack N win N id N ttl N tos N "payload" <options>
+ * A segment is flags, `first:last(length)`, and what matters of `ack N win N urg N id N ttl N tos N "payload" <options>
  * from A:P to A:P`; what is not written is not compared (of options also their order and NOPs). Payload that is not
  * written is a function of its sequence number, which every packet sent is held to. Text behind `//` is a comment.
  *
@@ -30,7 +30,7 @@ import type { AddressRange } from '../core/mapping.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
 import { u8 } from '../wire/bytes.ts'
 import { formatFlags, formatOptions, formatSegment } from '../wire/packetdrill.ts'
-import { ACK, Segment, SYN } from '../wire/segment.ts'
+import { ACK, Segment, SYN, urgentPointer } from '../wire/segment.ts'
 import { Bench, type BenchOptions, type SentPacket } from './bench.ts'
 import { type Endpoint, type Line, parseScript, type SegmentLine } from './drill-script.ts'
 import { encodeOptions, normalOption, writePacket } from './packet.ts'
@@ -171,6 +171,7 @@ class Drill {
       seq: line.seq,
       ack: line.ack,
       window: line.window,
+      urgentPointer: line.urgentPointer,
       ipId: line.ipId,
       ttl: line.ttl,
       trafficClass: line.trafficClass,
@@ -214,6 +215,7 @@ class Drill {
       length: segment.payloadLength,
       ack: line.ack === undefined ? undefined : segment.flags & ACK ? segment.ack >>> 0 : -1,
       window: line.window === undefined ? undefined : segment.window,
+      urgentPointer: line.urgentPointer === undefined ? undefined : urgentPointer(segment),
       ipId: line.ipId === undefined ? undefined : segment.ipId,
       ttl: line.ttl === undefined ? undefined : segment.ttl,
       trafficClass: line.trafficClass === undefined ? undefined : segment.trafficClass,
@@ -264,7 +266,8 @@ function reasonOf(name: string): Drop {
 function describe(line: SegmentLine): string {
   const { flags, seq, length } = line
   const parts = [formatFlags(flags), `${seq}:${(seq + length) >>> 0}(${length})`]
-  const numbers = { ack: line.ack, win: line.window, id: line.ipId, ttl: line.ttl, tos: line.trafficClass }
+  const { ack, window: win, urgentPointer: urg, ipId: id, ttl, trafficClass: tos } = line
+  const numbers = { ack, win, urg, id, ttl, tos }
   for (const [name, value] of Object.entries(numbers)) if (value !== undefined) parts.push(`${name} ${value}`)
   if (line.text !== undefined) parts.push(JSON.stringify(line.text))
   if (line.options !== undefined) {

@@ -7,7 +7,7 @@ import { countingCryptography, MemoryCapture, NotingWaiter, Runner } from './mem
 import type { Scheduler } from './scheduler.ts'
 import { channelOptions, type Weather } from './weather.ts'
 
-const OPTIONS = { delayMax: 1024, recordsMax: 16 }
+const OPTIONS = { delayMax: 1024, recordsMax: 16, keepsFirst: false }
 
 export class InterceptHost {
   readonly #scheduler: Scheduler

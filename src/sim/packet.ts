@@ -14,6 +14,7 @@ export interface PacketFields {
   readonly seq: number
   readonly ack?: number | undefined
   readonly window?: number | undefined
+  readonly urgentPointer?: number | undefined
   readonly payload?: Uint8Array | undefined
   /** Encoded TCP options, see `encodeOptions`. */
   readonly options?: Uint8Array | undefined
@@ -44,6 +45,7 @@ export function writePacket(fields: PacketFields): Uint8Array {
   bytes[at + 12] = (tcpHeader / 4) << 4
   bytes[at + 13] = fields.flags
   put16(bytes, at + 14, fields.window ?? 65535)
+  put16(bytes, at + 18, fields.urgentPointer ?? 0)
   bytes.set(options, at + TCP_HEADER)
   bytes.set(payload, at + tcpHeader)
   const total = pseudoHeaderSum(fields.fromAddress, fields.toAddress, TCP, tcpLength) + sum(bytes, at, tcpLength)

@@ -4,6 +4,7 @@
  */
 import { REST_AFTER_MS } from '../core/rest.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
+import { Framings } from '../wire/channel-v1.ts'
 import type { Random } from './random.ts'
 
 export interface LinkWeather {
@@ -17,6 +18,9 @@ export interface LinkWeather {
 
 /** A stream of octets: they arrive late and in parts, but they arrive. */
 const VERSIONS = ['2 and 2', '2 and 2 with a secret', '1 and 2', '2 and 1'] as const
+/** Both of version 1, built otherwise. */
+const BUILDS = ['1 and 1 bare', '1 and 1 with payload', '1 and 1 single'] as const
+const BUILDS_EVERY = 7
 
 export interface ChannelWeather {
   readonly delayMs: number
@@ -24,7 +28,7 @@ export interface ChannelWeather {
   /** Octets that one write or read takes at most. */
   readonly chunkMax: number
   /** Which version tcpcopy and intercept speak, and whether with a secret. */
-  readonly versions: (typeof VERSIONS)[number]
+  readonly versions: (typeof VERSIONS)[number] | (typeof BUILDS)[number]
 }
 
 export interface TrafficWeather {
@@ -134,7 +138,7 @@ export function makeWeather(random: Random, seed: number): Weather {
       delayMs: random.skewed(0, 20) + 0.05,
       jitterMs: random.pick([0, 0, 5] as const),
       chunkMax: random.pick([16384, 16384, 1448, 77] as const),
-      versions: VERSIONS[seed % VERSIONS.length] ?? VERSIONS[0]
+      versions: versionsOf(seed)
     },
     traffic: {
       conversations: random.between(1, 20),
@@ -221,14 +225,24 @@ export function describe(weather: Weather): string {
     .join('\n')
 }
 
+function versionsOf(seed: number): ChannelWeather['versions'] {
+  const turn = Math.floor(seed / BUILDS_EVERY)
+  const build = seed % BUILDS_EVERY === 0 ? BUILDS[turn % BUILDS.length] : undefined
+  return build ?? VERSIONS[seed % VERSIONS.length] ?? VERSIONS[0]
+}
+
 /** The versions of the channel as options of the two daemons. */
 export function channelOptions({ versions }: ChannelWeather): {
   readonly copier: ChannelOptions
   readonly intercept: ChannelOptions
 } {
   const secret = versions.endsWith('secret') ? new TextEncoder().encode('sixteen octets at least') : undefined
+  const framings = { bare: Framings.Bare, payload: Framings.WithPayload }
+  const found = Object.entries(framings).find(([name]) => versions.endsWith(name))
+  const both = { secret, framing: found?.[1] ?? Framings.Combined, isSingle: versions.endsWith('single') }
+  const [copier, intercept] = versions.split(' and ')
   return {
-    copier: { version: versions.startsWith('1') ? 1 : 2, secret },
-    intercept: { version: versions.endsWith('1') ? 1 : 2, secret }
+    copier: { version: Number(copier), ...both },
+    intercept: { version: Number.parseInt(intercept ?? '', 10), ...both }
   }
 }

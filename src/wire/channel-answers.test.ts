@@ -6,6 +6,8 @@ import { parseAddress } from './address.ts'
 import { addressBook } from './address-book.ts'
 import {
   Answers,
+  ageMs,
+  ageOctet,
   fillAnswer,
   fillAnswers,
   parseAnswers,
@@ -247,4 +249,26 @@ test('no octets make the readers throw, read beyond the record or make up more t
     }),
     { seed: 1, numRuns: 2000 }
   )
+})
+
+test('an age is one octet, right to 1/16 from a microsecond to half an hour', () => {
+  assert.equal(ageOctet(Number.NaN), 0)
+  assert.ok(Number.isNaN(ageMs(0)))
+  assert.deepEqual(
+    [-5, 0, 0.0004, 0.001].map((ms) => ageOctet(ms)),
+    [1, 1, 1, 1]
+  )
+  assert.deepEqual(
+    [0.007, 0.015, 0.016, 0.1, 1, 1000].map((ms) => ageOctet(ms)),
+    [7, 15, 16, 36, 63, 143]
+  )
+  assert.equal(ageOctet(Number.POSITIVE_INFINITY), 231)
+  fc.assert(
+    fc.property(fc.double({ min: 0.001, max: 2_000_000, noNaN: true }), (ms) => {
+      assert.ok(Math.abs(ageMs(ageOctet(ms)) - ms) <= ms / 16 + 0.001)
+    }),
+    { seed: 1, numRuns: 2000 }
+  )
+  // Whatever a peer says.
+  for (let octet = 1; octet < 256; octet++) assert.ok(ageMs(octet) > 0 && ageMs(octet) < Number.POSITIVE_INFINITY)
 })

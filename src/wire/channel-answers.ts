@@ -18,6 +18,7 @@ import {
   shapeOf
 } from './channel-v2.ts'
 import { Flaw } from './flaw.ts'
+import { stepOf, stepStart } from './log-linear.ts'
 import {
   ACK,
   FIN,
@@ -41,8 +42,28 @@ const RANGE_PSH = 0x80000000 | 0
 const RANGE_FIN = 0x40000000
 
 const SHAPE_TIMESTAMPS = 0x40
-/** Acknowledgment, window, duplicates. */
+/** Acknowledgment, window, duplicates, age. */
 const FIXED = 8
+
+/** Steps of an age in each doubling: 1 of 8. */
+const AGE_BITS = 3
+const AGE_MAX_US = 0x7fffffff
+
+/**
+ * An age as one octet: microseconds in steps of 1/8, 1 at least.
+ * @param ms NaN: not known
+ * @returns 0: not known
+ */
+export function ageOctet(ms: number): number {
+  if (Number.isNaN(ms)) return 0
+  return stepOf(Math.min(Math.max(ms * 1000, 1), AGE_MAX_US) | 0, AGE_BITS)
+}
+
+/** @returns milliseconds, the middle of the step; NaN: not known */
+export function ageMs(octet: number): number {
+  if (octet === 0) return Number.NaN
+  return (stepStart(octet, AGE_BITS) + stepStart(octet + 1, AGE_BITS) - 1) / 2000
+}
 
 /** Segments of one flow put together; reused. What it stands for: docs/channel.md, "answers". */
 export class Answers {
@@ -57,6 +78,8 @@ export class Answers {
   /** As on the wire, not scaled. */
   window = 0
   duplicates = 0
+  /** How long the newest of the segments had been at the assistant when the record was made: an `ageOctet`. */
+  age = 0
   hasTimestamps = false
   tsVal: Seq = seq(0)
   tsEcr: Seq = seq(0)
@@ -109,7 +132,7 @@ export function putAnswers(answers: Answers, bytes: Uint8Array, at: number): num
   put32(bytes, next, answers.ack)
   put16(bytes, next + 4, answers.window)
   bytes[next + 6] = answers.duplicates
-  bytes[next + 7] = 0
+  bytes[next + 7] = answers.age
   next += FIXED
   if (hasTimestamps) {
     put32(bytes, next, answers.tsVal)
@@ -139,6 +162,7 @@ export function parseAnswers(bytes: Uint8Array, at: number, answers: Answers): b
   answers.ack = seq(i32(bytes, next))
   answers.window = u16(bytes, next + 4)
   answers.duplicates = u8(bytes, next + 6)
+  answers.age = u8(bytes, next + 7)
   next += FIXED
   answers.hasTimestamps = (shape & SHAPE_TIMESTAMPS) !== 0
   if (answers.hasTimestamps) {

@@ -3,11 +3,14 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { encodeOptions, writePacket } from '../sim/packet.ts'
 import {
+  type Framing,
+  Framings,
   HEADER_LENGTH,
   MESSAGE_LENGTH,
   MessageType,
   messageClientAddress,
   messageClientPort,
+  messageLength,
   messageTargetAddress,
   messageTargetPort,
   messageType,
@@ -15,7 +18,9 @@ import {
   putHeader,
   putHello,
   putMessage,
-  RECORD_LENGTH
+  putPayload,
+  RECORD_LENGTH,
+  RECORD_LENGTH_MAX
 } from './channel-v1.ts'
 import { Flaw } from './flaw.ts'
 import { formatSegment } from './packetdrill.ts'
@@ -80,6 +85,65 @@ test('records are written as intercept 1.x does', () => {
     assert.equal(hex(header.subarray(0, 1 + RECORD_LENGTH)), `a5${expected}`)
     assert.equal(hex(header.subarray(1 + RECORD_LENGTH)), `${'00'.repeat(HEADER_LENGTH - RECORD_LENGTH)}a5`)
   }
+})
+
+/** The record of an answer with this payload, as intercept writes it for peers that want payload. */
+function longRecord(payload: string, captured = Number.POSITIVE_INFINITY): string {
+  const header = Buffer.from(ANSWER, 'hex').subarray(0, 52)
+  const packet = Buffer.concat([header, Buffer.from(payload)])
+  packet.writeUInt16BE(packet.length, 2)
+  const record = new Uint8Array(RECORD_LENGTH_MAX).fill(0xa5)
+  const segment = new Segment()
+  assert.equal(parseIpv4(packet, 0, packet.length, packet.length, true, segment), Flaw.None)
+  putHeader(packet, 0, record, 0)
+  putPayload(segment, Math.min(packet.length, captured), record)
+  assert.equal(hex(record.subarray(4, 52)), ANSWER.slice(8, 104))
+  return hex(record.subarray(52))
+}
+
+test('a record with payload has it right behind the TCP header, if it is 128 octets at most', () => {
+  assert.equal(longRecord('+OK\r\n'), `2b4f4b0d0a${'00'.repeat(135)}`)
+  assert.equal(longRecord('x'.repeat(128)), `${'78'.repeat(128)}${'00'.repeat(12)}`)
+  assert.equal(longRecord('x'.repeat(129)), '00'.repeat(140))
+  assert.equal(longRecord('+OK\r\n', 56), '00'.repeat(140), 'not all of it was captured')
+})
+
+test('a record with the longest header has as much payload as fits behind it', () => {
+  const options = new Uint8Array(40).fill(1)
+  const packet = writePacket({
+    ...{ fromAddress: TARGET, fromPort: 6379, toAddress: CLIENT, toPort: 52788, seq: 1, ack: 2, flags: ACK },
+    payload: new Uint8Array(128).fill(0x78),
+    options
+  })
+  const record = new Uint8Array(RECORD_LENGTH_MAX + 2).fill(0xa5)
+  const segment = new Segment()
+  assert.equal(parseIpv4(packet, 0, packet.length, packet.length, false, segment), Flaw.None)
+  putHeader(packet, 0, record, 0)
+  putPayload(segment, packet.length, record.subarray(0, RECORD_LENGTH_MAX))
+  assert.equal(hex(record.subarray(40)), `${'01'.repeat(40)}${'78'.repeat(112)}a5a5`)
+})
+
+test('how long a message is follows from the framing alone', () => {
+  const lengthOf = (framing: Framing, octets: string): number => {
+    const bytes = Buffer.from(octets, 'hex')
+    return messageLength(framing, bytes, 0, bytes.length)
+  }
+  const { Combined, Bare, WithPayload } = Framings
+  const cases = ['00', '0000', '0001', '0006', '0007', '0010', '0011', '4500', '5443'] as const
+  assert.deepEqual(
+    cases.map((octets) => [Combined, Bare, WithPayload].map((framing) => lengthOf(framing, octets))),
+    [
+      [0, 0, 0],
+      [-1, -1, -1],
+      [66, -1, 194],
+      [386, -1, 1154],
+      [450, -1, -1],
+      [1026, -1, -1],
+      [-1, -1, -1],
+      [-1, 64, -1],
+      [-1, -1, -1]
+    ]
+  )
 })
 
 test('a record says of a packet what the packet says, but for its payload and late options', () => {

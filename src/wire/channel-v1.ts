@@ -3,7 +3,8 @@
  *
  * To intercept go messages of 14 octets: `u32 clientAddress, u16 clientPort, u16 type, u32 targetAddress,
  * u16 targetPort`. From intercept come records of 64 octets: the first 20 of the IP header, 20 of the TCP header and
- * the first 24 of the TCP options, zero-padded, no payload; *combined*, up to 16 of them follow a `u16 count`.
+ * the first 24 of the TCP options, zero-padded, no payload. How they stand in the stream is a matter of the `Framing` that
+ * both programs are built for.
  */
 import { copyBytes, i32, put16, put32, u8, u16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'
@@ -13,10 +14,32 @@ import { fillIp, fillTcp, IPV4_HEADER, readOptions, type Segment, TCP, TCP_HEADE
 export const MESSAGE_LENGTH = 14
 /** Octets of a record from intercept. */
 export const RECORD_LENGTH = 64
-/** Most records in one combined message. */
-export const RECORDS_MAX = 16
 /** Octets of TCP options in a record. */
 const RECORD_OPTIONS = 24
+/** A record with payload: an answer of at most so many octets stands behind its TCP header. */
+const LONG_RECORD_LENGTH = 192
+export const RECORD_PAYLOAD_MAX = 128
+
+/** How records stand in the stream from intercept. Nothing in it says which it is: both sides have to be told. */
+export interface Framing {
+  /** Octets of the count in front of each message; 0: there is none, each record is a message. */
+  readonly countLength: number
+  /** Most records of a message. */
+  readonly recordsMax: number
+  readonly recordLength: number
+}
+
+/** The ways to build tcpcopy 1.x and its intercept. */
+export const Framings = {
+  Combined: { countLength: 2, recordsMax: 16, recordLength: RECORD_LENGTH },
+  /** `--disable-combined` */
+  Bare: { countLength: 0, recordsMax: 1, recordLength: RECORD_LENGTH },
+  /** `--with-resp-payload` */
+  WithPayload: { countLength: 2, recordsMax: 6, recordLength: LONG_RECORD_LENGTH }
+} as const satisfies Record<string, Framing>
+
+/** Octets of the longest record. */
+export const RECORD_LENGTH_MAX = LONG_RECORD_LENGTH
 /** Octets of a captured header: a record, and the options that it has no room for. */
 export const HEADER_LENGTH = IPV4_HEADER + TCP_HEADER + 40
 
@@ -112,4 +135,31 @@ export function parseRecord(bytes: Uint8Array, at: number, segment: Segment): Fl
   segment.payloadAt = at + RECORD_LENGTH
   segment.payloadLength = totalLength - ipHeader - tcpHeader
   return Flaw.None
+}
+
+/**
+ * Puts an answer's payload behind the TCP header of its record, as intercept does for peers that ask for it: all of it,
+ * or none if it is longer than 128 octets.
+ * @param end where the octets end that were captured of it
+ * @param record as `putHeader` left it, of `RECORD_LENGTH_MAX`; what stands behind the headers is written over
+ */
+export function putPayload(segment: Segment, end: number, record: Uint8Array): void {
+  const { bytes, payloadAt, payloadLength, tcpAt } = segment
+  record.fill(0, HEADER_LENGTH)
+  if (payloadLength > RECORD_PAYLOAD_MAX || payloadAt + payloadLength > end) return
+  const at = IPV4_HEADER + (payloadAt - tcpAt)
+  copyBytes(bytes, payloadAt, record, at, Math.min(payloadLength, RECORD_LENGTH_MAX - at))
+}
+
+/**
+ * Octets of the message from intercept that begins at `at`.
+ * @param present octets that there are from there on
+ * @returns 0: not known yet; −1: it is none in this framing
+ */
+export function messageLength(framing: Framing, bytes: Uint8Array, at: number, present: number): number {
+  const { countLength, recordsMax, recordLength } = framing
+  if (present < 2) return 0
+  if (countLength === 0) return u8(bytes, at) >>> 4 === 4 ? recordLength : -1
+  const count = u16(bytes, at)
+  return count > 0 && count <= recordsMax ? countLength + count * recordLength : -1
 }

@@ -27,6 +27,13 @@ test('a checksum is that of RFC 1071, wherever the octets lie', () => {
   assert.equal(fold(sum(Uint8Array.of(0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7), 0, 8)), 0xddf2)
 })
 
+test('a sum of more than 64 KB, all ones, is right', () => {
+  for (const length of [0xffff, 0x10000, 0x10001, 200_003]) {
+    const bytes = new Uint8Array(length).fill(0xff)
+    assert.equal(fold(sum(bytes, 0, length)), length % 2 === 0 ? 0xffff : 0xff00, `${length}`)
+  }
+})
+
 test('a copy is exact, touches nothing else, and sums what it copies', () => {
   fc.assert(
     fc.property(octets, fc.nat(9), fc.nat(9), (bytes, fromAt, toAt) => {

@@ -3,7 +3,7 @@
  * and for the drills of tests; nothing here is fast.
  */
 import { i32, u8, u16 } from './bytes.ts'
-import { ACK, FIN, OptionKind, PSH, RST, type Segment, SYN, TCP_HEADER, URG } from './segment.ts'
+import { ACK, FIN, OptionKind, PSH, RST, type Segment, SYN, TCP_HEADER, URG, urgentPointer } from './segment.ts'
 
 /** Flags in the order that packetdrill writes them. */
 const LETTERS: readonly (readonly [number, string])[] = [
@@ -42,6 +42,7 @@ export function formatSegment(segment: Segment): string {
   const parts = [formatFlags(segment.flags), `${from}:${end}(${segment.payloadLength})`]
   if (segment.flags & ACK) parts.push(`ack ${segment.ack >>> 0}`)
   parts.push(`win ${segment.window}`)
+  if (segment.flags & URG) parts.push(`urg ${urgentPointer(segment)}`)
   const options = formatOptions(segment)
   if (options.length > 0) parts.push(`<${options.join(',')}>`)
   return parts.join(' ')

@@ -56,6 +56,8 @@ export class Segment {
   /** Up to four pairs of left and right edge (RFC 2018). */
   readonly sackEdges = new Int32Array(8)
   sackCount = 0
+  /** Of an answer: when it came to the assistant, on the clock of whom it is for, who sets it; NaN: not known. */
+  arrivedAt = Number.NaN
 }
 
 /**
@@ -117,6 +119,11 @@ export function isChecksumPartial({ bytes, fromAddress, toAddress, tcpAt, tcpLen
   const field = u16(bytes, tcpAt + 16)
   const isOf = (length: number): boolean => field === fold(pseudoHeaderSum(fromAddress, toAddress, TCP, length))
   return field === 0 || isOf(tcpLength) || isOf(0)
+}
+
+/** How far behind the segment's sequence number its urgent octets end (RFC 9293 §3.8.5); 0 without URG. */
+export function urgentPointer(segment: Segment): number {
+  return segment.flags & URG ? u16(segment.bytes, segment.tcpAt + 18) : 0
 }
 
 /** The sequence number of the first octet of payload: a SYN stands before it (RFC 9293 §3.4). */

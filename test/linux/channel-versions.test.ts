@@ -46,19 +46,72 @@ test('version 2 copies every command, in fewer records than packets', async () =
   assert.match(intercept.stderr, /"message":"tcpcopy connected",[^\n]*"version":2/)
   assert.ok(Number(answers.records) < Number(answers.forwardedHeaders), 'nothing was put together')
   assert.ok(Number(books.channelBytes) < 64 * Number(answers.forwardedHeaders))
+  // Its clients do not pause: most requests wait for the answer to the one before.
+  const [p50 = 0, p90 = 0, p99 = 0, max = 0] = ['p50', 'p90', 'p99', 'max'].map((name) => books[`latency.${name}`])
+  assert.ok(Number(books['latency.requests']) > 0)
+  assert.ok(p50 > 0 && p50 <= p90 && p90 <= p99 && p99 <= max, `${[p50, p90, p99, max]}`)
   assert.match(intercept.stderr, /any host that reaches the port/)
 })
 
 test('tcpcopy of ours and an intercept that knows only version 1', async () => {
   await using lab = await openCopyLab()
-  const { answers } = await copyLoad(lab, VERSION_1, [], NO_REPLY)
+  const { answers, books } = await copyLoad(lab, VERSION_1, [], NO_REPLY)
   assert.equal(answers.records, 0)
+  assert.equal(books['latency.requests'], 0)
 })
 
 test('intercept of ours and a tcpcopy that knows only version 1', async () => {
   await using lab = await openCopyLab()
   const { answers } = await copyLoad(lab, [], VERSION_1, NO_REPLY)
   assert.equal(answers.records, 0)
+})
+
+const BUILDS = [
+  { flags: ['--disable-combined'], octets: 64 },
+  { flags: ['--with-resp-payload'], octets: 192 },
+  { flags: ['--single'], octets: 64 },
+  { flags: ['--single', '--with-resp-payload'], octets: 192 }
+] as const
+
+for (const { flags, octets } of BUILDS) {
+  test(`programs that are built as with ${flags.join(' and ')} copy every command`, async () => {
+    await using lab = await openCopyLab()
+    const { books, answers, intercept } = await copyLoad(lab, flags, flags, NO_REPLY)
+    assert.equal(answers.records, 0)
+    assert.ok(Number(books.channelBytes) >= octets * Number(books.answers))
+    assert.equal(Number(answers.routes) > 0, !flags.some((flag) => flag === '--single'))
+    assert.match(intercept.stderr, /"message":"tcpcopy connected",[^\n]*"version":1/)
+  })
+}
+
+test('in single mode a later tcpcopy is refused with -c, and takes over without', async () => {
+  await using lab = await openCopyLab()
+  const redis = await lab.startRedisPair()
+  const single = ['--single', '-C', '1']
+  for (const keepFirst of [['-c'], []]) {
+    const intercept = await lab.startIntercept(['--single', ...keepFirst])
+    const first = await lab.startTcpcopy([...COPY, ...single], false)
+    await untilCounter(intercept, 'peersOpen', (count) => count === 1)
+    assert.equal(await lab.ask('SET', 'key', keepFirst.join()), 'OK')
+    await untilSame(redis.source, redis.target)
+    // So long is a connection taken for one of the first's.
+    await new Promise((resolve) => setTimeout(resolve, 3100))
+    const other = await lab.startTcpcopy(['-x', `${PORT + 1}-${TARGET}:${PORT}`, '-s', ASSISTANT, ...single], false)
+    const words = keepFirst.length > 0 ? 'another tcpcopy is there' : 'another tcpcopy has taken its place'
+    await intercept.waitForLine('stderr', (line) => line.includes(words))
+    await stopAndReadBooks(other)
+    assert.equal((await stopAndReadBooks(first)).droppedBytes, 0)
+    assert.deepEqual(await intercept.stop(), { status: 0, signal: null })
+  }
+})
+
+test('programs that are built otherwise part, and tcpcopy says what to look at', async () => {
+  await using lab = await openCopyLab()
+  await lab.startRedisPair()
+  await lab.startIntercept(['--disable-combined'])
+  const tcpcopy = await lab.startTcpcopy([...COPY, '--with-resp-payload'], false)
+  assert.equal(await lab.ask('SET', 'key', '1'), 'OK')
+  await tcpcopy.waitForLine('stderr', (line) => line.includes('the same --disable-combined or --with-resp-payload'))
 })
 
 function secretFile(lab: CopyLab, name: string, text: string, mode = 0o600): string {

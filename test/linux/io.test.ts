@@ -56,6 +56,23 @@ function streamTests(): void {
     poller.close()
   })
 
+  test('a stream knows its least round trip, once it is connected', () => {
+    const poller = new Poller()
+    const listener = new TcpListener(poller, { address: LOOPBACK, port: 0 })
+    const stream = new LinuxNetwork(poller).connect(LOOPBACK, listener.port)
+    assert.equal(stream.leastRoundTripMs?.(), 0)
+    poller.wait(1000)
+    const other = listener.accept()
+    while (!stream.open) assert.equal(stream.read(), 0)
+    const ms = stream.leastRoundTripMs?.() ?? 0
+    assert.ok(ms > 0 && ms < 1000, `${ms}`)
+    stream.close()
+    assert.equal(stream.leastRoundTripMs?.(), 0)
+    other?.close()
+    listener.close()
+    poller.close()
+  })
+
   test('without a descriptor left, a listener refuses connections instead of spinning', () => {
     const poller = new Poller()
     const listener = new TcpListener(poller, { address: LOOPBACK, port: 0 })

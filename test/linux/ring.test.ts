@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Outbox } from '../../src/core/outbox.ts'
+import { monotonic } from '../../src/io/linux/clock.ts'
 import { deviceIndex } from '../../src/io/linux/devices.ts'
 import { copyFilter } from '../../src/io/linux/filter.ts'
 import { AF_PACKET, bind, close, SOCK_RAW, send, socket } from '../../src/io/linux/libc.ts'
@@ -45,6 +46,21 @@ function ringTests(): void {
       })
     }
   }
+
+  test('when a packet was captured is told on the clock that now is told on', () => {
+    withRing({}, (ring, source) => {
+      const before = monotonic.now()
+      source.add(WIRE, 80, 10, 1)
+      source.flush()
+      const seen: number[] = []
+      const epoch = monotonic.epoch?.() ?? Number.NaN
+      ring.receive(() => seen.push(ring.capturedAtMs - epoch), 10)
+      const after = monotonic.now()
+      const [at = Number.NaN] = seen
+      // The two clocks are read one after the other.
+      assert.ok(before - 1 < at && at < after + 1, `${before} ${at} ${after}`)
+    })
+  })
 
   test('the filter passes only its port, and what was sent before the socket was bound is not there', () => {
     using early = new Source()

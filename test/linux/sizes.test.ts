@@ -55,6 +55,30 @@ for (const offloads of [false, true]) {
   })
 }
 
+/** Sends octets in three parts; the second one is urgent, so a server that reads only the stream does not see it. */
+const sendUrgent = `
+use IO::Socket::INET;
+my $socket = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1], Proto => 'tcp') or die;
+$socket->send('SET urgent a', 0);
+$socket->send('!', MSG_OOB);
+$socket->send("b\\r\\n", 0);
+$socket->recv(my $answer, 100, 0);
+die "answer: $answer" unless $answer =~ /OK/;
+`
+
+test('an urgent octet stays out of the stream at the target too', async () => {
+  await using lab = await openCopyLab()
+  const redis = await lab.startRedisPair()
+  await lab.startIntercept()
+  const tcpcopy = await lab.startTcpcopy()
+  await lab.hosts.client.mustRun('perl', ['-e', sendUrgent, SOURCE, `${PORT}`])
+  await untilSame(redis.source, redis.target)
+  assert.equal(await lab.askTarget('GET', 'urgent'), 'ab')
+  const books = await stopAndReadBooks(tcpcopy)
+  assert.equal(books.droppedBytes, 0)
+  assert.ok((books.urgentSegments ?? 0) > 0)
+})
+
 test('a client with a path of 600 octets is copied whole', async () => {
   await using lab = await openCopyLab()
   const { client } = lab.hosts

@@ -53,6 +53,8 @@ export const send: Call4 = library.func('long send(int, uintptr_t, size_t, int)'
 export const read: Call3 = library.func('long read(int, uintptr_t, size_t)')
 /** close(2). */
 export const close: (fd: number) => number = library.func('int close(int)')
+/** clock_gettime(2): clock, timespec. */
+export const clockGettime: Call2 = library.func('int clock_gettime(int, uintptr_t)')
 /** eventfd(2): initial value, flags. */
 export const eventfd: Call2 = library.func('int eventfd(unsigned int, int)')
 /** ioctl(2): descriptor, request, argument. Variadic in C; the ABIs of x86-64 and arm64 Linux make no difference. */

@@ -15,6 +15,7 @@ import {
   errnoMessage,
   eventfd,
   getsockname,
+  getsockopt,
   listen,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
@@ -39,6 +40,7 @@ const IPV6_V6ONLY = 26
 const TCP_KEEPIDLE = 4
 const TCP_KEEPINTVL = 5
 const TCP_KEEPCNT = 6
+const TCP_INFO = 11
 const TCP_USER_TIMEOUT = 18
 
 /** A peer that is gone without a word is noticed after 30 s, idle or not, connected or connecting. */
@@ -52,6 +54,11 @@ const INPUT_LENGTH_DEFAULT = 0x10000
 
 /** Between JavaScript's bytes, which may lie anywhere, and send(2). One for all: a thread sends one thing at a time. */
 const output = allocate(0x4000)
+/** The beginning of tcp_info, up to tcpi_min_rtt, and behind it its length. */
+const LEAST_ROUND_TRIP_WORD = 37
+const INFORMATION_LENGTH = (LEAST_ROUND_TRIP_WORD + 1) * 4
+const INFORMATION_LENGTH_WORD = INFORMATION_LENGTH >>> 2
+const information = allocate(INFORMATION_LENGTH + 4)
 /** A sockaddr_in or sockaddr_in6 and, behind it, its length. */
 const address = allocate(INET6_ADDRESS_LENGTH + 4)
 const ADDRESS_LENGTH_WORD = INET6_ADDRESS_LENGTH >>> 2
@@ -127,6 +134,17 @@ class TcpStream implements Stream {
       if (sent < part) break
     }
     return done
+  }
+
+  /** @inheritDoc Of the last five minutes, the handshake included: tcpi_min_rtt (linux/tcp.h), in microseconds. */
+  leastRoundTripMs(): number {
+    information.words[INFORMATION_LENGTH_WORD] = INFORMATION_LENGTH
+    const at = information.address
+    if (!this.open || getsockopt(this.#fd, IPPROTO_TCP, TCP_INFO, at, at + INFORMATION_LENGTH) !== 0) return 0
+    const isThere = int32At(information.words, INFORMATION_LENGTH_WORD) === INFORMATION_LENGTH
+    const microseconds = int32At(information.words, LEAST_ROUND_TRIP_WORD)
+    // −1: none was measured yet.
+    return isThere && microseconds > 0 ? microseconds / 1000 : 0
   }
 
   awaitWritable(wanted: boolean): void {

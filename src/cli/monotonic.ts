@@ -1,4 +1,0 @@
-import type { Clock } from '../ports.ts'
-
-/** CLOCK_MONOTONIC, in milliseconds. */
-export const monotonic: Clock = { now: () => performance.now() }

@@ -1,0 +1,16 @@
+/**
+ * Whole numbers in steps that grow with them: below 2^bits each is a step of its own, and then each doubling has 2^bits
+ * steps. So a step is never wider than 1/2^bits of what is in it.
+ */
+
+/** @param value 0 to 2^31 − 1 */
+export function stepOf(value: number, bits: number): number {
+  const shift = Math.max(0, 31 - Math.clz32(value) - bits)
+  return (shift << bits) + (value >>> shift)
+}
+
+/** @returns the least value of a step */
+export function stepStart(step: number, bits: number): number {
+  const shift = Math.max(0, (step >>> bits) - 1)
+  return (step - (shift << bits)) * 2 ** shift
+}
