@@ -64,8 +64,9 @@ function originOfCopy(
   const map = mapping.maps[mapIndex]
   for (let step = 0; map !== undefined && step < mapping.addressCount(map.targetAddress); step++) {
     const address = mapping.clientAddress(segment.fromAddress, map.targetAddress, copy + step)
+    if (address === 0) return undefined // The book is full: for the next one as well.
     const port = ports.forCopy(address, segment.fromPort, copy, map)
-    if (port !== 0 && address !== 0) return originOf(segment, mapIndex, map, copy, address, port)
+    if (port !== 0) return originOf(segment, mapIndex, map, copy, address, port)
   }
   return undefined
 }

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Counter, Counters } from '../core/counters.ts'
 import { Drop } from '../core/drop.ts'
-import { Mapping } from '../core/mapping.ts'
-import { ALL_FLOWS } from '../core/sampling.ts'
+import { type AddressRange, Mapping } from '../core/mapping.ts'
+import { ALL_FLOWS, WHOLE } from '../core/sampling.ts'
 import { countingCryptography, MemoryCapture, MemorySender, NotingWaiter } from '../sim/memory-ports.ts'
 import { writePacket } from '../sim/packet.ts'
 import { formatAddress, parseAddress } from '../wire/address.ts'
@@ -16,6 +16,7 @@ import { CHANNEL_DEFAULT } from './negotiation.ts'
 
 const SOURCE = parseAddress('2001:db8::1') ?? 0
 const TARGET = parseAddress('2001:db8::2') ?? 0
+const RANGE = parseAddress('2001:db8:2::1') ?? 0
 const CLIENT = parseAddress('2001:db8:1::') ?? 0
 // As a worker does with the addresses of its plan: these stay.
 addressBook.takeOver(addressBook.snapshot())
@@ -29,7 +30,8 @@ class World {
   readonly sent: Uint8Array[] = []
   readonly copier: Copier
 
-  constructor() {
+  /** @param copies of each connection, as clients of `ranges` */
+  constructor(copies = 1, ranges: readonly AddressRange[] = []) {
     const map = { sourceAddress: 0, sourcePort: 80, targetAddress: TARGET, targetPort: 80 }
     const ports = {
       capture: this.capture,
@@ -44,8 +46,8 @@ class World {
       log: () => {}
     }
     const options = {
-      mapping: new Mapping([map]),
-      selection: ALL_FLOWS,
+      mapping: new Mapping([map], ranges),
+      selection: { ...ALL_FLOWS, copies: copies * WHOLE },
       portShift: 0,
       intercepts: [],
       connectionsEach: 1,
@@ -81,6 +83,11 @@ class World {
   }
 }
 
+function fillBook(): void {
+  const octets = new Uint8Array(16).fill(9)
+  for (let number = 0; addressBook.intern(octets, 0) !== 0; number++) put32(octets, 12, number)
+}
+
 test('addresses of clients that are gone are forgotten; a session, and what its flow ended with, keep theirs', () => {
   const world = new World()
   world.send(1, SYN)
@@ -106,8 +113,7 @@ test('when the book is full a new client is dropped and counted, one that is kno
   const world = new World()
   world.send(1, SYN)
   world.turn()
-  const octets = new Uint8Array(16).fill(9)
-  for (let number = 0; addressBook.intern(octets, 0) !== 0; number++) put32(octets, 12, number)
+  fillBook()
   world.send(2, SYN)
   world.send(1, ACK)
   world.turn()
@@ -120,4 +126,20 @@ test('when the book is full a new client is dropped and counted, one that is kno
   assert.equal(world.counters.get(Counter.sessionsStarted), 2)
   assert.equal(world.counters.droppedPackets(Drop.AddressesFull), 1)
   world.copier.stop()
+})
+
+test('with a full book there is no address of -c left: neither for a connection, nor for its copies', () => {
+  const ranges = [{ first: RANGE, count: 2 ** 32 - 1 }]
+  const early = new World(1, ranges)
+  early.send(1, SYN)
+  early.turn()
+  fillBook()
+  const world = new World(2, ranges)
+  world.send(1, SYN)
+  world.turn()
+  assert.equal(world.counters.get(Counter.sessionsStarted), 1)
+  assert.equal(world.counters.get(Counter.copiesRefused), 1)
+  assert.equal(world.counters.droppedPackets(Drop.NoFreePort), 1)
+  world.copier.stop()
+  early.copier.stop()
 })
