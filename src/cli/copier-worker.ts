@@ -83,6 +83,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     begin: () => live?.begin(),
     run: () => {
       copier.run(() => isStopped(control) || replay?.isOver() === true)
+      live?.finish?.()
       sender.close()
       replay?.capture.close()
       return isStopped(control) ? 0 : (replay?.conclude() ?? 0)

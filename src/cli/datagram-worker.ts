@@ -27,6 +27,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     begin: () => capture.begin(),
     run: () => {
       copier.run(() => isStopped(control))
+      capture.finish?.()
       sender.close()
       return 0
     }

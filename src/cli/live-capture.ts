@@ -24,6 +24,8 @@ const SLOT_LENGTH = 2048
 /** Gives nothing until `begin`, so that nothing is lost while others open theirs and the engine compiles. */
 export interface HeldCapture extends Capture {
   begin(): void
+  /** At the end: counts fragments that still wait for others. Nothing is closed by it. */
+  finish?(): void
 }
 
 /** Which part of the packets a worker has. */
@@ -110,12 +112,11 @@ function openRings(
     groups[0] = ring.fanoutGroup
     return ring
   }
-  const versions = [servers, servers6].flatMap(({ length }, index) =>
-    length > 0 ? [index === 0 ? 'IPv4' : 'IPv6'] : []
-  )
-  log('info', 'capture', { through: 'ring', of: `${versions.join(' and ')} packets for this host, on any device` })
-  if (servers6.length === 0) return open4()
-  return servers.length === 0 ? open6() : new JoinedCapture(open4(), open6())
+  const hasBoth = servers.length > 0 && servers6.length > 0
+  const opened = hasBoth ? new JoinedCapture(open4(), open6()) : servers6.length > 0 ? open6() : open4()
+  const versions = hasBoth ? 'IPv4 and IPv6' : servers6.length > 0 ? 'IPv6' : 'IPv4'
+  log('info', 'capture', { through: 'ring', of: `${versions} packets for this host, on any device` })
+  return opened
 }
 
 function isAmong(places: readonly FilterTarget[], address: number, port: number): boolean {

@@ -92,9 +92,14 @@ export class LinkCapture implements FrameCapture {
     return this.#devices.some(({ capture }) => capture.isFilling?.() === true)
   }
 
-  close(): void {
+  /** Tells of fragments that are not whole: nothing more will come. */
+  finish(): void {
     this.#finder.finish()
     this.#tellFragments()
+  }
+
+  close(): void {
+    this.finish()
     for (const { capture } of this.#devices) capture.close()
   }
 

@@ -48,6 +48,8 @@ test('fragments of IPv6 are given as one packet; others go by as they are; what 
   assert.equal(given.length, 4)
   assert.equal(counters.droppedPackets(Drop.Fragment), 1)
   receive(lost)
+  capture.finish()
+  assert.equal(counters.droppedPackets(Drop.Fragment), 2)
   capture.close()
   assert.equal(counters.droppedPackets(Drop.Fragment), 2)
 })

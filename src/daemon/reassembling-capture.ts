@@ -43,9 +43,14 @@ export class ReassemblingCapture implements Capture {
     return this.#capture.dropped()
   }
 
-  close(): void {
+  /** Counts what is not whole: nothing more will come. */
+  finish(): void {
     this.#fragments.finish()
     this.#countLost()
+  }
+
+  close(): void {
+    this.finish()
     this.#capture.close()
   }
 

@@ -49,8 +49,8 @@ socket.on('data', (data) => {
 `
 const SIZES = [1, 1428, 1429, 60_000, 200_000, 65_483, 200_000, 3]
 
-async function setFrom(lab: CopyLab, source: string): Promise<void> {
-  await lab.runScript(lab.hosts.client, setValues, source, `${PORT}`, source, ...SIZES.map(String))
+async function setFrom(lab: CopyLab, source: string, name = source): Promise<void> {
+  await lab.runScript(lab.hosts.client, setValues, source, `${PORT}`, name, ...SIZES.map(String))
 }
 
 async function assertNothingDropped(tcpcopy: Program): Promise<void> {
@@ -73,6 +73,40 @@ for (const [way, offloads] of [
     const tcpcopy = await lab.startTcpcopy(['-x', `${MAP},${MAP_6}`, '-s', ASSISTANT, '--send', way])
     await Promise.all([setFrom(lab, SOURCE), setFrom(lab, SOURCE_6)])
     await untilSame(redis.source, redis.target)
+    assert.equal(counter(await statisticsOf(intercept), 'flawedPackets'), 0)
+    await assertNothingDropped(tcpcopy)
+  })
+}
+
+const OWN_MAC = '02:00:00:00:00:66'
+const asItComes = { maps: () => [MAP, MAP_6], ofIntercept: [], ofTcpcopy: [], mac: '' } as const
+
+for (const { how, maps, ofIntercept, ofTcpcopy, mac } of [
+  { ...asItComes, how: 'answers shared by three workers', ofIntercept: ['--workers', '3'] },
+  { ...asItComes, how: 'from the frames of a device', ofTcpcopy: ['-i', 'eth0'] },
+  { ...asItComes, how: 'through a device that is named', ofTcpcopy: ['-o', 'eth0'] },
+  {
+    ...asItComes,
+    how: 'between MACs that are given',
+    maps: (to: string) => [`${MAP}@${to}`, `${PORT}@${OWN_MAC}-[${TARGET_6}]:${PORT}@${to}`],
+    ofTcpcopy: ['-o', 'eth0'],
+    mac: OWN_MAC
+  }
+]) {
+  test(`many connections of both versions are copied, byte for byte: ${how}`, async () => {
+    await using lab = await openCopyLab({ isDual: true, offloads: true })
+    const redis = await lab.startRedisPair()
+    const targetMac = (await lab.hosts.target.mustRun('cat', ['/sys/class/net/eth0/address'])).trim()
+    const intercept = await lab.startIntercept(ofIntercept, ANSWERS)
+    const tcpcopy = await lab.startTcpcopy(['-x', maps(targetMac).join(), '-s', ASSISTANT, ...ofTcpcopy])
+    const filter = `ip6 and tcp dst port ${PORT} and ether src ${mac || OWN_MAC}`
+    const dump = await startPacketDump(lab.hosts.target, filter, join(lab.folder, 'mac.pcap'))
+    await Promise.all(
+      [0, 1, 2, 3, 4].flatMap((one) => [SOURCE, SOURCE_6].map((to) => setFrom(lab, to, `${to}/${one}`)))
+    )
+    await untilSame(redis.source, redis.target)
+    await dump.stop()
+    assert.equal(/^0 packets captured/m.test(dump.program.stderr), mac === '')
     assert.equal(counter(await statisticsOf(intercept), 'flawedPackets'), 0)
     await assertNothingDropped(tcpcopy)
   })
