@@ -16,6 +16,11 @@ export const CLIENT = '10.77.0.10'
 export const SOURCE = '10.77.0.1'
 export const TARGET = '10.77.0.2'
 export const ASSISTANT = '10.77.0.3'
+/** The same hosts over IPv6. */
+export const CLIENT_6 = 'fd77::10'
+export const SOURCE_6 = 'fd77::1'
+export const TARGET_6 = 'fd77::2'
+export const ASSISTANT_6 = 'fd77::3'
 /** Of the service that is copied, on source and target. */
 export const PORT = 6379
 export const MAP = `${PORT}-${TARGET}:${PORT}`
@@ -39,6 +44,8 @@ export interface CopyLabOptions {
   readonly routed?: readonly string[]
   /** Addresses that the client has beside CLIENT, in the lab's own network; `routed` has to name them as well. */
   readonly moreClients?: readonly string[]
+  /** The hosts have IPv6 addresses as well. */
+  readonly isDual?: boolean
   /** Default: those of this checkout. */
   readonly programs?: Programs
 }
@@ -76,8 +83,8 @@ export class CopyLab {
   }
 
   /** intercept on the assistant, ready. */
-  async startIntercept(args: readonly string[] = []): Promise<Program> {
-    const filter = ['-i', 'eth0', '-F', `tcp and src host ${TARGET}`]
+  async startIntercept(args: readonly string[] = [], from = `src host ${TARGET}`): Promise<Program> {
+    const filter = ['-i', 'eth0', '-F', `tcp and ${from}`]
     return await startReady(this.hosts.assistant, this.#programs.intercept, [...filter, ...args])
   }
 
@@ -119,14 +126,17 @@ export class CopyLab {
 
 /** Builds the hosts; what the target answers to the clients goes to the assistant. */
 export async function openCopyLab(options: CopyLabOptions = {}): Promise<CopyLab> {
+  const isDual = options.isDual === true
+  const addresses = (ipv4: string, ipv6: string): readonly string[] => (isDual ? [ipv4, ipv6] : [ipv4])
+  const routed = options.routed ?? addresses(`${CLIENT}/32`, `${CLIENT_6}/128`)
   const lab = await openLab({
     hosts: {
-      client: { addresses: [CLIENT, ...(options.moreClients ?? [])] },
-      source: { addresses: [SOURCE] },
-      target: { addresses: [TARGET] },
-      assistant: { addresses: [ASSISTANT] }
+      client: { addresses: [...addresses(CLIENT, CLIENT_6), ...(options.moreClients ?? [])] },
+      source: { addresses: addresses(SOURCE, SOURCE_6) },
+      target: { addresses: addresses(TARGET, TARGET_6) },
+      assistant: { addresses: addresses(ASSISTANT, ASSISTANT_6) }
     },
-    routes: (options.routed ?? [`${CLIENT}/32`]).map((to) => ({ on: 'target' as const, to, via: ASSISTANT })),
+    routes: routed.map((to) => ({ on: 'target' as const, to, via: to.includes(':') ? ASSISTANT_6 : ASSISTANT })),
     offloads: options.offloads ?? false
   })
   return new CopyLab(lab, mkdtempSync(join(tmpdir(), 'copy-lab-')), options.programs ?? OWN_PROGRAMS)

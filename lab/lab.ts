@@ -4,7 +4,7 @@ import { assertPrivateNamespaces } from './private-namespaces.ts'
 import { Program } from './program.ts'
 
 interface HostPlan {
-  /** IPv4 addresses of eth0; the lab's network is a /24 unless an address says otherwise. */
+  /** Addresses of eth0; the lab's network is a /24, or /64, unless an address says otherwise. IPv6 is on where one is of it. */
   readonly addresses: readonly string[]
   /** For instance `{ 'net.ipv4.ip_forward': '1' }`; set before eth0 comes up. */
   readonly sysctls?: Readonly<Record<string, string>>
@@ -34,11 +34,19 @@ const hostSysctls = {
   'net.ipv4.conf.all.rp_filter': '0',
   'net.ipv4.conf.default.rp_filter': '0'
 }
+/** Of hosts that have an IPv6 address, which nobody else has: a second of doubt would hold up the first packets. */
+const ipv6Sysctls = {
+  'net.ipv6.conf.all.disable_ipv6': '0',
+  'net.ipv6.conf.default.disable_ipv6': '0',
+  'net.ipv6.conf.all.accept_dad': '0',
+  'net.ipv6.conf.default.accept_dad': '0'
+}
 const bridge = 'lab0'
 /** Of the private network namespace. Bridged frames are nobody's to filter: a rule of a host counts there, once. */
 const bridgeSettings = [
   ['/proc/sys/net/ipv6/conf/default/disable_ipv6', '1'],
-  ['/proc/sys/net/bridge/bridge-nf-call-iptables', '0']
+  ['/proc/sys/net/bridge/bridge-nf-call-iptables', '0'],
+  ['/proc/sys/net/bridge/bridge-nf-call-ip6tables', '0']
 ] as const
 
 /** Hosts made of network namespaces, joined by one bridge. Close it, or open it with `await using`. */
@@ -106,7 +114,8 @@ async function openBridge(): Promise<void> {
 async function openHost(name: string, index: number, plan: HostPlan): Promise<void> {
   const port = portName(index)
   await ip('netns', 'add', name)
-  const writes = Object.entries({ ...hostSysctls, ...plan.sysctls }).map(
+  const ipv6 = plan.addresses.some((address) => address.includes(':')) ? ipv6Sysctls : {}
+  const writes = Object.entries({ ...hostSysctls, ...ipv6, ...plan.sysctls }).map(
     ([key, value]) =>
       `test ! -e /proc/sys/${key.replaceAll('.', '/')} || echo ${value} > /proc/sys/${key.replaceAll('.', '/')}`
   )
@@ -115,7 +124,9 @@ async function openHost(name: string, index: number, plan: HostPlan): Promise<vo
   await ip('link', 'set', port, 'master', bridge, 'up')
   await ip('-n', name, 'link', 'set', 'lo', 'up')
   for (const address of plan.addresses) {
-    await ip('-n', name, 'address', 'add', address.includes('/') ? address : `${address}/24`, 'dev', 'eth0')
+    const isIpv6 = address.includes(':')
+    const prefix = address.includes('/') ? address : `${address}/${isIpv6 ? 64 : 24}`
+    await ip('-n', name, 'address', 'add', prefix, 'dev', 'eth0', ...(isIpv6 ? ['nodad'] : []))
   }
   await ip('-n', name, 'link', 'set', 'eth0', 'up')
 }

@@ -81,7 +81,8 @@ export async function startRedis(host: Host, port: number, folder: string): Prom
   const isPermissionNeeded = Number(/v=(\d+)/.exec(version)?.[1] ?? 7) >= 7
   const debug = isPermissionNeeded ? ['--enable-debug-command', 'yes'] : []
   const socketPath = `${folder}/redis-${host.name}.sock`
-  const network = ['--port', `${port}`, '--bind', '0.0.0.0', '--protected-mode', 'no', '--unixsocket', socketPath]
+  const any = host.addresses.some((address) => address.includes(':')) ? ['0.0.0.0', '::'] : ['0.0.0.0']
+  const network = ['--port', `${port}`, '--bind', ...any, '--protected-mode', 'no', '--unixsocket', socketPath]
   const memoryOnly = ['--save', '', '--appendonly', 'no', '--dir', folder]
   const program = host.spawn('redis-server', [...network, ...memoryOnly, ...debug])
   await program.waitForLine('stdout', (line) => /ready to accept connections/i.test(line))

@@ -53,6 +53,8 @@ export interface Capture {
   isFilling?(): boolean
   /** Packets that it let go on their way and gave to nobody; of a capture that takes packets out of the way. */
   passed?(): number
+  /** Every address of IPv6 that it remembers beyond a call; absent: none. */
+  eachAddress?(take: (address: number) => void): void
   /** While the sink has a packet: when the kernel captured it, in ms since 1970. Absent: not known. */
   readonly capturedAtMs?: number
   /** When `receive` will have something to give that nothing wakes the waiter for; absent or Infinity: never. */
@@ -63,7 +65,7 @@ export interface Capture {
 export interface Sender {
   /** Sends all frames of `outbox` and empties it. Refused frames are counted by errno, never thrown. */
   flush(outbox: Outbox): void
-  /** Whether frames for this target (IPv4, host byte order) may be super-packets. Changes only in `refresh`. */
+  /** Whether frames for this target may be super-packets. Changes only in `refresh`. */
   canSegment(targetAddress: number): boolean
   /** Octets of the largest packet that the way to this target takes whole; 0 where nobody knows. */
   mtu(targetAddress: number): number
@@ -108,7 +110,7 @@ export interface Listener {
 }
 
 export interface Network {
-  /** Begins to connect; the outcome shows in `read`. @param address IPv4, host byte order, int32 */
+  /** Begins to connect; the outcome shows in `read`. @param address as int32; of IPv6, its number in the thread's book */
   connect(address: number, port: number): Stream
 }
 

@@ -85,7 +85,14 @@ function endlessDevice(frames: readonly Uint8Array[]): ConstructorParameters<typ
 }
 
 test('two million frames, bare or below tags and tunnels, leave next to no garbage', () => {
-  const fields = { fromAddress: 1, fromPort: 2, toAddress: 3, flags: 0x10, seq: 1, payload: new Uint8Array(64) }
+  const fields = {
+    fromAddress: 0x0a000001,
+    fromPort: 2,
+    toAddress: 0x0a000003,
+    flags: 0x10,
+    seq: 1,
+    payload: new Uint8Array(64)
+  }
   const [wanted, other] = [80, 81].map((toPort) => writePacket({ ...fields, toPort })) as [Uint8Array, Uint8Array] // as: two
   const frame = (layers: string, packet: Uint8Array): Uint8Array =>
     Buffer.concat([Buffer.from(`020000000077020000000066${layers}`, 'hex'), packet])
@@ -94,7 +101,7 @@ test('two million frames, bare or below tags and tunnels, leave next to no garba
   let refused = 0
   const capture = new LinkCapture([endlessDevice(frames), endlessDevice(frames)], {
     protocol: 6,
-    isWanted: (address, port) => address === 3 && port === 80,
+    isWanted: (address, port) => address === 0x0a000003 && port === 80,
     refuse: () => {
       refused += 1
     }

@@ -1,9 +1,12 @@
 /** The options that say what packets are captured with, and what follows from them. */
 import { statSync } from 'node:fs'
 import type { Command } from 'commander'
+import type { CopyMap } from '../core/mapping.ts'
 import { OperatorError } from '../errors.ts'
 import { STANDARD_INPUT } from '../io/file/file-feed.ts'
 import { deviceIndex, isDevice, listDevices } from '../io/linux/devices.ts'
+import { formatEndpoint } from '../wire/address.ts'
+import { isIpv6 } from '../wire/address-book.ts'
 import { collect } from './config.ts'
 import { listOf, oneOf, wholeNumber } from './values.ts'
 
@@ -28,7 +31,7 @@ const CAPTURE_BY = ['ring', 'ip'] as const
 /** How live packets are captured, as plain data. */
 export interface CapturePlan {
   readonly by: (typeof CAPTURE_BY)[number]
-  /** Their frames as they are, also those for other hosts; none: IPv4 packets for this host, on any device. */
+  /** Their frames as they are, also those for other hosts; none: packets for this host, on any device. */
   readonly devices: readonly string[]
   /** pcap-filter(7) */
   readonly filter: string | undefined
@@ -91,4 +94,13 @@ export function capturePlan(options: CaptureOptions): CapturePlan {
         ? SNAP_LENGTH_WHOLE
         : wholeNumber('--snap-length', snapLength, SNAP_LENGTH_LEAST, SNAP_LENGTH_WHOLE)
   }
+}
+
+/** @throws OperatorError where packets of IPv6 would have to be captured by a raw socket of IPv4 */
+export function refuseIpv6ByIp({ by }: CapturePlan, maps: readonly CopyMap[]): void {
+  const map = maps.find(({ targetAddress }) => isIpv6(targetAddress))
+  if (by !== 'ip' || map === undefined) return
+  const hint = 'Leave --capture ip out: its raw socket gets packets of IPv4 alone.'
+  const target = formatEndpoint(map.targetAddress, map.targetPort)
+  throw new OperatorError('contradiction', `--capture ip and a target of IPv6, ${target}, are given`, hint)
 }

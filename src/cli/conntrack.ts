@@ -4,14 +4,16 @@
  */
 import type { CopyMap } from '../core/mapping.ts'
 import { conntrackCount } from '../io/linux/devices.ts'
-import { formatEndpoint } from '../wire/address.ts'
+import { formatAddress, formatEndpoint } from '../wire/address.ts'
+import { isIpv6 } from '../wire/address-book.ts'
 import { listRules } from './firewall.ts'
 import { iptablesByHand, isUntracked, nftScript, type Place, type RuleSet } from './rules.ts'
 
 /** Rules that keep the copies to each target out of it. Each has its own name: two tcpcopy may share a target. */
 export function untrackRules(maps: readonly CopyMap[]): readonly RuleSet[] {
   return placesOf(maps).map((place) => ({
-    mark: `tcpcopy-copies-to-${formatEndpoint(place.address, place.port).replace(':', '-')}`,
+    version: isIpv6(place.address) ? 6 : 4,
+    mark: `tcpcopy-copies-to-${formatAddress(place.address).replaceAll(':', '-')}-${place.port}`,
     action: { kind: 'untrack' },
     places: [place]
   }))
@@ -21,8 +23,10 @@ export function untrackRules(maps: readonly CopyMap[]): readonly RuleSet[] {
 export function conntrackWarnings(maps: readonly CopyMap[]): readonly string[] {
   const count = conntrackCount()
   if (count === 0) return []
-  const rules = listRules()
-  const sets = untrackRules(maps).filter(({ places }) => !places.every((place) => isUntracked(rules, place)))
+  const sets = untrackRules(maps).filter(({ version, places }) => {
+    const rules = listRules(version)
+    return !places.every((place) => isUntracked(rules, place))
+  })
   if (sets.length === 0) return []
   const nft = sets.map((set) =>
     nftScript(set)
@@ -33,7 +37,7 @@ export function conntrackWarnings(maps: readonly CopyMap[]): readonly string[] {
   return [
     `this host tracks connections (${count} now): each copied one leaves an entry for 120 s, and firewall rules that drop ` +
       'invalid packets drop the copies\n  Send with --send link, or keep the copies out of it with --manage-rules, or by hand: ' +
-      `${sets.map(iptablesByHand).join('; ')}\n  Or with nft: ${nft.map((text) => `nft '${text}'`).join('; ')}`
+      `${sets.map((set) => iptablesByHand(set)).join('; ')}\n  Or with nft: ${nft.map((text) => `nft '${text}'`).join('; ')}`
   ]
 }
 

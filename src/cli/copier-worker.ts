@@ -11,6 +11,7 @@ import { mapMemory } from '../io/linux/memory.ts'
 import { copyOctets } from '../io/linux/native-copy.ts'
 import { Poller } from '../io/linux/poller.ts'
 import { LinuxNetwork } from '../io/linux/streams.ts'
+import { addressBook } from '../wire/address-book.ts'
 import type { CopyPlan } from './copy-plan.ts'
 import { openCapture, openSender } from './live-ports.ts'
 import { Replay } from './replay.ts'
@@ -42,6 +43,7 @@ function rehearseFor(ms: number): void {
 
 function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const { plan, counters, chunks, control } = data
+  addressBook.takeOver(plan.addressBook)
   const poller = new Poller(data.wake)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const options: CopierOptions = {
@@ -81,6 +83,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     begin: () => live?.begin(),
     run: () => {
       copier.run(() => isStopped(control) || replay?.isOver() === true)
+      live?.finish?.()
       sender.close()
       replay?.capture.close()
       return isStopped(control) ? 0 : (replay?.conclude() ?? 0)

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { availableParallelism } from 'node:os'
 import { test } from 'node:test'
+import { packetLimit } from '../daemon/packet-max.ts'
 import { OperatorError } from '../errors.ts'
+import { parseAddress } from '../wire/address.ts'
 import { readOptions } from './command.ts'
 import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 import { partOfPlan } from './worker-plans.ts'
@@ -25,10 +27,15 @@ test('fractions of -r and -n are exact', async () => {
 })
 
 test('-D lowers the size of packets, and does not raise it above -M', async () => {
-  assert.equal((await planOf('-M', '9000')).mtuBytes, 9000)
-  assert.equal((await planOf('-D', '1000')).mtuBytes, 1040)
-  assert.equal((await planOf('-D', '9000')).mtuBytes, 9040)
-  assert.equal((await planOf('-D', '9000', '-M', '1500')).mtuBytes, 1500)
+  const limits = async (...args: readonly string[]): Promise<readonly (number | undefined)[]> => {
+    const plan = await planOf(...args)
+    return ['192.0.2.1', '2001:db8::1'].map((target) => packetLimit(plan, parseAddress(target) ?? 0))
+  }
+  assert.deepEqual(await limits(), [undefined, undefined])
+  assert.deepEqual(await limits('-M', '9000'), [9000, 9000])
+  assert.deepEqual(await limits('-D', '1000'), [1040, 1060])
+  assert.deepEqual(await limits('-D', '9000'), [9040, 9060])
+  assert.deepEqual(await limits('-D', '9000', '-M', '1500'), [1500, 1500])
 })
 
 test('how long holes are waited for follows from the round trip, unless options say otherwise', async () => {
@@ -69,6 +76,13 @@ test('frames, and what a raw socket gets, are not shared', async () => {
     assert.equal((await planOf('--workers', 'auto', ...args)).workers, 1)
     await assert.rejects(planOf('--workers', '2', ...args), { code: 'contradiction', message: /one thread reads/ })
   }
+})
+
+test('what is over IPv6 is not shared, and no raw socket captures it', async () => {
+  const map = ['-x', '80-[2001:db8::2]:8080']
+  assert.equal((await planOf('--workers', 'auto', ...map)).workers, 1)
+  await assert.rejects(planOf('--workers', '2', ...map), { code: 'contradiction', message: /one thread reads IPv6/ })
+  await assert.rejects(planOf('--capture', 'ip', ...map), { code: 'contradiction', message: /a target of IPv6/ })
 })
 
 test('a file is replayed by one worker', async () => {
@@ -116,6 +130,19 @@ test('too few ports or too small a table for -n is said with numbers', async () 
   const [few] = copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.1,10.9.0.2'))
   assert.match(few ?? '', /the 2 addresses of --client-addresses have 129,024 ports, enough for 129 connections/)
   assert.deepEqual(copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.x')), [])
+})
+
+test('maps of both versions of IP stand beside each other; one that mixes them is refused', async () => {
+  const { maps } = await planOf('-x', '80-[2001:db8::2]:8080', '-x', '[2001:db8::1]:81-[2001:db8::2]:8080')
+  assert.equal(maps.length, 3)
+  const refused = async (...args: readonly string[]): Promise<void> => {
+    await assert.rejects(planOf(...args), OperatorError, args.join(' '))
+  }
+  await refused('-x', '[2001:db8::1]:81-192.0.2.1:80')
+  await refused('-x', '192.0.2.9:81-[2001:db8::2]:80')
+  await refused('-x', '81-2001:db8::2:80')
+  await refused('-x', '81-[2001:db8::2]:80,[2001:db8::1]:81-[2001:db8::2]:80')
+  await refused('-c', '2001:db8::1/64')
 })
 
 test('--udp needs no intercept, and refuses what is about connections', async () => {

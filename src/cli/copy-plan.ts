@@ -10,7 +10,8 @@ import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
 import type { GivenWays } from '../io/linux/ways.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
-import { addCaptureOptions, type CapturePlan, capturePlan } from './capture-plan.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
+import { addCaptureOptions, type CapturePlan, capturePlan, refuseIpv6ByIp } from './capture-plan.ts'
 import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import {
   addFirewallOptions,
@@ -48,8 +49,6 @@ const SESSIONS_MAX = 1 << 20
 const COPIES_MAX = 1023
 /** Bytes a second with which a worker can do something. */
 const RATE_LEAST = 10_000
-/** IPv4 and TCP, without options (RFC 9293 §3.7.1). */
-const HEADERS = 40
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
 
@@ -92,6 +91,8 @@ type SendBy = (typeof SEND_BY)[number]
 /** Everything the worker needs, as plain data. */
 export interface CopyPlan {
   readonly channel: ChannelOptions
+  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  readonly addressBook: Uint8Array
   readonly maps: readonly CopyMap[]
   readonly intercepts: readonly InterceptAddress[]
   readonly ranges: readonly AddressRange[]
@@ -104,6 +105,7 @@ export interface CopyPlan {
   readonly timeoutMs: number
   readonly keepAliveMs: number
   readonly mtuBytes: number | undefined
+  readonly mssBytes: number | undefined
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
@@ -145,7 +147,10 @@ export function copyCommand(): Command {
     .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
     .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
     .option('-M, --mtu <octets>', 'largest packet to send (default: what the way to the target takes)')
-    .option('-D, --mss <octets>', 'most octets of payload and TCP options in a packet (default: --mtu less 40)')
+    .option(
+      '-D, --mss <octets>',
+      'most octets of payload and TCP options in a packet (default: --mtu less 40, over IPv6 60)'
+    )
     .option('-C, --connections <number>', 'connections to each intercept', '2')
     .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
     .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
@@ -181,10 +186,16 @@ export function copyCommand(): Command {
 }
 
 /** @returns see `readWorkers` */
-function doneAlone({ single }: CopyOptions, replay: ReplayPlan | undefined, capture: CapturePlan): string | undefined {
+function doneAlone(
+  { single }: CopyOptions,
+  replay: ReplayPlan | undefined,
+  capture: CapturePlan,
+  maps: readonly CopyMap[]
+): string | undefined {
   if (replay !== undefined) return 'a file'
   if (capture.by === 'ip') return 'the raw socket of --capture ip'
   if (capture.devices.length > 0) return 'the frames of -i'
+  if (maps.some(({ targetAddress }) => isIpv6(targetAddress))) return 'IPv6'
   return single === true ? SINGLE_ALONE : undefined
 }
 
@@ -195,13 +206,14 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const keepAlive = options.keepAlive
   const replay = replayPlan(options)
   const capture = capturePlan(options)
-  const workers = readWorkers(options.workers, COPY_WORKERS_MAX, doneAlone(options, replay, capture))
-  const keepAliveMs =
-    keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   const texts = listOf(options.map ?? [])
   const maps = await readMaps(texts)
+  refuseIpv6ByIp(capture, maps)
+  const workers = readWorkers(options.workers, COPY_WORKERS_MAX, doneAlone(options, replay, capture, maps))
+  const keepAliveMs =
+    keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   const sendBy = oneOf('--send', options.send, SEND_BY)
-  return {
+  const plan = {
     channel: readChannel(options),
     maps,
     intercepts: options.udp === true ? [] : await readIntercepts(options),
@@ -214,7 +226,8 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     sessionsMax: SESSIONS_MAX,
     timeoutMs,
     keepAliveMs,
-    mtuBytes: readMtu(options),
+    mtuBytes: options.mtu === undefined ? undefined : wholeNumber('--mtu', options.mtu, 576, 65_535),
+    mssBytes: options.mss === undefined ? undefined : wholeNumber('--mss', options.mss, 536, 65_495),
     clientRttMs: options.rtt === undefined ? undefined : wholeNumber('--rtt', options.rtt, 0, 60_000),
     isWaiting: options.wait,
     epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
@@ -232,6 +245,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     workers,
     replay
   }
+  return { ...plan, addressBook: addressBook.snapshot() }
 }
 
 /** Options that say something about connections. */
@@ -274,6 +288,7 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
       const hint = 'Leave one out; -n 2 copies each connection twice.'
       throw new OperatorError('contradiction', `--map copies the same connections to one target twice: ${what}`, hint)
     }
+    refuseOtherVersion(texts[index] ?? '', map)
     refuseLoop(map, maps)
   }
   return maps.map(({ sourceAddress, sourcePort, targetAddress, targetPort }) => ({
@@ -285,7 +300,11 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
 }
 
 function isSameSource(a: CopyMap, b: CopyMap): boolean {
-  const isSameAddress = a.sourceAddress === b.sourceAddress || a.sourceAddress === 0 || b.sourceAddress === 0
+  // Without an address a map is of all those of its target's version.
+  const isAnyOf = (any: CopyMap, one: CopyMap): boolean =>
+    any.sourceAddress === 0 && isIpv6(any.targetAddress) === isIpv6(one.targetAddress)
+  const isSameAddress =
+    a.sourceAddress === b.sourceAddress ? isAnyOf(a, b) || a.sourceAddress !== 0 : isAnyOf(a, b) || isAnyOf(b, a)
   return a.sourcePort === b.sourcePort && isSameAddress
 }
 
@@ -293,10 +312,17 @@ function isSameTarget(a: CopyMap, b: CopyMap): boolean {
   return a.targetAddress === b.targetAddress && a.targetPort === b.targetPort
 }
 
+/** A packet is copied to a target of its own version of IP: a client has no address of the other. */
+function refuseOtherVersion(text: string, { sourceAddress, targetAddress }: CopyMap): void {
+  if (sourceAddress === 0 || isIpv6(sourceAddress) === isIpv6(targetAddress)) return
+  const hint = 'Name source and target both by IPv4 or both by IPv6 addresses.'
+  throw new OperatorError('contradiction', `--map ${text} has a source and a target of different versions of IP`, hint)
+}
+
 /** A copy that arrives on this host as what is copied would be copied again, for ever. */
 function refuseLoop(map: CopyMap, maps: readonly CopyMap[]): void {
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
-  const isOwn = own.some((one) => one.family === 'IPv4' && parseAddress(one.address) === map.targetAddress)
+  const isOwn = own.some((one) => parseAddress(one.address) === map.targetAddress)
   if (!isOwn) return
   const target = { ...map, sourceAddress: map.targetAddress, sourcePort: map.targetPort }
   if (maps.some((other) => isSameSource(other, target))) {
@@ -332,13 +358,6 @@ function readHoles({ holeTimeout, holeTimeoutAtEnd, holeTimeoutAfterDrops }: Cop
   }
 }
 
-/** The largest packet that `-M` and `-D` allow; undefined: neither says. */
-function readMtu({ mtu, mss }: CopyOptions): number | undefined {
-  const byMtu = mtu === undefined ? undefined : wholeNumber('--mtu', mtu, 576, 65_535)
-  const byMss = mss === undefined ? undefined : wholeNumber('--mss', mss, 536, 65_495) + HEADERS
-  return byMtu === undefined || byMss === undefined ? (byMtu ?? byMss) : Math.min(byMtu, byMss)
-}
-
 function readSelection(options: CopyOptions): Selection {
   return {
     share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
@@ -352,7 +371,7 @@ function readSelection(options: CopyOptions): Selection {
 function loopbackAddress(text: string | undefined): number {
   if (text === undefined) return 0
   const address = parseAddress(text)
-  if (address === undefined) throw badValue('--loopback-address', text, 'an IPv4 address, as in 10.0.0.9')
+  if (address === undefined) throw badValue('--loopback-address', text, 'an address, as in 10.0.0.9')
   return address
 }
 

@@ -5,6 +5,7 @@ import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../daemon/datagram-copie
 import { monotonic } from '../io/linux/clock.ts'
 import { mapMemory } from '../io/linux/memory.ts'
 import { Poller } from '../io/linux/poller.ts'
+import { addressBook } from '../wire/address-book.ts'
 import type { CopierWorkerData } from './copier-worker.ts'
 import { openCapture, openSender } from './live-ports.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
@@ -12,10 +13,11 @@ import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts
 
 function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const { plan, counters, control } = data
+  addressBook.takeOver(plan.addressBook)
   const poller = new Poller(data.wake)
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
-  const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
   const counts = new Counters(counters)
+  const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
   const capture = openCapture(data, poller, 'udp', counts)
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
@@ -25,6 +27,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     begin: () => capture.begin(),
     run: () => {
       copier.run(() => isStopped(control))
+      capture.finish?.()
       sender.close()
       return 0
     }

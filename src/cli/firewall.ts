@@ -3,7 +3,15 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { OperatorError } from '../errors.ts'
 import type { Log } from '../ports.ts'
-import { iptablesByHand, iptablesPlace, iptablesRules, nftScript, type RuleSet } from './rules.ts'
+import {
+  iptablesByHand,
+  iptablesFor,
+  iptablesPlace,
+  iptablesRules,
+  nftFamily,
+  nftScript,
+  type RuleSet
+} from './rules.ts'
 
 /** `auto` takes iptables, whichever of its kinds that is here, or where it does not do it, nft. */
 export const firewallNames = ['auto', 'iptables', 'iptables-legacy', 'nft'] as const
@@ -45,7 +53,7 @@ function reasonOf(cause: unknown): string {
 function iptablesBackend(program: string): Backend {
   const iptables = (set: RuleSet, command: string, rule: readonly string[]): string => {
     const { table, chain } = iptablesPlace(set)
-    return run(program, ['-w', LOCK_PATIENCE_S, '-t', table, command, chain, ...rule])
+    return run(iptablesFor(set, program), ['-w', LOCK_PATIENCE_S, '-t', table, command, chain, ...rule])
   }
   /** The rules with the mark, as words that `-D CHAIN` takes. */
   const marked = (set: RuleSet): readonly (readonly string[])[] =>
@@ -65,7 +73,7 @@ function iptablesBackend(program: string): Backend {
     },
     remove: (set) => removeAll(set, marked(set)),
     removal(set) {
-      return iptablesByHand(set).replaceAll('iptables -t', `${program} -t`).replaceAll(' -I ', ' -D ')
+      return iptablesByHand(set, program).replaceAll(' -I ', ' -D ')
     }
   }
 }
@@ -73,8 +81,11 @@ function iptablesBackend(program: string): Backend {
 const nftBackend: Backend = {
   install: (set) => void run('nft', ['-f', '-'], nftScript(set)),
   // What is not there cannot be deleted: made first, it is.
-  remove: (set) => void run('nft', ['-f', '-'], `add table ip ${set.mark}\ndelete table ip ${set.mark}\n`),
-  removal: (set) => `nft delete table ip ${set.mark}`
+  remove(set) {
+    const table = `table ${nftFamily(set)} ${set.mark}`
+    run('nft', ['-f', '-'], `add ${table}\ndelete ${table}\n`)
+  },
+  removal: (set) => `nft delete table ${nftFamily(set)} ${set.mark}`
 }
 
 function backends(name: FirewallName): readonly Backend[] {
@@ -113,7 +124,7 @@ export class Firewall {
         for (const set of this.#sets) attempt(() => backend.remove(set))
       }
     }
-    const byHand = this.#sets.map(iptablesByHand).join('; ')
+    const byHand = this.#sets.map((set) => iptablesByHand(set)).join('; ')
     const hint = `Install iptables or nftables and run as root, or leave --manage-rules out and make the rule yourself: ${byHand}`
     throw new OperatorError('no-rule', `the firewall rule cannot be installed: ${reasons.join('; ')}`, hint)
   }
@@ -141,11 +152,13 @@ function attempt(step: () => void): string | undefined {
 }
 
 /** What the firewalls of this host say of the rules that may concern connection tracking, one a line. */
-export function listRules(): readonly string[] {
+export function listRules(version: 4 | 6): readonly string[] {
+  const [family, legacy, names] =
+    version === 6 ? ['ip6', 'ip6tables-legacy', 'ip6_tables_names'] : ['ip', 'iptables-legacy', 'ip_tables_names']
   const listings = [
-    () => run('nft', ['list', 'ruleset']),
+    ...[family, 'inet'].map((one) => () => run('nft', ['list', 'ruleset', one])),
     // Asking iptables-legacy for a table would make it: it is asked only where there is one.
-    () => (mayHaveLegacyTable('raw') ? run('iptables-legacy', ['-t', 'raw', '-S']) : '')
+    () => (mayHaveLegacyTable(names, 'raw') ? run(legacy, ['-t', 'raw', '-S']) : '')
   ]
   return listings.flatMap((list) => {
     let text = ''
@@ -157,9 +170,9 @@ export function listRules(): readonly string[] {
 }
 
 /** Whether there is a table of the kind before nftables, or may be: only root is told. */
-function mayHaveLegacyTable(name: string): boolean {
+function mayHaveLegacyTable(names: string, name: string): boolean {
   try {
-    return readFileSync('/proc/self/net/ip_tables_names', 'latin1').split('\n').includes(name)
+    return readFileSync(`/proc/self/net/${names}`, 'latin1').split('\n').includes(name)
   } catch (error) {
     return Object(error).code === 'EACCES'
   }

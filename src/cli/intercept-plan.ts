@@ -3,8 +3,9 @@ import type { Command } from 'commander'
 import type { Translation } from '../core/address-translation.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { OperatorError } from '../errors.ts'
-import { isForwarding, listDevices } from '../io/linux/devices.ts'
+import { hasIpv6, isForwarding, listDevices } from '../io/linux/devices.ts'
 import { parseAddress } from '../wire/address.ts'
+import { addressBook } from '../wire/address-book.ts'
 import { answerPlaces } from './answer-filter.ts'
 import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 import {
@@ -45,6 +46,8 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
 /** Everything the worker needs, as plain data. */
 export interface InterceptPlan {
   readonly channel: ChannelOptions
+  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  readonly addressBook: Uint8Array
   /** None: any. */
   readonly devices: readonly string[]
   readonly filter: string
@@ -111,12 +114,13 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   // A rule that drops what would be forwarded, or a queue that drops what is sent, is better than a setting.
   const isKept = isQueue || options.manageRules === true || options.allowForwarding === true
   if (!isKept) refuseForwarding(isAny ? listDevices() : devices)
-  return {
+  const address = options.bind === undefined ? 0 : await resolveHost('--bind', options.bind)
+  const plan = {
     channel: readChannel(options),
     devices: isAny ? [] : devices,
     filter: options.filter ?? '',
     port: wholeNumber('--port', options.port, 1, 65_535),
-    address: options.bind === undefined ? 0 : await resolveHost('--bind', options.bind),
+    address,
     delayMax: wholeNumber('--delay-table', options.delayTable, 1, 1 << 20),
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
     keepsFirst: options.keepFirst === true,
@@ -125,6 +129,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
     queue: isQueue ? queuePlan(options) : undefined,
     translations: listOf(options.translate ?? []).map(translation)
   }
+  return { ...plan, addressBook: addressBook.snapshot() }
 }
 
 /** @returns see `readWorkers` */
@@ -139,33 +144,40 @@ function queuePlan(options: InterceptOptions): QueuePlan {
     lengthMax: wholeNumber('--queue-length', options.queueLength ?? QUEUE_LENGTH, 1, 1 << 20),
     passed: listOf(options.pass ?? []).map((text) => {
       const address = parseAddress(text)
-      if (address === undefined) throw badValue('--pass', text, 'IPv4 addresses of clients, as in 10.0.0.9,10.0.0.10')
+      if (address === undefined) throw badValue('--pass', text, 'addresses of clients, as in 10.0.0.9,2001:db8::9')
       return address
     })
   }
 }
 
-/** The rule that keeps the answers from the clients: on the target into the queue, on the assistant away with them. */
-function answerRule(options: InterceptOptions, plan: InterceptPlan): RuleSet {
-  const places = answerPlaces(plan.filter)
-  if (plan.queue === undefined) return { mark: `tcpcopy-intercept-port-${plan.port}`, action: { kind: 'drop' }, places }
-  const { queue } = plan.queue
-  const isBypass = options.queueBypass === true
-  return { mark: `tcpcopy-intercept-queue-${queue}`, action: { kind: 'queue', queue, isBypass }, places }
+/** The rules that keep the answers from the clients: on the target into the queue, on the assistant away with them. */
+function answerRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
+  const { ipv4, ipv6 } = answerPlaces(plan.filter)
+  const { mark, action } = ruleOf(options, plan)
+  return ([4, 6] as const)
+    .map((version) => ({ version, mark, action, places: version === 6 ? ipv6 : ipv4 }))
+    .filter(({ version, places }) => places.length > 0 && (version === 4 || hasIpv6()))
+}
+
+function ruleOf({ queueBypass }: InterceptOptions, { queue, port }: InterceptPlan): Pick<RuleSet, 'mark' | 'action'> {
+  if (queue === undefined) return { mark: `tcpcopy-intercept-port-${port}`, action: { kind: 'drop' } }
+  const action = { kind: 'queue', queue: queue.queue, isBypass: queueBypass === true } as const
+  return { mark: `tcpcopy-intercept-queue-${queue.queue}`, action }
 }
 
 /** What `--manage-rules` puts in place. @throws OperatorError `bad-rule` */
 export function interceptRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
-  return options.manageRules === true ? [answerRule(options, plan)] : []
+  return options.manageRules === true ? answerRules(options, plan) : []
 }
 
 /** Without `--manage-rules`: which rule has to be there. */
 export function interceptNotes(options: InterceptOptions, plan: InterceptPlan): readonly string[] {
   if (plan.queue === undefined || options.manageRules === true) return []
-  const { queue } = plan.queue
-  const action = { kind: 'queue', queue, isBypass: options.queueBypass === true } as const
-  const rule = iptablesByHand({ mark: `tcpcopy-intercept-queue-${queue}`, action, places: [{ address: 0, port: 80 }] })
-  return [`answers come from queue ${queue}; a rule has to bring them there\n  For a server on port 80: ${rule}`]
+  const rule = iptablesByHand({ version: 4, ...ruleOf(options, plan), places: [{ address: 0, port: 80 }] })
+  return [
+    `answers come from queue ${plan.queue.queue}; a rule has to bring them there\n` +
+      `  For a server on port 80: ${rule}; over IPv6 the same with ip6tables`
+  ]
 }
 
 /** Options that say something about what is not there. */
@@ -203,10 +215,15 @@ export function openDoorWarnings({ channel, address }: InterceptPlan): readonly 
 /** An answer that is forwarded reaches the real client, whose host resets a connection it does not know. */
 function refuseForwarding(devices: readonly string[]): void {
   const forwarding = devices.filter((device) => device !== 'lo' && isForwarding(device) === true)
-  if (forwarding.length === 0) return
-  const names = forwarding.join(', ')
+  const forwarding6 = devices.filter((device) => device !== 'lo' && isForwarding(device, 'ipv6') === true)
+  if (forwarding.length === 0 && forwarding6.length === 0) return
+  const names = [...new Set([...forwarding, ...forwarding6])].join(', ')
+  const commands = [
+    ...forwarding.map((name) => `sysctl -w net.ipv4.conf.${name}.forwarding=0`),
+    ...forwarding6.map((name) => `sysctl -w net.ipv6.conf.${name}.forwarding=0`)
+  ]
   const hint =
-    `Turn it off: ${forwarding.map((name) => `sysctl -w net.ipv4.conf.${name}.forwarding=0`).join('; ')}. ` +
+    `Turn it off: ${commands.join('; ')}. ` +
     'Or let a firewall rule drop the answers: --manage-rules installs one; if there is one, --allow-forwarding.'
   const message = `this host forwards packets of ${names}: the target's answers would reach the real clients`
   throw new OperatorError('forwarding', message, hint)

@@ -23,7 +23,7 @@ import { sharedWords } from './worker-protocol.ts'
 function interceptWorkers(plan: InterceptPlan): InterceptorWorkerData[] {
   const notes = WorkerExchange.memory(plan.workers)
   const listener = sharedWords(1)
-  const groups = sharedWords(Math.max(1, plan.devices.length))
+  const groups = sharedWords(2 * Math.max(1, plan.devices.length))
   return Array.from({ length: plan.workers }, () => ({
     plan: partOfInterceptPlan(plan),
     counters: new SharedArrayBuffer(InterceptCounters.byteLength),

@@ -1,7 +1,9 @@
 /** intercept's data plane: the thread that captures answers and returns their headers. */
+
 import { InterceptCounters } from '../core/intercept-counters.ts'
 import { Interceptor } from '../daemon/interceptor.ts'
 import { TranslatingCapture } from '../daemon/translating-capture.ts'
+import { OperatorError } from '../errors.ts'
 import { cryptography } from '../io/cryptography.ts'
 import { monotonic } from '../io/linux/clock.ts'
 import { isEthernet } from '../io/linux/devices.ts'
@@ -13,6 +15,7 @@ import { PacketRing } from '../io/linux/ring.ts'
 import { listenOn, TcpListener } from '../io/linux/streams.ts'
 import { wake } from '../io/linux/wake.ts'
 import { WorkerExchange } from '../io/worker-exchange.ts'
+import { addressBook } from '../wire/address-book.ts'
 import { RECORD_LENGTH, RECORD_PAYLOAD_MAX } from '../wire/channel-v1.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
@@ -24,12 +27,12 @@ export interface InterceptorWorkerData {
   readonly counters: SharedArrayBuffer
   /** Of `WorkerExchange`. */
   readonly notes: SharedArrayBuffer
-  /** Shared: the socket of `listenOn`, and by device the fanout group of the first worker's capture. */
+  /** Shared: the socket of `listenOn`, and by device and version of IP the fanout groups of the first worker's captures. */
   readonly listener: Int32Array
   readonly groups: Int32Array
 }
 
-/** Headers: Ethernet, IPv4 and TCP with all their options. */
+/** Headers: Ethernet, IP and TCP with all their options. */
 const SNAP_LENGTH = 160
 const SLOT_LENGTH = 256
 /** With the payload that `--with-resp-payload` asks for. */
@@ -46,21 +49,48 @@ function snapLength(plan: InterceptPlan): number {
   return hasPayload(plan) ? SNAP_LENGTH_LONG : SNAP_LENGTH
 }
 
-function openRing(data: InterceptorWorkerData & WorkerMeans, device: string | undefined, index: number): PacketRing {
-  const { plan, worker, workers, groups } = data
+/**
+ * Opens the ring for IPv4, and the one for IPv6 where the filter passes any of it.
+ * @param index of the device: each has two fanout groups
+ */
+function openRings(
+  data: InterceptorWorkerData & WorkerMeans,
+  device: string | undefined,
+  index: number
+): readonly PacketRing[] {
+  const { filter } = data.plan
+  const ipv4 = openRing(data, device, filter, 4, 2 * index)
+  try {
+    return [ipv4, openRing(data, device, `(${filter}) and ip6`, 6, 2 * index + 1)]
+  } catch (error) {
+    // libpcap's words for a filter that nothing can pass, as `src host 10.0.0.2` over IPv6.
+    if (error instanceof OperatorError && error.message.includes('rejects all packets')) return [ipv4]
+    ipv4.close()
+    throw error
+  }
+}
+
+function openRing(
+  { plan, worker, workers, groups }: InterceptorWorkerData & WorkerMeans,
+  device: string | undefined,
+  filter: string,
+  version: 4 | 6,
+  group: number
+): PacketRing {
   const link = device !== undefined && isEthernet(device) ? 'ethernet' : 'cooked'
   const ring = new PacketRing({
     device,
     link,
-    filter: compileFilter(plan.filter, { link, snapLength: snapLength(plan) }),
+    version,
+    filter: compileFilter(filter, { link, snapLength: snapLength(plan) }),
     ringMegabytes: plan.ringMegabytes,
     slotLength: hasPayload(plan) ? SLOT_LENGTH_LONG : SLOT_LENGTH,
-    fanoutGroup: worker === 0 ? undefined : groups[index],
-    steering: workers === 1 ? undefined : answerSteering(workers),
+    fanoutGroup: worker === 0 ? undefined : groups[group],
+    steering: workers === 1 ? undefined : answerSteering(workers, version),
     isHeld: true,
     snapLength: snapLength(plan)
   })
-  groups[index] = ring.fanoutGroup
+  groups[group] = ring.fanoutGroup
   return ring
 }
 
@@ -68,7 +98,7 @@ function openCaptures(data: InterceptorWorkerData & WorkerMeans): readonly (Pack
   const { plan } = data
   if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: snapLength(plan) })]
   const devices = plan.devices.length === 0 ? [undefined] : plan.devices
-  return devices.map((device, index) => openRing(data, device, index))
+  return devices.flatMap((device, index) => openRings(data, device, index))
 }
 
 function openListener({ plan, worker, listener }: InterceptorWorkerData & WorkerMeans, poller: Poller): TcpListener {
@@ -80,6 +110,7 @@ function openListener({ plan, worker, listener }: InterceptorWorkerData & Worker
 
 function open(data: InterceptorWorkerData & WorkerMeans): OpenedWorker {
   const { plan, counters, control, worker, workers, wakes } = data
+  addressBook.takeOver(plan.addressBook)
   const poller = new Poller(data.wake)
   const listener = openListener(data, poller)
   const opened = openCaptures(data)

@@ -1,11 +1,15 @@
 /** What tcpcopy captures with and sends with, on the live network. */
 import { Counter, type Counters } from '../core/counters.ts'
-import type { TransportProtocol } from '../io/linux/filter.ts'
+import type { CopyMap } from '../core/mapping.ts'
+import { ReassemblingCapture } from '../daemon/reassembling-capture.ts'
+import { monotonic } from '../io/linux/clock.ts'
+import type { FilterTarget, TransportProtocol } from '../io/linux/filter.ts'
 import { LinkSender } from '../io/linux/link-sender.ts'
 import type { Poller } from '../io/linux/poller.ts'
 import { RawIpSender } from '../io/linux/raw-ip-sender.ts'
 import { XdpSender } from '../io/linux/xdp-sender.ts'
 import type { Sender } from '../ports.ts'
+import { isIpv6 } from '../wire/address-book.ts'
 import { Flaw } from '../wire/flaw.ts'
 import type { CopierWorkerData } from './copier-worker.ts'
 import type { CopyPlan } from './copy-plan.ts'
@@ -15,9 +19,10 @@ import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
 export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: number): Sender {
-  if (by === 'ip') return new RawIpSender(memoryAddress)
   // A raw socket would send by the routes what is to leave by a device that was given.
   const raw = by === 'link' || ways.device !== undefined ? undefined : new RawIpSender(memoryAddress)
+  if (maps.some((map) => isIpv6(map.targetAddress))) raw?.openIpv6()
+  if (by === 'ip' && raw !== undefined) return raw
   const tell = (target: string, through: string): void => log('info', 'way to target', { target, through })
   const link = new LinkSender(memoryAddress, raw, tell, ways)
   for (const { targetAddress } of maps) link.ways.prepare(targetAddress)
@@ -28,6 +33,7 @@ export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: 
 /**
  * This worker's part of what clients send to the sources of `-x`; it is held. The poller wakes for it. It is not to be
  * closed before the process ends: the kernel would give the flows of one that is closed to other workers.
+ * @param counters gets what the capture itself leaves out
  */
 export function openCapture(
   data: CopierWorkerData & WorkerMeans,
@@ -36,8 +42,11 @@ export function openCapture(
   counters: Counters
 ): HeldCapture {
   const { maps, capture, isWithoutAcks } = data.plan
+  const maps4 = maps.filter(({ targetAddress }) => !isIpv6(targetAddress))
+  const maps6 = maps.filter(({ targetAddress }) => isIpv6(targetAddress))
   const wanted = {
-    servers: maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort })),
+    servers: maps4.map(sourceOf),
+    servers6: maps6.map(sourceOf),
     targets: maps.map((map) => ({ address: map.targetAddress, port: map.targetPort })),
     protocol,
     isWithoutAcks: protocol === 'tcp' && isWithoutAcks
@@ -47,5 +56,12 @@ export function openCapture(
     else counters.drop(flaw, packets, 0)
   }
   if (capture.by === 'ip') return openIpCapture(capture, wanted, poller)
-  return openLiveCapture(capture, wanted, refuse, poller, data)
+  const live = openLiveCapture(capture, wanted, refuse, poller, data)
+  // Of frames the capture itself puts fragments together.
+  if (maps6.length === 0 || capture.devices.length > 0) return live
+  return new ReassemblingCapture(live, monotonic, counters)
+}
+
+function sourceOf({ sourceAddress, sourcePort }: CopyMap): FilterTarget {
+  return { address: sourceAddress, port: sourcePort }
 }

@@ -3,10 +3,11 @@ import type { Command } from 'commander'
 import { OperatorError } from '../errors.ts'
 import type { FilterTarget } from '../io/linux/filter.ts'
 import { parseAddress } from '../wire/address.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { addCaptureOptions, type CaptureOptions, type CapturePlan, capturePlan, inputOf } from './capture-plan.ts'
 import { addProcessOptions, newCommand, type ProcessOptions } from './command.ts'
 import { collect } from './config.ts'
-import { badValue, listOf, seconds, wholeNumber } from './values.ts'
+import { badValue, listOf, seconds, wholeNumber, withoutBrackets } from './values.ts'
 
 const MEGABYTE = 1 << 20
 
@@ -19,7 +20,11 @@ export interface RecordCommandOptions extends ProcessOptions, CaptureOptions {
 
 /** Plain data for the worker. */
 export interface RecordPlan {
-  readonly servers: readonly FilterTarget[]
+  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  readonly addressBook: Uint8Array
+  /** Servers over IPv4, and over IPv6; one without an address is both. */
+  readonly ipv4: readonly FilterTarget[]
+  readonly ipv6: readonly FilterTarget[]
   readonly path: string
   readonly capture: CapturePlan
   readonly fileBytesMax: number
@@ -51,7 +56,10 @@ export function recordPlan(options: RecordCommandOptions): RecordPlan {
   }
   const { rotateSize, rotateTime } = options
   return {
-    servers,
+    // The servers' addresses are in it by now.
+    addressBook: addressBook.snapshot(),
+    ipv4: servers.filter(({ address }) => !isIpv6(address)),
+    ipv6: servers.filter(({ address }) => address === 0 || isIpv6(address)),
     path: options.output,
     capture: capturePlan(options),
     fileBytesMax:
@@ -63,8 +71,9 @@ export function recordPlan(options: RecordCommandOptions): RecordPlan {
 }
 
 function server(text: string): FilterTarget {
-  const [, addressText, port = ''] = /^(?:([^:-]+):)?(\d+)(?:-.*)?$/.exec(text) ?? []
-  const address = addressText === undefined ? 0 : parseAddress(addressText)
-  if (port === '' || address === undefined) throw badValue('--map', text, '[sourceIP:]sourcePort, as in 80')
+  const [, addressText, port = ''] = /^(?:(\[[^\]]+\]|[^:[\]-]+):)?(\d+)(?:-.*)?$/.exec(text) ?? []
+  const address = addressText === undefined ? 0 : parseAddress(withoutBrackets(addressText))
+  if (port === '' || address === undefined)
+    throw badValue('--map', text, '[sourceIP:]sourcePort, as in 80 or [2001:db8::1]:80')
   return { address, port: wholeNumber(`--map ${text}: port`, port, 1, 65_535) }
 }

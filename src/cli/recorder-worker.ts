@@ -3,6 +3,7 @@ import { countRecord, RecordCounter, Recorder } from '../daemon/recorder.ts'
 import { RecordFiles } from '../io/file/record-file.ts'
 import { monotonic } from '../io/linux/clock.ts'
 import { Poller } from '../io/linux/poller.ts'
+import { addressBook } from '../wire/address-book.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { openLiveCapture } from './live-capture.ts'
 import type { RecordPlan } from './record-plan.ts'
@@ -15,10 +16,11 @@ interface RecorderWorkerData {
 }
 
 function open({ plan, counters, control, wake }: RecorderWorkerData & WorkerMeans): OpenedWorker {
+  addressBook.takeOver(plan.addressBook)
   const poller = new Poller(wake)
-  const { servers, path, fileBytesMax, fileMsMax } = plan
+  const { ipv4: servers, ipv6: servers6, path, fileBytesMax, fileMsMax } = plan
   const counts = new Float64Array(counters)
-  const wanted = { servers, targets: [], protocol: 'tcp', isWithoutAcks: false } as const
+  const wanted = { servers, servers6, targets: [], protocol: 'tcp', isWithoutAcks: false } as const
   const refuse = (flaw: Flaw, packets: number): void =>
     countRecord(counts, flaw === Flaw.NotIpv4 ? RecordCounter.leftOut : RecordCounter.unreadable, packets)
   const capture = openLiveCapture(plan.capture, wanted, refuse, poller)

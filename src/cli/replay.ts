@@ -131,7 +131,7 @@ export class Replay {
     const more = servers.count > shown.length ? `, and ${servers.count - shown.length} more` : ''
     let hint = `It holds these servers: ${shown.join(', ')}${more}. Name one in -x.`
     if (capture.chosenCount === 0) hint = `-F, --from and --to let none of its ${packets} packets through.`
-    else if (shown.length === 0) hint = `None of its ${capture.chosenCount} packets is TCP over IPv4.`
+    else if (shown.length === 0) hint = `None of its ${capture.chosenCount} packets is TCP.`
     return new OperatorError('no-match', message, hint)
   }
 }

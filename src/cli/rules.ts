@@ -1,7 +1,7 @@
 /** The firewall rules that the programs need, as iptables and as nft put them. Pure. */
 import { formatAddress } from '../wire/address.ts'
 
-/** Where segments come from or go to: IPv4 as int32, 0 is any; and a TCP port. */
+/** Where segments come from or go to: an address, 0 is any; and a TCP port. */
 export interface Place {
   readonly address: number
   readonly port: number
@@ -18,6 +18,8 @@ type RuleAction =
 
 /** Rules that come and go together. */
 export interface RuleSet {
+  /** Of IP; all places are of it. */
+  readonly version: 4 | 6
   /** By this name they are found again, also after a kill: letters, digits, `-` and `.`, a letter first. */
   readonly mark: string
   readonly action: RuleAction
@@ -43,11 +45,21 @@ export function iptablesPlace({ action }: RuleSet): { readonly table: string; re
 }
 
 /**
- * What a host says to itself is nobody's copy, unless the answers come from 127.0.0.0/8: those never leave it, so that
- * client and copy are both on this host.
+ * What a host says to itself is nobody's copy, unless the answers come from 127.0.0.0/8 or ::1: those never leave it, so
+ * that client and copy are both on this host.
  */
 function isLoopback(address: number): boolean {
-  return address >>> 24 === 127
+  return address >>> 24 === 127 || formatAddress(address) === '::1'
+}
+
+/** The program for the rules of a set, where `name` is iptables or one of its kinds. */
+export function iptablesFor({ version }: RuleSet, name = 'iptables'): string {
+  return version === 6 ? name.replace('iptables', 'ip6tables') : name
+}
+
+/** The family of tables for a set. */
+export function nftFamily({ version }: RuleSet): string {
+  return version === 6 ? 'ip6' : 'ip'
 }
 
 /** What follows `-I CHAIN`, for each rule of the set. */
@@ -78,14 +90,16 @@ function iptablesTarget(action: RuleAction): readonly string[] {
 }
 
 /** A script that puts the set, as a table of its own, in the place of what the table was, in one step. */
-export function nftScript({ mark, action, places }: RuleSet): string {
+export function nftScript(set: RuleSet): string {
+  const { mark, action, places } = set
+  const family = nftFamily(set)
   const { nftHook, nftPriority } = hooks[action.kind]
-  const [addressOption, portOption] = action.kind === 'untrack' ? ['ip daddr', 'tcp dport'] : ['ip saddr', 'tcp sport']
+  const [side, portOption] = action.kind === 'untrack' ? ['daddr', 'tcp dport'] : ['saddr', 'tcp sport']
   const rules = places.map(({ address, port }) =>
     [
       ...(action.kind === 'queue' && !isLoopback(address) ? ['oifname != "lo"'] : []),
       ...(action.kind === 'drop' ? ['fib daddr type != local'] : []),
-      ...(address === 0 ? [] : [`${addressOption} ${formatAddress(address)}`]),
+      ...(address === 0 ? [] : [`${family} ${side} ${formatAddress(address)}`]),
       `${portOption} ${port}`,
       nftStatement(action)
     ].join(' ')
@@ -93,9 +107,9 @@ export function nftScript({ mark, action, places }: RuleSet): string {
   const chain = [`type filter hook ${nftHook} priority ${nftPriority}`, ...rules]
   // A table that is not there cannot be deleted; one that is there can be added.
   return [
-    `add table ip ${mark}`,
-    `delete table ip ${mark}`,
-    `table ip ${mark} {`,
+    `add table ${family} ${mark}`,
+    `delete table ${family} ${mark}`,
+    `table ${family} ${mark} {`,
     '  chain rules {',
     ...chain.map((line) => `    ${line};`),
     '  };',
@@ -117,11 +131,11 @@ function nftStatement(action: RuleAction): string {
   }
 }
 
-/** The commands that make the rules by hand, for iptables. */
-export function iptablesByHand(set: RuleSet): string {
+/** The commands that make the rules by hand, for iptables or another of its kinds. */
+export function iptablesByHand(set: RuleSet, name = 'iptables'): string {
   const { table, chain } = iptablesPlace(set)
   return iptablesRules(set)
-    .map((rule) => `iptables -t ${table} -I ${chain} ${rule.join(' ')}`)
+    .map((rule) => `${iptablesFor(set, name)} -t ${table} -I ${chain} ${rule.join(' ')}`)
     .join('; ')
 }
 
@@ -135,7 +149,7 @@ const NARROWER = /(?:^| )(?:!|-s|-i|-o)(?: |$)|saddr|sport|ifname|PREROUTING/
 export function isUntracked(rules: readonly string[], place: Place): boolean {
   return rules.some((rule) => {
     if (!/notrack/i.test(rule) || NARROWER.test(rule)) return false
-    const address = /(?:-d|daddr) (\S+)/.exec(rule)?.[1]?.replace(/\/32$/, '')
+    const address = /(?:-d|daddr) (\S+)/.exec(rule)?.[1]?.replace(/\/(?:32|128)$/, '')
     const port = /dports? (\S+)/.exec(rule)?.[1]
     const isAddress = address === undefined || address === formatAddress(place.address)
     return isAddress && (port === undefined || port === `${place.port}`)

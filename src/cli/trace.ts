@@ -5,9 +5,10 @@ import type { Session } from '../core/session.ts'
 import { stateNames } from '../core/session-context.ts'
 import type { CopierTrace } from '../daemon/copier.ts'
 import { formatEndpoint, parseAddress } from '../wire/address.ts'
+import { parseIp } from '../wire/ipv6.ts'
 import { formatSegment } from '../wire/packetdrill.ts'
-import { parseIpv4, Segment } from '../wire/segment.ts'
-import { badValue, wholeNumber } from './values.ts'
+import { Segment } from '../wire/segment.ts'
+import { badValue, wholeNumber, withoutBrackets } from './values.ts'
 import { Control, type WorkerMessage } from './worker-protocol.ts'
 
 /** Whose packets are printed: 0 is any. */
@@ -22,8 +23,10 @@ const LINES_MAX = 10_000
 /** `ADDRESS[:PORT]` of a client, or `all`. */
 export function parseTraceTarget(text: string): TraceTarget {
   if (text === 'all') return { address: 0, port: 0 }
-  const [addressText = '', portText] = text.split(':')
-  const address = parseAddress(addressText)
+  const whole = parseAddress(text)
+  if (whole !== undefined) return { address: whole, port: 0 }
+  const [, addressText = '', portText] = /^(\[[^\]]+\]|[^:]+)(?::(.*))?$/.exec(text) ?? []
+  const address = parseAddress(withoutBrackets(addressText))
   if (address === undefined) throw badValue('--trace', text, "a client's address, address:port, or all")
   return { address, port: portText === undefined ? 0 : wholeNumber('--trace: port', portText, 1, 65_535) }
 }
@@ -64,7 +67,7 @@ export class LineTrace implements CopierTrace {
     const { capturedAddress, capturedPort } = session.origin
     if (!this.#isWanted(capturedAddress, capturedPort)) return
     const length = payloadLength + Outbox.headerStride
-    parseIpv4(this.#memory, headerAt, length, length, true, this.#sent)
+    parseIp(this.#memory, headerAt, length, length, true, this.#sent)
     this.#print('sent    ', capturedAddress, capturedPort, this.#sent, session, why)
   }
 

@@ -2,7 +2,8 @@
 import type { Translation } from '../core/address-translation.ts'
 import type { AddressRange } from '../core/mapping.ts'
 import { OperatorError } from '../errors.ts'
-import { formatAddress, parseAddress } from '../wire/address.ts'
+import { addressOctets, formatAddress, isPrefix, parseAddress } from '../wire/address.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 
 /** What an option got that it cannot use. */
 export function badValue(option: string, value: string, expected: string): OperatorError {
@@ -67,7 +68,8 @@ export interface MapText {
   readonly toMac: Uint8Array | undefined
 }
 
-const MAP_FORM = '[sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], as in 80-10.0.0.2:8080'
+const MAP_FORM =
+  '[sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], as in 80-10.0.0.2:8080 or 80-[2001:db8::2]:8080'
 const MAC_FORM = 'the MAC of one device, as in 80-10.0.0.2:80@02:00:00:00:00:0b'
 
 /** The MAC of a device, not of a group (IEEE 802). */
@@ -83,15 +85,15 @@ function mac(map: string, text: string | undefined): Uint8Array | undefined {
 /** `[sIP:]sPort[@sMac]-tIP:tPort[@tMac]`. The first `-` divides. */
 export function mapText(text: string): MapText {
   const [, from = '', fromMac, to = '', toMac] = /^([^@-]*)(?:@([^@-]*))?-([^@]*)(?:@([^@]*))?$/.exec(text) ?? []
-  const match = /^(?:([^:-]+):)?(\d+)-(.+):(\d+)$/.exec(`${from}-${to}`)
+  const match = /^(?:(\[[^\]]+\]|[^:[\]-]+):)?(\d+)-(\[[^\]]+\]|[^:]+):(\d+)$/.exec(`${from}-${to}`)
   if (match === null) throw badValue('--map', text, MAP_FORM)
   const [, sourceText, sourcePort = '', targetHost = '', targetPort = ''] = match
-  const sourceAddress = sourceText === undefined ? 0 : parseAddress(sourceText)
+  const sourceAddress = sourceText === undefined ? 0 : parseAddress(withoutBrackets(sourceText))
   if (sourceAddress === undefined) throw badValue('--map', text, MAP_FORM)
   return {
     sourceAddress,
     sourcePort: wholeNumber(`--map ${text}: source port`, sourcePort, 1, 65535),
-    targetHost,
+    targetHost: withoutBrackets(targetHost),
     targetPort: wholeNumber(`--map ${text}: target port`, targetPort, 1, 65535),
     text,
     fromMac: mac(text, fromMac),
@@ -99,21 +101,31 @@ export function mapText(text: string): MapText {
   }
 }
 
-/** `host[:port]`. */
-export function hostAndPort(option: string, text: string, portDefault: number): { host: string; port: number } {
-  const match = /^([^:]+)(?::(\d+))?$/.exec(text)
-  if (match === null) throw badValue(option, text, 'host or host:port, as in 10.0.0.3:36524')
-  const [, host = '', port] = match
-  return { host, port: port === undefined ? portDefault : wholeNumber(`${option} ${text}: port`, port, 1, 65535) }
+/** The address of `[2001:db8::1]`; any other text as it is. */
+export function withoutBrackets(text: string): string {
+  return text.startsWith('[') && text.endsWith(']') && text.includes(':') ? text.slice(1, -1) : text
 }
 
-const RANGE_FORM = 'addresses (10.1.1.7), a.b.c.x for a.b.c.1 to a.b.c.254, or prefixes (10.1.0.0/16)'
+/** `host[:port]`; an IPv6 address with a port stands in brackets. */
+export function hostAndPort(option: string, text: string, portDefault: number): { host: string; port: number } {
+  if (parseAddress(text) !== undefined) return { host: text, port: portDefault }
+  const match = /^(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(text)
+  if (match === null) throw badValue(option, text, 'host or host:port, as in 10.0.0.3:36524 or [2001:db8::3]:36524')
+  const [, host = '', port] = match
+  return {
+    host: withoutBrackets(host),
+    port: port === undefined ? portDefault : wholeNumber(`${option} ${text}: port`, port, 1, 65535)
+  }
+}
+
+const RANGE_FORM = 'addresses (10.1.1.7), a.b.c.x for a.b.c.1 to a.b.c.254, or prefixes (10.1.0.0/16, 2001:db8::/64)'
 
 /** One of `-c`: an address, `a.b.c.x`, or a prefix without its network and broadcast addresses. */
 export function addressRange(text: string): AddressRange {
   const [base = '', bits] = text.split('/')
   const first = parseAddress(base.replace(/\.x$/, '.0'))
   if (first === undefined) throw badValue('--client-addresses', text, RANGE_FORM)
+  if (isIpv6(first)) return prefix6(text, first, bits)
   if (base.endsWith('.x')) return { first: (first + 1) | 0, count: 254 }
   if (bits === undefined) return { first, count: 1 }
   const length = wholeNumber(`--client-addresses ${text}: prefix length`, bits, 8, 32)
@@ -126,19 +138,35 @@ export function addressRange(text: string): AddressRange {
   return count <= 2 ? { first: network, count } : { first: (network + 1) | 0, count: count - 2 }
 }
 
-const TRANSLATION_FORM = 'newIP-originalIP or newIP:port-originalIP:port, as in 172.17.0.2:80-10.0.0.2:8080'
+const TRANSLATION_FORM =
+  'newIP-originalIP or newIP:port-originalIP:port, both of one version of IP, as in 172.17.0.2:80-10.0.0.2:8080'
 
 /** One of `intercept -D`. */
 export function translation(text: string): Translation {
-  const match = /^([\d.]+)(?::(\d+))?-([\d.]+)(?::(\d+))?$/.exec(text)
+  const match = /^([\d.]+|\[[^\]]+\])(?::(\d+))?-([\d.]+|\[[^\]]+\])(?::(\d+))?$/.exec(text)
   const [, newText = '', newPort, originalText = '', originalPort] = match ?? []
-  const newAddress = parseAddress(newText)
-  const originalAddress = parseAddress(originalText)
-  const isWhole = (newPort === undefined) === (originalPort === undefined)
+  const newAddress = parseAddress(withoutBrackets(newText))
+  const originalAddress = parseAddress(withoutBrackets(originalText))
+  const isWhole =
+    (newPort === undefined) === (originalPort === undefined) && isIpv6(newAddress ?? 0) === isIpv6(originalAddress ?? 0)
   if (newAddress === undefined || originalAddress === undefined || !isWhole) {
     throw badValue('--translate', text, TRANSLATION_FORM)
   }
   const port = (given: string | undefined): number =>
     given === undefined ? 0 : wholeNumber(`--translate ${text}: port`, given, 1, 65_535)
   return { newAddress, newPort: port(newPort), originalAddress, originalPort: port(originalPort) }
+}
+
+/** Most addresses that are used of a prefix: as many as all of IPv4. */
+const PREFIX_BITS_MAX = 32
+
+/** Of a prefix of IPv6 the first address is left out: that of the routers (RFC 4291 §2.6.1). */
+function prefix6(text: string, first: number, bits: string | undefined): AddressRange {
+  if (bits === undefined) return { first, count: 1 }
+  const length = wholeNumber(`--client-addresses ${text}: prefix length`, bits, 8, 128)
+  if (!isPrefix(addressOctets(first), length)) {
+    throw badValue('--client-addresses', text, 'a prefix whose host bits are zero, as in 2001:db8::/64')
+  }
+  const count = 2 ** Math.min(PREFIX_BITS_MAX, 128 - length)
+  return count <= 2 ? { first, count } : { first: addressBook.beyond(first, 1), count: count - 1 }
 }

@@ -28,7 +28,7 @@ interface Step {
 function segmentOf({ flow, length, ...rest }: Step): Segment {
   const { seq: sequence, ack, window, flags } = rest
   return Object.assign(new Segment(), {
-    ...{ fromAddress: 3, fromPort: 80, toAddress: 1, toPort: 1000 + flow, payloadLength: length },
+    ...{ fromAddress: 0x0a000003, fromPort: 80, toAddress: 0x0a000001, toPort: 1000 + flow, payloadLength: length },
     ...{ seq: seq(sequence), ack: seq(ack), window, flags }
   })
 }

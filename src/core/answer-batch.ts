@@ -115,7 +115,6 @@ export class AnswerBatch {
 
 /** Begins a record with an ordinary segment. */
 function begin(answers: Answers, segment: Segment): void {
-  answers.isIpv6 = false
   answers.clientAddress = segment.toAddress
   answers.clientPort = segment.toPort
   answers.targetAddress = segment.fromAddress

@@ -29,9 +29,9 @@ const octetOf = (offset: number): number => (offset * 7 + (offset >> 8)) & 255
 function capture(world: World, from: number, to: number, cut: number): Drop {
   const payload = Uint8Array.from({ length: to - from }, (_, index) => octetOf(from + index))
   const packet = writePacket({
-    fromAddress: 1,
+    fromAddress: 0x0a000001,
     fromPort: 1,
-    toAddress: 2,
+    toAddress: 0x0a000002,
     toPort: 2,
     flags: ACK,
     seq: add(world.start, from),

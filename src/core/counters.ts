@@ -100,7 +100,9 @@ export const Counter = {
   /** Requests that were sent again on a new connection, since the one before had ended unacknowledged. */
   epochsSentAgain: 44,
   /** Packets that the devices of `-i` see and that are not for a copy. */
-  captureLeftOut: 45
+  captureLeftOut: 45,
+  /** Routes to IPv6 targets that intercept was not told: it speaks version 1 of the channel. */
+  routesUntold: 46
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 

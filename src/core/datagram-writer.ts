@@ -5,11 +5,14 @@
  * The copy is as captured (time to live, DSCP, DF, IP id, a checksum or none), as long as it goes whole. Longer ones are
  * cut here, since nobody else would: what comes with its IP header ready the kernel sends as it is.
  */
+
+import { isIpv6 } from '../wire/address-book.ts'
 import { put16 } from '../wire/bytes.ts'
 import { copyAndSum, fold, pseudoHeaderSum } from '../wire/checksum.ts'
 import { type Datagram, UDP, UDP_HEADER } from '../wire/datagram.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { Ipv4Header, putIpv4 } from '../wire/ipv4.ts'
+import { FRAGMENT, FRAGMENT_HEADER, IPV6_HEADER, Ipv6Header, putFragment, putIpv6 } from '../wire/ipv6.ts'
 import { IPV4_HEADER } from '../wire/segment.ts'
 import { Counter, type Counters } from './counters.ts'
 import type { Outbox } from './outbox.ts'
@@ -20,8 +23,9 @@ const DF = 0x4000
 const MORE_FRAGMENTS = 0x2000
 /** Fragments begin at multiples of eight octets. */
 const UNIT = 8
-/** What every path takes (RFC 791 §3.2). */
+/** What every path takes (RFC 791 §3.2, RFC 8200 §5). */
 const MTU_LEAST = 68
+const MTU_LEAST_6 = 1280
 
 export class DatagramWriter {
   readonly #outbox: Outbox
@@ -31,6 +35,7 @@ export class DatagramWriter {
   readonly #flush: () => void
   readonly #mtu: (targetAddress: number) => number
   readonly #header = new Ipv4Header()
+  readonly #header6 = new Ipv6Header()
   #arenaUsed: number
   #payloadAt = 0
   #payloadSum = 0
@@ -80,6 +85,11 @@ export class DatagramWriter {
 
   /** Adds a copy of the datagram that was taken last to the outbox. */
   write(datagram: Datagram, copy: CopiedFlow): void {
+    if (isIpv6(copy.targetAddress)) this.#writeIpv6(datagram, copy)
+    else this.#writeIpv4(datagram, copy)
+  }
+
+  #writeIpv4(datagram: Datagram, copy: CopiedFlow): void {
     const udpLength = UDP_HEADER + datagram.payloadLength
     const room = Math.max(MTU_LEAST, this.#mtu(copy.targetAddress)) - IPV4_HEADER
     const header = this.#header
@@ -88,34 +98,71 @@ export class DatagramWriter {
     header.toAddress = copy.targetAddress
     header.ttl = datagram.ttl
     header.trafficClass = datagram.trafficClass & ~ECN_MASK
-    if (udpLength <= room) {
-      header.id = datagram.ipId
-      header.fragment = datagram.dontFragment ? DF : 0
-      this.#writePart(datagram, copy, 0, udpLength)
-      return
-    }
-    // Not as captured: clients of one address (-c, -n) may have the same ids, and the target would mix their fragments.
-    this.#fragmentedId = (this.#fragmentedId + 1) & 0xffff || 1
-    header.id = this.#fragmentedId
-    const partLength = room - (room % UNIT)
+    const isWhole = udpLength <= room
+    header.id = isWhole ? datagram.ipId : this.#nextId(0xffff)
+    const partLength = isWhole ? udpLength : room - (room % UNIT)
     for (let offset = 0; offset < udpLength; offset += partLength) {
       const length = Math.min(partLength, udpLength - offset)
       header.fragment = offset / UNIT + (offset + length < udpLength ? MORE_FRAGMENTS : 0)
-      this.#writePart(datagram, copy, offset, length)
+      if (isWhole) header.fragment = datagram.dontFragment ? DF : 0
+      const at = this.#nextHeaderAt()
+      putIpv4(this.#outbox.memory, at, header, IPV4_HEADER + length)
+      this.#addPart(datagram, copy, at + IPV4_HEADER, IPV4_HEADER, offset, length)
     }
   }
 
-  /** A packet with `length` octets of UDP from `offset` on; the first has the UDP header. */
-  #writePart(datagram: Datagram, copy: CopiedFlow, offset: number, length: number): void {
-    if (this.#outbox.isFull) this.#flush()
+  #writeIpv6(datagram: Datagram, copy: CopiedFlow): void {
     const { memory } = this.#outbox
-    const at = this.#outbox.nextHeaderAt()
+    const udpLength = UDP_HEADER + datagram.payloadLength
+    const room = Math.max(MTU_LEAST_6, this.#mtu(copy.targetAddress)) - IPV6_HEADER
+    const isWhole = udpLength <= room
+    const header = this.#header6
+    header.protocol = isWhole ? UDP : FRAGMENT
+    header.fromAddress = copy.clientAddress
+    header.toAddress = copy.targetAddress
+    header.ttl = datagram.ttl
+    header.trafficClass = datagram.trafficClass & ~ECN_MASK
+    header.flowLabel = datagram.flowLabel
+    const between = isWhole ? 0 : FRAGMENT_HEADER
+    const id = isWhole ? 0 : this.#nextId(0x7fffffff)
+    const partLength = isWhole ? udpLength : room - between - ((room - between) % UNIT)
+    for (let offset = 0; offset < udpLength; offset += partLength) {
+      const length = Math.min(partLength, udpLength - offset)
+      const at = this.#nextHeaderAt()
+      putIpv6(memory, at, header, between + length)
+      if (!isWhole) putFragment(memory, at + IPV6_HEADER, UDP, offset, offset + length === udpLength, id)
+      this.#addPart(datagram, copy, at + IPV6_HEADER + between, IPV6_HEADER + between, offset, length)
+    }
+  }
+
+  /** Not as captured: clients of one address (-c, -n) may have the same ids, and the target would mix their fragments. */
+  #nextId(most: number): number {
+    this.#fragmentedId = (this.#fragmentedId % most) + 1
+    return this.#fragmentedId
+  }
+
+  #nextHeaderAt(): number {
+    if (this.#outbox.isFull) this.#flush()
+    return this.#outbox.nextHeaderAt()
+  }
+
+  /**
+   * Adds a packet whose headers of IP are there; the first has a UDP header, too.
+   * @param udpAt where they end; @param ipHeader octets of them; @param length of UDP, from `offset` on
+   */
+  #addPart(
+    datagram: Datagram,
+    copy: CopiedFlow,
+    udpAt: number,
+    ipHeader: number,
+    offset: number,
+    length: number
+  ): void {
     const udpHeader = offset === 0 ? UDP_HEADER : 0
-    putIpv4(memory, at, this.#header, IPV4_HEADER + length)
-    if (udpHeader > 0) this.#putUdp(memory, at + IPV4_HEADER, datagram, copy)
+    if (udpHeader > 0) this.#putUdp(this.#outbox.memory, udpAt, datagram, copy)
     const payloadAt = this.#payloadAt + offset - UDP_HEADER + udpHeader
     this.#counters.add(Counter.pendingBytes, length - udpHeader)
-    this.#outbox.add(IPV4_HEADER + udpHeader, payloadAt, length - udpHeader, copy.targetAddress)
+    this.#outbox.add(ipHeader + udpHeader, payloadAt, length - udpHeader, copy.targetAddress)
   }
 
   #putUdp(memory: Uint8Array, at: number, { payloadLength, checksum }: Datagram, copy: CopiedFlow): void {

@@ -82,6 +82,12 @@ export class Datagrams {
     return this.#flows.length - this.#freeSlots.length
   }
 
+  /** Every address that something here has. */
+  eachAddress(take: (address: number) => void): void {
+    this.#bySource.eachAddress(take)
+    this.#ports.eachAddress(take)
+  }
+
   /** The instant by which `onTimer` is to be called. */
   get deadline(): number {
     return this.#wheel.next()
@@ -150,9 +156,11 @@ export class Datagrams {
     for (let number = 0; number < count; number++) {
       const clientAddress = mapping.clientAddress(datagram.fromAddress, targetAddress, number)
       const clientPort =
-        number === 0
-          ? this.#ports.forClient(clientAddress, datagram.fromPort, map)
-          : this.#ports.forCopy(clientAddress, datagram.fromPort, number, map)
+        clientAddress === 0
+          ? 0
+          : number === 0
+            ? this.#ports.forClient(clientAddress, datagram.fromPort, map)
+            : this.#ports.forCopy(clientAddress, datagram.fromPort, number, map)
       if (clientPort === 0) {
         this.#counters.add(Counter.copiesRefused, 1)
         continue

@@ -31,6 +31,7 @@ export class Farewells {
     targetPort: 0,
     ttl: TTL,
     trafficClass: 0,
+    flowLabel: 0,
     mss: 0,
     windowScale: -1,
     isSackPermitted: false,
@@ -51,6 +52,14 @@ export class Farewells {
     words[at + SND_NXT] = transmission.sndMax
     words[at + RCV_NXT] = response.rcvNxt
     words[at + TS_VAL] = session.tsVal
+  }
+
+  /** Every address that is remembered; 0 where nothing is. */
+  eachAddress(take: (address: number) => void): void {
+    for (let at = 0; at < this.#words.length; at += WORDS) {
+      take(int32At(this.#words, at + CLIENT_ADDRESS))
+      take(int32At(this.#words, at + TARGET_ADDRESS))
+    }
   }
 
   /**

@@ -55,6 +55,16 @@ export class FlowTable {
     this.#close(at)
   }
 
+  /** Both addresses of every key. */
+  eachAddress(take: (address: number) => void): void {
+    const slots = this.#slots
+    for (let at = 0; at < slots.length; at += SLOT) {
+      if (int32At(slots, at + VALUE) === 0) continue
+      take(int32At(slots, at))
+      take(int32At(slots, at + 1))
+    }
+  }
+
   /** The slot that holds the key, or the empty one where it belongs. */
   #find(addressA: number, addressB: number, ports: number): number {
     const slots = this.#slots

@@ -1,10 +1,12 @@
 /**
- * Writes the packets of sessions: IPv4 and TCP headers of our own around payload from the send pool (DESIGN: "Headers
+ * Writes the packets of sessions: IP and TCP headers of our own around payload from the send pool (DESIGN: "Headers
  * of our own"). Addresses, ports and options come from a `PacketStyle`, what changes from packet to packet is passed.
  */
+import { isIpv6 } from '../wire/address-book.ts'
 import { int32At, put16, put32 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
 import { Ipv4Header, putIpv4 } from '../wire/ipv4.ts'
+import { IPV6_HEADER, Ipv6Header, putIpv6 } from '../wire/ipv6.ts'
 import { ACK, IPV4_HEADER, OptionKind, PSH, SYN, TCP, TCP_HEADER, URG } from '../wire/segment.ts'
 import { add, type Seq, seq } from '../wire/seq.ts'
 import type { Outbox } from './outbox.ts'
@@ -21,6 +23,8 @@ export interface PacketStyle {
   readonly targetPort: number
   readonly ttl: number
   readonly trafficClass: number
+  /** Of IPv6. */
+  readonly flowLabel: number
   /** For the SYN: 0 or −1 leaves an option out. */
   readonly mss: number
   readonly windowScale: number
@@ -59,18 +63,24 @@ class OutgoingPacket {
   ipId = 0
 }
 
-/** Largest length of an IPv4 packet, and so of a super-packet. */
+/** Largest length of an IPv4 packet, and so of a super-packet, of either version. */
 const IP_LENGTH_MAX = 0xffff
-/** IPv4 and TCP, with all options that a TCP header has room for. */
-const HEADERS_MAX = IPV4_HEADER + TCP_HEADER + 40
+/** IPv6 and TCP, with all options that a TCP header has room for. */
+const HEADERS_MAX = IPV6_HEADER + TCP_HEADER + 40
 const CHECKSUM_AT = 16
 const FLAGS_AT = 13
 const URGENT_AT = 18
+
+/** Octets of the IP header of packets to this address. */
+export function ipHeaderLength(targetAddress: number): number {
+  return isIpv6(targetAddress) ? IPV6_HEADER : IPV4_HEADER
+}
 
 export class Frames {
   /** To be filled before `write`. */
   readonly packet = new OutgoingPacket()
   readonly #header = new Ipv4Header()
+  readonly #header6 = new Ipv6Header()
   readonly #outbox: Outbox
   readonly #pool: SendPool
   readonly #flush: () => void
@@ -121,7 +131,8 @@ export class Frames {
     const { flags, sequence, acknowledgment, window, tsVal, tsEcr, sack, piece, offset, length } = this.packet
     const memory = this.#outbox.memory
     const at = this.#outbox.nextHeaderAt()
-    const tcpAt = at + IPV4_HEADER
+    const ipHeader = ipHeaderLength(style.targetAddress)
+    const tcpAt = at + ipHeader
     put16(memory, tcpAt, style.clientPort)
     put16(memory, tcpAt + 2, style.targetPort)
     put32(memory, tcpAt + 4, sequence)
@@ -142,11 +153,11 @@ export class Frames {
     const isPartial = segmentLength > 0
     const rest = isPartial ? 0 : sum(memory, tcpAt, tcpHeader) + this.#payloadSum(piece, offset, length)
     put16(memory, tcpAt + CHECKSUM_AT, isPartial ? fold(pseudo) : ~fold(pseudo + rest))
-    this.#writeIp(style, at, IPV4_HEADER + tcpLength)
+    this.#writeIp(style, at, ipHeader + tcpLength)
     const payloadAt = piece === NONE ? 0 : this.#pool.at(piece) + offset
     this.#outbox.add(headerEnd - at, payloadAt, length, style.targetAddress, segmentLength)
     this.rate.spend((headerEnd - at) * packetsOf(length, segmentLength) + length)
-    if (piece !== NONE && flags === ACK) this.#open(style, IPV4_HEADER + tcpLength)
+    if (piece !== NONE && flags === ACK) this.#open(style, ipHeader + tcpLength)
     return at
   }
 
@@ -202,15 +213,19 @@ export class Frames {
     const { flags, piece, offset, length } = this.packet
     const { memory, headerAt, count } = this.#outbox
     const at = int32At(headerAt, count - 1)
-    const tcpAt = at + IPV4_HEADER
+    const ipHeader = ipHeaderLength(style.targetAddress)
+    const tcpAt = at + ipHeader
     this.#ipLength += length
     this.#nextSequence = add(this.#nextSequence, length)
     this.#nextIpId += length / this.#segmentLength
-    put16(memory, at + 2, this.#ipLength)
-    put16(memory, at + 10, 0)
-    put16(memory, at + 10, ~fold(sum(memory, at, IPV4_HEADER)))
+    const tcpLength = this.#ipLength - ipHeader
+    if (ipHeader === IPV6_HEADER) put16(memory, at + 4, tcpLength)
+    else {
+      put16(memory, at + 2, this.#ipLength)
+      put16(memory, at + 10, 0)
+      put16(memory, at + 10, ~fold(sum(memory, at, IPV4_HEADER)))
+    }
     memory[tcpAt + FLAGS_AT] = flags
-    const tcpLength = this.#ipLength - IPV4_HEADER
     put16(memory, tcpAt + CHECKSUM_AT, fold(pseudoHeaderSum(style.clientAddress, style.targetAddress, TCP, tcpLength)))
     this.#outbox.extend(this.#pool.at(piece) + offset, length, this.#segmentLength)
     const headerLength = int32At(this.#outbox.headerLength, count - 1)
@@ -221,8 +236,12 @@ export class Frames {
   }
 
   #writeIp(style: PacketStyle, at: number, totalLength: number): void {
-    const header = this.#header
     const kind = this.#kind(style)
+    if (isIpv6(style.targetAddress)) {
+      this.#writeIpv6(style, at, kind & 0xff, totalLength - IPV6_HEADER)
+      return
+    }
+    const header = this.#header
     header.protocol = TCP
     header.fromAddress = style.clientAddress
     header.toAddress = style.targetAddress
@@ -231,6 +250,18 @@ export class Frames {
     header.id = this.#ipId()
     header.fragment = kind >>> 8
     putIpv4(this.#outbox.memory, at, header, totalLength)
+  }
+
+  /** All packets of a connection have the flow label that its client's first one had. */
+  #writeIpv6(style: PacketStyle, at: number, trafficClass: number, payloadLength: number): void {
+    const header = this.#header6
+    header.protocol = TCP
+    header.fromAddress = style.clientAddress
+    header.toAddress = style.targetAddress
+    header.ttl = style.ttl
+    header.trafficClass = trafficClass
+    header.flowLabel = style.flowLabel
+    putIpv6(this.#outbox.memory, at, header, payloadLength)
   }
 
   /** The IP id of `packet`: of a piece that is more than a segment each has the next, an odd part has none. */

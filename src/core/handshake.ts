@@ -1,16 +1,15 @@
 /** The opening of a copied connection, towards the target (RFC 9293 §3.10.7.3). */
-import { ACK, RST, type Segment, SYN } from '../wire/segment.ts'
+import { ACK, RST, type Segment, SYN, TCP_HEADER } from '../wire/segment.ts'
 import { add } from '../wire/seq.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
-import { optionsLength } from './frames.ts'
+import { ipHeaderLength, optionsLength } from './frames.ts'
 import type { PacketWriter } from './packet-writer.ts'
 import { NONE } from './send-pool.ts'
 import type { Session } from './session.ts'
 import { type SessionContext, State } from './session-context.ts'
 import { SEGMENT_MIN } from './transmission.ts'
 
-const MTU_HEADERS = 40
 const NEVER = Number.POSITIVE_INFINITY
 /** A target repeats its SYN-ACK after a second: before that it is acknowledged in any case. */
 const ACK_PATIENCE_MS = 900
@@ -127,7 +126,8 @@ export class Handshake {
 
   /** Most octets of a segment that our side and the client allow. */
   get mssMax(): number {
-    const own = this.#context.mtu(this.#session.targetAddress) - MTU_HEADERS
+    const own =
+      this.#context.mtu(this.#session.targetAddress) - ipHeaderLength(this.#session.targetAddress) - TCP_HEADER
     return this.#session.mss > 0 ? Math.min(own, this.#session.mss) : own
   }
 

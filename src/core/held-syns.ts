@@ -25,6 +25,11 @@ export class HeldSyns {
     return this.#syns.size
   }
 
+  /** Both addresses of every SYN. */
+  eachAddress(take: (address: number) => void): void {
+    this.#flows.eachAddress(take)
+  }
+
   /** Keeps a copy of a SYN, without payload. @returns false: there is no room */
   hold(segment: Segment, now: number): boolean {
     const { fromAddress: a, fromPort, toAddress: b, toPort } = segment

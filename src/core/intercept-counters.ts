@@ -37,12 +37,14 @@ export const InterceptCounter = {
   /** Octets put on their way to tcpcopy. */
   channelBytes: 16,
   /** Routes refused because another tcpcopy has them. */
-  routesTaken: 17
+  routesTaken: 17,
+  /** Routes refused because there is no room for one more IPv6 address. */
+  routesRefused: 18
 } as const
 export type InterceptCounter = (typeof InterceptCounter)[keyof typeof InterceptCounter]
 
 export class InterceptCounters {
-  static readonly byteLength = 18 * 8
+  static readonly byteLength = 19 * 8
   readonly #slots: Float64Array
 
   /** @param buffer shared between threads, of `InterceptCounters.byteLength` */

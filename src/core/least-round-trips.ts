@@ -21,6 +21,11 @@ export class LeastRoundTrips {
     return isKnown ? float64At(this.#leastMs, place) : 0
   }
 
+  /** Every address that is remembered; 0 where none is. */
+  eachAddress(take: (address: number) => void): void {
+    for (const address of this.#address) take(address)
+  }
+
   /** Takes a measurement. @returns the least of this address */
   note(address: number, measuredMs: number, now: number): number {
     const known = this.of(address, now)

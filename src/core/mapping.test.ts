@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { parseAddress } from '../wire/address.ts'
+import { formatAddress, parseAddress } from '../wire/address.ts'
 import { Mapping } from './mapping.ts'
 
 const ip = (text: string): number => parseAddress(text) ?? assert.fail(text)
@@ -50,4 +50,28 @@ test("-c gives each client one of its addresses, always the same, and never the 
     { seed: 1, numRuns: 300 }
   )
   assert.equal(used.size, allowed.size)
+})
+
+test('a map without a source address, and the addresses of -c, are for their own version of IP', () => {
+  const target6 = ip('2001:db8::2')
+  const maps = [TARGET, target6].map((targetAddress) => ({
+    sourceAddress: 0,
+    sourcePort: 80,
+    targetAddress,
+    targetPort: 80
+  }))
+  const ranges = [
+    { first: ip('10.9.0.1'), count: 254 },
+    { first: ip('2001:db8:9::1'), count: 2 ** 32 - 1 }
+  ]
+  const mapping = new Mapping(maps, ranges, ip('2001:db8::7'))
+  assert.deepEqual(mapping.find(ip('10.0.0.1'), 80), [0])
+  assert.deepEqual(mapping.find(ip('2001:db8::1'), 80), [1])
+  const client = mapping.clientAddress(ip('2001:db8::10'), target6)
+  assert.equal(client, mapping.clientAddress(ip('2001:db8::10'), target6))
+  assert.match(formatAddress(client), /^2001:db8:9::/)
+  assert.match(formatAddress(mapping.clientAddress(ip('10.0.0.9'), TARGET)), /^10\.9\.0\./)
+  const plain = new Mapping(maps, [], ip('2001:db8::7'))
+  assert.equal(plain.clientAddress(ip('::1'), target6), ip('2001:db8::7'))
+  assert.equal(plain.clientAddress(ip('127.0.0.1'), TARGET), ip('127.0.0.1'))
 })

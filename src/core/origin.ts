@@ -1,4 +1,5 @@
 /** Where a session begins, read from the segment it begins with; and which segment may begin one. */
+import { isIpv6 } from '../wire/address-book.ts'
 import { type Segment, SYN } from '../wire/segment.ts'
 import { add } from '../wire/seq.ts'
 import { Drop } from './drop.ts'
@@ -36,6 +37,7 @@ function originOf(
     ipId: isJoined ? 0 : segment.ipId,
     ttl: segment.ttl,
     trafficClass: segment.trafficClass,
+    flowLabel: isIpv6(segment.fromAddress) ? segment.flowLabel : 0,
     mss: isJoined ? MADE_UP_MSS : segment.mss,
     windowScale: isJoined ? MADE_UP_SCALE : segment.windowScale,
     isSackPermitted: isJoined ? true : segment.sackPermitted,
@@ -60,8 +62,9 @@ function originOfCopy(
   ports: PortsPool
 ): Origin | undefined {
   const map = mapping.maps[mapIndex]
-  for (let step = 0; map !== undefined && step < mapping.addressCount; step++) {
+  for (let step = 0; map !== undefined && step < mapping.addressCount(map.targetAddress); step++) {
     const address = mapping.clientAddress(segment.fromAddress, map.targetAddress, copy + step)
+    if (address === 0) return undefined // The book is full: for the next one as well.
     const port = ports.forCopy(address, segment.fromPort, copy, map)
     if (port !== 0) return originOf(segment, mapIndex, map, copy, address, port)
   }
@@ -85,7 +88,7 @@ export function chooseOrigin(
   if (map === undefined || copy > 0) return originOfCopy(segment, mapIndex, mapping, copy, ports)
   const address = mapping.clientAddress(segment.fromAddress, map.targetAddress)
   const port = portBefore ?? ports.forClient(address, segment.fromPort, map)
-  return port === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
+  return port === 0 || address === 0 ? undefined : originOf(segment, mapIndex, map, copy, address, port)
 }
 
 /**

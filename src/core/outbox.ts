@@ -22,7 +22,7 @@ export class Outbox {
    * last excepted; the checksum has only the pseudo-header's part, not complemented, and who sends has to finish it.
    */
   readonly segmentLength: Int32Array
-  /** Where each frame goes: IPv4, host byte order. */
+  /** Where each frame goes: an address. */
   readonly targetAddress: Int32Array
   readonly framesMax: number
   readonly rangesMax: number
@@ -37,8 +37,8 @@ export class Outbox {
   isOpen = false
   readonly #arenaAt: number
 
-  /** Octets kept for one frame's headers: IPv4 without options, TCP with 40 octets of them, rounded up. */
-  static readonly headerStride = 96
+  /** Octets kept for one frame's headers: IPv6, and TCP with 40 octets of options, rounded up. */
+  static readonly headerStride = 104
 
   /** @param arenaAt where in `memory` the arena of `framesMax × headerStride` octets begins */
   constructor(memory: Uint8Array, arenaAt: number, framesMax: number) {

@@ -1,7 +1,7 @@
-/** Finds the IPv4 packet in each frame, through tags and tunnels, and puts those together that came in fragments. */
-import { u16 } from '../wire/bytes.ts'
+/** Finds the IP packet in each frame, through tags and tunnels, and puts those together that came in fragments. */
 import { Flaw } from '../wire/flaw.ts'
-import { findIpv4, LinkType } from '../wire/link-layer.ts'
+import { isFragment } from '../wire/ipv6.ts'
+import { findIp, LinkType } from '../wire/link-layer.ts'
 import { Fragments } from './fragments.ts'
 
 /** What was found is a fragment, whose packet is not whole yet. */
@@ -11,7 +11,7 @@ export type Finding = Flaw | typeof Incomplete
 export class PacketFinder {
   /** The packet that was found last: valid as long as its frame, and until `find` is called again. */
   bytes: Uint8Array = new Uint8Array(0)
-  /** Where its IPv4 header is, of 20 octets at least. */
+  /** Where its IP header is: of IPv4 20 octets at least, of IPv6 40. */
   at = 0
   /** Octets present from `at`, and octets it had. */
   length = 0
@@ -30,10 +30,10 @@ export class PacketFinder {
    * @returns None if there is a packet; Incomplete if there is a fragment, which is to be joined to others
    */
   find(bytes: Uint8Array, at: number, capturedLength: number, wireLength: number, linkType: number): Finding {
-    const found = findIpv4(bytes, at, capturedLength, linkType)
-    if (found < 0) return -found as Flaw // as: `findIpv4` returns Flaws
+    const found = findIp(bytes, at, capturedLength, linkType)
+    if (found < 0) return -found as Flaw // as: `findIp` returns Flaws
     this.#set(bytes, found, capturedLength - (found - at), wireLength - (found - at), false)
-    return isFragment(bytes, found) ? Incomplete : Flaw.None
+    return isFragment(bytes, found, this.length) ? Incomplete : Flaw.None
   }
 
   /**
@@ -44,12 +44,12 @@ export class PacketFinder {
   join(timeMs: number): Finding {
     const fragments = this.#fragments
     if (!fragments.add(this.bytes, this.at, this.length, timeMs)) return Incomplete
-    const inside = findIpv4(fragments.bytes, fragments.at, fragments.length, LinkType.Ipv4)
+    const inside = findIp(fragments.bytes, fragments.at, fragments.length, LinkType.Raw)
     if (inside < 0) return -inside as Flaw // as above
     const left = fragments.length - (inside - fragments.at)
     this.#set(fragments.bytes, inside, left, left, true)
     // Fragments in a tunnel whose packets were cut themselves: nobody does that.
-    return isFragment(fragments.bytes, inside) ? Flaw.Fragment : Flaw.None
+    return isFragment(fragments.bytes, inside, left) ? Flaw.Fragment : Flaw.None
   }
 
   /** Gives up what is not whole: nothing more will come. */
@@ -64,8 +64,4 @@ export class PacketFinder {
     this.wireLength = wireLength
     this.isJoined = isJoined
   }
-}
-
-function isFragment(bytes: Uint8Array, at: number): boolean {
-  return (u16(bytes, at + 6) & 0x3fff) !== 0
 }

@@ -65,6 +65,11 @@ export class PortsPool {
     return this.#holders.size + this.#taken.size
   }
 
+  /** Every address as which, and to which, sessions speak. */
+  eachAddress(take: (address: number) => void): void {
+    this.#holders.eachAddress(take)
+  }
+
   /** @returns the slot of the session that has it, or −1 */
   holder(clientAddress: number, clientPort: number, targetAddress: number, targetPort: number): number {
     return this.#holders.get(clientAddress, clientPort, targetAddress, targetPort)

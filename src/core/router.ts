@@ -25,7 +25,7 @@ export type MayTake = (owner: number, idleMs: number) => boolean
 /** How answers find their tcpcopy. */
 export type Routing = Pick<
   Router,
-  'admit' | 'left' | 'addRoute' | 'removeRoute' | 'find' | 'peerOf' | 'used' | 'delay' | 'sweep'
+  'admit' | 'left' | 'addRoute' | 'removeRoute' | 'find' | 'peerOf' | 'used' | 'delay' | 'sweep' | 'eachAddress'
 >
 
 export class Router {
@@ -137,6 +137,12 @@ export class Router {
     this.#delayedKeys[index * 3 + 2] = (clientPort << 16) | targetPort
     this.#delayedByFlow.set(client, clientPort, target, targetPort, index)
     this.#counters.add(InterceptCounter.delayedHeaders, 1)
+  }
+
+  /** Every address of a route, or of a header that waits for one. An address may be given several times. */
+  eachAddress(take: (address: number) => void): void {
+    this.#slotByFlow.eachAddress(take)
+    this.#delayedByFlow.eachAddress(take)
   }
 
   /** Forgets routes that have been idle for hours, a few at a time. */

@@ -8,9 +8,9 @@ import { NONE, PIECE_MAX, POOL_PAGE, SendPool } from './send-pool.ts'
 
 function segmentOf(payload: Uint8Array, fields: { ipId?: number; seq?: number } = {}): Segment {
   const packet = writePacket({
-    fromAddress: 1,
+    fromAddress: 0x0a000001,
     fromPort: 2,
-    toAddress: 3,
+    toAddress: 0x0a000003,
     toPort: 4,
     flags: ACK,
     seq: fields.seq ?? 100,

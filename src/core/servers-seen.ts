@@ -39,6 +39,10 @@ export class ServersSeen {
     return [...this.#servers.values()].sort((a, b) => b.packets - a.packets).slice(0, most)
   }
 
+  eachAddress(take: (address: number) => void): void {
+    for (const { address } of this.#servers.values()) take(address)
+  }
+
   get count(): number {
     return this.#servers.size
   }

@@ -36,6 +36,7 @@ export class Session implements PacketStyle {
   readonly targetPort: number
   readonly ttl: number
   readonly trafficClass: number
+  readonly flowLabel: number
   readonly mss: number
   readonly windowScale: number
   /** In the SYN: offered; after the SYN-ACK: in force. */
@@ -90,6 +91,7 @@ export class Session implements PacketStyle {
     this.targetPort = origin.targetPort
     this.ttl = origin.ttl
     this.trafficClass = origin.trafficClass
+    this.flowLabel = origin.flowLabel
     this.mss = origin.mss
     this.windowScale = origin.windowScale
     this.isSackPermitted = origin.isSackPermitted
@@ -251,11 +253,10 @@ export class Session implements PacketStyle {
 
   /** Ends the session at once: the target's side, if it is ours, is reset; what was not delivered is dropped. */
   abort(reason: Drop, now: number): void {
+    const isEstablished = this.state === State.Established
     const isOpening = this.state === State.SynSent && this.#handshake.attempts > 0 && reason !== Drop.PortTaken
-    if (this.state === State.Established || isOpening) {
-      const flags = this.state === State.Established ? RST | ACK : RST
-      this.#packets.control(flags, this.transmission.sndMax, 'session ends')
-    }
+    const flags = isEstablished ? RST | ACK : RST
+    if (isEstablished || isOpening) this.#packets.control(flags, this.transmission.sndMax, 'session ends')
     this.#end(reason, now)
   }
 

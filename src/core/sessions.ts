@@ -77,6 +77,15 @@ export class Sessions {
     return this.#tables.bySource.size + this.#tables.ports.size
   }
 
+  /** Every address that something here has. */
+  eachAddress(take: (address: number) => void): void {
+    this.#tables.bySource.eachAddress(take)
+    this.#tables.ports.eachAddress(take)
+    this.#heldSyns.eachAddress(take)
+    this.#farewells.eachAddress(take)
+    this.#context.roundTrips?.eachAddress(take)
+  }
+
   /** The instant by which `onTimer` has to be called. */
   get deadline(): number {
     return Math.min(this.#tables.agenda.deadline, this.#context.frames.rate.nextAt)

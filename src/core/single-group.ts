@@ -55,4 +55,6 @@ export class SingleGroup implements Routing {
   delay(): void {}
 
   sweep(): void {}
+
+  eachAddress(): void {}
 }

@@ -27,7 +27,7 @@ const READS_MAX = 4
 const ANNOUNCED_AHEAD = 64 * 1024
 
 export interface InterceptAddress {
-  /** IPv4 as int32, host order. */
+  /** As int32; of IPv6, its number in the thread's book. */
   readonly address: number
   readonly port: number
 }
@@ -187,6 +187,8 @@ export class ChannelClient {
   #onPhase(intercept: Intercept, connection: ClientConnection): void {
     if (!connection.isReady) return
     if (this.#context.options.secret !== undefined) this.#announceAgain(intercept)
+    if (connection.isHoldingBack) connection.announceFrom = 0
+    connection.isHoldingBack = false
     this.#tell(intercept)
   }
 
@@ -197,7 +199,10 @@ export class ChannelClient {
     const at = connection.openedAt + (isSecret ? PROOF_PATIENCE_MS : REPLY_PATIENCE_MS)
     if (now < at) this.#awake(at)
     else if (isSecret) this.#lose(intercept, connection, connection.silence, now)
-    else this.#tell(intercept, true)
+    else {
+      connection.isSilentForLong = true
+      this.#tell(intercept, true)
+    }
   }
 
   /** Says that an intercept is there, once all connections to it are. @param isPatient no reply is awaited any more */
@@ -210,10 +215,18 @@ export class ChannelClient {
     const fields = { intercept: connections[0]?.stream?.peer }
     if (connections.some((one) => one.phase === Phase.Silent)) {
       this.#log('info', 'connected to intercept (version 1, no reply yet)', fields)
+      this.#warnOfVersion1()
       return
     }
     const version = connections.every((one) => one.phase === Phase.Version2) ? 2 : 1
     this.#log('info', 'connected to intercept', { ...fields, version })
+    if (version === 1) this.#warnOfVersion1()
+  }
+
+  #warnOfVersion1(): void {
+    if (this.#context.hasIpv6 !== true) return
+    const hint = 'Run an intercept of this version on the assistant, without --channel-version 1.'
+    this.#log('warn', 'version 1 of the channel has no IPv6: connections to IPv6 targets get no answers', { hint })
   }
 
   #lose(intercept: Intercept, connection: ClientConnection, reason: string, now: number): void {

@@ -67,7 +67,8 @@ export class ChannelServer implements PeerRequests {
       removeRoute: (party, ...flow) => this.#routing?.removeRoute(party.id, ...flow),
       taken: (id, ...flow) => this.#tellTaken(id, ...flow),
       record: (id, version, bytes, length, segments) => this.#onRecord(id, version, bytes, length, segments),
-      packet: (bytes, captured, length) => takePacket(bytes, 0, captured, length)
+      packet: (bytes, captured, length) => takePacket(bytes, 0, captured, length),
+      refuseRoute: () => this.refuseRoute()
     }
   }
 
@@ -195,6 +196,10 @@ export class ChannelServer implements PeerRequests {
     const peer = this.#peers.get(id)
     const length = peer?.putTaken(client, clientPort, target, targetPort) ?? 0
     if (peer !== undefined && length > 0 && peer.backlog.length === length) this.#pending.push(peer)
+  }
+
+  refuseRoute(): void {
+    this.#counters.add(InterceptCounter.routesRefused, 1)
   }
 
   /** Whether a route goes over to another connection. One of version 1 could not be told that it does not. */

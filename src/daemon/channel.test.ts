@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { Counter } from '../core/counters.ts'
 import { InterceptCounter } from '../core/intercept-counters.ts'
 import { ChannelWorld, ROUND_TRIP_MS } from '../sim/channel-world.ts'
+import { parseAddress } from '../wire/address.ts'
 import { Answers, ageOctet, putAnswers } from '../wire/channel-answers.ts'
 import { Framings, RECORD_LENGTH_MAX } from '../wire/channel-v1.ts'
 import { RECORD_MAX } from '../wire/channel-v2.ts'
@@ -158,32 +159,38 @@ test('an offer that is changed on the way ends in no proof', () => {
 })
 
 for (const workers of [1, 4]) {
-  test(`a second tcpcopy is told of a client that another has, until that one lets it go (${workers} workers)`, () => {
-    const world = new ChannelWorld(V2, workers)
-    const [first, second] = [world.tcpcopy(V2, 1, 2), world.tcpcopy(V2, 2)]
-    first.exchange()
-    second.exchange()
-    first.announce(4)
-    first.exchange()
-    second.announce(9, 1004)
-    second.exchange()
-    assert.deepEqual([first.taken, second.taken], [[], [1004]])
-    assert.equal(world.interceptCounters.get(InterceptCounter.routesTaken), 1)
-    // What is not its own it cannot take away either.
-    second.client.withdraw({ id: 9, clientAddress: 1, clientPort: 1004, targetAddress: 3, targetPort: 80 })
-    second.exchange()
-    assert.equal(world.interceptCounters.get(InterceptCounter.routes), 1)
-    // Another connection of the same tcpcopy may have it.
-    first.announce(5, 1004)
-    first.exchange()
-    assert.deepEqual(first.taken, [])
-    first.client.withdraw({ id: 5, clientAddress: 1, clientPort: 1004, targetAddress: 3, targetPort: 80 })
-    first.exchange()
-    assert.equal(world.interceptCounters.get(InterceptCounter.routes), 0)
-    second.announce(10, 1004)
-    second.exchange()
-    assert.deepEqual(second.taken, [1004])
-  })
+  for (const [version, clientAddress, targetAddress] of [
+    ['IPv4', 0x0a000001, 0x0a000003],
+    ['IPv6', parseAddress('2001:db8::1') ?? 0, parseAddress('2001:db8::3') ?? 0]
+  ] as const) {
+    test(`a second tcpcopy is told of a client that another has, until that one lets it go (${workers} workers, ${version})`, () => {
+      const flow = { clientAddress, clientPort: 1004, targetAddress, targetPort: 80 }
+      const world = new ChannelWorld(V2, workers)
+      const [first, second] = [world.tcpcopy(V2, 1, 2), world.tcpcopy(V2, 2)]
+      first.exchange()
+      second.exchange()
+      first.announce(4, 1004, clientAddress, targetAddress)
+      first.exchange()
+      second.announce(9, 1004, clientAddress, targetAddress)
+      second.exchange()
+      assert.deepEqual([first.taken, second.taken], [[], [1004]])
+      assert.equal(world.interceptCounters.get(InterceptCounter.routesTaken), 1)
+      // What is not its own it cannot take away either.
+      second.client.withdraw({ id: 9, ...flow })
+      second.exchange()
+      assert.equal(world.interceptCounters.get(InterceptCounter.routes), 1)
+      // Another connection of the same tcpcopy may have it.
+      first.announce(5, 1004, clientAddress, targetAddress)
+      first.exchange()
+      assert.deepEqual(first.taken, [])
+      first.client.withdraw({ id: 5, ...flow })
+      first.exchange()
+      assert.equal(world.interceptCounters.get(InterceptCounter.routes), 0)
+      second.announce(10, 1004, clientAddress, targetAddress)
+      second.exchange()
+      assert.deepEqual(second.taken, [1004])
+    })
+  }
 }
 
 for (const workers of [1, 4]) {
@@ -220,7 +227,7 @@ test('routes for which there is no room are counted, and told once intercept rea
   const near = tcpcopy.ends[0]
   assert.ok(near)
   const routeCount = 300_000
-  for (let id = 0; id < routeCount; id++) tcpcopy.announce(id, id & 0xffff, id >> 16)
+  for (let id = 0; id < routeCount; id++) tcpcopy.announce(id, id & 0xffff, 0x0a000000 + (id >> 16))
   const delayed = tcpcopy.counters.get(Counter.routesDelayed)
   assert.equal(delayed, routeCount - (4 << 20) / 16)
   const told = new Set<number>()

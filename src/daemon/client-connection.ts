@@ -1,7 +1,8 @@
 /** One connection of tcpcopy to an intercept: how it comes to a version, and what is said in either. */
 import { Counter, type Counters } from '../core/counters.ts'
 import type { Cryptography, Stream } from '../ports.ts'
-import { copyBytes, i32, u16 } from '../wire/bytes.ts'
+import { isIpv6 } from '../wire/address-book.ts'
+import { copyBytes, u16 } from '../wire/bytes.ts'
 import { Answers, ageMs, fillAnswer, fillAnswers, parseAnswers, parseHeaderRecord } from '../wire/channel-answers.ts'
 import { MESSAGE_LENGTH, MessageType, messageLength, parseRecord, putHello, putMessage } from '../wire/channel-v1.ts'
 import {
@@ -9,10 +10,11 @@ import {
   ACCEPTANCE_MARK,
   acceptanceFlags,
   acceptedVersion,
-  clientAt,
-  FLOW_RECORD_LENGTH,
+  flowClient,
   flowClientPort,
   flowLength,
+  flowRecordLength,
+  flowTarget,
   flowTargetPort,
   INTRODUCTION_LENGTH,
   INTRODUCTION_WITH_PROOF,
@@ -27,8 +29,6 @@ import {
   recordLength,
   recordShape,
   recordType,
-  SHAPE_IPV6,
-  targetAt,
   VERSION_2,
   WANTS_PROOF
 } from '../wire/channel-v2.ts'
@@ -83,6 +83,8 @@ export interface ChannelContext {
   /** The same on all connections of this tcpcopy. */
   readonly instance: Uint8Array
   readonly counters: Counters
+  /** A `-x` has an IPv6 target. */
+  readonly hasIpv6?: boolean
 }
 
 export class ClientConnection {
@@ -94,6 +96,10 @@ export class ClientConnection {
   retryMs: number
   /** Routes of sessions from here on have to be announced yet. */
   announceFrom = ALL_ANNOUNCED
+  /** By now intercept would have replied, if it spoke version 2. */
+  isSilentForLong = false
+  /** Routes to IPv6 targets wait for version 2. */
+  isHoldingBack = false
   readonly backlog = new Backlog(BACKLOG_MAX)
   readonly #context: ChannelContext
   #negotiation: Negotiation | undefined
@@ -141,6 +147,8 @@ export class ClientConnection {
     this.phase = Phase.Closed
     this.backlog.clear()
     this.announceFrom = ALL_ANNOUNCED
+    this.isHoldingBack = false
+    this.isSilentForLong = false
   }
 
   /** @returns false if there is no room */
@@ -156,10 +164,18 @@ export class ClientConnection {
   #putRoute({ clientAddress, clientPort, targetAddress, targetPort }: Route, type: number): boolean {
     const { backlog } = this
     const isVersion2 = this.phase === Phase.Version2
-    const at = backlog.reserve(isVersion2 ? FLOW_RECORD_LENGTH : MESSAGE_LENGTH)
+    if (!isVersion2 && isIpv6(targetAddress)) return this.#holdBack()
+    const at = backlog.reserve(isVersion2 ? flowRecordLength(targetAddress) : MESSAGE_LENGTH)
     if (at < 0) return false
     if (isVersion2) putFlowRecord(backlog.bytes, at, type, clientAddress, clientPort, targetAddress, targetPort)
     else putMessage(backlog.bytes, at, clientAddress, clientPort, MessageType.AddRoute, targetAddress, targetPort)
+    return true
+  }
+
+  /** Version 1 has no word for an IPv6 address; as long as intercept has not replied, version 2 may come. */
+  #holdBack(): boolean {
+    if (this.phase === Phase.Silent && this.#negotiation !== undefined) this.isHoldingBack = true
+    if (this.phase === Phase.Version1 || this.isSilentForLong) this.#context.counters.add(Counter.routesUntold, 1)
     return true
   }
 
@@ -259,10 +275,6 @@ export class ClientConnection {
     if (!parseAnswers(input, at, answers)) return SPEAKS_OTHER
     const { counters } = this.#context
     counters.add(Counter.answers, 1)
-    if (answers.isIpv6) {
-      counters.drop(Flaw.NotIpv4, 1, 0)
-      return ''
-    }
     fillAnswers(answers, segment)
     segment.arrivedAt = now - this.#tripMs - ageMs(answers.age)
     for (let index = 0; index < answers.segmentCount; index++) {
@@ -285,14 +297,9 @@ export class ClientConnection {
   #onTaken(input: Uint8Array, at: number, events: ChannelEvents): string {
     const shape = recordShape(input, at)
     if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape)) return SPEAKS_OTHER
-    if (shape & SHAPE_IPV6) return ''
     const clientPort = flowClientPort(input, at, shape)
-    events.taken(
-      i32(input, clientAt(at)),
-      clientPort,
-      i32(input, targetAt(at, shape)),
-      flowTargetPort(input, at, shape)
-    )
+    const targetPort = flowTargetPort(input, at, shape)
+    events.taken(flowClient(input, at, shape), clientPort, flowTarget(input, at, shape), targetPort)
     return ''
   }
 

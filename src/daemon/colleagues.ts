@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict'
 import { workerOf } from '../core/worker-share.ts'
 import type { Exchange, Note } from '../ports.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { copyBytes, int32At } from '../wire/bytes.ts'
 
 const NoteType = {
@@ -24,6 +25,8 @@ const NoteType = {
   Packet: 7
 } as const
 
+/** Addresses of IPv6, each worker of which has a number of its own. */
+const ADDRESS_6_LENGTH = 16
 /** A captured header, and the payload that `--with-resp-payload` asks for. */
 const NOTE_LENGTH_MAX = 384
 /** Kept free for all but records and packets, which may be lost: routes of all that one reading of a connection may bring. */
@@ -47,6 +50,8 @@ export interface NoteRequests {
   taken(peer: number, client: number, clientPort: number, target: number, targetPort: number): void
   record(peer: number, version: number, bytes: Uint8Array, length: number, segments: number): void
   packet(bytes: Uint8Array, captured: number, length: number): void
+  /** A route cannot be added: there is no room for one more IPv6 address. */
+  refuseRoute(): void
 }
 
 export class Colleagues {
@@ -156,19 +161,29 @@ export class Colleagues {
 
   #onNote({ type, peer, words, bytes, length }: Note, requests: NoteRequests): void {
     const first = int32At(words, 0)
-    const target = int32At(words, 1)
-    const ports = int32At(words, 2)
-    const party = this.#parties.get(peer)
+    const second = int32At(words, 1)
     if (type === NoteType.Party) {
       const instance = String.fromCharCode(...bytes.subarray(0, length))
       this.#parties.set(peer, { id: peer, version: first, instance })
     } else if (type === NoteType.Gone) this.#parties.delete(peer)
-    else if (type === NoteType.Record) requests.record(peer, first, bytes, length, target)
+    else if (type === NoteType.Record) requests.record(peer, first, bytes, length, second)
     else if (type === NoteType.Packet) requests.packet(bytes, length, first)
-    else if (type === NoteType.Taken) requests.taken(peer, first, ports >>> 16, target, ports & 0xffff)
+    else this.#onFlow(this.#note, requests)
+  }
+
+  #onFlow({ type, peer, words, bytes, length }: Note, requests: NoteRequests): void {
+    const isOfIpv6 = length > 0
+    const client = isOfIpv6 ? addressBook.intern(bytes, 0) : int32At(words, 0)
+    const target = isOfIpv6 ? addressBook.intern(bytes, ADDRESS_6_LENGTH) : int32At(words, 1)
+    const clientPort = int32At(words, 2) >>> 16
+    const targetPort = int32At(words, 2) & 0xffff
+    const party = this.#parties.get(peer)
+    if (isOfIpv6 && (client === 0 || target === 0)) {
+      if (type === NoteType.Route) requests.refuseRoute()
+    } else if (type === NoteType.Taken) requests.taken(peer, client, clientPort, target, targetPort)
     else if (party === undefined) return
-    else if (type === NoteType.Route) requests.addRoute(party, first, ports >>> 16, target, ports & 0xffff)
-    else requests.removeRoute(party, first, ports >>> 16, target, ports & 0xffff)
+    else if (type === NoteType.Route) requests.addRoute(party, client, clientPort, target, targetPort)
+    else requests.removeRoute(party, client, clientPort, target, targetPort)
   }
 
   #ownerOf(clientPort: number): number {
@@ -195,7 +210,12 @@ export class Colleagues {
     target: number,
     targetPort: number
   ): void {
-    this.#begin(type, peer, client, target, (clientPort << 16) | targetPort)
+    const note = this.#begin(type, peer, client, target, (clientPort << 16) | targetPort)
+    if (isIpv6(target)) {
+      note.length = 2 * ADDRESS_6_LENGTH
+      addressBook.put(client, note.bytes, 0)
+      addressBook.put(target, note.bytes, ADDRESS_6_LENGTH)
+    }
     this.#send(worker)
   }
 

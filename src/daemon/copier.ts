@@ -29,14 +29,16 @@ import {
   type Waiter
 } from '../ports.ts'
 import { formatEndpoint } from '../wire/address.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { float64At } from '../wire/bytes.ts'
 import { INSTANCE_LENGTH } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
-import { isChecksumPartial, parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
+import { parseIp } from '../wire/ipv6.ts'
+import { isChecksumPartial, Segment, verifyChecksum } from '../wire/segment.ts'
 import { ChannelClient, type InterceptAddress } from './channel-client.ts'
 import type { ChannelEvents } from './client-connection.ts'
 import type { ChannelOptions } from './negotiation.ts'
-import { packetMax } from './packet-max.ts'
+import { packetLimit, packetMax, type SizeLimits } from './packet-max.ts'
 
 /** Packets taken in one turn: enough to share the cost of a turn, few enough to keep answers prompt. */
 const BATCH = 256
@@ -85,7 +87,7 @@ export interface CopierPorts {
   readonly copy?: CopyOctets
 }
 
-export interface CopierOptions {
+export interface CopierOptions extends SizeLimits {
   readonly mapping: Mapping
   readonly selection: Selection
   readonly portShift: number
@@ -102,8 +104,6 @@ export interface CopierOptions {
   readonly keepAliveMs: number
   /** Sessions with nothing to do lie down after so long; `REST_AFTER_MS` if not given. */
   readonly restAfterMs?: number
-  /** `-M`, `-D`: packets are no larger, whatever the way to the target takes; undefined: as large as it takes. */
-  readonly mtuBytes: number | undefined
   readonly clientRttMs: number | undefined
   readonly epochs: EpochOptions
   readonly holes: HolePatience
@@ -183,7 +183,7 @@ export class Copier {
       keepAliveMs: options.keepAliveMs,
       restAfterMs: options.restAfterMs ?? REST_AFTER_MS,
       roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
-      mtu: (target) => packetMax(ports.sender.mtu(target), options.mtuBytes),
+      mtu: (target) => packetMax(ports.sender.mtu(target), packetLimit(options, target)),
       clientRttMs: options.clientRttMs,
       announce: (session) => {
         count(this.#synsByMap, session.origin.mapIndex)
@@ -198,11 +198,12 @@ export class Copier {
     const { intercepts, connectionsEach, channel } = options
     const { network, cryptography, log } = ports
     const instance = options.instance ?? cryptography.random(INSTANCE_LENGTH)
+    const hasIpv6 = options.mapping.maps.some((map) => isIpv6(map.targetAddress))
     this.#channel = new ChannelClient(
       network,
       intercepts,
       connectionsEach,
-      { options: channel, cryptography, instance, counters },
+      { options: channel, cryptography, instance, counters, hasIpv6 },
       log,
       { routeFrom: (id) => this.sessions.startedFrom(id) }
     )
@@ -295,7 +296,7 @@ export class Copier {
 
   #onPacket(bytes: Uint8Array, at: number, captured: number, length: number, checksum: ChecksumState): void {
     const segment = this.#segment
-    const flaw = parseIpv4(bytes, at, captured, length, false, segment)
+    const flaw = parseIp(bytes, at, captured, length, false, segment)
     if (flaw !== Flaw.None) {
       this.#counters.drop(flaw, 1, 0)
       return
@@ -312,6 +313,12 @@ export class Copier {
     this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
     this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
     this.#ports.sender.refresh()
+    if (addressBook.isReclaimDue) {
+      addressBook.reclaim((keep) => {
+        this.sessions.eachAddress(keep)
+        this.#ports.capture.eachAddress?.(keep)
+      })
+    }
     if (this.#now < this.#reportAt) return
     this.#report()
     this.#reportVanishing()

@@ -8,6 +8,7 @@ import { Outbox } from '../core/outbox.ts'
 import type { Selection } from '../core/sampling.ts'
 import type { WorkerShare } from '../core/worker-share.ts'
 import { type Capture, ChecksumState, type Clock, type Log, type Sender, type Waiter } from '../ports.ts'
+import { addressBook } from '../wire/address-book.ts'
 import { Datagram, isDatagramPartial, parseDatagram } from '../wire/datagram.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { packetMax } from './packet-max.ts'
@@ -104,9 +105,9 @@ export class DatagramCopier {
     this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
   }
 
-  #onPacket(bytes: Uint8Array, at: number, captured: number, _length: number, checksum: ChecksumState): void {
+  #onPacket(bytes: Uint8Array, at: number, captured: number, length: number, checksum: ChecksumState): void {
     const datagram = this.#datagram
-    const flaw = parseDatagram(bytes, at, captured, datagram)
+    const flaw = parseDatagram(bytes, at, captured, length, datagram)
     if (flaw !== Flaw.None) {
       this.#counters.drop(flaw, 1, 0)
       return
@@ -139,6 +140,7 @@ export class DatagramCopier {
     this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
     this.#counters.set(Counter.captureDropped, capture.dropped())
     sender.refresh()
+    if (addressBook.isReclaimDue) addressBook.reclaim((keep) => this.datagrams.eachAddress(keep))
     const refused = this.#counters.get(Counter.sendRefused)
     if (refused === this.#refusedReported || this.#now < this.#reportAt) return
     this.#refusedReported = refused

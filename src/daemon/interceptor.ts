@@ -4,19 +4,22 @@ import { InterceptCounter, type InterceptCounters } from '../core/intercept-coun
 import { Router, type Routing } from '../core/router.ts'
 import { SingleGroup } from '../core/single-group.ts'
 import type { Capture, Clock, Cryptography, Exchange, Listener, Log, Waiter } from '../ports.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { copyBytes } from '../wire/bytes.ts'
 import { isOrdinary, putHeaderRecord } from '../wire/channel-answers.ts'
 import {
   HEADER_LENGTH,
   parseRecord,
   putHeader,
+  putHeader6,
   putPayload,
   RECORD_LENGTH,
   RECORD_LENGTH_MAX
 } from '../wire/channel-v1.ts'
 import { RECORD_MAX, VERSION_2 } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
-import { ACK, parseIpv4, RST, Segment, SYN } from '../wire/segment.ts'
+import { parseIp } from '../wire/ipv6.ts'
+import { ACK, RST, Segment, SYN } from '../wire/segment.ts'
 import { ChannelServer } from './channel-server.ts'
 import { Colleagues } from './colleagues.ts'
 import type { ChannelOptions } from './negotiation.ts'
@@ -128,11 +131,12 @@ export class Interceptor {
     }
     this.#counters.set(InterceptCounter.captureDropped, dropped)
     this.#counters.set(InterceptCounter.passedPackets, passed)
+    if (addressBook.isReclaimDue) addressBook.reclaim((keep) => this.#routing.eachAddress(keep))
   }
 
   #onPacket(bytes: Uint8Array, at: number, captured: number, length: number): void {
     const segment = this.#segment
-    if (parseIpv4(bytes, at, captured, length, true, segment) !== Flaw.None) {
+    if (parseIp(bytes, at, captured, length, true, segment) !== Flaw.None) {
       this.#counters.add(InterceptCounter.flawedPackets, 1)
       return
     }
@@ -151,10 +155,11 @@ export class Interceptor {
       this.#batch.add(slot, peer, segment)
       return
     }
-    putHeader(bytes, at, this.#header, 0)
+    if (isIpv6(fromAddress)) putHeader6(segment, this.#header, 0)
+    else putHeader(bytes, at, this.#header, 0)
     if (this.#hasPayload) putPayload(segment, at + captured, this.#header)
     if (version === VERSION_2) this.#batch.addHeader(slot, peer, this.#header, segment)
-    else if (version > 0) this.#server.deliver1(peer, this.#header, 0)
+    else if (version > 0 && !isIpv6(fromAddress)) this.#server.deliver1(peer, this.#header, 0)
     else {
       this.#counters.add(InterceptCounter.unroutedHeaders, 1)
       const mayBeEarly = (flags & (SYN | ACK)) === (SYN | ACK) || (flags & RST) !== 0

@@ -3,16 +3,48 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { ChecksumState, type PacketSink } from '../ports.ts'
 import { writePacket } from '../sim/packet.ts'
+import { parseAddress } from '../wire/address.ts'
 import { put16 } from '../wire/bytes.ts'
 import { Flaw } from '../wire/flaw.ts'
+import { parseIp } from '../wire/ipv6.ts'
 import { LinkType } from '../wire/link-layer.ts'
-import { ACK, parseIpv4, Segment } from '../wire/segment.ts'
+import { ACK, Segment } from '../wire/segment.ts'
 import { type FrameCapture, LinkCapture } from './link-capture.ts'
 
 const SERVER = 0x0a000002
 
 function request(payload: string, port = 80): Uint8Array {
-  const fields = { fromAddress: 1, fromPort: 4000, toAddress: SERVER, toPort: port, flags: ACK, seq: 1, ack: 1 }
+  const fields = {
+    fromAddress: 0x0a000009,
+    fromPort: 4000,
+    toAddress: SERVER,
+    toPort: port,
+    flags: ACK,
+    seq: 1,
+    ack: 1
+  }
+  return writePacket({ ...fields, payload: Buffer.from(payload) })
+}
+
+const CLIENT_6 = parseAddress('2001:db8::9') ?? 0
+const SERVER_6 = parseAddress('2001:db8::1') ?? 0
+
+function request6(
+  payload: string,
+  port = 80,
+  toAddress = SERVER_6,
+  extensions: [number, Uint8Array][] = []
+): Uint8Array {
+  const fields = {
+    fromAddress: CLIENT_6,
+    fromPort: 4000,
+    toAddress,
+    toPort: port,
+    flags: ACK,
+    seq: 1,
+    ack: 1,
+    extensions
+  }
   return writePacket({ ...fields, payload: Buffer.from(payload) })
 }
 
@@ -78,7 +110,7 @@ function bench(...devices: readonly Device[]): Bench {
     devices.map((one) => ({ capture: one, linkType: LinkType.Ethernet })),
     {
       protocol: 6,
-      isWanted: (address, port) => address === SERVER && port === 80,
+      isWanted: (address, port) => (address === SERVER || address === SERVER_6) && port === 80,
       refuse: (flaw, packets) => refused.push([flaw, packets])
     }
   )
@@ -86,7 +118,7 @@ function bench(...devices: readonly Device[]): Bench {
     const seen: [string, ChecksumState][] = []
     const segment = new Segment()
     const count = capture.receive((bytes, at, captured, wire, checksum) => {
-      assert.equal(parseIpv4(bytes, at, captured, wire, false, segment), Flaw.None)
+      assert.equal(parseIp(bytes, at, captured, wire, false, segment), Flaw.None)
       const { payloadAt, payloadLength } = segment
       seen.push([Buffer.from(bytes.subarray(payloadAt, payloadAt + payloadLength)).toString(), checksum])
     }, packetsMax)
@@ -111,13 +143,36 @@ test("clients' packets are given bare and out of tags and tunnels; what the kern
   assert.deepEqual(refused, [])
 })
 
+test('over IPv6 too: bare, behind extension headers, in tunnels of IPv4', () => {
+  const inIpv4 = Buffer.from('45000000000100004029 0000c0a80001c0a80002'.replace(' ', ''), 'hex')
+  const tunnelled = request6('tunnel')
+  put16(inIpv4, 2, 20 + tunnelled.length)
+  const device = new Device(
+    ethernet('86dd', request6('bare')),
+    ethernet('86dd', request6('behind', 80, SERVER_6, [[60, new Uint8Array(6)]])),
+    ethernet('0800', Buffer.concat([inIpv4, tunnelled])),
+    ethernet('86dd', request6('other', 80, CLIENT_6)),
+    ethernet('86dd', request6('').subarray(0, 41))
+  )
+  const { take, refused } = bench(device)
+  assert.deepEqual(take(), [
+    ['bare', ChecksumState.Valid],
+    ['behind', ChecksumState.Valid],
+    ['tunnel', ChecksumState.Filed]
+  ])
+  assert.deepEqual(refused, [
+    [Flaw.NotIpv4, 1],
+    [Flaw.Truncated, 1]
+  ])
+})
+
 test('what is for others is told as not for us, and what cannot be read by its flaw', () => {
   const cut = ethernet('0800', request('')).subarray(0, 14 + 22)
-  const ipv6 = ethernet('86dd', request(''))
+  const ipv6 = ethernet('86dd', request6('no', 81))
   const device = new Device(ethernet('0800', request('no', 81)), ethernet('0806', request('no')), cut, ipv6)
   const { take, refused } = bench(device)
   assert.deepEqual(take(), [])
-  const flaws = [Flaw.NotIpv4, Flaw.NotIpv4, Flaw.Truncated, Flaw.Ipv6]
+  const flaws = [Flaw.NotIpv4, Flaw.NotIpv4, Flaw.Truncated, Flaw.NotIpv4]
   assert.deepEqual(
     refused,
     flaws.map((flaw) => [flaw, 1])

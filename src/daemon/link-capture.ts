@@ -4,8 +4,10 @@
  */
 import { Incomplete, PacketFinder } from '../core/packet-finder.ts'
 import { type Capture, ChecksumState, type PacketSink } from '../ports.ts'
+import { addressBook } from '../wire/address-book.ts'
 import { i32, u8, u16 } from '../wire/bytes.ts'
 import { Flaw } from '../wire/flaw.ts'
+import { chain, followHeaders } from '../wire/ipv6.ts'
 import { LinkType } from '../wire/link-layer.ts'
 
 /** Frames of one device, each given with its link header. */
@@ -26,7 +28,7 @@ export interface LinkDevice {
 export interface LinkCaptureOptions {
   /** 6: TCP, 17: UDP. */
   readonly protocol: number
-  /** Whether packets to this address (IPv4, host byte order, int32) and port are of interest. */
+  /** Whether packets to this address and port are of interest. */
   readonly isWanted: (address: number, port: number) => boolean
   /** Is told of packets that cannot be read, and with NotIpv4 of all that are not for us. */
   readonly refuse: (flaw: Flaw, packets: number) => void
@@ -90,9 +92,14 @@ export class LinkCapture implements FrameCapture {
     return this.#devices.some(({ capture }) => capture.isFilling?.() === true)
   }
 
-  close(): void {
+  /** Tells of fragments that are not whole: nothing more will come. */
+  finish(): void {
     this.#finder.finish()
     this.#tellFragments()
+  }
+
+  close(): void {
+    this.finish()
     for (const { capture } of this.#devices) capture.close()
   }
 
@@ -114,11 +121,17 @@ export class LinkCapture implements FrameCapture {
   }
 
   /** @returns NotIpv4 for a packet that is not for us */
-  #flawOf({ bytes, at, length }: PacketFinder): Flaw {
-    if (u8(bytes, at + 9) !== this.#options.protocol) return Flaw.NotIpv4
-    const portAt = at + (u8(bytes, at) & 0x0f) * 4 + 2
+  #flawOf({ bytes, at, length, wireLength }: PacketFinder): Flaw {
+    const isIpv6 = u8(bytes, at) >>> 4 === 6
+    const flaw = isIpv6 ? followHeaders(bytes, at, length, wireLength) : Flaw.None
+    if (flaw !== Flaw.None) return flaw
+    const protocol = isIpv6 ? chain.protocol : u8(bytes, at + 9)
+    if (protocol !== this.#options.protocol) return Flaw.NotIpv4
+    const portAt = at + (isIpv6 ? chain.length : (u8(bytes, at) & 0x0f) * 4) + 2
     if (portAt + 2 > at + length) return Flaw.Truncated
-    return this.#options.isWanted(i32(bytes, at + 16), u16(bytes, portAt)) ? Flaw.None : Flaw.NotIpv4
+    const address = isIpv6 ? addressBook.intern(bytes, at + 24) : i32(bytes, at + 16)
+    if (isIpv6 && address === 0) return Flaw.AddressesFull
+    return this.#options.isWanted(address, u16(bytes, portAt)) ? Flaw.None : Flaw.NotIpv4
   }
 
   #tellFragments(): void {

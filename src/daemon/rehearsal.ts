@@ -147,6 +147,7 @@ class Rehearsal {
       timeoutMs: NEVER_MS,
       keepAliveMs: NEVER_MS,
       mtuBytes: MTU,
+      mssBytes: undefined,
       clientRttMs: 0,
       epochs: { isWaiting: true, timeoutMs: NEVER_MS },
       holes: { timeoutMs: undefined, atEndMs: NEVER_MS, afterDropsMs: undefined },

@@ -1,6 +1,6 @@
 /** One connection of a tcpcopy, as intercept sees it: what it says in either version, and what waits to be sent to it. */
 import type { Cryptography, Stream } from '../ports.ts'
-import { copyBytes, i32, put16 } from '../wire/bytes.ts'
+import { copyBytes, put16 } from '../wire/bytes.ts'
 import {
   type Framing,
   MESSAGE_LENGTH,
@@ -13,14 +13,17 @@ import {
 } from '../wire/channel-v1.ts'
 import {
   ACCEPTANCE_LENGTH,
-  clientAt,
+  flowClient,
   flowClientPort,
   flowLength,
+  flowRecordLength,
+  flowTarget,
   flowTargetPort,
   hasProof,
   INSTANCE_LENGTH,
   INTRODUCTION_LENGTH,
   INTRODUCTION_WITH_PROOF,
+  internFlow,
   isIntroductionWhole,
   NONCE_LENGTH,
   offeredVersion,
@@ -35,8 +38,6 @@ import {
   recordLength,
   recordShape,
   recordType,
-  SHAPE_IPV6,
-  targetAt,
   VERSION_2,
   WANTS_PROOF
 } from '../wire/channel-v2.ts'
@@ -67,6 +68,8 @@ export interface PeerRequests {
   introduced(peer: ServerPeer): Fault | undefined
   addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
   removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
+  /** A route cannot be added: there is no room for one more IPv6 address. */
+  refuseRoute(): void
 }
 
 /** Why a connection is closed. @property isUnproven for want of the secret */
@@ -192,10 +195,13 @@ export class ServerPeer implements Party {
     const shape = recordShape(input, at)
     if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape))
       return fault('a record has a length that cannot be')
-    if (shape & SHAPE_IPV6) return undefined
-    const client = i32(input, clientAt(at))
+    if (type === RecordType.Route && !internFlow(input, at, shape)) {
+      requests.refuseRoute()
+      return undefined
+    }
+    const client = flowClient(input, at, shape)
     const clientPort = flowClientPort(input, at, shape)
-    const target = i32(input, targetAt(at, shape))
+    const target = flowTarget(input, at, shape)
     const targetPort = flowTargetPort(input, at, shape)
     if (type === RecordType.Route) requests.addRoute(this, client, clientPort, target, targetPort)
     else requests.removeRoute(this, client, clientPort, target, targetPort)
@@ -266,7 +272,7 @@ export class ServerPeer implements Party {
   /** Says that a route is another's. @returns octets taken in; 0: there is no room, or its version has no word for it */
   putTaken(client: number, clientPort: number, target: number, targetPort: number): number {
     if (this.#phase !== Phase.Introduced) return 0
-    const length = RECORD_HEAD + flowLength(0)
+    const length = flowRecordLength(target)
     const at = this.backlog.reserve(length)
     if (at < 0) return 0
     putFlowRecord(this.backlog.bytes, at, RecordType.Taken, client, clientPort, target, targetPort)

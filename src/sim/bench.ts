@@ -18,6 +18,7 @@ import { POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { Session } from '../core/session.ts'
 import type { SessionContext } from '../core/session-context.ts'
 import { Sessions } from '../core/sessions.ts'
+import { isIpv6 } from '../wire/address-book.ts'
 import {
   Answers,
   ageMs,
@@ -27,10 +28,11 @@ import {
   parseAnswers,
   parseHeaderRecord
 } from '../wire/channel-answers.ts'
-import { HEADER_LENGTH, parseRecord, putHeader } from '../wire/channel-v1.ts'
+import { HEADER_LENGTH, parseRecord, putHeader, putHeader6 } from '../wire/channel-v1.ts'
 import { RecordType, recordType } from '../wire/channel-v2.ts'
 import { Flaw } from '../wire/flaw.ts'
-import { parseIpv4, Segment, verifyChecksum } from '../wire/segment.ts'
+import { parseIp } from '../wire/ipv6.ts'
+import { Segment, verifyChecksum } from '../wire/segment.ts'
 import { packetsOf } from './segmentation.ts'
 
 export interface BenchOptions {
@@ -102,7 +104,7 @@ export class SentPacket {
 
   /** Reads and verifies it. */
   parse(segment: Segment): void {
-    const flaw = parseIpv4(this.bytes, 0, this.bytes.length, this.bytes.length, false, segment)
+    const flaw = parseIp(this.bytes, 0, this.bytes.length, this.bytes.length, false, segment)
     assert.equal(flaw, Flaw.None, 'a packet that was sent cannot be parsed')
     assert.equal(verifyChecksum(segment), Flaw.None, 'a packet that was sent has a wrong checksum')
     assert.equal(segment.toAddress, this.targetAddress, 'a frame goes elsewhere than its packet')
@@ -179,7 +181,7 @@ export class Bench {
   /** A captured packet: `length` octets from `at` on. */
   source(bytes: Uint8Array, at = 0, length = bytes.length): void {
     const segment = this.#segment
-    let flaw = parseIpv4(bytes, at, length, length, false, segment)
+    let flaw = parseIp(bytes, at, length, length, false, segment)
     if (flaw === Flaw.None) flaw = verifyChecksum(segment)
     if (flaw === Flaw.None) this.sessions.onSource(segment, this.now)
     else this.counters.drop(flaw, 1, 0)
@@ -193,11 +195,12 @@ export class Bench {
    */
   target(bytes: Uint8Array, isMore = false): void {
     const segment = this.#segment
-    putHeader(bytes, 0, this.#header, 0)
+    assert.equal(parseIp(bytes, 0, bytes.length, bytes.length, true, segment), Flaw.None)
+    if (isIpv6(segment.fromAddress)) putHeader6(segment, this.#header, 0)
+    else putHeader(bytes, 0, this.#header, 0)
     if (this.#channelVersion === 1) {
       if (parseRecord(this.#header, 0, segment) === Flaw.None) this.sessions.onTarget(segment, this.now)
     } else {
-      assert.equal(parseIpv4(bytes, 0, bytes.length, bytes.length, true, segment), Flaw.None)
       segment.arrivedAt = this.now - this.#answerAgeMs
       if (isOrdinary(segment.flags)) this.#batch.add(this.#slotOf(segment), 0, segment)
       else this.#batch.addHeader(this.#slotOf(segment), 0, this.#header, segment)

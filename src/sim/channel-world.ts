@@ -131,8 +131,8 @@ export class ChannelPeer {
     this.client = new ChannelClient({ connect }, where, connections, context, world.log, { routeFrom })
   }
 
-  announce(id: number, clientPort = 1000 + id, clientAddress = 1): void {
-    const route = { id, clientAddress, clientPort, targetAddress: 3, targetPort: 80 }
+  announce(id: number, clientPort = 1000 + id, clientAddress = 0x0a000001, targetAddress = 0x0a000003): void {
+    const route = { id, clientAddress, clientPort, targetAddress, targetPort: 80 }
     this.routes[id] = route
     this.client.announce(route)
   }

@@ -9,18 +9,27 @@ import { Fragments } from '../core/fragments.ts'
 import { Mapping } from '../core/mapping.ts'
 import { ALL_FLOWS, type Selection, WHOLE } from '../core/sampling.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../daemon/datagram-copier.ts'
-import { put16, put32, u8, u16 } from '../wire/bytes.ts'
+import { parseAddress } from '../wire/address.ts'
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
+import { i32, put16, put32, u8, u16 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
 import { Datagram, parseDatagram, UDP } from '../wire/datagram.ts'
 import { Flaw } from '../wire/flaw.ts'
+import { isFragment } from '../wire/ipv6.ts'
 import { MemoryCapture, MemorySender, NotingWaiter } from './memory-ports.ts'
 
 const CLIENT = 0x0a000001
 const SOURCE = 0x0a000002
 const TARGET = 0x0a000003
 const PORT = 53
+const LABEL = 0x54321
+
+const SOURCE_6 = parseAddress('2001:db8::2') ?? 0
+const TARGET_6 = parseAddress('2001:db8::3') ?? 0
+const CLIENT_6 = parseAddress('2001:db8::1') ?? 0
 
 interface Sent {
+  /** Of either version of IP. */
   readonly address?: number
   readonly port: number
   readonly payload: Uint8Array
@@ -29,22 +38,42 @@ interface Sent {
 
 function write({ address = CLIENT, port, payload, hasChecksum = true }: Sent): Uint8Array {
   const length = 8 + payload.length
-  const packet = new Uint8Array(20 + length)
-  packet[0] = 0x45
-  packet[1] = 0xb9 // DSCP EF, and an ECN bit
-  put16(packet, 2, 20 + length)
-  put16(packet, 4, 0x1234)
-  packet[8] = 63
-  packet[9] = UDP
-  put32(packet, 12, address)
-  put32(packet, 16, SOURCE)
-  put16(packet, 20, port)
-  put16(packet, 22, PORT)
-  put16(packet, 24, length)
-  packet.set(payload, 28)
-  const total = pseudoHeaderSum(address, SOURCE, UDP, length) + sum(packet, 20, length)
-  if (hasChecksum) put16(packet, 26, ~fold(total) & 0xffff || 0xffff)
+  const header = isIpv6(address) ? header6(address, length) : header4(address, length)
+  const packet = new Uint8Array(header.length + length)
+  packet.set(header)
+  const udpAt = header.length
+  put16(packet, udpAt, port)
+  put16(packet, udpAt + 2, PORT)
+  put16(packet, udpAt + 4, length)
+  packet.set(payload, udpAt + 8)
+  const source = isIpv6(address) ? SOURCE_6 : SOURCE
+  const total = pseudoHeaderSum(address, source, UDP, length) + sum(packet, udpAt, length)
+  if (hasChecksum) put16(packet, udpAt + 6, ~fold(total) & 0xffff || 0xffff)
   return packet
+}
+
+function header4(address: number, length: number): Uint8Array {
+  const header = new Uint8Array(20)
+  header[0] = 0x45
+  header[1] = 0xb9 // DSCP EF, and an ECN bit
+  put16(header, 2, 20 + length)
+  put16(header, 4, 0x1234)
+  header[8] = 63
+  header[9] = UDP
+  put32(header, 12, address)
+  put32(header, 16, SOURCE)
+  return header
+}
+
+function header6(address: number, length: number): Uint8Array {
+  const header = new Uint8Array(40)
+  put32(header, 0, 0x6b900000 | LABEL)
+  put16(header, 4, length)
+  header[6] = UDP
+  header[7] = 63
+  addressBook.put(address, header, 8)
+  addressBook.put(SOURCE_6, header, 24)
+  return header
 }
 
 interface Arrived {
@@ -64,12 +93,19 @@ class Rig {
   readonly #fragments = new Fragments()
   readonly #datagram = new Datagram()
 
-  constructor(given: Partial<Selection> = {}, targets = 1, mtu = 1500, flowsMax = 1024, isRefused = () => false) {
+  constructor(
+    given: Partial<Selection> = {},
+    targets = 1,
+    mtu = 1500,
+    flowsMax = 1024,
+    isRefused = () => false,
+    target = TARGET
+  ) {
     this.mtu = mtu
     const maps = Array.from({ length: targets }, (_, index) => ({
       sourceAddress: 0,
       sourcePort: PORT,
-      targetAddress: TARGET + index,
+      targetAddress: target + index,
       targetPort: PORT
     }))
     const options = {
@@ -106,10 +142,15 @@ class Rig {
 
   #take(packet: Uint8Array): void {
     assert.ok(packet.length <= this.mtu, `a packet of ${packet.length} octets`)
-    assert.equal(fold(sum(packet, 0, 20)), 0xffff)
-    assert.deepEqual([u8(packet, 1), u8(packet, 8)], [0xb8, 63], 'DSCP and time to live')
-    const isPart = (u16(packet, 6) & 0x3fff) !== 0
-    if (!isPart) assert.equal(u16(packet, 4), 0x1234)
+    if (u8(packet, 0) >>> 4 === 6) {
+      assert.equal(i32(packet, 0), 0x6b800000 | LABEL, 'DSCP and flow label')
+      assert.equal(u8(packet, 7), 63)
+    } else {
+      assert.equal(fold(sum(packet, 0, 20)), 0xffff)
+      assert.deepEqual([u8(packet, 1), u8(packet, 8)], [0xb8, 63], 'DSCP and time to live')
+    }
+    const isPart = isFragment(packet, 0, packet.length)
+    if (!isPart && u8(packet, 0) === 0x45) assert.equal(u16(packet, 4), 0x1234)
     if (isPart && !this.#fragments.add(packet, 0, packet.length, this.now)) return
     const { bytes, at, length } = isPart ? this.#fragments : { bytes: packet, at: 0, length: packet.length }
     const { fromAddress, fromPort, toAddress, payloadAt, payloadLength } = this.#read(bytes, at, length)
@@ -119,9 +160,11 @@ class Rig {
 
   #read(bytes: Uint8Array, at: number, length: number): Datagram {
     const datagram = this.#datagram
-    assert.equal(parseDatagram(bytes, at, length, datagram), Flaw.None)
+    assert.equal(parseDatagram(bytes, at, length, length, datagram), Flaw.None)
     const { fromAddress, toAddress, checksum } = datagram
-    const total = pseudoHeaderSum(fromAddress, toAddress, UDP, length - 20) + sum(bytes, at + 20, length - 20)
+    const udpAt = at + (isIpv6(toAddress) ? 40 : 20)
+    const udpLength = at + length - udpAt
+    const total = pseudoHeaderSum(fromAddress, toAddress, UDP, udpLength) + sum(bytes, udpAt, udpLength)
     if (checksum !== 0) assert.equal(fold(total), 0xffff, 'the checksum is wrong')
     return datagram
   }
@@ -162,6 +205,27 @@ test('every copy at every target gets all datagrams of its flow, in order, whate
       assert.equal(rig.arrived.length, sent.length * copies * targets)
       const octets = sent.reduce((total, { payload }) => total + payload.length, 0)
       assert.equal(rig.counters.get(Counter.deliveredBytes), octets * copies * targets)
+      rig.stop()
+    }),
+    { numRuns: 60 }
+  )
+})
+
+test('over IPv6 it is the same, with fragments of its own kind', () => {
+  const arbitrarySizes = fc.array(fc.oneof(fc.nat(3000), fc.constantFrom(1232, 1233, 65_527)), { minLength: 1 })
+  fc.assert(
+    fc.property(arbitrarySizes, fc.integer({ min: 1280, max: 9000 }), (list, mtu) => {
+      const rig = new Rig({}, 1, mtu, 1024, undefined, TARGET_6)
+      const payloads = list.map((size, index) => Uint8Array.from({ length: size }, (_, at) => (at * 7 + index) & 255))
+      rig.send(...payloads.map((payload) => ({ address: CLIENT_6, port: 40_000, payload })))
+      assert.deepEqual(
+        rig.arrived,
+        payloads.map((payload) => ({
+          from: `${CLIENT_6}:40000`,
+          to: TARGET_6,
+          payload: Buffer.from(payload).toString('hex')
+        }))
+      )
       rig.stop()
     }),
     { numRuns: 60 }
@@ -242,13 +306,18 @@ test('a burst that fills the arena and the outbox is sent in between', () => {
 
 test('no octets make the parser throw, or read beyond what was captured', () => {
   const datagram = new Datagram()
-  const whole = write({ port: 40_000, payload: new Uint8Array(30) })
+  const wholes = [CLIENT, CLIENT_6].map((address) => write({ address, port: 40_000, payload: new Uint8Array(30) }))
   fc.assert(
-    fc.property(fc.nat(57), fc.array(fc.tuple(fc.nat(57), fc.nat(255)), { maxLength: 6 }), (length, changes) => {
-      const bytes = whole.slice()
-      for (const [at, value] of changes) bytes[at] = value
-      const flaw = parseDatagram(bytes.subarray(0, length), 0, length, datagram)
-      if (flaw === Flaw.None) assert.ok(datagram.payloadAt + datagram.payloadLength <= length)
-    })
+    fc.property(
+      fc.constantFrom(...wholes),
+      fc.nat(57),
+      fc.array(fc.tuple(fc.nat(57), fc.nat(255)), { maxLength: 6 }),
+      (whole, length, changes) => {
+        const bytes = whole.slice()
+        for (const [at, value] of changes) bytes[at] = value
+        const flaw = parseDatagram(bytes.subarray(0, length), 0, length, length, datagram)
+        if (flaw === Flaw.None) assert.ok(datagram.payloadAt + datagram.payloadLength <= length)
+      }
+    )
   )
 })

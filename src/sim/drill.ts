@@ -27,7 +27,7 @@ import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../core/counters.ts'
 import { Drop, dropNames } from '../core/drop.ts'
 import type { AddressRange } from '../core/mapping.ts'
-import { formatEndpoint, parseAddress } from '../wire/address.ts'
+import { formatAddress, formatEndpoint, parseAddress } from '../wire/address.ts'
 import { u8 } from '../wire/bytes.ts'
 import { formatFlags, formatOptions, formatSegment } from '../wire/packetdrill.ts'
 import { ACK, Segment, SYN, urgentPointer } from '../wire/segment.ts'
@@ -38,11 +38,19 @@ import { encodeOptions, normalOption, writePacket } from './packet.ts'
 export interface DrillOptions extends Partial<BenchOptions> {
   /** `-c` */
   readonly ranges?: readonly AddressRange[]
+  /** Addresses of the script stand for such of IPv6, and packets are longer by what its header is. */
+  readonly isIpv6?: boolean
 }
 
 const client: Endpoint = { address: parseAddress('10.0.0.1') ?? 0, port: 40001 }
 const source: Endpoint = { address: parseAddress('10.0.0.2') ?? 0, port: 80 }
 const target: Endpoint = { address: parseAddress('10.0.0.3') ?? 0, port: 8080 }
+
+/** In front of the octets of an IPv4 address that one of IPv6 stands for. */
+const PREFIX_6 = '2001:db8::'
+/** Of the bench; and by how much the header of IPv6 is longer. */
+const MTU = 1500
+const LONGER_6 = 20
 
 const TOLERANCE_MS = 1
 /** Steps of the clock that a second may have: more means that a session spins. */
@@ -50,14 +58,21 @@ const STEPS_PER_SECOND = 100
 
 /**
  * Runs a script: with a sender that takes super-packets and with one that does not, with both versions of the channel,
- * unless one is given, and with sessions that lie down whenever they may: what is on the wire is to be the same. @returns the counters, for what a script cannot say
+ * unless one is given, over IPv6, and with sessions that lie down whenever they may: what is on the wire is to be the same.
+ * @returns the counters, for what a script cannot say
  */
 export function drill(script: string, options: DrillOptions = {}): Counters {
   const run = (variant: DrillOptions): Counters =>
     new Drill({ ...variant, ...options }, !script.includes('"')).run(parseScript(script))
   if (options.channelVersion === undefined) run({ canSegment: true, channelVersion: 1 })
+  if (isOfEitherVersion(options)) run({ canSegment: true, channelVersion: 2, isIpv6: true })
   run({ canSegment: false, channelVersion: 2, restAfterMs: 0 })
   return run({ canSegment: false, channelVersion: 2 })
+}
+
+/** Whether a script means the same over IPv6: options with addresses, or that count octets of packets, do not. */
+function isOfEitherVersion({ maps, ranges, bytesPerSecondMax, channelVersion }: DrillOptions): boolean {
+  return [maps, ranges, bytesPerSecondMax, channelVersion].every((option) => option === undefined)
 }
 
 /** The octet of a stream at a sequence number, where a script does not write the payload. */
@@ -68,6 +83,7 @@ function octetAt(seq: number): number {
 class Drill {
   readonly #bench: Bench
   readonly #isPatterned: boolean
+  readonly #isIpv6: boolean
   readonly #segment = new Segment()
   readonly #begun: number
   #nominal: number
@@ -75,9 +91,12 @@ class Drill {
   #line: Line | undefined
 
   constructor(options: DrillOptions, isPatterned: boolean) {
+    this.#isIpv6 = options.isIpv6 === true
+    const { port: targetPort, address } = this.#as(target)
     this.#bench = new Bench({
-      maps: [{ sourceAddress: 0, sourcePort: source.port, targetAddress: target.address, targetPort: target.port }],
-      ...options
+      maps: [{ sourceAddress: 0, sourcePort: source.port, targetAddress: address, targetPort }],
+      ...options,
+      ...(this.#isIpv6 ? { mtuBytes: (options.mtuBytes ?? MTU) + LONGER_6 } : {})
     })
     this.#isPatterned = isPatterned
     this.#begun = this.#bench.now
@@ -119,8 +138,9 @@ class Drill {
         break
       case 'taken': {
         const [from = '', port = ''] = line.name.split(':')
-        const { address, port: targetPort } = target
-        bench.sessions.onPortTaken(parseAddress(from) ?? 0, Number(port), address, targetPort, bench.now)
+        const { address, port: targetPort } = this.#as(target)
+        const taken = this.#as({ address: parseAddress(from) ?? 0, port: Number(port) })
+        bench.sessions.onPortTaken(taken.address, taken.port, address, targetPort, bench.now)
         bench.step(bench.now)
         break
       }
@@ -163,9 +183,9 @@ class Drill {
         ? new TextEncoder().encode(line.text)
         : Uint8Array.from({ length: line.length }, (_, index) => octetAt(first + index))
     return writePacket({
-      fromAddress: (line.from ?? from).address,
+      fromAddress: this.#as(line.from ?? from).address,
       fromPort: (line.from ?? from).port,
-      toAddress: (line.to ?? to).address,
+      toAddress: this.#as(line.to ?? to).address,
       toPort: (line.to ?? to).port,
       flags: line.flags,
       seq: line.seq,
@@ -192,7 +212,21 @@ class Drill {
     if (!isOver()) bench.step(until)
   }
 
-  #expect(expected: SegmentLine): void {
+  /** An endpoint of the script as it is in this run. */
+  #as({ address, port }: Endpoint): Endpoint {
+    return { address: this.#isIpv6 ? (parseAddress(PREFIX_6 + formatAddress(address)) ?? 0) : address, port }
+  }
+
+  /** What a line says that can be seen in this run: over IPv6 there are no ids. */
+  #visible(line: SegmentLine): SegmentLine {
+    if (!this.#isIpv6) return line
+    const { from, to } = line
+    const ends = { from: from && this.#as(from), to: to && this.#as(to) }
+    return { ...line, ...ends, ipId: undefined }
+  }
+
+  #expect(said: SegmentLine): void {
+    const expected = this.#visible(said)
     const bench = this.#bench
     this.#advance(this.#nominal + TOLERANCE_MS, () => bench.sent.length > 0)
     const packet = bench.sent.shift()

@@ -1,6 +1,8 @@
-/** Builds real IPv4 packets with TCP segments, checksums included. For tests only; it allocates as it likes. */
+/** Builds real IP packets with TCP segments, checksums included. For tests only; it allocates as it likes. */
+import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { put16, put32 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
+import { IPV6_HEADER } from '../wire/ipv6.ts'
 import { ACK, IPV4_HEADER, OptionKind, TCP, TCP_HEADER } from '../wire/segment.ts'
 
 export interface PacketFields {
@@ -19,6 +21,10 @@ export interface PacketFields {
   readonly ipId?: number | undefined
   readonly ttl?: number | undefined
   readonly trafficClass?: number | undefined
+  /** Of IPv6. */
+  readonly flowLabel?: number | undefined
+  /** Of IPv6: extension headers, each a type and what stands in it behind its own two octets, 6 + 8n of them. */
+  readonly extensions?: readonly (readonly [number, Uint8Array])[] | undefined
 }
 
 const NO_BYTES = new Uint8Array(0)
@@ -28,18 +34,10 @@ export function writePacket(fields: PacketFields): Uint8Array {
   const options = fields.options ?? NO_BYTES
   const tcpHeader = TCP_HEADER + Math.ceil(options.length / 4) * 4
   const tcpLength = tcpHeader + payload.length
-  const bytes = new Uint8Array(IPV4_HEADER + tcpLength)
-  bytes[0] = 0x45
-  bytes[1] = fields.trafficClass ?? 0
-  put16(bytes, 2, bytes.length)
-  put16(bytes, 4, fields.ipId ?? 0)
-  put16(bytes, 6, 0x4000)
-  bytes[8] = fields.ttl ?? 64
-  bytes[9] = TCP
-  put32(bytes, 12, fields.fromAddress)
-  put32(bytes, 16, fields.toAddress)
-  put16(bytes, 10, ~fold(sum(bytes, 0, IPV4_HEADER)))
-  const at = IPV4_HEADER
+  const header = isIpv6(fields.toAddress) ? ipv6Header(fields, tcpLength) : ipv4Header(fields, tcpLength)
+  const bytes = new Uint8Array(header.length + tcpLength)
+  bytes.set(header)
+  const at = header.length
   put16(bytes, at, fields.fromPort)
   put16(bytes, at + 2, fields.toPort)
   put32(bytes, at + 4, fields.seq)
@@ -52,6 +50,38 @@ export function writePacket(fields: PacketFields): Uint8Array {
   bytes.set(payload, at + tcpHeader)
   const total = pseudoHeaderSum(fields.fromAddress, fields.toAddress, TCP, tcpLength) + sum(bytes, at, tcpLength)
   put16(bytes, at + 16, ~fold(total))
+  return bytes
+}
+
+function ipv4Header(fields: PacketFields, tcpLength: number): Uint8Array {
+  const bytes = new Uint8Array(IPV4_HEADER)
+  bytes[0] = 0x45
+  bytes[1] = fields.trafficClass ?? 0
+  put16(bytes, 2, IPV4_HEADER + tcpLength)
+  put16(bytes, 4, fields.ipId ?? 0)
+  put16(bytes, 6, 0x4000)
+  bytes[8] = fields.ttl ?? 64
+  bytes[9] = TCP
+  put32(bytes, 12, fields.fromAddress)
+  put32(bytes, 16, fields.toAddress)
+  put16(bytes, 10, ~fold(sum(bytes, 0, IPV4_HEADER)))
+  return bytes
+}
+
+function ipv6Header(fields: PacketFields, tcpLength: number): Uint8Array {
+  const extensions = fields.extensions ?? []
+  const behind = extensions.flatMap(([, content], index) => {
+    const next = extensions[index + 1]?.[0] ?? TCP
+    return [next, (content.length + 2) / 8 - 1, ...content]
+  })
+  const bytes = new Uint8Array(IPV6_HEADER + behind.length)
+  put32(bytes, 0, 0x60000000 | ((fields.trafficClass ?? 0) << 20) | (fields.flowLabel ?? 0))
+  put16(bytes, 4, behind.length + tcpLength)
+  bytes[6] = extensions[0]?.[0] ?? TCP
+  bytes[7] = fields.ttl ?? 64
+  addressBook.put(fields.fromAddress, bytes, 8)
+  addressBook.put(fields.toAddress, bytes, 24)
+  bytes.set(behind, IPV6_HEADER)
   return bytes
 }
 

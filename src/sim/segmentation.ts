@@ -1,7 +1,9 @@
 /** What becomes of a frame on its way: a packet, or those that segmentation cuts a super-packet into. */
 import type { Outbox } from '../core/outbox.ts'
+import { addressBook } from '../wire/address-book.ts'
 import { i32, put16, put32, u8, u16 } from '../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../wire/checksum.ts'
+import { IPV6_HEADER } from '../wire/ipv6.ts'
 import { IPV4_HEADER, PSH, TCP } from '../wire/segment.ts'
 
 const PARTIAL = 'a super-packet has a wrong partial checksum or length'
@@ -21,29 +23,41 @@ export function packetsOf(outbox: Outbox, frame: number): Uint8Array[] {
   return segmentLength === 0 ? [joined([header, payload])] : cut(header, payload, segmentLength)
 }
 
-/** As Linux does it in software (tcp_gso_segment, inet_gso_segment): ids count on, PSH stands on the last one. */
+/** As Linux does it in software (tcp_gso_segment): ids of IPv4 count on, PSH stands on the last one. */
 function cut(header: Uint8Array, payload: Uint8Array, segmentLength: number): Uint8Array[] {
-  const tcpLength = header.length - IPV4_HEADER + payload.length
-  const pseudo = (length: number) => pseudoHeaderSum(i32(header, 12), i32(header, 16), TCP, length)
+  const isIpv6 = u8(header, 0) >>> 4 === 6
+  const ipHeader = isIpv6 ? IPV6_HEADER : IPV4_HEADER
+  const tcpLength = header.length - ipHeader + payload.length
   const isPartial =
-    u16(header, IPV4_HEADER + 16) === fold(pseudo(tcpLength)) && u16(header, 2) === IPV4_HEADER + tcpLength
-  if (!isPartial || fold(sum(header, 0, IPV4_HEADER)) !== 0xffff) throw new Error(PARTIAL)
+    u16(header, ipHeader + 16) === fold(pseudo(header, tcpLength)) &&
+    (isIpv6 ? u16(header, 4) === tcpLength : u16(header, 2) === IPV4_HEADER + tcpLength)
+  if (!isPartial || (!isIpv6 && fold(sum(header, 0, IPV4_HEADER)) !== 0xffff)) throw new Error(PARTIAL)
   const packets: Uint8Array[] = []
   for (let from = 0; from < payload.length; from += segmentLength) {
-    const part = payload.subarray(from, from + segmentLength)
-    const packet = joined([header, part])
-    put16(packet, 2, packet.length)
-    put16(packet, 4, u16(header, 4) + packets.length)
-    put16(packet, 10, 0)
-    put16(packet, 10, ~fold(sum(packet, 0, IPV4_HEADER)))
-    put32(packet, IPV4_HEADER + 4, i32(header, IPV4_HEADER + 4) + from)
-    if (from + segmentLength < payload.length) packet[IPV4_HEADER + 13] = u8(header, IPV4_HEADER + 13) & ~PSH
-    put16(packet, IPV4_HEADER + 16, 0)
-    const length = packet.length - IPV4_HEADER
-    put16(packet, IPV4_HEADER + 16, ~fold(pseudo(length) + sum(packet, IPV4_HEADER, length)))
+    const packet = joined([header, payload.subarray(from, from + segmentLength)])
+    const length = packet.length - ipHeader
+    if (isIpv6) put16(packet, 4, length)
+    else {
+      put16(packet, 2, packet.length)
+      put16(packet, 4, u16(header, 4) + packets.length)
+      put16(packet, 10, 0)
+      put16(packet, 10, ~fold(sum(packet, 0, IPV4_HEADER)))
+    }
+    put32(packet, ipHeader + 4, i32(header, ipHeader + 4) + from)
+    if (from + segmentLength < payload.length) packet[ipHeader + 13] = u8(header, ipHeader + 13) & ~PSH
+    put16(packet, ipHeader + 16, 0)
+    put16(packet, ipHeader + 16, ~fold(pseudo(header, length) + sum(packet, ipHeader, length)))
     packets.push(packet)
   }
   return packets
+}
+
+function pseudo(header: Uint8Array, length: number): number {
+  const isIpv6 = u8(header, 0) >>> 4 === 6
+  const [from, to] = isIpv6
+    ? [addressBook.find(header, 8), addressBook.find(header, 24)]
+    : [i32(header, 12), i32(header, 16)]
+  return pseudoHeaderSum(from, to, TCP, length)
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

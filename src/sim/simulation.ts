@@ -237,6 +237,7 @@ function copierOptions({ copier, channel }: Weather) {
     keepAliveMs: KEEP_ALIVE_MS,
     restAfterMs: copier.restAfterMs,
     mtuBytes: 1500,
+    mssBytes: undefined,
     clientRttMs: undefined,
     epochs: { isWaiting: true, timeoutMs: 3000 },
     holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },

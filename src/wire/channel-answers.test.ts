@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { encodeOptions, writePacket } from '../sim/packet.ts'
+import { parseAddress } from './address.ts'
+import { addressBook } from './address-book.ts'
 import {
   Answers,
   ageMs,
@@ -15,6 +17,7 @@ import {
 } from './channel-answers.ts'
 import { HEADER_LENGTH, MESSAGE_LENGTH, putHeader, putHello } from './channel-v1.ts'
 import {
+  flowRecordLength,
   offeredVersion,
   offerFlags,
   putAcceptance,
@@ -94,6 +97,25 @@ test('the beginning of version 2 is as docs/channel.md has it, byte for byte', (
   assert.equal(route, `11100000${FLOW}`)
 })
 
+test('over IPv6 a flow has addresses of 16 octets, and says so in its shape', () => {
+  const client = parseAddress('2001:db8::10') ?? 0
+  const target = parseAddress('2001:db8::2') ?? 0
+  const flow = `20010db8${'0'.repeat(22)}10${'20010db8'}${'0'.repeat(23)}2${'ce3418eb'}`
+  const length = flowRecordLength(target)
+  const route = written(length, (bytes, at) => putFlowRecord(bytes, at, RecordType.Route, client, 52788, target, 6379))
+  assert.equal(route, `11288000${flow}`)
+  const answers = answersOf(ACK, [[0x34befce0, 5, PSH]])
+  Object.assign(answers, { clientAddress: client, targetAddress: target })
+  const expected = `01388110${flow}4b4cffb0041c000034befce080000005`
+  assert.equal(
+    written(56, (bytes, at) => putAnswers(answers, bytes, at)),
+    expected
+  )
+  const read = new Answers()
+  assert.ok(parseAnswers(Buffer.from(expected, 'hex'), 0, read))
+  assert.deepEqual([read.clientAddress, read.targetAddress], [client, target])
+})
+
 test('an answer in one segment with timestamps is 40 octets', () => {
   const answers = answersOf(ACK, [[0x34befce0, 5, PSH]])
   Object.assign(answers, { hasTimestamps: true, tsVal: 0x14dcd58c, tsEcr: 0xcbc6709a | 0 })
@@ -164,25 +186,23 @@ const anyAnswers = fc
   })
   .map(({ flags, ranges, duplicates, hasTimestamps, sack, isIpv6, address }) => {
     const answers = answersOf(flags, ranges)
-    Object.assign(answers, { duplicates, hasTimestamps, isIpv6, sackCount: sack.length })
+    Object.assign(answers, { duplicates, hasTimestamps, sackCount: sack.length })
     for (const [index, left] of sack.entries()) answers.sackEdges.set([left, add(seq(left), 10)], index * 2)
     if (hasTimestamps) Object.assign(answers, { tsVal: 17, tsEcr: -5 })
     if (isIpv6) {
-      answers.clientAddress6.set(address)
-      answers.targetAddress6.set(Uint8Array.from(address).reverse())
-      Object.assign(answers, { clientAddress: 0, targetAddress: 0 })
+      answers.clientAddress = addressBook.intern(address, 0)
+      answers.targetAddress = addressBook.intern(Uint8Array.from(address).reverse(), 0)
     }
     return answers
   })
 
 /** What a record says; arrays as far as they count. */
 function content(answers: Answers) {
-  const { ranges, rangeCount, sackEdges, sackCount, clientAddress6, targetAddress6, ...rest } = answers
+  const { ranges, rangeCount, sackEdges, sackCount, ...rest } = answers
   return {
     ...rest,
     ranges: [...ranges.subarray(0, rangeCount * 2)],
-    sack: [...sackEdges.subarray(0, sackCount * 2)],
-    addresses: [hex(clientAddress6), hex(targetAddress6)]
+    sack: [...sackEdges.subarray(0, sackCount * 2)]
   }
 }
 
@@ -223,7 +243,7 @@ test('no octets make the readers throw, read beyond the record or make up more t
         const flaw = parseHeaderRecord(memory, 0, segment)
         if (!isAnswers) return [flaw]
         assert.ok(answers.rangeCount <= 4 && answers.sackCount <= 4 && answers.duplicates <= 255)
-        return [flaw, content(answers), answers.isIpv6 ? '' : segmentsOf(answers)]
+        return [flaw, content(answers), segmentsOf(answers)]
       })
       assert.deepEqual(padded[0], padded[1])
     }),

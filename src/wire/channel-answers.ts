@@ -4,19 +4,18 @@
  */
 import { copyBytes, i32, int32At, put16, put32, u8, u16 } from './bytes.ts'
 import {
-  clientAt,
+  flowClient,
   flowClientPort,
   flowLength,
+  flowTarget,
   flowTargetPort,
   putFlow,
-  putFlow6,
   putRecordHead,
   RECORD_HEAD,
   RecordType,
   recordLength,
   recordShape,
-  SHAPE_IPV6,
-  targetAt
+  shapeOf
 } from './channel-v2.ts'
 import { Flaw } from './flaw.ts'
 import { stepOf, stepStart } from './log-linear.ts'
@@ -68,12 +67,9 @@ export function ageMs(octet: number): number {
 
 /** Segments of one flow put together; reused. What it stands for: docs/channel.md, "answers". */
 export class Answers {
-  isIpv6 = false
+  /** When read, 0 is an IPv6 address that nobody here knows. */
   clientAddress = 0
   targetAddress = 0
-  /** Set where `isIpv6`. */
-  readonly clientAddress6 = new Uint8Array(16)
-  readonly targetAddress6 = new Uint8Array(16)
   clientPort = 0
   targetPort = 0
   /** TCP flags without PSH and FIN. */
@@ -126,14 +122,12 @@ function answersLength(shape: number): number {
 
 /** @returns octets written, at most 128 */
 export function putAnswers(answers: Answers, bytes: Uint8Array, at: number): number {
-  const { rangeCount, sackCount, isIpv6, hasTimestamps } = answers
-  const shape = rangeCount | (sackCount << 3) | (hasTimestamps ? SHAPE_TIMESTAMPS : 0) | (isIpv6 ? SHAPE_IPV6 : 0)
+  const { clientAddress, clientPort, targetAddress, targetPort, rangeCount, sackCount, hasTimestamps } = answers
+  const shape = rangeCount | (sackCount << 3) | (hasTimestamps ? SHAPE_TIMESTAMPS : 0) | shapeOf(targetAddress)
   const length = answersLength(shape)
   putRecordHead(bytes, at, RecordType.Answers, length, shape)
   bytes[at + 3] = answers.flags
-  const { clientAddress, clientAddress6, clientPort, targetAddress, targetAddress6, targetPort } = answers
-  if (isIpv6) putFlow6(bytes, at + RECORD_HEAD, clientAddress6, clientPort, targetAddress6, targetPort)
-  else putFlow(bytes, at + RECORD_HEAD, clientAddress, clientPort, targetAddress, targetPort)
+  putFlow(bytes, at + RECORD_HEAD, clientAddress, clientPort, targetAddress, targetPort)
   let next = at + RECORD_HEAD + flowLength(shape)
   put32(bytes, next, answers.ack)
   put16(bytes, next + 4, answers.window)
@@ -185,25 +179,16 @@ export function parseAnswers(bytes: Uint8Array, at: number, answers: Answers): b
 }
 
 function readFlow(bytes: Uint8Array, at: number, shape: number, answers: Answers): void {
-  answers.isIpv6 = (shape & SHAPE_IPV6) !== 0
   answers.clientPort = flowClientPort(bytes, at, shape)
   answers.targetPort = flowTargetPort(bytes, at, shape)
-  if (answers.isIpv6) {
-    copyBytes(bytes, clientAt(at), answers.clientAddress6, 0, 16)
-    copyBytes(bytes, targetAt(at, shape), answers.targetAddress6, 0, 16)
-    return
-  }
-  answers.clientAddress = i32(bytes, clientAt(at))
-  answers.targetAddress = i32(bytes, targetAt(at, shape))
+  answers.clientAddress = flowClient(bytes, at, shape)
+  answers.targetAddress = flowTarget(bytes, at, shape)
 }
 
 /** A TCP header to go with the segments that a record stands for: their options are read from it for `--trace`. */
 const header = new Uint8Array(TCP_HEADER + 2 + 10 + 2 + 2 + 32)
 
-/**
- * Fills what all segments of a record have in common. `fillAnswer` then fills each.
- * @param answers of IPv4
- */
+/** Fills what all segments of a record have in common. `fillAnswer` then fills each. */
 export function fillAnswers(answers: Answers, segment: Segment): void {
   segment.fromAddress = answers.targetAddress
   segment.fromPort = answers.targetPort
@@ -256,14 +241,11 @@ function putOptions(answers: Answers): number {
   return at
 }
 
-/** Octets of a header record over IPv4, beside the TCP header itself. */
-const HEADER_FIXED = RECORD_HEAD + 12 + 4
-
 /**
  * Writes the header record of a captured segment.
  * @param captured the packet's headers as `putHeader` of version 1 leaves them, from `capturedAt`
  * @param segment the same, parsed
- * @returns octets written, at most 80
+ * @returns octets written, at most 104
  */
 export function putHeaderRecord(
   captured: Uint8Array,
@@ -274,17 +256,19 @@ export function putHeaderRecord(
 ): number {
   const tcpAt = capturedAt + IPV4_HEADER
   const tcpHeader = (u8(captured, tcpAt + 12) >>> 4) * 4
-  const length = HEADER_FIXED + tcpHeader
-  putRecordHead(bytes, at, RecordType.Header, length, 0)
+  const shape = shapeOf(segment.fromAddress)
+  const lengthAt = at + RECORD_HEAD + flowLength(shape)
+  const length = lengthAt + 4 + tcpHeader - at
+  putRecordHead(bytes, at, RecordType.Header, length, shape)
   putFlow(bytes, at + RECORD_HEAD, segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
-  put32(bytes, at + RECORD_HEAD + 12, segment.payloadLength)
-  copyBytes(captured, tcpAt, bytes, at + HEADER_FIXED, tcpHeader)
+  put32(bytes, lengthAt, segment.payloadLength)
+  copyBytes(captured, tcpAt, bytes, lengthAt + 4, tcpHeader)
   return length
 }
 
 /**
  * Reads a header record, which is there as long as it says, into a segment without payload bytes.
- * @returns BadHeader if it is not what its shape says; NotIpv4 if it is well-formed, of IPv6
+ * @returns BadHeader if it is not what its shape says
  */
 export function parseHeaderRecord(bytes: Uint8Array, at: number, segment: Segment): Flaw {
   const shape = recordShape(bytes, at)
@@ -292,12 +276,11 @@ export function parseHeaderRecord(bytes: Uint8Array, at: number, segment: Segmen
   const end = at + recordLength(bytes, at)
   if (end - tcpAt < TCP_HEADER) return Flaw.BadHeader
   if ((u8(bytes, tcpAt + 12) >>> 4) * 4 !== end - tcpAt) return Flaw.BadHeader
-  if (shape & SHAPE_IPV6) return Flaw.NotIpv4
   fillTcp(bytes, tcpAt, segment)
   readOptions(bytes, tcpAt + TCP_HEADER, end, segment)
   segment.bytes = bytes
-  segment.toAddress = i32(bytes, clientAt(at))
-  segment.fromAddress = i32(bytes, targetAt(at, shape))
+  segment.toAddress = flowClient(bytes, at, shape)
+  segment.fromAddress = flowTarget(bytes, at, shape)
   segment.toPort = flowClientPort(bytes, at, shape)
   segment.fromPort = flowTargetPort(bytes, at, shape)
   segment.tcpAt = tcpAt

@@ -148,8 +148,8 @@ test('how long a message is follows from the framing alone', () => {
 
 test('a record says of a packet what the packet says, but for its payload and late options', () => {
   const any = fc.record({
-    fromAddress: fc.integer(),
-    toAddress: fc.integer(),
+    fromAddress: fc.integer({ min: 0x01000000 }),
+    toAddress: fc.integer({ min: 0x01000000 }),
     fromPort: fc.nat(65535),
     toPort: fc.nat(65535),
     flags: fc.nat(255),

@@ -8,7 +8,7 @@
  */
 import { copyBytes, i32, put16, put32, u8, u16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'
-import { fillIp, fillTcp, IPV4_HEADER, readOptions, type Segment, TCP_HEADER } from './segment.ts'
+import { fillIp, fillTcp, IPV4_HEADER, readOptions, type Segment, TCP, TCP_HEADER } from './segment.ts'
 
 /** Octets of a message to intercept. */
 export const MESSAGE_LENGTH = 14
@@ -94,6 +94,23 @@ export function putHeader(bytes: Uint8Array, at: number, header: Uint8Array, hea
   copyBytes(bytes, at, header, headerAt, IPV4_HEADER)
   copyBytes(bytes, tcpAt, header, headerAt + IPV4_HEADER, tcpLength)
   header.fill(0, headerAt + IPV4_HEADER + tcpLength, headerAt + HEADER_LENGTH)
+}
+
+/**
+ * The same of a packet over IPv6, which has no record in version 1: behind an IPv4 header that has the addresses' numbers
+ * in the book. So it is good in this process only.
+ * @param segment the packet, parsed
+ */
+export function putHeader6(segment: Segment, header: Uint8Array, at: number): void {
+  header.fill(0, at, at + HEADER_LENGTH)
+  header[at] = 0x45
+  header[at + 1] = segment.trafficClass
+  put16(header, at + 2, Math.min(IPV4_HEADER + segment.tcpLength, 0xffff))
+  header[at + 8] = segment.ttl
+  header[at + 9] = TCP
+  put32(header, at + 12, segment.fromAddress)
+  put32(header, at + 16, segment.toAddress)
+  copyBytes(segment.bytes, segment.tcpAt, header, at + IPV4_HEADER, segment.payloadAt - segment.tcpAt)
 }
 
 /**

@@ -2,6 +2,7 @@
  * The channel's protocol, version 2, but for the target's answers (`channel-answers.ts`): its beginning, routes, and what
  * records have in common. docs/channel.md has the layouts. All integers are big-endian.
  */
+import { addressBook, isIpv6 } from './address-book.ts'
 import { copyBytes, i32, put16, put32, u8, u16 } from './bytes.ts'
 
 export const VERSION_2 = 2
@@ -35,7 +36,7 @@ export const Refusal = { WrongProof: 1, NoProof: 2 } as const
 export const RECORD_HEAD = 4
 export const RECORD_MAX = 255
 /** Bit of a record's shape: its addresses are IPv6. */
-export const SHAPE_IPV6 = 0x80
+const SHAPE_IPV6 = 0x80
 /** Bit of an introduction's shape: nonce and proof are in it. */
 const SHAPE_PROOF = 0x01
 
@@ -47,8 +48,15 @@ export function flowLength(shape: number): number {
   return shape & SHAPE_IPV6 ? 36 : 12
 }
 
-/** Octets of a record of this type that names a flow and nothing else. */
-export const FLOW_RECORD_LENGTH = RECORD_HEAD + 12
+/** The bit of a record's shape that says of which version of IP an address is. */
+export function shapeOf(address: number): number {
+  return isIpv6(address) ? SHAPE_IPV6 : 0
+}
+
+/** Octets of a record that names a flow to this target and nothing else. */
+export function flowRecordLength(target: number): number {
+  return RECORD_HEAD + flowLength(shapeOf(target))
+}
 
 export function putOffer(bytes: Uint8Array, helloAt: number, version: number, flags: number): void {
   put32(bytes, helloAt + OFFER_AT, OFFER_MARK)
@@ -114,7 +122,7 @@ export function hasProof(bytes: Uint8Array, introductionAt: number): boolean {
   return (recordShape(bytes, introductionAt) & SHAPE_PROOF) !== 0
 }
 
-/** A record that names an IPv4 flow: `Route`, `Withdrawal` or `Taken`. */
+/** A record that names a flow: `Route`, `Withdrawal` or `Taken`. */
 export function putFlowRecord(
   bytes: Uint8Array,
   at: number,
@@ -124,7 +132,7 @@ export function putFlowRecord(
   target: number,
   targetPort: number
 ): void {
-  putRecordHead(bytes, at, type, FLOW_RECORD_LENGTH, 0)
+  putRecordHead(bytes, at, type, flowRecordLength(target), shapeOf(target))
   putFlow(bytes, at + RECORD_HEAD, client, clientPort, target, targetPort)
 }
 
@@ -136,33 +144,31 @@ export function putFlow(
   target: number,
   targetPort: number
 ): void {
-  put32(bytes, at, client)
-  put32(bytes, at + 4, target)
-  put16(bytes, at + 8, clientPort)
-  put16(bytes, at + 10, targetPort)
+  const portsAt = at + flowLength(shapeOf(target)) - 4
+  if (isIpv6(target)) {
+    addressBook.put(client, bytes, at)
+    addressBook.put(target, bytes, at + 16)
+  } else {
+    put32(bytes, at, client)
+    put32(bytes, at + 4, target)
+  }
+  put16(bytes, portsAt, clientPort)
+  put16(bytes, portsAt + 2, targetPort)
 }
 
-/** The same with addresses of 16 octets. */
-export function putFlow6(
-  bytes: Uint8Array,
-  at: number,
-  client: Uint8Array,
-  clientPort: number,
-  target: Uint8Array,
-  targetPort: number
-): void {
-  copyBytes(client, 0, bytes, at, 16)
-  copyBytes(target, 0, bytes, at + 16, 16)
-  put16(bytes, at + 32, clientPort)
-  put16(bytes, at + 34, targetPort)
+/** The addresses of a record's flow; 0 is one of IPv6 that is not in the book. `internFlow` puts it there. */
+export function flowClient(bytes: Uint8Array, recordAt: number, shape: number): number {
+  const at = recordAt + RECORD_HEAD
+  return shape & SHAPE_IPV6 ? addressBook.find(bytes, at) : i32(bytes, at)
 }
-
-/** Where the parts of a record's flow stand. IPv4 addresses are read with `i32`, IPv6 are 16 octets. */
-export function clientAt(recordAt: number): number {
-  return recordAt + RECORD_HEAD
+export function flowTarget(bytes: Uint8Array, recordAt: number, shape: number): number {
+  const at = recordAt + RECORD_HEAD
+  return shape & SHAPE_IPV6 ? addressBook.find(bytes, at + 16) : i32(bytes, at + 4)
 }
-export function targetAt(recordAt: number, shape: number): number {
-  return recordAt + RECORD_HEAD + (shape & SHAPE_IPV6 ? 16 : 4)
+/** Puts the addresses of a record's flow into the book. @returns false if it is full */
+export function internFlow(bytes: Uint8Array, recordAt: number, shape: number): boolean {
+  const at = recordAt + RECORD_HEAD
+  return (shape & SHAPE_IPV6) === 0 || (addressBook.intern(bytes, at) > 0 && addressBook.intern(bytes, at + 16) > 0)
 }
 export function flowClientPort(bytes: Uint8Array, recordAt: number, shape: number): number {
   return u16(bytes, recordAt + RECORD_HEAD + flowLength(shape) - 4)

@@ -5,6 +5,7 @@
  * octets copied and summed: 0.5 µs in place of 1.5). A sum of words in the machine's order is the sum in network
  * order with its two octets swapped (RFC 1071 §2(B)).
  */
+import { addressBook, isIpv6 } from './address-book.ts'
 import { int32At, u8, u16 } from './bytes.ts'
 
 /** Below this many octets a word loop does not pay. */
@@ -120,15 +121,11 @@ function copyAndSumOctets(from: Uint8Array, fromAt: number, to: Uint8Array, toAt
   return total
 }
 
-/** The sum over the pseudo-header (RFC 9293 §3.1), not folded. Addresses as int32. */
+/** The sum over the pseudo-header (RFC 9293 §3.1, RFC 8200 §8.1), not folded. Addresses as int32. */
 export function pseudoHeaderSum(fromAddress: number, toAddress: number, protocol: number, length: number): number {
-  return (
-    (fromAddress >>> 16) +
-    (fromAddress & 0xffff) +
-    (toAddress >>> 16) +
-    (toAddress & 0xffff) +
-    protocol +
-    (length >>> 16) +
-    (length & 0xffff)
-  )
+  return addressSum(fromAddress) + addressSum(toAddress) + protocol + (length >>> 16) + (length & 0xffff)
+}
+
+function addressSum(address: number): number {
+  return isIpv6(address) ? addressBook.sum(address) : (address >>> 16) + (address & 0xffff)
 }

@@ -1,7 +1,8 @@
-/** One parsed UDP datagram over IPv4 (RFC 768), in an object that is reused for every packet. */
+/** One parsed UDP datagram (RFC 768), in an object that is reused for every packet. */
 import { u8, u16 } from './bytes.ts'
 import { fold, pseudoHeaderSum } from './checksum.ts'
 import { Flaw } from './flaw.ts'
+import { chain, FRAGMENT, fillIpv6, followHeaders, IPV6_HEADER, lengthOfIpv6 } from './ipv6.ts'
 import { fillIp, IPV4_HEADER } from './segment.ts'
 
 export const UDP = 17
@@ -17,6 +18,8 @@ export class Datagram {
   ttl = 0
   /** The DSCP and ECN octet. */
   trafficClass = 0
+  /** Of IPv6. */
+  flowLabel = 0
   ipId = 0
   dontFragment = false
   /** As on the wire; 0: the sender made none. */
@@ -26,33 +29,69 @@ export class Datagram {
 }
 
 /**
- * Reads an IPv4 packet that carries a whole datagram. Octets behind the datagram's own length are none of it.
- * @param capturedLength octets present
+ * Reads an IP packet that carries a whole datagram. Octets behind the datagram's own length are none of it.
+ * @param capturedLength octets present; @param wireLength octets the packet had
  * @returns what is wrong; on None the datagram is filled, its checksum not verified
  */
-export function parseDatagram(bytes: Uint8Array, at: number, capturedLength: number, datagram: Datagram): Flaw {
+export function parseDatagram(
+  bytes: Uint8Array,
+  at: number,
+  capturedLength: number,
+  wireLength: number,
+  datagram: Datagram
+): Flaw {
   if (capturedLength < IPV4_HEADER) return Flaw.Truncated
-  const version = u8(bytes, at)
-  if (version >>> 4 !== 4) return Flaw.NotIpv4
-  const ipHeader = (version & 0x0f) * 4
+  const version = u8(bytes, at) >>> 4
+  if (version === 6) return parseOverIpv6(bytes, at, capturedLength, wireLength, datagram)
+  return version === 4 ? parseOverIpv4(bytes, at, capturedLength, datagram) : Flaw.NotIpv4
+}
+
+function parseOverIpv4(bytes: Uint8Array, at: number, capturedLength: number, datagram: Datagram): Flaw {
+  const ipHeader = (u8(bytes, at) & 0x0f) * 4
   const ipPayload = u16(bytes, at + 2) - ipHeader
   if (ipHeader < IPV4_HEADER || ipPayload < 0) return Flaw.BadHeader
   if (u8(bytes, at + 9) !== UDP) return Flaw.NotUdp
+  // Of 0.0.0.0/8 is no host that can be answered: in here, such a number is an IPv6 address.
+  if (u8(bytes, at + 12) === 0 || u8(bytes, at + 16) === 0) return Flaw.BadHeader
   const fragment = u16(bytes, at + 6)
   if (fragment & 0x3fff) return Flaw.Fragment
-  if (ipPayload < UDP_HEADER) return Flaw.BadHeader
-  if (capturedLength < ipHeader + UDP_HEADER) return Flaw.Truncated
-  const udpAt = at + ipHeader
-  const udpLength = u16(bytes, udpAt + 4)
-  if (udpLength < UDP_HEADER || udpLength > ipPayload) return Flaw.BadHeader
+  const flaw = fillUdp(bytes, at + ipHeader, capturedLength - ipHeader, ipPayload, datagram)
+  if (flaw !== Flaw.None) return flaw
   fillIp(bytes, at, datagram)
   datagram.dontFragment = (fragment & 0x4000) !== 0
+  return flaw
+}
+
+function parseOverIpv6(
+  bytes: Uint8Array,
+  at: number,
+  capturedLength: number,
+  wireLength: number,
+  datagram: Datagram
+): Flaw {
+  if (capturedLength < IPV6_HEADER) return Flaw.Truncated
+  const totalLength = lengthOfIpv6(bytes, at, wireLength)
+  const chainFlaw = followHeaders(bytes, at, Math.min(capturedLength, totalLength), totalLength)
+  if (chainFlaw !== Flaw.None) return chainFlaw
+  if (chain.protocol !== UDP) return chain.protocol === FRAGMENT ? Flaw.Fragment : Flaw.NotUdp
+  const header = chain.length
+  const flaw = fillUdp(bytes, at + header, capturedLength - header, totalLength - header, datagram)
+  if (flaw !== Flaw.None) return flaw
+  return fillIpv6(bytes, at, datagram) ? Flaw.None : Flaw.AddressesFull
+}
+
+/** @param captured octets that are there from `udpAt`; @param length octets that there were */
+function fillUdp(bytes: Uint8Array, udpAt: number, captured: number, length: number, datagram: Datagram): Flaw {
+  if (length < UDP_HEADER) return Flaw.BadHeader
+  if (captured < UDP_HEADER) return Flaw.Truncated
+  const udpLength = u16(bytes, udpAt + 4)
+  if (udpLength < UDP_HEADER || udpLength > length) return Flaw.BadHeader
   datagram.fromPort = u16(bytes, udpAt)
   datagram.toPort = u16(bytes, udpAt + 2)
   datagram.checksum = u16(bytes, udpAt + 6)
   datagram.payloadAt = udpAt + UDP_HEADER
   datagram.payloadLength = udpLength - UDP_HEADER
-  return capturedLength < ipHeader + udpLength ? Flaw.Truncated : Flaw.None
+  return captured < udpLength ? Flaw.Truncated : Flaw.None
 }
 
 /** Whether a checksum is only begun: who captured on the host that sent it saw the sum of the pseudo-header. */

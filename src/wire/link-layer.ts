@@ -1,6 +1,7 @@
-/** Finds the IPv4 packet in a captured frame, through tags and tunnels. */
+/** Finds the IP packet in a captured frame, through tags and tunnels. */
 import { i32, u8, u16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'
+import { chain, followHeaders, IPV6_HEADER } from './ipv6.ts'
 import { IPV4_HEADER } from './segment.ts'
 
 /** Link types of capture files, as https://www.tcpdump.org/linktypes.html numbers them. */
@@ -45,13 +46,13 @@ const VXLAN_HEADER = 8
 const TUNNELS_MAX = 8
 
 /**
- * The innermost IPv4 header of a frame. VLAN tags (also several), PPPoE, MPLS labels, VXLAN, GRE, ERSPAN (I, II, III) and
+ * The innermost IP header of a frame. VLAN tags (also several), PPPoE, MPLS labels, VXLAN, GRE, ERSPAN (I, II, III) and
  * IP-in-IP are looked through. A fragment is not: what it carries is known when it is whole.
  * @param length octets present from `at`
- * @returns where an IPv4 header of at least 20 octets begins; or a Flaw, negated: NotIpv4, Ipv6, Truncated, BadHeader,
- * UnknownLink
+ * @returns where an IPv4 header of at least 20 octets begins, or an IPv6 header; or a Flaw, negated: NotIpv4, Truncated,
+ * BadHeader, UnknownLink
  */
-export function findIpv4(bytes: Uint8Array, at: number, length: number, linkType: number): number {
+export function findIp(bytes: Uint8Array, at: number, length: number, linkType: number): number {
   const end = at + length
   switch (linkType) {
     case LinkType.Ethernet:
@@ -79,8 +80,8 @@ function inLoopback(bytes: Uint8Array, at: number, end: number): number {
   if (at + 4 > end) return -Flaw.Truncated
   const word = i32(bytes, at)
   const family = word > 0 && word < 0x10000 ? word : u8(bytes, at) | (u8(bytes, at + 1) << 8)
-  if (family === 2) return inIp(bytes, at + 4, end, 0)
-  return family === 10 || family === 24 || family === 28 || family === 30 ? -Flaw.Ipv6 : -Flaw.NotIpv4
+  const isIp = family === 2 || family === 10 || family === 24 || family === 28 || family === 30
+  return isIp ? inIp(bytes, at + 4, end, 0) : -Flaw.NotIpv4
 }
 
 function inEthernet(bytes: Uint8Array, at: number, end: number, depth: number): number {
@@ -97,8 +98,7 @@ function behindType(bytes: Uint8Array, from: number, end: number, announced: num
     etherType = u16(bytes, at + 2)
     at += 4
   }
-  if (etherType === EtherType.Ipv4) return inIp(bytes, at, end, depth)
-  if (etherType === EtherType.Ipv6) return -Flaw.Ipv6
+  if (etherType === EtherType.Ipv4 || etherType === EtherType.Ipv6) return inIp(bytes, at, end, depth)
   if (etherType === EtherType.PppoeSession) return inPppoe(bytes, at, end, depth)
   if (etherType === EtherType.Bridged) return inEthernet(bytes, at, end, depth)
   return isMpls(etherType) ? behindLabels(bytes, at, end, depth) : -Flaw.NotIpv4
@@ -108,8 +108,8 @@ function behindType(bytes: Uint8Array, from: number, end: number, announced: num
 function inPppoe(bytes: Uint8Array, at: number, end: number, depth: number): number {
   if (at + PPPOE_HEADER > end) return -Flaw.Truncated
   const protocol = u16(bytes, at + 6)
-  if (protocol === 0x0021) return inIp(bytes, at + PPPOE_HEADER, end, depth)
-  return protocol === 0x0057 ? -Flaw.Ipv6 : -Flaw.NotIpv4
+  const isIp = protocol === 0x0021 || protocol === 0x0057
+  return isIp ? inIp(bytes, at + PPPOE_HEADER, end, depth) : -Flaw.NotIpv4
 }
 
 /** RFC 3032. What follows the last label is not announced: its first four bits tell (RFC 4928). */
@@ -130,23 +130,34 @@ function behindLabels(bytes: Uint8Array, from: number, end: number, depth: numbe
 function inIp(bytes: Uint8Array, at: number, end: number, depth: number): number {
   if (at >= end) return -Flaw.Truncated
   const version = u8(bytes, at) >>> 4
-  if (version !== 4) return version === 6 ? -Flaw.Ipv6 : -Flaw.NotIpv4
+  if (version === 6) return inIpv6(bytes, at, end, depth)
+  if (version !== 4) return -Flaw.NotIpv4
   if (at + IPV4_HEADER > end) return -Flaw.Truncated
   const inside = at + (u8(bytes, at) & 0x0f) * 4
   if (inside < at + IPV4_HEADER) return -Flaw.BadHeader
   const isFragment = (u16(bytes, at + 6) & 0x3fff) !== 0
-  if (isFragment) return at
-  switch (u8(bytes, at + 9)) {
+  return isFragment ? at : inPacket(bytes, at, inside, end, u8(bytes, at + 9), depth)
+}
+
+function inIpv6(bytes: Uint8Array, at: number, end: number, depth: number): number {
+  if (at + IPV6_HEADER > end) return -Flaw.Truncated
+  const flaw = followHeaders(bytes, at, end - at, end - at)
+  return flaw === Flaw.None ? inPacket(bytes, at, at + chain.length, end, chain.protocol, depth) : -Flaw.Truncated
+}
+
+/** What a packet at `at` carries from `inside` on. @returns `at` if that is no tunnel */
+function inPacket(bytes: Uint8Array, at: number, inside: number, end: number, protocol: number, depth: number): number {
+  const isDeep = depth >= TUNNELS_MAX
+  switch (protocol) {
     case Protocol.Ipv4:
-      return depth < TUNNELS_MAX ? inIp(bytes, inside, end, depth + 1) : -Flaw.BadHeader
     case Protocol.Ipv6:
-      return -Flaw.Ipv6
+      return isDeep ? -Flaw.BadHeader : inIp(bytes, inside, end, depth + 1)
     case Protocol.Udp:
-      return isVxlan(bytes, inside, end) && depth < TUNNELS_MAX
+      return isVxlan(bytes, inside, end) && !isDeep
         ? inEthernet(bytes, inside + UDP_HEADER + VXLAN_HEADER, end, depth + 1)
         : at
     case Protocol.Gre:
-      return depth < TUNNELS_MAX ? inGre(bytes, inside, end, depth + 1) : -Flaw.BadHeader
+      return isDeep ? -Flaw.BadHeader : inGre(bytes, inside, end, depth + 1)
     default:
       return at
   }

@@ -5,7 +5,7 @@ import { HEADER_LENGTH, parseRecord, putHeader } from './channel-v1.ts'
 import { formatFlags, formatSegment, parseFlags } from './packetdrill.ts'
 import { ACK, FIN, PSH, parseIpv4, RST, Segment, SYN } from './segment.ts'
 
-const BASE = { fromAddress: 1, fromPort: 2, toAddress: 3, toPort: 4 }
+const BASE = { fromAddress: 0x0a000001, fromPort: 2, toAddress: 0x0a000003, toPort: 4 }
 
 function format(fields: { flags: number; seq: number; ack?: number; payload?: Uint8Array }, options: string[]): string {
   const packet = writePacket({ ...BASE, window: 502, ...fields, options: encodeOptions(options) })

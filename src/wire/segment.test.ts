@@ -21,8 +21,8 @@ import {
 const int32 = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })
 const int16 = fc.nat(65535)
 const fields = fc.record({
-  fromAddress: int32,
-  toAddress: int32,
+  fromAddress: fc.integer({ min: 0x01000000 }),
+  toAddress: fc.integer({ max: -1 }),
   fromPort: int16,
   toPort: int16,
   flags: fc.nat(255),
@@ -124,9 +124,9 @@ test('no options make the reader throw, or read beyond their end', () => {
 
 test('each flaw has its name', () => {
   const whole = writePacket({
-    fromAddress: 1,
+    fromAddress: 0x0a000001,
     fromPort: 2,
-    toAddress: 3,
+    toAddress: 0x0a000003,
     toPort: 4,
     flags: ACK,
     seq: 5,

@@ -1,4 +1,4 @@
-/** One parsed TCP segment over IPv4, in an object that is reused for every packet. */
+/** One parsed TCP segment, in an object that is reused for every packet. */
 import { i32, u8, u16 } from './bytes.ts'
 import { fold, pseudoHeaderSum, sum } from './checksum.ts'
 import { Flaw } from './flaw.ts'
@@ -31,6 +31,8 @@ export class Segment {
   ttl = 0
   /** The DSCP and ECN octet. */
   trafficClass = 0
+  /** Of IPv6; left as it is by IPv4. */
+  flowLabel = 0
   ipId = 0
   dontFragment = false
   seq: Seq = seq(0)
@@ -79,6 +81,8 @@ export function parseIpv4(
   const totalLength = u16(bytes, at + 2) || wireLength
   if (ipHeader < IPV4_HEADER || totalLength < ipHeader) return Flaw.BadHeader
   if (u8(bytes, at + 9) !== TCP) return Flaw.NotTcp
+  // Of 0.0.0.0/8 is no host (RFC 1122 §3.2.1.3): in here, such a number is an IPv6 address.
+  if (u8(bytes, at + 12) === 0 || u8(bytes, at + 16) === 0) return Flaw.BadHeader
   const fragment = u16(bytes, at + 6)
   if (fragment & 0x3fff) return Flaw.Fragment
   fillIp(bytes, at, segment)

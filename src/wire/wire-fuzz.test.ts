@@ -21,7 +21,7 @@ const written = fc
     payload: fc.uint8Array({ maxLength: 100 }),
     options: fc.uint8Array({ maxLength: 40 })
   })
-  .map((fields) => writePacket({ fromAddress: 1, fromPort: 2, toAddress: 3, toPort: 4, ...fields }))
+  .map((fields) => writePacket({ fromAddress: 0x0a000001, fromPort: 2, toAddress: 0x0a000003, toPort: 4, ...fields }))
 /** Some octets of the headers are others, and the end may be missing. */
 const mutated = fc
   .tuple(written, fc.array(fc.tuple(fc.nat(59), fc.nat(255)), { maxLength: 3 }), fc.nat(160))

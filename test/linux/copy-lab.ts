@@ -9,15 +9,19 @@ import type { Redis } from '../../lab/redis.ts'
 
 export {
   ASSISTANT,
+  ASSISTANT_6,
   CLIENT,
+  CLIENT_6,
   type CopyLab,
   MAP,
   openCopyLab,
   PORT,
   ROOT,
   SOURCE,
+  SOURCE_6,
   startReady,
-  TARGET
+  TARGET,
+  TARGET_6
 } from '../../lab/copy-lab.ts'
 
 export const TCPCOPY = OWN_PROGRAMS.tcpcopy

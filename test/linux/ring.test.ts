@@ -169,7 +169,7 @@ function ringTests(): void {
   ] as const) {
     test(`steered rings take the client ports of their worker, fragments too, once all have begun (${what}, ${link})`, () => {
       const filter = compileFilter('tcp', { link, snapLength: 0x40000 })
-      const steered = what === 'requests' ? steering(3) : answerSteering(3)
+      const steered = what === 'requests' ? steering(3) : answerSteering(3, 4)
       const options = { link, filter, steering: steered, isHeld: true }
       const early = (source: Source, id: number): void => {
         source.add(WIRE, 80, 0, id)

@@ -3,11 +3,15 @@ import assert from 'node:assert/strict'
 import { Frames, type PacketStyle } from '../../src/core/frames.ts'
 import { Outbox } from '../../src/core/outbox.ts'
 import { POOL_PAGE, SendPool } from '../../src/core/send-pool.ts'
+import { copyFilter6 } from '../../src/io/linux/filter.ts'
 import { mapMemory } from '../../src/io/linux/memory.ts'
 import { PacketRing } from '../../src/io/linux/ring.ts'
 import { type Capture, ChecksumState, type Sender } from '../../src/ports.ts'
+import { parseAddress } from '../../src/wire/address.ts'
+import { isIpv6 } from '../../src/wire/address-book.ts'
 import { Flaw } from '../../src/wire/flaw.ts'
-import { ACK, PSH, parseIpv4, Segment, verifyChecksum } from '../../src/wire/segment.ts'
+import { parseIp } from '../../src/wire/ipv6.ts'
+import { ACK, PSH, Segment, verifyChecksum } from '../../src/wire/segment.ts'
 import { add, seq } from '../../src/wire/seq.ts'
 import { PORT_80, WIRE } from './packets.ts'
 
@@ -48,7 +52,7 @@ export class Speaker {
     const count = isOnePiece ? 1 : SEGMENTS
     const pieces: number[] = []
     const length = isOnePiece ? 10 * SEGMENT : SEGMENT
-    const style: PacketStyle = { ...STYLE, targetAddress: target }
+    const style: PacketStyle = { ...(isIpv6(target) ? STYLE_6 : STYLE), targetAddress: target }
     for (let index = 0; index < count; index++) {
       const piece = this.#pool.add(captured, index * length, length, index, index === count - 1)
       const { packet } = this.#frames
@@ -81,11 +85,15 @@ const STYLE: PacketStyle = {
   targetPort: 80,
   ttl: 64,
   trafficClass: 0,
+  flowLabel: 0,
   mss: 0,
   windowScale: -1,
   isSackPermitted: false,
   hasTimestamps: true
 }
+
+/** The same of IPv6. */
+const STYLE_6: PacketStyle = { ...STYLE, clientAddress: parseAddress('fd09::1') ?? 0, flowLabel: 0x54321 }
 
 interface SeenSegment {
   readonly sequence: number
@@ -99,7 +107,7 @@ export function drain(capture: Capture): SeenSegment[] {
   const seen: SeenSegment[] = []
   const segment = new Segment()
   capture.receive((bytes, at, captured, wire, checksum) => {
-    assert.equal(parseIpv4(bytes, at, captured, wire, false, segment), Flaw.None)
+    assert.equal(parseIp(bytes, at, captured, wire, false, segment), Flaw.None)
     if (checksum !== ChecksumState.Partial) assert.equal(verifyChecksum(segment), Flaw.None)
     for (let index = 0; index < segment.payloadLength; index++) {
       const expected = ((segment.seq - 1000 + index) * 31) & 255
@@ -111,6 +119,7 @@ export function drain(capture: Capture): SeenSegment[] {
   return seen
 }
 
-export function capture(): PacketRing {
-  return new PacketRing({ device: 'vb', link: 'cooked', filter: PORT_80, ringMegabytes: 1 })
+export function capture(version: 4 | 6 = 4): PacketRing {
+  const filter = version === 6 ? copyFilter6([{ address: 0, port: 80 }]) : PORT_80
+  return new PacketRing({ device: 'vb', link: 'cooked', version, filter, ringMegabytes: 1 })
 }

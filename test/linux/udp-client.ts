@@ -10,7 +10,7 @@ function fill(size: number, seed: number): Uint8Array {
 }
 
 for (let flow = 0; flow < Number(flowCount); flow++) {
-  const socket = createSocket('udp4')
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   let next = 0
   const send = (): void => {
     if (next === sizes.length) {

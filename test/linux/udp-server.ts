@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 
-const [port] = process.argv.slice(2)
+const [port, type = 'udp4'] = process.argv.slice(2)
 const flows = new Map<string, string[]>()
-const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 23 })
+const socket = createSocket({ type: type === 'udp6' ? 'udp6' : 'udp4', recvBufferSize: 1 << 23 })
 socket.on('message', (message, { address, port: from }) => {
   const flow = `${address}:${from}`
   const digest = createHash('sha256').update(message).digest('hex').slice(0, 16)

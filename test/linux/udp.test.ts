@@ -8,12 +8,15 @@ import { startPacketDump } from '../../lab/packet-dump.ts'
 import type { Program } from '../../lab/program.ts'
 import {
   CLIENT,
+  CLIENT_6,
   type CopyLab,
   openCopyLab,
   SOURCE,
+  SOURCE_6,
   startReady,
   stopAndReadBooks,
   TARGET,
+  TARGET_6,
   TCPCOPY,
   until
 } from './copy-lab.ts'
@@ -28,8 +31,8 @@ const SENDER = fileURLToPath(new URL('./udp-client.js', import.meta.url))
 /** By flow, what came of it in order. */
 type Received = ReadonlyMap<string, readonly string[]>
 
-async function startServer(host: Host): Promise<Program> {
-  const server = host.spawn(process.execPath, [SERVER, `${PORT}`])
+async function startServer(host: Host, type = 'udp4'): Promise<Program> {
+  const server = host.spawn(process.execPath, [SERVER, `${PORT}`, type])
   await server.waitForLine('stdout', (line) => line === 'bound')
   return server
 }
@@ -52,8 +55,8 @@ async function openUdpLab(clients: string): Promise<{ lab: CopyLab; source: Prog
   return { lab, source: await startServer(lab.hosts.source), target: await startServer(lab.hosts.target) }
 }
 
-async function sendAll(lab: CopyLab, flowCount: number, sizes: readonly number[]): Promise<void> {
-  const args = [SENDER, SOURCE, `${PORT}`, `${flowCount}`, ...sizes.map(String)]
+async function sendAll(lab: CopyLab, flowCount: number, sizes: readonly number[], source = SOURCE): Promise<void> {
+  const args = [SENDER, source, `${PORT}`, `${flowCount}`, ...sizes.map(String)]
   const output = await lab.hosts.client.mustRun(process.execPath, args)
   assert.equal(output.trim(), '{"strangers":0}', 'an answer of the target reached the client')
 }
@@ -83,6 +86,34 @@ for (const [send, capture] of [
     const octets = 5 * SIZES.reduce((sum, size) => sum + size, 0)
     assert.deepEqual([books.capturedPayloadBytes, books.deliveredBytes, books.sendRefused], [octets, octets, 0])
     assert.deepEqual([books.capturedPackets, books.sessionsStarted], [5 * SIZES.length, 5])
+  })
+}
+
+for (const send of ['auto', 'ip', 'xdp']) {
+  test(`over IPv6, datagrams of 0 to 65,527 octets arrive as they were, sent by ${send}, beside those of IPv4`, async () => {
+    await using lab = await openCopyLab({ isDual: true, offloads: true })
+    const source = await startServer(lab.hosts.source, 'udp6')
+    const target = await startServer(lab.hosts.target, 'udp6')
+    await lab.hosts.source.mustRun('ip', ['-6', 'route', 'add', `${TARGET_6}/128`, 'dev', 'eth0', 'mtu', '1300'])
+    const dump = await startPacketDump(
+      lab.hosts.target,
+      `src host ${CLIENT_6} and greater 1315`,
+      join(lab.folder, 'u.pcap')
+    )
+    const maps = `${PORT}-${TARGET}:${PORT},${PORT}-[${TARGET_6}]:${PORT}`
+    const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', '-x', maps, '--send', send])
+    const sizes = [...SIZES, 65_527]
+    await sendAll(lab, 5, sizes, SOURCE_6)
+    await sendAll(lab, 2, [10, 3000])
+    const count = 5 * sizes.length + 4
+    await until('all are at the target', async () => countOf(await receivedBy(target)) >= count)
+    assert.deepEqual(await receivedBy(target), await receivedBy(source))
+    await dump.stop()
+    assert.match(dump.program.stderr, /^0 packets captured/m)
+    const books = await stopAndReadBooks(tcpcopy)
+    const octets = 5 * sizes.reduce((sum, size) => sum + size, 0) + 2 * 3010
+    assert.deepEqual([books.capturedPayloadBytes, books.deliveredBytes, books.sendRefused], [octets, octets, 0])
+    assert.deepEqual([books.droppedBytes, books.sessionsStarted], [0, 7])
   })
 }
 

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Frame, pcapFile } from '../../../test/capture-file.ts'
 import { Counter, Counters } from '../../core/counters.ts'
+import { Drop } from '../../core/drop.ts'
 import { writePacket } from '../../sim/packet.ts'
+import { parseAddress } from '../../wire/address.ts'
 import { put16 } from '../../wire/bytes.ts'
-import { ACK, parseIpv4, Segment, SYN } from '../../wire/segment.ts'
+import { parseIp } from '../../wire/ipv6.ts'
+import { ACK, Segment, SYN } from '../../wire/segment.ts'
 import type { Chunk, ChunkSource } from './chunks.ts'
 import { FileCapture, type FileCaptureOptions } from './file-capture.ts'
 
@@ -95,7 +98,7 @@ class Bench {
   receive(packetsMax = 256): number {
     return this.capture.receive((bytes, at, captured, wire) => {
       const segment = new Segment()
-      parseIpv4(bytes, at, captured, wire, false, segment)
+      parseIp(bytes, at, captured, wire, false, segment)
       const payload = Buffer.from(bytes.subarray(segment.payloadAt, segment.payloadAt + segment.payloadLength))
       this.given.push({ at: this.now, payload: payload.toString(), port: segment.fromPort })
     }, packetsMax)
@@ -234,4 +237,49 @@ test('an opening packet of a server that is not wanted counts as a connection', 
   const bench = new Bench([{ timeMs: 0, bytes: writePacket({ ...fields, flags: SYN }) }])
   bench.run()
   assert.deepEqual(bench.capture.servers.list(9), [{ address: SERVER, port: 8080, packets: 1, connections: 1 }])
+})
+
+const CLIENT_6 = parseAddress('2001:db8::10') ?? 0
+const SERVER_6 = parseAddress('2001:db8::2') ?? 0
+
+function request6(timeMs: number, name: string, toPort = 80): Frame {
+  const fields = { fromAddress: CLIENT_6, fromPort: 40_000, toAddress: SERVER_6, toPort, seq: 1, ack: 1 }
+  return { timeMs, bytes: writePacket({ ...fields, flags: ACK, payload: Buffer.from(name) }) }
+}
+
+/** The two fragments of a packet over IPv6 without extension headers, cut behind the TCP header and 4 octets. */
+function fragmentsOf({ timeMs, bytes }: Frame): Frame[] {
+  const carried = bytes.subarray(40)
+  return [carried.subarray(0, 24), carried.subarray(24)].map((part, index) => {
+    const header = Uint8Array.from(bytes.subarray(0, 40))
+    header[6] = 44
+    put16(header, 4, 8 + part.length)
+    const field = index === 0 ? 1 : 24
+    return { timeMs: timeMs + index, bytes: Buffer.concat([header, Buffer.from([6, 0, 0, field, 0, 0, 0, 9]), part]) }
+  })
+}
+
+test('packets over IPv6 come like others, put together from fragments where they are cut', () => {
+  const lost = fragmentsOf(request6(50, 'of which the rest is not there')).slice(0, 1)
+  const frames = [request6(0, 'one'), request(10, 'two'), ...fragmentsOf(request6(20, 'three')), ...lost]
+  const bench = new Bench(frames)
+  bench.run()
+  assert.deepEqual(times(bench), [
+    [0, 'one'],
+    [10, 'two'],
+    [21, 'three']
+  ])
+  assert.equal(bench.counters.droppedPackets(Drop.Fragment), 1)
+})
+
+test('servers over IPv6 that nobody wants are told', () => {
+  const bench = new Bench([request6(0, 'one', 8080), request6(1, 'two', 8080)])
+  bench.run()
+  assert.deepEqual(
+    bench.capture.servers.list(2).map(({ address, port, packets }) => [address, port, packets]),
+    [[SERVER_6, 8080, 2]]
+  )
+  const kept: number[] = []
+  bench.capture.eachAddress((address) => kept.push(address))
+  assert.deepEqual(kept, [SERVER_6])
 })

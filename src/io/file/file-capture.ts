@@ -5,12 +5,14 @@ import { Incomplete, PacketFinder } from '../../core/packet-finder.ts'
 import { ReplayClock, type ReplayPace } from '../../core/replay-clock.ts'
 import { ServersSeen } from '../../core/servers-seen.ts'
 import { type Capture, ChecksumState, type Clock, type Millis, type PacketSink } from '../../ports.ts'
+import { addressBook } from '../../wire/address-book.ts'
 import { type FilterProgram, runFilter } from '../../wire/bpf.ts'
 import { i32, put16, u8, u16 } from '../../wire/bytes.ts'
 import { CaptureReader } from '../../wire/capture-reader.ts'
 import { CapturedPacket, Step } from '../../wire/captured-packet.ts'
 import { Flaw } from '../../wire/flaw.ts'
-import { isChecksumPartial, parseIpv4, Segment, TCP, verifyChecksum } from '../../wire/segment.ts'
+import { chain, followHeaders, parseIp } from '../../wire/ipv6.ts'
+import { isChecksumPartial, Segment, TCP, verifyChecksum } from '../../wire/segment.ts'
 import type { ChunkSource } from './chunks.ts'
 
 /** Packets looked at in one call, so that sessions have their turn while nothing in a file is for them. */
@@ -129,6 +131,11 @@ export class FileCapture implements Capture {
     return this.#lostBefore + this.#reader.lostCount
   }
 
+  /** @inheritDoc Of the servers. */
+  eachAddress(take: (address: number) => void): void {
+    this.servers.eachAddress(take)
+  }
+
   close(): void {}
 
   #mayGive(now: Millis): boolean {
@@ -218,19 +225,28 @@ export class FileCapture implements Capture {
   }
 
   #examineIp(bytes: Uint8Array, at: number, length: number, wireLength: number, now: Millis): void {
-    if (u8(bytes, at + 9) !== TCP) {
+    const isIpv6 = u8(bytes, at) >>> 4 === 6
+    const flaw = isIpv6 ? followHeaders(bytes, at, length, wireLength) : Flaw.None
+    const protocol = isIpv6 ? chain.protocol : u8(bytes, at + 9)
+    const tcpAt = at + (isIpv6 ? chain.length : (u8(bytes, at) & 0x0f) * 4)
+    if (flaw === Flaw.None && protocol !== TCP) {
       this.#counters.add(Counter.fileLeftOut, 1)
       return
     }
-    const tcpAt = at + (u8(bytes, at) & 0x0f) * 4
-    if (at + length < tcpAt + 4) {
-      this.#refuse(Flaw.Truncated)
+    if (flaw !== Flaw.None || at + length < tcpAt + 4) {
+      this.#refuse(flaw === Flaw.None ? Flaw.Truncated : flaw)
+      return
+    }
+    const fromAddress = isIpv6 ? addressBook.intern(bytes, at + 8) : i32(bytes, at + 12)
+    const toAddress = isIpv6 ? addressBook.intern(bytes, at + 24) : i32(bytes, at + 16)
+    if (isIpv6 && (fromAddress === 0 || toAddress === 0)) {
+      this.#refuse(Flaw.AddressesFull)
       return
     }
     const { isWanted, isChecking, pace } = this.#options
-    if (!isWanted(i32(bytes, at + 16), u16(bytes, tcpAt + 2))) {
+    if (!isWanted(toAddress, u16(bytes, tcpAt + 2))) {
       this.#counters.add(Counter.fileLeftOut, 1)
-      if (!isWanted(i32(bytes, at + 12), u16(bytes, tcpAt))) this.#noteServer(bytes, at, length, wireLength)
+      if (!isWanted(fromAddress, u16(bytes, tcpAt))) this.#noteServer(bytes, at, length, wireLength)
       return
     }
     this.wantedCount += 1
@@ -245,14 +261,14 @@ export class FileCapture implements Capture {
     this.#dueAt = this.#schedule.due(this.#packet.timeMs)
   }
 
-  /** What is not IPv4 at all is other traffic; the rest has a name. */
+  /** What is not IP at all is other traffic; the rest has a name. */
   #refuse(flaw: Flaw): void {
     if (flaw === Flaw.NotIpv4) this.#counters.add(Counter.fileLeftOut, 1)
     else this.#counters.drop(flaw, 1, 0)
   }
 
   #noteServer(bytes: Uint8Array, at: number, length: number, wireLength: number): void {
-    if (parseIpv4(bytes, at, length, wireLength, true, this.#segment) === Flaw.None) this.servers.add(this.#segment)
+    if (parseIp(bytes, at, length, wireLength, true, this.#segment) === Flaw.None) this.servers.add(this.#segment)
   }
 
   /**
@@ -261,7 +277,7 @@ export class FileCapture implements Capture {
    */
   #moveClient(): void {
     const segment = this.#segment
-    if (parseIpv4(this.#bytes, this.#at, this.#capturedLength, this.#wireLength, false, segment) !== Flaw.None) return
+    if (parseIp(this.#bytes, this.#at, this.#capturedLength, this.#wireLength, false, segment) !== Flaw.None) return
     const isWrong = verifyChecksum(segment) !== Flaw.None && !isChecksumPartial(segment)
     if ((isWrong && this.#options.isChecking) || segment.fromPort < PORT_FIRST) return
     const port = PORT_FIRST + ((segment.fromPort - PORT_FIRST + this.#round * PORT_STRIDE) % PORTS)

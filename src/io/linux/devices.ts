@@ -2,7 +2,7 @@
  * Network devices of the namespace this thread is in. /proc/self/net, /proc/sys/net and ioctls follow the namespace,
  * however it was entered; /sys does not under `nsenter --net`.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { OperatorError } from '../../errors.ts'
 import { int32At, u8 } from '../../wire/bytes.ts'
 import {
@@ -87,9 +87,10 @@ export function hardwareOf(name: string): Hardware {
   return { type, mac: bytes.slice(HARDWARE_TYPE_AT + 2, HARDWARE_TYPE_AT + 8) }
 }
 
-/** Octets of the largest packet that a device takes. @throws Error where it is gone */
-export function mtuOf(name: string): number {
-  return int32At(askDevice(name, SIOCGIFMTU, 'MTU').words, MTU_WORD)
+/** Octets of the largest packet that a device takes; of IPv6 a router may have told it less. @throws Error where it is gone */
+export function mtuOf(name: string, version: 4 | 6): number {
+  const mtu = int32At(askDevice(name, SIOCGIFMTU, 'MTU').words, MTU_WORD)
+  return version === 4 ? mtu : Math.min(mtu, readSetting(`ipv6/conf/${name}/mtu`) ?? mtu)
 }
 
 /** An ioctl that fills an ifreq. */
@@ -134,9 +135,14 @@ function readSetting(path: string): number | undefined {
  * @param name undefined: whether it does on any, as `net.ipv4.ip_forward` says
  * @returns undefined when the system does not tell
  */
-export function isForwarding(name?: string): boolean | undefined {
-  const value = readSetting(name === undefined ? 'ipv4/ip_forward' : `ipv4/conf/${name}/forwarding`)
+export function isForwarding(name?: string, version: 'ipv4' | 'ipv6' = 'ipv4'): boolean | undefined {
+  const value = readSetting(name === undefined ? 'ipv4/ip_forward' : `${version}/conf/${name}/forwarding`)
   return value === undefined ? undefined : value !== 0
+}
+
+/** Whether this host has IPv6 at all. */
+export function hasIpv6(): boolean {
+  return existsSync('/proc/self/net/if_inet6')
 }
 
 /**

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { writePacket } from '../../sim/packet.ts'
+import { parseAddress } from '../../wire/address.ts'
 import { type FilterProgram, runFilter } from '../../wire/bpf.ts'
 import { put16, put32 } from '../../wire/bytes.ts'
-import { copyFilter, type FilterTarget } from './filter.ts'
+import { copyFilter, copyFilter6, type FilterTarget } from './filter.ts'
 
 function run(program: FilterProgram, packet: Uint8Array): number {
   return runFilter(program, packet, 0, packet.length, packet.length)
@@ -74,6 +76,64 @@ test('of UDP only datagrams are accepted', () => {
 test('without targets nothing is accepted', () => {
   const shape = { protocol: 6, headerLength: 20, fragment: 0, address: 1, port: 80, length: 100 }
   assert.equal(run(copyFilter([]), build(shape)), 0)
+})
+
+test('over IPv6 a filter passes what is for a target, and what stands behind extension headers', () => {
+  const ip = (text: string): number => parseAddress(text) ?? assert.fail(text)
+  const program = copyFilter6([
+    { address: ip('2001:db8::1'), port: 80 },
+    { address: 0, port: 81 }
+  ])
+  const isPassed = (
+    to: string,
+    toPort: number,
+    extensions: readonly (readonly [number, Uint8Array])[] = []
+  ): boolean => {
+    const from = { fromAddress: ip('2001:db8::10'), fromPort: 40_000, flags: 2, seq: 1 }
+    const packet = writePacket({ ...from, toAddress: ip(to), toPort, extensions })
+    return runFilter(program, packet, 0, packet.length, packet.length) > 0
+  }
+  assert.deepEqual([isPassed('2001:db8::1', 80), isPassed('2001:db8::2', 80)], [true, false])
+  assert.deepEqual([isPassed('2001:db8::2', 81), isPassed('2001:db8::1', 82)], [true, false])
+  assert.ok(isPassed('2001:db8::2', 80, [[60, new Uint8Array(6)]]))
+  // Of fragments, those that carry the protocol, or more headers in front of it.
+  const fragment = (carried: number): Uint8Array => {
+    const packet = new Uint8Array(60)
+    packet.set([0x60, 0, 0, 0, 0, 20, 44])
+    packet[40] = carried
+    return packet
+  }
+  const passed = [6, 17, 60, 58].map((carried) => run(program, fragment(carried)) > 0)
+  assert.deepEqual(passed, [true, false, true, false])
+  assert.ok(run(copyFilter6([], 'udp'), fragment(17)) > 0)
+})
+
+test('over IPv6, without acknowledgments: as over IPv4, but for what stands behind extension headers', () => {
+  const target = { address: parseAddress('2001:db8::1') ?? 0, port: 80 }
+  const shapes = fc.record({
+    flags: fc.constantFrom(0x10, 0x10, 0x18, 0x11, 0x02, 0x04, 0x14, 0x50, 0x90, 0x30),
+    payload: fc.constantFrom(0, 0, 1, 20, 1440),
+    options: fc.constantFrom(new Uint8Array(0), new Uint8Array(12).fill(1)),
+    isExtended: fc.boolean()
+  })
+  fc.assert(
+    fc.property(shapes, ({ flags, payload, options, isExtended }) => {
+      const packet = writePacket({
+        fromAddress: target.address,
+        fromPort: 7,
+        toAddress: target.address,
+        toPort: 80,
+        seq: 1,
+        flags,
+        options,
+        payload: new Uint8Array(payload),
+        extensions: isExtended ? [[60, new Uint8Array(6)]] : []
+      })
+      const isAck = payload === 0 && (flags & 0x2f) === 0 && !isExtended
+      assert.equal(run(copyFilter6([target], 'tcp', true), packet), isAck ? 0 : 0x40000)
+      assert.equal(run(copyFilter6([target]), packet), 0x40000)
+    })
+  )
 })
 
 test('without acknowledgments: only segments with payload, or with a flag that says something', () => {

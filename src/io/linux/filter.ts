@@ -3,7 +3,10 @@
  * Kernel documentation: networking/filter. The code here is pure.
  */
 import { PORT_FACTOR } from '../../core/worker-share.ts'
+import { addressOctets } from '../../wire/address.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
 import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
+import { i32 } from '../../wire/bytes.ts'
 
 const LOAD_WORD = 0x20
 const LOAD_HALF = 0x28
@@ -71,7 +74,7 @@ const REJECT_ACKS: FilterProgram = [
 
 /** A place where clients' requests arrive. @see copyFilter */
 export interface FilterTarget {
-  /** IPv4, host byte order, int32; 0: any. */
+  /** Of the filter's version of IP; 0: any. */
   readonly address: number
   readonly port: number
 }
@@ -120,23 +123,78 @@ export function copyFilter(
  * whatever the ring's link. @see workerOf
  */
 export function steering(workers: number): FilterProgram {
-  return steeringBy(0, workers)
+  return steeringBy([load(LOAD_X_HEADER_LENGTH, 0), load(LOAD_HALF_INDEXED, 0)], workers)
 }
 
-/** The same for answers. */
-export function answerSteering(workers: number): FilterProgram {
-  return steeringBy(TARGET_PORT_AT, workers)
+/**
+ * The same for answers. Of IPv6 packets with extension headers the worker is some other one: who gets an answer hands it on.
+ */
+export function answerSteering(workers: number, version: 4 | 6): FilterProgram {
+  if (version === 4)
+    return steeringBy([load(LOAD_X_HEADER_LENGTH, 0), load(LOAD_HALF_INDEXED, TARGET_PORT_AT)], workers)
+  return steeringBy([load(LOAD_HALF, IPV6_HEADER + TARGET_PORT_AT)], workers)
 }
 
-/** @param portAt where the client's port is, in a TCP or UDP header */
-function steeringBy(portAt: number, workers: number): FilterProgram {
+/** @param look loads the client's port */
+function steeringBy(look: FilterProgram, workers: number): FilterProgram {
   return [
-    load(LOAD_X_HEADER_LENGTH, 0),
-    load(LOAD_HALF_INDEXED, portAt),
+    ...look,
     load(MULTIPLY, PORT_FACTOR),
     load(SHIFT_RIGHT, 16),
     load(MULTIPLY, workers),
     load(SHIFT_RIGHT, 16),
     load(RETURN_RESULT, 0)
   ]
+}
+
+const PAYLOAD_LENGTH_6_AT = 4
+const NEXT_HEADER_AT = 6
+const TARGET_ADDRESS_6_AT = 24
+const IPV6_HEADER = 40
+const DESTINATION_OPTIONS = 60
+/** Headers behind which TCP or UDP may stand (RFC 8200 §4.1). */
+const EXTENSIONS = [0, 43, DESTINATION_OPTIONS]
+const FRAGMENT = 44
+
+const REJECT_ACKS_6: FilterProgram = [
+  load(LOAD_BYTE, IPV6_HEADER + FLAGS_AT),
+  { code: JUMP_ANY_BIT, jt: 7, jf: 0, k: FLAGS_THAT_SPEAK },
+  load(LOAD_BYTE, IPV6_HEADER + HEADER_LENGTH_AT),
+  load(AND, 0xf0),
+  load(SHIFT_RIGHT, 2),
+  load(TO_X, 0),
+  load(LOAD_HALF, PAYLOAD_LENGTH_6_AT),
+  { code: JUMP_EQUAL_X, jt: 0, jf: 1, k: 0 },
+  REJECT
+]
+
+/**
+ * The same for IPv6. Where TCP or UDP stands behind extension headers a program without loops cannot find it: such packets
+ * to anybody are accepted, and judged by who reads them; so are fragments of the protocol, which the kernel does not put
+ * together.
+ */
+export function copyFilter6(
+  targets: readonly FilterTarget[],
+  protocol: TransportProtocol = 'tcp',
+  isWithoutAcks = false
+): FilterProgram {
+  const program = [load(LOAD_BYTE, NEXT_HEADER_AT)]
+  for (const extension of EXTENSIONS) program.push({ code: JUMP_EQUAL, jt: 0, jf: 1, k: extension }, ACCEPT)
+  program.push({ code: JUMP_EQUAL, jt: 0, jf: 5, k: FRAGMENT }, load(LOAD_BYTE, IPV6_HEADER))
+  program.push({ code: JUMP_EQUAL, jt: 1, jf: 0, k: PROTOCOLS[protocol] })
+  program.push({ code: JUMP_EQUAL, jt: 0, jf: 1, k: DESTINATION_OPTIONS }, ACCEPT, REJECT)
+  program.push({ code: JUMP_EQUAL, jt: 1, jf: 0, k: PROTOCOLS[protocol] }, REJECT)
+  if (isWithoutAcks) program.push(...REJECT_ACKS_6)
+  for (const target of targets) {
+    const words = isIpv6(target.address) ? [0, 4, 8, 12].map((at) => i32(addressOctets(target.address), at) >>> 0) : []
+    program.push(load(LOAD_HALF, IPV6_HEADER + TARGET_PORT_AT))
+    program.push({ code: JUMP_EQUAL, jt: 0, jf: 1 + 2 * words.length, k: target.port })
+    for (const [index, word] of words.entries()) {
+      program.push(load(LOAD_WORD, TARGET_ADDRESS_6_AT + 4 * index))
+      program.push({ code: JUMP_EQUAL, jt: 0, jf: 1 + 2 * (words.length - 1 - index), k: word })
+    }
+    program.push(ACCEPT)
+  }
+  program.push(REJECT)
+  return program
 }

@@ -72,6 +72,7 @@ export const Errno = constants.errno
 
 /** socket(2), packet(7). */
 export const AF_INET = 2
+export const AF_INET6 = 10
 export const AF_NETLINK = 16
 export const AF_PACKET = 17
 export const AF_XDP = 44

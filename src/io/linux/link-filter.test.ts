@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { writePacket } from '../../sim/packet.ts'
+import { parseAddress } from '../../wire/address.ts'
 import { type FilterProgram, runFilter } from '../../wire/bpf.ts'
 import { put16 } from '../../wire/bytes.ts'
-import { copyFilter } from './filter.ts'
-import { both, cutTo, frameFilter, notTo } from './link-filter.ts'
+import { copyFilter, copyFilter6 } from './filter.ts'
+import { both, cutTo, frameFilter, notTo, notTo6 } from './link-filter.ts'
 
 const WHOLE = 0x40000
 const TO_80 = copyFilter([{ address: 0x0a000002, port: 80 }])
@@ -15,7 +16,7 @@ function run(program: FilterProgram, packet: Uint8Array): number {
 }
 
 function packet(port: number, toAddress = 0x0a000002): Uint8Array {
-  return writePacket({ fromAddress: 1, fromPort: 4000, toAddress, toPort: port, flags: 0x10, seq: 1, ack: 1 })
+  return writePacket({ fromAddress: 0x0a000009, fromPort: 4000, toAddress, toPort: port, flags: 0x10, seq: 1, ack: 1 })
 }
 
 function ethernet(type: number, ...parts: readonly Uint8Array[]): Buffer {
@@ -55,6 +56,32 @@ test('of plain packets a frame filter accepts what the filter for packets does',
   const datagrams = frameFilter(copyFilter([{ address: 0, port: 53 }], 'udp'), 'ethernet')
   assert.equal(run(datagrams, ethernet(0x0800, ipv4(17, udp(53)))), WHOLE)
   assert.equal(run(datagrams, ethernet(0x0800, ipv4(17, udp(54)))), 0)
+})
+
+test('of IPv6 packets a frame filter accepts what the filter for them does, and their tunnels', () => {
+  const SERVER_6 = parseAddress('2001:db8::1') ?? 0
+  const OTHER_6 = parseAddress('2001:db8:1::1') ?? 0
+  const filter6 = both(notTo6([{ address: OTHER_6, port: 80 }]), copyFilter6([{ address: 0, port: 80 }]))
+  const inIpv6 = (protocol: number, inner: Uint8Array): Uint8Array => {
+    const header = Buffer.alloc(40)
+    header[0] = 0x60
+    header[6] = protocol
+    return Buffer.concat([header, inner])
+  }
+  for (const link of ['ethernet', 'cooked'] as const) {
+    const program = frameFilter(TO_80, link, filter6)
+    const frame = (type: number, bytes: Uint8Array): Uint8Array => (link === 'ethernet' ? ethernet(type, bytes) : bytes)
+    const accepts = (bytes: Uint8Array): boolean => run(program, frame(0x86dd, bytes)) === WHOLE
+    assert.ok(accepts(packet(80, SERVER_6)))
+    assert.ok(accepts(packet(81, OTHER_6)) === false && accepts(packet(80, OTHER_6)) === false)
+    for (const tunnel of [4, 41, 47]) assert.ok(accepts(inIpv6(tunnel, udp(1))))
+    assert.ok(accepts(inIpv6(17, udp(4789))))
+    assert.ok(!accepts(inIpv6(17, udp(80))) && !accepts(inIpv6(58, udp(80))))
+    assert.equal(run(program, frame(0x0800, packet(80))), WHOLE)
+    assert.equal(run(program, frame(0x0800, packet(81))), 0)
+    assert.equal(run(program, frame(0x0800, ipv4(41, udp(1)))), WHOLE)
+    assert.equal(run(frameFilter(TO_80, link), frame(0x86dd, packet(80, SERVER_6))), 0)
+  }
 })
 
 test('what may have a packet inside is accepted, be it what it may', () => {

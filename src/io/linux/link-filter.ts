@@ -1,5 +1,7 @@
 /** Filters for sockets that get frames as a device sees them, made of filters for IP packets. The code here is pure. */
+import { addressOctets } from '../../wire/address.ts'
 import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
+import { i32 } from '../../wire/bytes.ts'
 import type { FilterTarget } from './filter.ts'
 
 const LOAD_WORD = 0x20
@@ -27,16 +29,19 @@ const REJECT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0 }
 
 const ETHERNET_HEADER = 14
 const IPV4 = 0x0800
+const IPV6 = 0x86dd
+const IPV6_HEADER = 40
 /** What a packet may be inside: VLAN tags behind the first, PPPoE, MPLS. */
 const LAYERS = [0x8100, 0x88a8, 0x9100, 0x8864, 0x8847, 0x8848]
-/** IP-in-IP and GRE (ERSPAN too). */
-const TUNNELS = [4, 47]
+/** IP of either version in IP, and GRE (ERSPAN too). */
+const TUNNELS = [4, 41, 47]
 const UDP = 17
 /** VXLAN's port, and the one that Linux had before it. */
 const VXLAN_PORTS = [4789, 8472]
 const FRAGMENT_OFFSET = 0x1fff
 const TARGET_ADDRESS_AT = 16
 const TARGET_PORT_AT = 2
+const TARGET_ADDRESS_6_AT = 24
 
 function load(code: number, k: number): FilterInstruction {
   return { code, jt: 0, jf: 0, k }
@@ -64,10 +69,36 @@ function acceptIf(values: readonly number[]): FilterProgram {
 }
 
 /**
- * Accepts what a filter for IP packets accepts, and whatever may have such a packet inside: that is looked at later.
+ * Accepts what a filter for IPv4 packets accepts, and whatever may have a packet inside: that is looked at later.
  * @param link what stands at octet 0: an Ethernet header without its outermost VLAN tag, as the kernel leaves it, or none
+ * @param filter6 for IPv6 packets; undefined: there are none of interest, nor in their tunnels
  */
-export function frameFilter(filter: FilterProgram, link: 'ethernet' | 'cooked'): FilterProgram {
+export function frameFilter(
+  filter: FilterProgram,
+  link: 'ethernet' | 'cooked',
+  filter6?: FilterProgram
+): FilterProgram {
+  const frames4 = frameFilter4(filter, link)
+  if (filter6 === undefined) return frames4
+  const base = link === 'ethernet' ? ETHERNET_HEADER : 0
+  const version =
+    link === 'ethernet'
+      ? [load(LOAD_HALF, 12), { code: JUMP_EQUAL, jt: 0, jf: 1, k: IPV6 }]
+      : [load(LOAD_BYTE, 0), load(AND, 0xf0), { code: JUMP_EQUAL, jt: 0, jf: 1, k: 0x60 }]
+  const vxlan = [load(LOAD_HALF, base + IPV6_HEADER + TARGET_PORT_AT), ...acceptIf(VXLAN_PORTS)]
+  return [
+    ...version,
+    load(JUMP, frames4.length),
+    ...frames4,
+    load(LOAD_BYTE, base + 6),
+    ...acceptIf(TUNNELS),
+    { code: JUMP_EQUAL, jt: 0, jf: vxlan.length, k: UDP },
+    ...vxlan,
+    ...behind(filter6, base)
+  ]
+}
+
+function frameFilter4(filter: FilterProgram, link: 'ethernet' | 'cooked'): FilterProgram {
   const base = link === 'ethernet' ? ETHERNET_HEADER : 0
   const isIpv4 =
     link === 'ethernet'
@@ -101,6 +132,21 @@ export function notTo(places: readonly FilterTarget[]): FilterProgram {
     { code: JUMP_EQUAL, jt: 0, jf: 1, k: port },
     REJECT
   ])
+  return [...refusals.flat(), ACCEPT]
+}
+
+/** The same of IPv6 packets, with the port behind their header, or behind none that can be found here. */
+export function notTo6(places: readonly FilterTarget[]): FilterProgram {
+  const refusals = places.map(({ address, port }) => {
+    const octets = addressOctets(address)
+    const equal = [0, 4, 8, 12].map((at) => [load(LOAD_WORD, TARGET_ADDRESS_6_AT + at), i32(octets, at) >>> 0] as const)
+    const tests = [...equal, [load(LOAD_HALF, IPV6_HEADER + TARGET_PORT_AT), port] as const]
+    const jumps = tests.flatMap(([look, k], index) => [
+      look,
+      { code: JUMP_EQUAL, jt: 0, jf: 2 * (tests.length - index) - 1, k }
+    ])
+    return [...jumps, REJECT]
+  })
   return [...refusals.flat(), ACCEPT]
 }
 

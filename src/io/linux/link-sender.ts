@@ -23,16 +23,19 @@ const PACKET_VNET_HDR = 15
 /** sockaddr_ll, packet(7). */
 const LINK_ADDRESS_LENGTH = 20
 const ETH_P_IP_SWAPPED = 0x0008
+const ETH_P_IPV6_SWAPPED = 0xdd86
 /** virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset. */
 const VNET_HEADER_LENGTH = 10
 const NEEDS_CHECKSUM = 1
 const GSO_TCPV4 = 1
-const TCP_AT = ETHERNET_HEADER + 20
+const GSO_TCPV6 = 4
+const TCP_AT_4 = ETHERNET_HEADER + 20
+const TCP_AT_6 = ETHERNET_HEADER + 40
 const CHECKSUM_OFFSET = 16
 const NO_WAY = 'none: no route to it on a device, or no answer of the next hop'
 
 /**
- * Sends IPv4 packets through the link layer: AF_PACKET, packet(7). Measured, 1.2 µs a packet in place of 2 of a raw
+ * Sends IP packets through the link layer: AF_PACKET, packet(7). Measured, 1.2 µs a packet in place of 2 of a raw
  * socket, which routes each, and super-packets, which the kernel cuts as late as it can: on veth never.
  *
  * Route and MAC of the next hop are asked of the kernel when a target is first sent to, and once a second. As long as
@@ -126,17 +129,17 @@ export class LinkSender implements Sender {
     }
     const { words, bytes } = this.#batch.block
     const nameAt = this.#batch.nameAt(message)
-    words[nameAt >>> 2] = AF_PACKET | (ETH_P_IP_SWAPPED << 16)
+    words[nameAt >>> 2] = AF_PACKET | ((way.isIpv6 ? ETH_P_IPV6_SWAPPED : ETH_P_IP_SWAPPED) << 16)
     words[(nameAt >>> 2) + 1] = way.hop?.deviceIndex ?? 0
     const prefixAt = this.#batch.prefixAt(message)
-    this.#putVnetHeader(outbox, frame, prefixAt >>> 2)
+    this.#putVnetHeader(outbox, frame, way.isIpv6, prefixAt >>> 2)
     copyBytes(header, 0, bytes, prefixAt + VNET_HEADER_LENGTH, ETHERNET_HEADER)
     this.#packetCounts[message] = outbox.packetCount(frame)
     this.#messageWays[message] = way
     this.#sentCount += outbox.packetCount(frame)
   }
 
-  #putVnetHeader(outbox: Outbox, frame: number, word: number): void {
+  #putVnetHeader(outbox: Outbox, frame: number, isIpv6: boolean, word: number): void {
     const { words } = this.#batch.block
     const segmentLength = int32At(outbox.segmentLength, frame)
     if (segmentLength === 0) {
@@ -147,8 +150,8 @@ export class LinkSender implements Sender {
     }
     const headerLength = ETHERNET_HEADER + int32At(outbox.headerLength, frame)
     const isLonger = int32At(outbox.payloadLength, frame) > segmentLength
-    words[word] = NEEDS_CHECKSUM | (isLonger ? (GSO_TCPV4 << 8) | (headerLength << 16) : 0)
-    words[word + 1] = (isLonger ? segmentLength : 0) | (TCP_AT << 16)
+    words[word] = NEEDS_CHECKSUM | (isLonger ? ((isIpv6 ? GSO_TCPV6 : GSO_TCPV4) << 8) | (headerLength << 16) : 0)
+    words[word + 1] = (isLonger ? segmentLength : 0) | ((isIpv6 ? TCP_AT_6 : TCP_AT_4) << 16)
     words[word + 2] = CHECKSUM_OFFSET
   }
 

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { OperatorError } from '../../errors.ts'
 import { type Capture, ChecksumState, type PacketSink } from '../../ports.ts'
+import { addressBook } from '../../wire/address-book.ts'
 import { i32, int32At, put32, u8 } from '../../wire/bytes.ts'
+import { IPV6_HEADER } from '../../wire/ipv6.ts'
 import { IPV4_HEADER } from '../../wire/segment.ts'
 import { close, Errno, errno, errnoMessage, MSG_DONTWAIT, recvmmsg, send } from './libc.ts'
 import { allocate, type Block } from './memory.ts'
@@ -25,7 +27,7 @@ export interface NfQueueOptions {
   readonly lengthMax: number
   /** Octets of a packet that are wanted, at most 400. */
   readonly snapLength: number
-  /** Addresses whose packets go on their way, and are given to nobody: IPv4, host byte order, int32. */
+  /** Addresses whose packets go on their way, and are given to nobody. */
   readonly passed: readonly number[]
 }
 
@@ -212,9 +214,10 @@ export class NfQueue implements Capture {
 
   /** Whether the packet that `#find` read last is for one of the addresses that pass. */
   #passes(): boolean {
+    if (this.#passed.size === 0 || this.#packetLength < IPV4_HEADER) return false
     const { bytes } = this.#slots
-    const isIpv4 = this.#packetLength >= IPV4_HEADER && u8(bytes, this.#packetAt) >>> 4 === 4
-    return isIpv4 && this.#passed.has(i32(bytes, this.#packetAt + 16))
+    if (u8(bytes, this.#packetAt) >>> 4 === 4) return this.#passed.has(i32(bytes, this.#packetAt + 16))
+    return this.#packetLength >= IPV6_HEADER && this.#passed.has(addressBook.find(bytes, this.#packetAt + 24))
   }
 
   /** @param type about this packet alone, or about all up to it that have no verdict yet */

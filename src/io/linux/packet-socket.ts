@@ -46,6 +46,8 @@ const PACKET_FANOUT_FLAG_DEFRAG = 0x8000
 const SO_ATTACH_FILTER = 26
 /** 0x0800 in network byte order: each packet once, and none of ours. */
 const ETH_P_IP_SWAPPED = 0x0008
+/** 0x86dd. */
+const ETH_P_IPV6_SWAPPED = 0xdd86
 /** 0x0003 in network byte order: whatever passes a device, our own packets too, which a filter has to reject. */
 const ETH_P_ALL_SWAPPED = 0x0300
 const PACKET_ADD_MEMBERSHIP = 1
@@ -128,7 +130,7 @@ function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slot
   return { ring: mapDescriptor(fd, length), slotLength }
 }
 
-function bindTo(fd: number, { device, isPromiscuous }: PacketRingOptions): void {
+function bindTo(fd: number, { device, version, isPromiscuous }: PacketRingOptions): void {
   const index = device === undefined ? 0 : deviceIndex(device)
   if (isPromiscuous) {
     const membership = allocate(16) // packet_mreq; the kernel ends it with the socket
@@ -137,8 +139,10 @@ function bindTo(fd: number, { device, isPromiscuous }: PacketRingOptions): void 
     const joined = setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership.address, 16)
     check(joined, `make ${device} promiscuous`)
   }
+  const ofVersion = version === 6 ? ETH_P_IPV6_SWAPPED : ETH_P_IP_SWAPPED
+  const protocol = isPromiscuous ? ETH_P_ALL_SWAPPED : ofVersion
   const address = allocate(20) // sockaddr_ll
-  address.words[0] = AF_PACKET | ((isPromiscuous ? ETH_P_ALL_SWAPPED : ETH_P_IP_SWAPPED) << 16)
+  address.words[0] = AF_PACKET | (protocol << 16)
   address.words[1] = index
   check(bind(fd, address.address, 20), `capture on ${device ?? 'all devices'}`)
 }

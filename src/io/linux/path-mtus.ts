@@ -1,8 +1,9 @@
 /** Octets of the largest packet on the way to each target: of the device there, or of the route where that is less. */
+import { isIpv6 } from '../../wire/address-book.ts'
 import { deviceName, mtuOf } from './devices.ts'
 import type { Rtnetlink } from './rtnetlink.ts'
 
-/** What an IPv4 packet can have at most; lo takes one more. */
+/** What an IPv4 packet can have at most, and a super-packet of either version; lo takes one more. */
 const LENGTH_MAX = 0xffff
 
 export class PathMtus {
@@ -34,7 +35,7 @@ export class PathMtus {
     const way = this.#routes.wayTo(target, this.#deviceIndex())
     if (way === undefined) return 0
     try {
-      const mtu = mtuOf(deviceName(way.deviceIndex))
+      const mtu = mtuOf(deviceName(way.deviceIndex), isIpv6(target) ? 6 : 4)
       return Math.min(mtu, way.mtu || mtu, LENGTH_MAX)
     } catch {
       return 0 // it went away between the two questions

@@ -1,25 +1,54 @@
 import type { Outbox } from '../../core/outbox.ts'
 import { OperatorError } from '../../errors.ts'
 import type { Sender } from '../../ports.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
 import { int32At } from '../../wire/bytes.ts'
-import { AF_INET, close, errno, errnoMessage, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, socket } from './libc.ts'
-import { MessageBatch } from './message-batch.ts'
+import { AF_INET, AF_INET6, close, errno, errnoMessage, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, socket } from './libc.ts'
+import { MessageBatch, type Refusal } from './message-batch.ts'
 import { PathMtus } from './path-mtus.ts'
 import { Rtnetlink } from './rtnetlink.ts'
-import { INET_ADDRESS_LENGTH, setSendBuffer, swap32 } from './socket.ts'
+import { INET_ADDRESS_LENGTH, INET6_ADDRESS_LENGTH, putInetAddress, setSendBuffer } from './socket.ts'
 
 const IPPROTO_RAW = 255
 export const SEND_BUFFER_LENGTH = 4 << 20
 
+/** A raw socket of one version of IP, and the frames for it. */
+class RawSocket {
+  readonly batch: MessageBatch
+  readonly #fd: number
+  #isOpen = true
+
+  /** @throws OperatorError `no-privilege` */
+  constructor(memoryAddress: number, family: number, nameLength: number) {
+    this.#fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW)
+    if (this.#fd < 0) {
+      const message = `cannot open a raw socket: ${errnoMessage(errno())}`
+      throw new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', { cause: errno() })
+    }
+    setSendBuffer(this.#fd, SEND_BUFFER_LENGTH)
+    this.batch = new MessageBatch(memoryAddress, nameLength, 0)
+  }
+
+  send(refused: Refusal): void {
+    this.batch.send(this.#fd, refused)
+  }
+
+  close(): void {
+    if (this.#isOpen) close(this.#fd)
+    this.#isOpen = false
+  }
+}
+
 /**
- * Sends IPv4 packets whose headers are complete. The kernel routes them by target and resolves the next hop; it
- * fills in the IP checksum and total length. raw(7), sendmmsg(2)
+ * Sends IP packets whose headers are complete. The kernel routes them by target and resolves the next hop; it
+ * fills in the IP checksum and total length. raw(7), ipv6(7), sendmmsg(2)
  */
 export class RawIpSender implements Sender {
   sentCount = 0
   readonly refused = new Map<number, number>()
-  readonly #fd: number
-  readonly #batch: MessageBatch
+  readonly #memoryAddress: number
+  readonly #ipv4: RawSocket
+  #ipv6: RawSocket | undefined
   readonly #routes = new Rtnetlink()
   readonly #mtus = new PathMtus(this.#routes)
   #isOpen = true
@@ -33,13 +62,13 @@ export class RawIpSender implements Sender {
    * @throws OperatorError `no-privilege`
    */
   constructor(memoryAddress: number) {
-    this.#fd = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW)
-    if (this.#fd < 0) {
-      const message = `cannot open a raw socket: ${errnoMessage(errno())}`
-      throw new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', { cause: errno() })
-    }
-    setSendBuffer(this.#fd, SEND_BUFFER_LENGTH)
-    this.#batch = new MessageBatch(memoryAddress, INET_ADDRESS_LENGTH, 0)
+    this.#memoryAddress = memoryAddress
+    this.#ipv4 = new RawSocket(memoryAddress, AF_INET, INET_ADDRESS_LENGTH)
+  }
+
+  /** To be called before the first frame for IPv6. @throws OperatorError `no-privilege` */
+  openIpv6(): void {
+    this.#ipv6 = new RawSocket(this.#memoryAddress, AF_INET6, INET6_ADDRESS_LENGTH)
   }
 
   /** @inheritDoc Never: the kernel takes no packet from a raw socket that is longer than the device's. */
@@ -64,26 +93,33 @@ export class RawIpSender implements Sender {
 
   /** Adds a frame to the batch, which is sent when it is full. */
   add(outbox: Outbox, frame: number): void {
-    let message = this.#batch.add(outbox, frame)
+    const target = int32At(outbox.targetAddress, frame)
+    const raw = isIpv6(target) ? this.#ipv6 : this.#ipv4
+    if (raw === undefined) throw new Error('a frame for IPv6, and no socket for it')
+    let message = raw.batch.add(outbox, frame)
     if (message < 0) {
-      this.send()
-      message = this.#batch.add(outbox, frame)
+      this.#sendOf(raw)
+      message = raw.batch.add(outbox, frame)
     }
-    const word = this.#batch.nameAt(message) >>> 2
-    this.#batch.block.words[word] = AF_INET
-    this.#batch.block.words[word + 1] = swap32(int32At(outbox.targetAddress, frame))
+    putInetAddress(raw.batch.block, target, 0, raw.batch.nameAt(message))
   }
 
-  /** Sends the batch. */
+  /** Sends the batches. */
   send(): void {
-    this.sentCount += this.#batch.count
-    this.#batch.send(this.#fd, this.#takeRefusal)
+    this.#sendOf(this.#ipv4)
+    if (this.#ipv6 !== undefined) this.#sendOf(this.#ipv6)
   }
 
   close(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#routes.close()
-    close(this.#fd)
+    this.#ipv4.close()
+    this.#ipv6?.close()
+  }
+
+  #sendOf(raw: RawSocket): void {
+    this.sentCount += raw.batch.count
+    raw.send(this.#takeRefusal)
   }
 }

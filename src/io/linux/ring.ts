@@ -13,6 +13,8 @@ export interface PacketRingOptions {
   /** What the filter finds at octet 0: the IP header, on any device; or the Ethernet header. */
   readonly link: 'cooked' | 'ethernet'
   readonly filter: FilterProgram
+  /** Which packets come, without `isPromiscuous`. Default: IPv4. */
+  readonly version?: 4 | 6
   /** How much the ring holds, in MiB. Default 32. */
   readonly ringMegabytes?: number
   /** Octets of a slot, a power of two of at least 128; SLOT_OVERHEAD are the kernel's own. Default 2048. */
@@ -21,7 +23,7 @@ export interface PacketRingOptions {
   readonly defragment?: boolean
   /**
    * Gives the frames of `device` as it sees them, with their link header, whoever they are for: the device is promiscuous
-   * until `close`. Without it: the IPv4 packets that this host, or a network behind it, is to have. Default false.
+   * until `close`. Without it: the packets of `version` that this host, or a network behind it, is to have. Default false.
    */
   readonly isPromiscuous?: boolean
   /** Shares the packets with rings that have this `fanoutGroup`. They need the same options. */

@@ -1,7 +1,9 @@
 /** What the kernel knows about the way to an address: its route, and the MAC of the next hop. rtnetlink(7) */
+import { addressOctets } from '../../wire/address.ts'
 import { int32At } from '../../wire/bytes.ts'
 import {
   AF_INET,
+  AF_INET6,
   AF_NETLINK,
   close,
   errno,
@@ -14,13 +16,12 @@ import {
   socket
 } from './libc.ts'
 import { allocate } from './memory.ts'
-import { swap32 } from './socket.ts'
 
 /** The next hop on the way to a target. */
 export interface Hop {
   readonly deviceIndex: number
-  /** IPv4, host byte order: the target itself, or a gateway. */
-  readonly address: number
+  /** 4 or 16 octets: of the target itself, or of a gateway. */
+  readonly address: Uint8Array
 }
 
 /** rtnetlink.h, neighbour.h; all in the machine's byte order. */
@@ -33,9 +34,10 @@ const NLM_F_CREATE = 0x400
 const HEADER_LENGTH = 16
 /** rtmsg and ndmsg alike. */
 const BODY_LENGTH = 12
-/** With one attribute, and with the device's. */
-const REQUEST_LENGTH = HEADER_LENGTH + BODY_LENGTH + 8
-const REQUEST_MAX = REQUEST_LENGTH + 8
+/** An attribute begins with its length and type; there may be an address, and the device's. */
+const ATTRIBUTE_HEADER = 4
+const DEVICE_ATTRIBUTE = ATTRIBUTE_HEADER + 4
+const REQUEST_MAX = HEADER_LENGTH + BODY_LENGTH + ATTRIBUTE_HEADER + 16 + DEVICE_ATTRIBUTE
 const RTN_UNICAST = 1
 const RTA_DST = 1
 const RTA_OIF = 4
@@ -55,6 +57,10 @@ const NTF_USE = 1
 const ANSWER_LENGTH = 4096
 const MAC_LENGTH = 6
 
+function familyOf(octets: Uint8Array): number {
+  return octets.length === 16 ? AF_INET6 : AF_INET
+}
+
 export class Rtnetlink {
   readonly #fd: number
   readonly #request = allocate(REQUEST_MAX)
@@ -67,21 +73,22 @@ export class Rtnetlink {
   }
 
   /**
-   * @param deviceIndex only the routes of this device; where it has none the target is taken to be on its link; 0: of any
+   * @param deviceIndex only the routes of this device; where it has none an IPv4 target is taken to be on its link; 0: of any
    * @returns undefined where nothing can be sent to on a device: no route, this host itself, a tunnel of routes
    */
   hopTo(target: number, deviceIndex = 0): Hop | undefined {
-    if (!this.#hasRoute(target, deviceIndex) || this.#answer.bytes[HEADER_LENGTH + 7] !== RTN_UNICAST) return undefined
+    const octets = addressOctets(target)
+    if (!this.#hasRoute(octets, deviceIndex) || this.#answer.bytes[HEADER_LENGTH + 7] !== RTN_UNICAST) return undefined
     const deviceAt = this.#attribute(RTA_OIF)
     if (deviceAt === 0 || this.#attribute(RTA_VIA) > 0 || this.#attribute(RTA_ENCAP) > 0) return undefined
-    const gatewayAt = this.#attribute(RTA_GATEWAY)
-    const address = gatewayAt === 0 ? target : swap32(int32At(this.#answer.words, gatewayAt >>> 2))
+    const gatewayAt = this.#attribute(RTA_GATEWAY, octets.length)
+    const address = gatewayAt === 0 ? octets : this.#answer.bytes.slice(gatewayAt, gatewayAt + octets.length)
     return { deviceIndex: int32At(this.#answer.words, deviceAt >>> 2), address }
   }
 
   /** As `hopTo`. @returns the device of the route to an address, this host's own included, and the route's own MTU, 0: none */
   wayTo(target: number, onDevice = 0): { readonly deviceIndex: number; readonly mtu: number } | undefined {
-    const deviceAt = this.#hasRoute(target, onDevice) ? this.#attribute(RTA_OIF) : 0
+    const deviceAt = this.#hasRoute(addressOctets(target), onDevice) ? this.#attribute(RTA_OIF) : 0
     if (deviceAt === 0) return undefined
     const deviceIndex = int32At(this.#answer.words, deviceAt >>> 2)
     const metricsAt = this.#attribute(RTA_METRICS)
@@ -89,8 +96,9 @@ export class Rtnetlink {
     return { deviceIndex, mtu: mtuAt === 0 ? 0 : int32At(this.#answer.words, mtuAt >>> 2) }
   }
 
-  #hasRoute(target: number, deviceIndex: number): boolean {
-    this.#ask(RTM_GETROUTE, 0, AF_INET | (32 << 8), 0, 0, RTA_DST, target, deviceIndex)
+  /** @param target 4 or 16 octets */
+  #hasRoute(target: Uint8Array, deviceIndex: number): boolean {
+    this.#ask(RTM_GETROUTE, 0, familyOf(target) | ((target.length * 8) << 8), 0, 0, RTA_DST, target, deviceIndex)
     return this.#hasAnswer(RTM_NEWROUTE)
   }
 
@@ -110,7 +118,7 @@ export class Rtnetlink {
   makeSure(hop: Hop): void {
     const state = this.#stateOf(hop)
     if (state !== 0 && (state & (NUD_STALE | NUD_FAILED)) === 0) return
-    this.#ask(RTM_NEWNEIGH, NLM_F_CREATE, AF_INET, hop.deviceIndex, NTF_USE << 16, NDA_DST, hop.address)
+    this.#ask(RTM_NEWNEIGH, NLM_F_CREATE, familyOf(hop.address), hop.deviceIndex, NTF_USE << 16, NDA_DST, hop.address)
   }
 
   close(): void {
@@ -119,7 +127,7 @@ export class Rtnetlink {
 
   /** NUD_ of the hop, whose entry is the answer at hand then; 0 if there is none. */
   #stateOf(hop: Hop): number {
-    this.#ask(RTM_GETNEIGH, 0, AF_INET, hop.deviceIndex, 0, NDA_DST, hop.address)
+    this.#ask(RTM_GETNEIGH, 0, familyOf(hop.address), hop.deviceIndex, 0, NDA_DST, hop.address)
     return this.#hasAnswer(RTM_NEWNEIGH) ? int32At(this.#answer.words, (HEADER_LENGTH + 8) >>> 2) & 0xffff : 0
   }
 
@@ -131,15 +139,18 @@ export class Rtnetlink {
     word1: number,
     word2: number,
     attribute: number,
-    to: number,
+    to: Uint8Array,
     deviceIndex = 0
   ): void {
     while (recv(this.#fd, this.#answer.address, ANSWER_LENGTH, MSG_DONTWAIT) > 0) {} // what nobody waited for
-    const { words, address } = this.#request
-    const length = deviceIndex === 0 ? REQUEST_LENGTH : REQUEST_MAX
+    const { words, bytes, address } = this.#request
+    const attributeLength = ATTRIBUTE_HEADER + to.length
+    const deviceAt = HEADER_LENGTH + BODY_LENGTH + attributeLength
+    const length = deviceAt + (deviceIndex === 0 ? 0 : DEVICE_ATTRIBUTE)
     words.set([length, type | ((NLM_F_REQUEST | flags) << 16), 0, 0])
-    words.set([word0, word1, word2, 8 | (attribute << 16), swap32(to)], HEADER_LENGTH >>> 2)
-    words.set([8 | (RTA_OIF << 16), deviceIndex], REQUEST_LENGTH >>> 2)
+    words.set([word0, word1, word2, attributeLength | (attribute << 16)], HEADER_LENGTH >>> 2)
+    bytes.set(to, deviceAt - to.length)
+    words.set([DEVICE_ATTRIBUTE | (RTA_OIF << 16), deviceIndex], deviceAt >>> 2)
     send(this.#fd, address, length, 0)
   }
 

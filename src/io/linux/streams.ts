@@ -1,9 +1,11 @@
 /** TCP connections and a listener that never block, watched by a Poller. tcp(7) */
 import { OperatorError } from '../../errors.ts'
 import type { Listener, Network, Stream } from '../../ports.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
 import { copyBytes, int32At } from '../../wire/bytes.ts'
 import {
   AF_INET,
+  AF_INET6,
   accept4,
   bind,
   close,
@@ -27,12 +29,14 @@ import {
 } from './libc.ts'
 import { allocate, type Block } from './memory.ts'
 import { POLLIN, POLLOUT, type Poller } from './poller.ts'
-import { formatInetAddress, INET_ADDRESS_LENGTH, inetPort, putInetAddress, setOption } from './socket.ts'
+import { formatInetAddress, INET6_ADDRESS_LENGTH, inetPort, putInetAddress, setOption } from './socket.ts'
 
 const SO_REUSEADDR = 2
 const SO_KEEPALIVE = 9
 const IPPROTO_TCP = 6
 const TCP_NODELAY = 1
+const IPPROTO_IPV6 = 41
+const IPV6_V6ONLY = 26
 const TCP_KEEPIDLE = 4
 const TCP_KEEPINTVL = 5
 const TCP_KEEPCNT = 6
@@ -55,9 +59,9 @@ const LEAST_ROUND_TRIP_WORD = 37
 const INFORMATION_LENGTH = (LEAST_ROUND_TRIP_WORD + 1) * 4
 const INFORMATION_LENGTH_WORD = INFORMATION_LENGTH >>> 2
 const information = allocate(INFORMATION_LENGTH + 4)
-/** A sockaddr_in and, behind it, its length. */
-const address = allocate(INET_ADDRESS_LENGTH + 4)
-const ADDRESS_LENGTH_WORD = INET_ADDRESS_LENGTH >>> 2
+/** A sockaddr_in or sockaddr_in6 and, behind it, its length. */
+const address = allocate(INET6_ADDRESS_LENGTH + 4)
+const ADDRESS_LENGTH_WORD = INET6_ADDRESS_LENGTH >>> 2
 
 function configure(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1)
@@ -160,7 +164,7 @@ class TcpStream implements Stream {
 
   /** Asking again tells how a connect goes on. @returns whether the connection is established now */
   #finishConnect(): boolean {
-    const error = connect(this.#fd, this.#target.address, INET_ADDRESS_LENGTH) === 0 ? Errno.EISCONN : errno()
+    const error = connect(this.#fd, this.#target.address, INET6_ADDRESS_LENGTH) === 0 ? Errno.EISCONN : errno()
     if (error === Errno.EALREADY || error === Errno.EINPROGRESS || error === Errno.EINTR) return false
     if (error !== Errno.EISCONN) {
       this.#end(errnoMessage(error))
@@ -199,12 +203,12 @@ export class LinuxNetwork implements Network {
 
   /** @inheritDoc Never throws: also what fails at once shows in `read`. */
   connect(targetAddress: number, port: number): Stream {
-    const target = allocate(INET_ADDRESS_LENGTH)
+    const target = allocate(INET6_ADDRESS_LENGTH)
     putInetAddress(target, targetAddress, port)
-    const fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    const fd = socket(isIpv6(targetAddress) ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if (fd < 0) return new TcpStream(fd, target, this.#poller, this.#inputLength, false, errnoMessage(errno()))
     configure(fd)
-    const error = connect(fd, target.address, INET_ADDRESS_LENGTH) === 0 ? 0 : errno()
+    const error = connect(fd, target.address, INET6_ADDRESS_LENGTH) === 0 ? 0 : errno()
     const failure = error === 0 || error === Errno.EINPROGRESS ? '' : errnoMessage(error)
     return new TcpStream(fd, target, this.#poller, this.#inputLength, error === 0, failure)
   }
@@ -212,7 +216,7 @@ export class LinuxNetwork implements Network {
 
 /** Where to listen. */
 export interface TcpListenerOptions {
-  /** IPv4, host byte order, int32; 0: every address. */
+  /** 0: every address, of IPv6 too where the host has it. */
   readonly address: number
   /** 0: one that the system chooses. */
   readonly port: number
@@ -234,16 +238,30 @@ function listenError(place: string, error: number): Error {
   return new Error(message, cause)
 }
 
+/** A socket for every address, or for one of them; `address` says then what it is to be bound to. */
+function openListener(options: TcpListenerOptions): number {
+  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+  const isIpv4Only = options.address !== 0 && !isIpv6(options.address)
+  const dual = isIpv4Only ? -1 : socket(AF_INET6, type, 0)
+  const fd = dual >= 0 || isIpv6(options.address) ? dual : socket(AF_INET, type, 0)
+  if (fd < 0) throw new Error(`cannot open a socket: ${errnoMessage(errno())}`)
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
+  putInetAddress(address, options.address, options.port)
+  if (dual < 0 || options.address !== 0) return fd
+  setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)
+  address.words.fill(0, 0, INET6_ADDRESS_LENGTH >>> 2)
+  putInetAddress(address, 0, options.port)
+  address.words[0] = int32At(address.words, 0) + AF_INET6 - AF_INET
+  return fd
+}
+
 /**
  * @returns a socket that listens, which the caller closes
  * @throws OperatorError `port-in-use`, `no-address`, `no-privilege`
  */
-export function listenOn({ address: at, port }: TcpListenerOptions): number {
-  const fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
-  if (fd < 0) throw new Error(`cannot open a socket: ${errnoMessage(errno())}`)
-  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
-  putInetAddress(address, at, port)
-  if (bind(fd, address.address, INET_ADDRESS_LENGTH) === 0 && listen(fd, BACKLOG) === 0) return fd
+export function listenOn(options: TcpListenerOptions): number {
+  const fd = openListener(options)
+  if (bind(fd, address.address, INET6_ADDRESS_LENGTH) === 0 && listen(fd, BACKLOG) === 0) return fd
   const error = errno()
   close(fd)
   throw listenError(formatInetAddress(address), error)
@@ -269,8 +287,8 @@ export class TcpListener implements Listener {
     this.#inputLength = options.inputLength ?? INPUT_LENGTH_DEFAULT
     const fd = options.shared ?? listenOn(options)
     this.#isShared = options.shared !== undefined
-    address.words[ADDRESS_LENGTH_WORD] = INET_ADDRESS_LENGTH
-    getsockname(fd, address.address, address.address + INET_ADDRESS_LENGTH)
+    address.words[ADDRESS_LENGTH_WORD] = INET6_ADDRESS_LENGTH
+    getsockname(fd, address.address, address.address + INET6_ADDRESS_LENGTH)
     this.port = inetPort(address)
     this.#fd = fd
     this.#spare = eventfd(0, SOCK_CLOEXEC)
@@ -281,9 +299,9 @@ export class TcpListener implements Listener {
   accept(): Stream | undefined {
     if (!this.#poller.wasReady(this.#fd)) return undefined
     for (let tries = 0; tries < BACKLOG; tries++) {
-      const peer = allocate(INET_ADDRESS_LENGTH + 4)
-      peer.words[ADDRESS_LENGTH_WORD] = INET_ADDRESS_LENGTH
-      const fd = accept4(this.#fd, peer.address, peer.address + INET_ADDRESS_LENGTH, SOCK_NONBLOCK | SOCK_CLOEXEC)
+      const peer = allocate(INET6_ADDRESS_LENGTH + 4)
+      peer.words[ADDRESS_LENGTH_WORD] = INET6_ADDRESS_LENGTH
+      const fd = accept4(this.#fd, peer.address, peer.address + INET6_ADDRESS_LENGTH, SOCK_NONBLOCK | SOCK_CLOEXEC)
       if (fd >= 0) {
         configure(fd)
         return new TcpStream(fd, peer, this.#poller, this.#inputLength, true, '')

@@ -1,5 +1,6 @@
 /** The ways to the targets, as frames of the link layer need them: device, and an Ethernet header. */
-import { formatAddress } from '../../wire/address.ts'
+import { addressOctets, formatAddress } from '../../wire/address.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
 import { deviceName, findDevice, hardwareOf } from './devices.ts'
 import { PathMtus } from './path-mtus.ts'
 import { type Hop, Rtnetlink } from './rtnetlink.ts'
@@ -7,6 +8,7 @@ import { type Hop, Rtnetlink } from './rtnetlink.ts'
 const ARPHRD_ETHER = 1
 const MAC_LENGTH = 6
 const ETHERTYPE_IPV4 = Uint8Array.of(8, 0)
+const ETHERTYPE_IPV6 = Uint8Array.of(0x86, 0xdd)
 export const ETHERNET_HEADER = 14
 /** The index of no device. */
 const GONE = 0x7fffffff
@@ -14,6 +16,7 @@ const GONE = 0x7fffffff
 /** How packets come to one target. */
 export class Way {
   readonly target: number
+  readonly isIpv6: boolean
   hop: Hop | undefined
   /** The Ethernet header of packets to it, while the MAC of the next hop is known. */
   header: Uint8Array | undefined
@@ -27,6 +30,7 @@ export class Way {
 
   constructor(target: number) {
     this.target = target
+    this.isIpv6 = isIpv6(target)
   }
 }
 
@@ -129,13 +133,16 @@ export class Ways {
     const mac = way.hop === undefined ? undefined : (given?.to ?? this.#routes.macOf(way.hop))
     const own = way.hop === undefined || mac === undefined ? undefined : ownMac(way.hop.deviceIndex)
     const from = own === undefined ? undefined : (given?.from ?? own)
-    way.header = mac === undefined || from === undefined ? undefined : Buffer.concat([mac, from, ETHERTYPE_IPV4])
+    const etherType = way.isIpv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4
+    way.header = mac === undefined || from === undefined ? undefined : Buffer.concat([mac, from, etherType])
   }
 
   /** With device and MAC nothing is asked of the routes. */
   #hopOf({ target, isGiven }: Way): Hop | undefined {
     const deviceIndex = this.#deviceIndex
-    return isGiven && deviceIndex > 0 ? { deviceIndex, address: target } : this.#routes.hopTo(target, deviceIndex)
+    return isGiven && deviceIndex > 0
+      ? { deviceIndex, address: addressOctets(target) }
+      : this.#routes.hopTo(target, deviceIndex)
   }
 
   #isWorthAsking(way: Way): boolean {

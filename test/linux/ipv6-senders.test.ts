@@ -1,0 +1,129 @@
+/** Sending IPv6 on a real kernel: super-packets, AF_XDP, neighbours that have to be found, and MTUs. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { LinkSender } from '../../src/io/linux/link-sender.ts'
+import { RawIpSender } from '../../src/io/linux/raw-ip-sender.ts'
+import { XdpSender } from '../../src/io/linux/xdp-sender.ts'
+import type { Sender } from '../../src/ports.ts'
+import { parseAddress } from '../../src/wire/address.ts'
+import { until } from './copy-lab.ts'
+import { inNamespace, ip } from './namespace.ts'
+import { capture, drain, SEGMENT, SEGMENTS, Speaker } from './speaker.ts'
+
+const WIRE_6 = parseAddress('fd09::2') ?? 0
+/** Of a host at the other end of the wire, which answers for itself. */
+const NEIGHBOUR_6 = parseAddress('fd09::3') ?? 0
+const OWN_6 = parseAddress('fd09::1') ?? 0
+const FAR_6 = parseAddress('fd0a::1') ?? 0
+
+function openRaw(address: number): RawIpSender {
+  const raw = new RawIpSender(address)
+  raw.openIpv6()
+  return raw
+}
+
+const WAYS: Readonly<Record<string, (address: number, say: (of: string, way: string) => void) => Sender>> = {
+  link: (address, say) => new LinkSender(address, openRaw(address), say),
+  xdp: (address, say) => new XdpSender(new LinkSender(address, openRaw(address), say), say),
+  ip: openRaw
+}
+
+function setOffloads(state: 'on' | 'off'): void {
+  for (const device of ['va', 'vb']) {
+    const features = ['tx', 'sg', 'tso', 'gso', 'gro'].flatMap((name) => [name, state])
+    execFileSync('ethtool', ['-K', device, ...features], { stdio: 'ignore' })
+  }
+}
+
+function setting(path: string, value: number): void {
+  writeFileSync(`/proc/sys/net/ipv6/${path}`, `${value}`)
+}
+
+inNamespace(import.meta.url, () => {
+  setting('conf/all/disable_ipv6', 0)
+  setting('conf/va/disable_ipv6', 0)
+  // What `ip netns` notes stays in here.
+  execFileSync('mount', ['-t', 'tmpfs', 'none', '/run'])
+  ip('netns add far')
+  ip('-6 addr add fd09::1/64 dev va nodad')
+  ip('-6 neigh add fd09::2 lladdr 02:00:00:00:00:0b dev va')
+
+  for (const isOnePiece of [false, true]) {
+    const count = isOnePiece ? 10 : SEGMENTS
+    test(`over IPv6 ${isOnePiece ? 'one piece' : 'a piece each'} is sent as a super-packet, which the device cuts where it must`, () => {
+      const ring = capture(6)
+      using speaker = new Speaker(WAYS.link ?? assert.fail())
+      setOffloads('on')
+      speaker.say(WIRE_6, isOnePiece)
+      assert.deepEqual(drain(ring), [{ sequence: 1000, length: count * SEGMENT, id: 0, isPushed: true }])
+      setOffloads('off')
+      speaker.say(WIRE_6, isOnePiece)
+      const lengths = drain(ring).map(({ sequence, length }) => [sequence, length])
+      assert.deepEqual(
+        lengths,
+        Array.from({ length: count }, (_, index) => [1000 + index * SEGMENT, SEGMENT])
+      )
+      assert.equal(speaker.sender.sentCount, 2 * count)
+      assert.equal(speaker.sender.refused.size, 0)
+      assert.deepEqual(speaker.ways, [])
+      speaker.sender.refresh()
+      assert.deepEqual(speaker.ways, ['fd09::2 device va, MAC 02:00:00:00:00:0b'])
+      ring.close()
+    })
+  }
+
+  for (const way of ['link', 'xdp', 'ip']) {
+    test(`single packets over IPv6 arrive whole and in order, sent by ${way}`, () => {
+      const ring = capture(6)
+      using speaker = new Speaker(WAYS[way] ?? assert.fail())
+      speaker.isSegmenting = false
+      speaker.say(WIRE_6, false)
+      assert.deepEqual(
+        drain(ring).map(({ sequence }) => sequence),
+        Array.from({ length: SEGMENTS }, (_, index) => 1000 + index * SEGMENT)
+      )
+      assert.equal(speaker.sender.sentCount, SEGMENTS)
+      assert.deepEqual([...speaker.sender.refused], [])
+      if (way === 'xdp') assert.deepEqual(speaker.ways, ['va AF_XDP'])
+      ring.close()
+    })
+  }
+
+  test("the kernel is made to find a neighbour's MAC before anything is sent, and this host's own addresses go by lo", async () => {
+    ip('link add vc type veth peer name vd')
+    ip('link set vd netns far')
+    ip('link set vc up')
+    for (const words of ['link set vd up', '-6 addr add fd0b::2/64 dev vd nodad']) ip(`-n far ${words}`)
+    ip('-6 addr add fd0b::1/64 dev vc nodad')
+    using speaker = new Speaker(WAYS.link ?? assert.fail())
+    const target = parseAddress('fd0b::2') ?? 0
+    const { sender } = speaker
+    assert.ok(sender instanceof LinkSender)
+    sender.ways.prepare(target)
+    await until('the neighbour is found', () => {
+      sender.refresh()
+      return sender.canSegment(target)
+    })
+    assert.match(speaker.ways.at(-1) ?? '', /^fd0b::2 device vc, MAC /)
+    assert.equal(sender.canSegment(OWN_6), false)
+    ip('netns del far')
+  })
+
+  test('the MTU of a way is the least of device, route, and what a router told the device', () => {
+    using speaker = new Speaker(WAYS.link ?? assert.fail())
+    const { sender } = speaker
+    const mtu = (target: number): number => {
+      sender.refresh()
+      return sender.mtu(target)
+    }
+    assert.equal(mtu(NEIGHBOUR_6), 1500)
+    setting('conf/va/mtu', 1400)
+    assert.equal(mtu(NEIGHBOUR_6), 1400)
+    ip('-6 route add fd0a::/64 via fd09::3 mtu 1300')
+    assert.equal(mtu(FAR_6), 1300)
+    setting('conf/va/mtu', 1500)
+    assert.equal(mtu(parseAddress('2001:db8::1') ?? 0), 0)
+  })
+})
