@@ -1,12 +1,11 @@
 /** What sessions share, and where one begins. */
 import type { Segment } from '../wire/segment.ts'
 import type { Seq } from '../wire/seq.ts'
-import type { ClientEnd } from './client-end.ts'
-import type { ClientStream } from './client-stream.ts'
 import type { Counters } from './counters.ts'
 import type { Drop } from './drop.ts'
 import type { EpochOptions } from './epochs.ts'
 import type { Frames, PacketStyle } from './frames.ts'
+import type { Heritage } from './heritage.ts'
 import type { HolePatience } from './hole-watch.ts'
 import type { Latency } from './latency.ts'
 import type { LeastRoundTrips } from './least-round-trips.ts'
@@ -97,32 +96,4 @@ export interface Beginning {
   readonly windowBytes: number
   /** Set if the session goes on where another connection ended. */
   readonly heritage?: Heritage | undefined
-}
-
-/** What a session takes over whose connection ended before its client. */
-export interface Heritage {
-  readonly stream: ClientStream
-  readonly clientEnd: ClientEnd
-  readonly clientRttMs: number
-  /** Connections in a row that ended before the target had taken anything. */
-  readonly failures: number
-  /** One beyond the last octet that was sent on any connection before. */
-  readonly sentEnd: Seq
-}
-
-/** Between connections to a target that takes nothing; doubled each time. */
-const RESTART_FIRST_MS = 1000
-const RESTART_MAX_MS = 60_000
-/** After so many a request is given up although none of it was sent: the target may never let it be. */
-const FAILURES_MAX = 10
-
-/** Whether the request at which a connection ended is not sent once more. @param isFresh nothing of it was sent */
-export function isGivenUp(heritage: Heritage | undefined, isFresh: boolean): boolean {
-  return heritage !== undefined && (!isFresh || heritage.failures >= FAILURES_MAX)
-}
-
-/** How long a session waits before it goes on, so that a target which ends every connection is not flooded. */
-export function restartDelay({ heritage }: Beginning): number {
-  if (heritage === undefined || heritage.failures === 0) return 0
-  return Math.min(RESTART_FIRST_MS * 2 ** (heritage.failures - 1), RESTART_MAX_MS)
 }

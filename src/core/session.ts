@@ -14,13 +14,14 @@ import { Drop, goesOn } from './drop.ts'
 import { Epochs } from './epochs.ts'
 import type { PacketStyle } from './frames.ts'
 import { Handshake } from './handshake.ts'
+import { continuationOf, type Heritage } from './heritage.ts'
 import { HoleWatch } from './hole-watch.ts'
 import { Output } from './output.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Passage } from './rest.ts'
 import { NONE } from './send-pool.ts'
-import { type Beginning, type Heritage, isGivenUp, type Origin, type SessionContext, State } from './session-context.ts'
+import { type Beginning, type Origin, type SessionContext, State } from './session-context.ts'
 import { Transmission } from './transmission.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
@@ -353,7 +354,7 @@ export class Session implements PacketStyle {
   #end(reason: Drop, now: number): void {
     if (this.state === State.Waiting) this.#moveToHead()
     const una = later(this.transmission.sndUna, add(this.iss, 1))
-    if (goesOn(reason)) this.#leaveHeritage(una, reason)
+    if (goesOn(reason)) this.continuation = continuationOf(this, this.#clientEnd, una, reason)
     if (this.continuation === undefined) this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
     this.state = State.Closed
     this.endReason = reason
@@ -361,25 +362,6 @@ export class Session implements PacketStyle {
     this.#context.counters.add(Counter.sessionsEnded, 1)
     if (this.#context.trace !== undefined) this.#context.trace.ended(this, reason)
     this.#context.onEnd(this, now)
-  }
-
-  /** What the client has said and will say goes on with another connection, unless there is nothing and never will be. */
-  #leaveHeritage(una: Seq, reason: Drop): void {
-    const { stream } = this
-    const isFruitless = una === add(this.iss, 1)
-    // An epoch is sent again once: if it ended this connection too, it is given up.
-    const isSkipping = isFruitless && isGivenUp(this.heritage, this.transmission.isFresh)
-    stream.resume(una, isSkipping, reason === Drop.Evicted, reason)
-    if (stream.head === NONE && this.isClientDone) return
-    const failures = isFruitless ? (this.heritage?.failures ?? 0) + (reason === Drop.Evicted ? 0 : 1) : 0
-    const { sndMax } = this.transmission
-    const sentEnd = later(this.heritage?.sentEnd ?? sndMax, sndMax)
-    this.continuation = {
-      iss: this.clientIss,
-      tsVal: this.#packets.tsVal,
-      windowBytes: this.response.largestWindow,
-      heritage: { stream, clientEnd: this.#clientEnd, clientRttMs: this.clientRttMs, failures, sentEnd }
-    }
   }
 
   /** The earliest instant at which anything is due. */
