@@ -106,7 +106,7 @@ export const Counter = {
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 
-const COUNTERS_END = 46
+const COUNTERS_END = Math.max(...Object.values(Counter)) + 1
 const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 const LATENCY_AT = DROPPED_BYTES_AT + DROPS_END

@@ -61,7 +61,7 @@ export const Drop = {
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
 /** One more than the greatest drop reason. */
-export const DROPS_END = 43
+export const DROPS_END = Math.max(...Object.values(Drop)) + 1
 
 /** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
 export const dropNames: readonly (string | undefined)[] = (() => {

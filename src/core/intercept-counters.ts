@@ -44,7 +44,7 @@ export const InterceptCounter = {
 export type InterceptCounter = (typeof InterceptCounter)[keyof typeof InterceptCounter]
 
 export class InterceptCounters {
-  static readonly byteLength = 19 * 8
+  static readonly byteLength = (Math.max(...Object.values(InterceptCounter)) + 1) * 8
   readonly #slots: Float64Array
 
   /** @param buffer shared between threads, of `InterceptCounters.byteLength` */
