@@ -2,7 +2,7 @@
 import { addressBook } from './address-book.ts'
 import { put16, put32, u8, u16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'
-import { fillTcp, type IpFields, parseIpv4, readOptions, type Segment, TCP, TCP_HEADER } from './segment.ts'
+import { fillSegment, type IpFields, parseIpv4, type Segment, TCP, TCP_HEADER } from './segment.ts'
 
 /** Octets of an IPv6 header without extension headers. */
 export const IPV6_HEADER = 40
@@ -102,12 +102,7 @@ function parseIpv6(
   if (capturedLength < header + tcpHeader) return Flaw.Truncated
   if (!headersOnly && capturedLength < totalLength) return Flaw.Truncated
   if (!fillIpv6(bytes, at, segment)) return Flaw.AddressesFull
-  fillTcp(bytes, tcpAt, segment)
-  readOptions(bytes, tcpAt + TCP_HEADER, tcpAt + tcpHeader, segment)
-  segment.tcpAt = tcpAt
-  segment.tcpLength = totalLength - header
-  segment.payloadAt = tcpAt + tcpHeader
-  segment.payloadLength = totalLength - header - tcpHeader
+  fillSegment(bytes, tcpAt, tcpHeader, totalLength - header, segment)
   return Flaw.None
 }
 

@@ -93,13 +93,27 @@ export function parseIpv4(
   const tcpHeader = (u8(bytes, tcpAt + 12) >>> 4) * 4
   if (tcpHeader < TCP_HEADER || ipHeader + tcpHeader > totalLength) return Flaw.BadHeader
   if (capturedLength < ipHeader + tcpHeader) return Flaw.Truncated
+  fillSegment(bytes, tcpAt, tcpHeader, totalLength - ipHeader, segment)
+  return !headersOnly && capturedLength < totalLength ? Flaw.Truncated : Flaw.None
+}
+
+/**
+ * Reads what stands behind the headers of IP, of either version.
+ * @param tcpHeader octets of the TCP header, options included; @param tcpLength with the payload
+ */
+export function fillSegment(
+  bytes: Uint8Array,
+  tcpAt: number,
+  tcpHeader: number,
+  tcpLength: number,
+  segment: Segment
+): void {
   fillTcp(bytes, tcpAt, segment)
   readOptions(bytes, tcpAt + TCP_HEADER, tcpAt + tcpHeader, segment)
   segment.tcpAt = tcpAt
-  segment.tcpLength = totalLength - ipHeader
+  segment.tcpLength = tcpLength
   segment.payloadAt = tcpAt + tcpHeader
-  segment.payloadLength = totalLength - ipHeader - tcpHeader
-  return !headersOnly && capturedLength < totalLength ? Flaw.Truncated : Flaw.None
+  segment.payloadLength = tcpLength - tcpHeader
 }
 
 /** RFC 9293 §3.1. Only for a segment whose payload is present. */
