@@ -1,7 +1,7 @@
 /** The command line of `tcpcopy record`, and what follows from it. */
 import type { Command } from 'commander'
 import { OperatorError } from '../errors.ts'
-import type { FilterTarget } from '../io/linux/filter.ts'
+import type { FilterTarget } from '../io/linux/filter-code.ts'
 import { parseAddress } from '../wire/address.ts'
 import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { addCaptureOptions, type CaptureOptions, type CapturePlan, capturePlan, inputOf } from './capture-plan.ts'

@@ -8,7 +8,7 @@ import { addressBook } from '../wire/address-book.ts'
 import { i32, u8, u16 } from '../wire/bytes.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { chain, followHeaders } from '../wire/ipv6.ts'
-import { LinkType } from '../wire/link-layer.ts'
+import { ETHERNET_HEADER, LinkType } from '../wire/link-layer.ts'
 
 /** Frames of one device, each given with its link header. */
 export interface FrameCapture extends Capture {
@@ -37,7 +37,6 @@ export interface LinkCaptureOptions {
 /** Frames taken from a device before the next has its turn, and looked at in one call. */
 const TURN = 64
 const LOOKS_MAX = 4096
-const ETHERNET_HEADER = 14
 const NOBODY: PacketSink = () => {}
 
 export class LinkCapture implements FrameCapture {

@@ -19,7 +19,7 @@ export const LinkType = {
   LinuxSll2: 276
 } as const
 
-const EtherType = {
+export const EtherType = {
   Ipv4: 0x0800,
   Ipv6: 0x86dd,
   PppoeSession: 0x8864,
@@ -27,16 +27,20 @@ const EtherType = {
   ErspanI: 0x88be,
   ErspanIii: 0x22eb
 } as const
-/** IEEE 802.1Q, 802.1ad, and what was used before the latter. */
-const isTag = (etherType: number): boolean => etherType === 0x8100 || etherType === 0x88a8 || etherType === 0x9100
+/** VLAN tags: IEEE 802.1Q, 802.1ad, and what was used before the latter. */
+const TAGS: readonly number[] = [0x8100, 0x88a8, 0x9100]
 /** RFC 5332: downstream and upstream labels. */
-const isMpls = (etherType: number): boolean => etherType === 0x8847 || etherType === 0x8848
+const MPLS: readonly number[] = [0x8847, 0x8848]
+/** What a packet may stand behind in an Ethernet frame. */
+export const LAYERS: readonly number[] = [...TAGS, EtherType.PppoeSession, ...MPLS]
 
 const Protocol = { Ipv4: 4, Udp: 17, Ipv6: 41, Gre: 47 } as const
+/** What a packet may have another one in: IP of either version, and GRE (ERSPAN too). */
+export const TUNNELS: readonly number[] = [Protocol.Ipv4, Protocol.Ipv6, Protocol.Gre]
 /** RFC 7348's port, and the one that Linux had before it. */
-const isVxlanPort = (port: number): boolean => port === 4789 || port === 8472
+export const VXLAN_PORTS: readonly number[] = [4789, 8472]
 
-const ETHERNET_HEADER = 14
+export const ETHERNET_HEADER = 14
 const SLL_HEADER = 16
 const SLL2_HEADER = 20
 const PPPOE_HEADER = 8
@@ -93,7 +97,7 @@ function inEthernet(bytes: Uint8Array, at: number, end: number, depth: number): 
 function behindType(bytes: Uint8Array, from: number, end: number, announced: number, depth: number): number {
   let at = from
   let etherType = announced
-  while (isTag(etherType)) {
+  while (TAGS.includes(etherType)) {
     if (at + 4 > end) return -Flaw.Truncated
     etherType = u16(bytes, at + 2)
     at += 4
@@ -101,7 +105,7 @@ function behindType(bytes: Uint8Array, from: number, end: number, announced: num
   if (etherType === EtherType.Ipv4 || etherType === EtherType.Ipv6) return inIp(bytes, at, end, depth)
   if (etherType === EtherType.PppoeSession) return inPppoe(bytes, at, end, depth)
   if (etherType === EtherType.Bridged) return inEthernet(bytes, at, end, depth)
-  return isMpls(etherType) ? behindLabels(bytes, at, end, depth) : -Flaw.NotIpv4
+  return MPLS.includes(etherType) ? behindLabels(bytes, at, end, depth) : -Flaw.NotIpv4
 }
 
 /** RFC 2516: six octets, then the protocol of PPP. */
@@ -166,7 +170,7 @@ function inPacket(bytes: Uint8Array, at: number, inside: number, end: number, pr
 /** RFC 7348 §5: the I flag says that there is a network identifier. */
 function isVxlan(bytes: Uint8Array, at: number, end: number): boolean {
   if (at + UDP_HEADER + VXLAN_HEADER > end) return false
-  return isVxlanPort(u16(bytes, at + 2)) && (u8(bytes, at + UDP_HEADER) & 0x08) !== 0
+  return VXLAN_PORTS.includes(u16(bytes, at + 2)) && (u8(bytes, at + UDP_HEADER) & 0x08) !== 0
 }
 
 /** RFC 2784 and RFC 2890; ERSPAN as draft-foschiano-erspan describes it. */

@@ -5,7 +5,8 @@ import { writePacket } from '../../sim/packet.ts'
 import { parseAddress } from '../../wire/address.ts'
 import { type FilterProgram, runFilter } from '../../wire/bpf.ts'
 import { put16, put32 } from '../../wire/bytes.ts'
-import { copyFilter, copyFilter6, type FilterTarget } from './filter.ts'
+import { copyFilter, copyFilter6 } from './filter.ts'
+import type { FilterTarget } from './filter-code.ts'
 
 function run(program: FilterProgram, packet: Uint8Array): number {
   return runFilter(program, packet, 0, packet.length, packet.length)

@@ -3,45 +3,41 @@
  * Kernel documentation: networking/filter. The code here is pure.
  */
 import { PORT_FACTOR } from '../../core/worker-share.ts'
-import { addressOctets } from '../../wire/address.ts'
 import { isIpv6 } from '../../wire/address-book.ts'
-import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
-import { i32 } from '../../wire/bytes.ts'
-
-const LOAD_WORD = 0x20
-const LOAD_HALF = 0x28
-const LOAD_BYTE = 0x30
-/** A half word at X + k. */
-const LOAD_HALF_INDEXED = 0x48
-/** X = 4 × the low four bits of the octet at k: the length of an IPv4 header. */
-const LOAD_X_HEADER_LENGTH = 0xb1
-/** X = A, A = M[k], M[k] = A. */
-const TO_X = 0x07
-const LOAD_SCRATCH = 0x60
-const STORE_SCRATCH = 0x02
-/** An octet at X + k. */
-const LOAD_BYTE_INDEXED = 0x50
-const SUBTRACT_X = 0x1c
-const AND = 0x54
-const SHIFT_RIGHT = 0x74
-const JUMP_EQUAL = 0x15
-const JUMP_EQUAL_X = 0x1d
-const JUMP_ANY_BIT = 0x45
-const MULTIPLY = 0x24
-const RETURN = 0x06
-const RETURN_RESULT = 0x16
-
-/** Passes nothing. */
-export const NOTHING: FilterProgram = [{ code: RETURN, jt: 0, jf: 0, k: 0 }]
-
-const ACCEPT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0x40000 }
-const REJECT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0 }
+import type { FilterProgram } from '../../wire/bpf.ts'
+import { FRAGMENT, IPV6_HEADER } from '../../wire/ipv6.ts'
+import {
+  ACCEPT,
+  AND,
+  type FilterTarget,
+  FRAGMENT_OFFSET,
+  ifAll,
+  JUMP_ANY_BIT,
+  JUMP_EQUAL,
+  JUMP_EQUAL_X,
+  LOAD_BYTE,
+  LOAD_BYTE_INDEXED,
+  LOAD_HALF,
+  LOAD_HALF_INDEXED,
+  LOAD_SCRATCH,
+  LOAD_WORD,
+  LOAD_X_HEADER_LENGTH,
+  load,
+  MULTIPLY,
+  REJECT,
+  RETURN_RESULT,
+  SHIFT_RIGHT,
+  STORE_SCRATCH,
+  SUBTRACT_X,
+  TARGET_ADDRESS_AT,
+  TARGET_PORT_AT,
+  TO_X,
+  testAddress6,
+  testPort6
+} from './filter-code.ts'
 
 const PROTOCOL_AT = 9
 const FRAGMENT_AT = 6
-const FRAGMENT_OFFSET = 0x1fff
-const TARGET_ADDRESS_AT = 16
-const TARGET_PORT_AT = 2
 const PROTOCOLS = { tcp: 6, udp: 17 } as const
 const TOTAL_LENGTH_AT = 2
 const HEADER_LENGTH_AT = 12
@@ -50,10 +46,6 @@ const FLAGS_AT = 13
 const FLAGS_THAT_SPEAK = 0x2f
 
 export type TransportProtocol = keyof typeof PROTOCOLS
-
-function load(code: number, k: number): FilterInstruction {
-  return { code, jt: 0, jf: 0, k }
-}
 
 /** With X = the length of the IPv4 header, as it is again behind it. */
 const REJECT_ACKS: FilterProgram = [
@@ -71,13 +63,6 @@ const REJECT_ACKS: FilterProgram = [
   REJECT,
   load(LOAD_X_HEADER_LENGTH, 0)
 ]
-
-/** A place where clients' requests arrive. @see copyFilter */
-export interface FilterTarget {
-  /** Of the filter's version of IP; 0: any. */
-  readonly address: number
-  readonly port: number
-}
 
 /**
  * A program for cooked sockets (octet 0 is the IP header's) bound to IPv4: accepts whole what is TCP, or UDP, to one of
@@ -149,12 +134,9 @@ function steeringBy(look: FilterProgram, workers: number): FilterProgram {
 
 const PAYLOAD_LENGTH_6_AT = 4
 const NEXT_HEADER_AT = 6
-const TARGET_ADDRESS_6_AT = 24
-const IPV6_HEADER = 40
 const DESTINATION_OPTIONS = 60
 /** Headers behind which TCP or UDP may stand (RFC 8200 §4.1). */
 const EXTENSIONS = [0, 43, DESTINATION_OPTIONS]
-const FRAGMENT = 44
 
 const REJECT_ACKS_6: FilterProgram = [
   load(LOAD_BYTE, IPV6_HEADER + FLAGS_AT),
@@ -186,14 +168,8 @@ export function copyFilter6(
   program.push({ code: JUMP_EQUAL, jt: 1, jf: 0, k: PROTOCOLS[protocol] }, REJECT)
   if (isWithoutAcks) program.push(...REJECT_ACKS_6)
   for (const target of targets) {
-    const words = isIpv6(target.address) ? [0, 4, 8, 12].map((at) => i32(addressOctets(target.address), at) >>> 0) : []
-    program.push(load(LOAD_HALF, IPV6_HEADER + TARGET_PORT_AT))
-    program.push({ code: JUMP_EQUAL, jt: 0, jf: 1 + 2 * words.length, k: target.port })
-    for (const [index, word] of words.entries()) {
-      program.push(load(LOAD_WORD, TARGET_ADDRESS_6_AT + 4 * index))
-      program.push({ code: JUMP_EQUAL, jt: 0, jf: 1 + 2 * (words.length - 1 - index), k: word })
-    }
-    program.push(ACCEPT)
+    const tests = isIpv6(target.address) ? testAddress6(target.address) : []
+    program.push(...ifAll([testPort6(target.port), ...tests], ACCEPT))
   }
   program.push(REJECT)
   return program

@@ -2,7 +2,7 @@ import { OperatorError } from '../../errors.ts'
 import { type Capture, ChecksumState, type PacketSink } from '../../ports.ts'
 import type { FilterProgram } from '../../wire/bpf.ts'
 import { int32At } from '../../wire/bytes.ts'
-import { NOTHING } from './filter.ts'
+import { NOTHING } from './filter-code.ts'
 import {
   AF_INET,
   close,

@@ -1,19 +1,31 @@
 /** Filters for sockets that get frames as a device sees them, made of filters for IP packets. The code here is pure. */
-import { addressOctets } from '../../wire/address.ts'
 import type { FilterInstruction, FilterProgram } from '../../wire/bpf.ts'
-import { i32 } from '../../wire/bytes.ts'
-import type { FilterTarget } from './filter.ts'
-
-const LOAD_WORD = 0x20
-const LOAD_HALF = 0x28
-const LOAD_BYTE = 0x30
-const LOAD_HALF_INDEXED = 0x48
-const LOAD_X_HEADER_LENGTH = 0xb1
-const AND = 0x54
-const JUMP = 0x05
-const JUMP_EQUAL = 0x15
-const JUMP_ANY_BIT = 0x45
-const RETURN = 0x06
+import { UDP } from '../../wire/datagram.ts'
+import { IPV6_HEADER } from '../../wire/ipv6.ts'
+import { ETHERNET_HEADER, EtherType, LAYERS, TUNNELS, VXLAN_PORTS } from '../../wire/link-layer.ts'
+import {
+  ACCEPT,
+  ANCILLARY,
+  AND,
+  type FilterTarget,
+  FRAGMENT_OFFSET,
+  ifAll,
+  JUMP,
+  JUMP_ANY_BIT,
+  JUMP_EQUAL,
+  LOAD_BYTE,
+  LOAD_HALF,
+  LOAD_HALF_INDEXED,
+  LOAD_WORD,
+  LOAD_X_HEADER_LENGTH,
+  load,
+  REJECT,
+  RETURN,
+  TARGET_ADDRESS_AT,
+  TARGET_PORT_AT,
+  testAddress6,
+  testPort6
+} from './filter-code.ts'
 
 /** The classes Load and LoadX, and their modes that look into the packet. */
 const CLASS = 0x07
@@ -22,30 +34,6 @@ const MODE = 0xe0
 const ABSOLUTE = 0x20
 const INDEXED = 0x40
 const HEADER_LENGTH = 0xa0
-/** From here on a load asks the kernel about the packet: SKF_AD_OFF. */
-const ANCILLARY = 0xfffff000
-const ACCEPT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0x40000 }
-const REJECT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0 }
-
-const ETHERNET_HEADER = 14
-const IPV4 = 0x0800
-const IPV6 = 0x86dd
-const IPV6_HEADER = 40
-/** What a packet may be inside: VLAN tags behind the first, PPPoE, MPLS. */
-const LAYERS = [0x8100, 0x88a8, 0x9100, 0x8864, 0x8847, 0x8848]
-/** IP of either version in IP, and GRE (ERSPAN too). */
-const TUNNELS = [4, 41, 47]
-const UDP = 17
-/** VXLAN's port, and the one that Linux had before it. */
-const VXLAN_PORTS = [4789, 8472]
-const FRAGMENT_OFFSET = 0x1fff
-const TARGET_ADDRESS_AT = 16
-const TARGET_PORT_AT = 2
-const TARGET_ADDRESS_6_AT = 24
-
-function load(code: number, k: number): FilterInstruction {
-  return { code, jt: 0, jf: 0, k }
-}
 
 function isReturn({ code }: FilterInstruction): boolean {
   return (code & CLASS) === RETURN
@@ -83,7 +71,7 @@ export function frameFilter(
   const base = link === 'ethernet' ? ETHERNET_HEADER : 0
   const version =
     link === 'ethernet'
-      ? [load(LOAD_HALF, 12), { code: JUMP_EQUAL, jt: 0, jf: 1, k: IPV6 }]
+      ? [load(LOAD_HALF, 12), { code: JUMP_EQUAL, jt: 0, jf: 1, k: EtherType.Ipv6 }]
       : [load(LOAD_BYTE, 0), load(AND, 0xf0), { code: JUMP_EQUAL, jt: 0, jf: 1, k: 0x60 }]
   const vxlan = [load(LOAD_HALF, base + IPV6_HEADER + TARGET_PORT_AT), ...acceptIf(VXLAN_PORTS)]
   return [
@@ -102,7 +90,7 @@ function frameFilter4(filter: FilterProgram, link: 'ethernet' | 'cooked'): Filte
   const base = link === 'ethernet' ? ETHERNET_HEADER : 0
   const isIpv4 =
     link === 'ethernet'
-      ? [load(LOAD_HALF, 12), ...acceptIf(LAYERS), { code: JUMP_EQUAL, jt: 1, jf: 0, k: IPV4 }]
+      ? [load(LOAD_HALF, 12), ...acceptIf(LAYERS), { code: JUMP_EQUAL, jt: 1, jf: 0, k: EtherType.Ipv4 }]
       : [load(LOAD_BYTE, 0), load(AND, 0xf0), { code: JUMP_EQUAL, jt: 1, jf: 0, k: 0x40 }]
   const vxlan = [
     load(LOAD_HALF, base + 6),
@@ -137,16 +125,7 @@ export function notTo(places: readonly FilterTarget[]): FilterProgram {
 
 /** The same of IPv6 packets, with the port behind their header, or behind none that can be found here. */
 export function notTo6(places: readonly FilterTarget[]): FilterProgram {
-  const refusals = places.map(({ address, port }) => {
-    const octets = addressOctets(address)
-    const equal = [0, 4, 8, 12].map((at) => [load(LOAD_WORD, TARGET_ADDRESS_6_AT + at), i32(octets, at) >>> 0] as const)
-    const tests = [...equal, [load(LOAD_HALF, IPV6_HEADER + TARGET_PORT_AT), port] as const]
-    const jumps = tests.flatMap(([look, k], index) => [
-      look,
-      { code: JUMP_EQUAL, jt: 0, jf: 2 * (tests.length - index) - 1, k }
-    ])
-    return [...jumps, REJECT]
-  })
+  const refusals = places.map(({ address, port }) => ifAll([...testAddress6(address), testPort6(port)], REJECT))
   return [...refusals.flat(), ACCEPT]
 }
 

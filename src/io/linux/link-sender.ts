@@ -2,6 +2,7 @@ import type { Outbox } from '../../core/outbox.ts'
 import { OperatorError } from '../../errors.ts'
 import type { Sender } from '../../ports.ts'
 import { copyBytes, int32At } from '../../wire/bytes.ts'
+import { ETHERNET_HEADER } from '../../wire/link-layer.ts'
 import {
   AF_PACKET,
   close,
@@ -17,7 +18,7 @@ import {
 import { MessageBatch } from './message-batch.ts'
 import { type RawIpSender, SEND_BUFFER_LENGTH } from './raw-ip-sender.ts'
 import { setOption, setSendBuffer } from './socket.ts'
-import { ETHERNET_HEADER, type GivenWays, type Way, type WayReport, Ways } from './ways.ts'
+import { type GivenWays, type Way, type WayReport, Ways } from './ways.ts'
 
 const PACKET_VNET_HDR = 15
 /** sockaddr_ll, packet(7). */

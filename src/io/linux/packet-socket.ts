@@ -2,7 +2,7 @@
 import { OperatorError } from '../../errors.ts'
 import type { FilterProgram } from '../../wire/bpf.ts'
 import { deviceIndex } from './devices.ts'
-import { NOTHING } from './filter.ts'
+import { ANCILLARY, ifAll, LOAD_BYTE, load, NOTHING, REJECT } from './filter-code.ts'
 import {
   AF_PACKET,
   bind,
@@ -59,12 +59,10 @@ const MEGABYTE = 0x100000
 /** What is larger than a slot waits on the socket: up to so many times the ring's length, each counted twice by the kernel. */
 const QUEUE_FACTOR = 4
 
-/** SKF_AD_PKTTYPE: whose a frame is; 4 is PACKET_OUTGOING. */
-const REJECT_SENT: FilterProgram = [
-  { code: 0x30, jt: 0, jf: 0, k: 0xfffff004 },
-  { code: 0x15, jt: 0, jf: 1, k: 4 },
-  { code: 0x06, jt: 0, jf: 0, k: 0 }
-]
+/** SKF_AD_PKTTYPE: whose a frame is. */
+const PACKET_TYPE = ANCILLARY + 4
+const PACKET_OUTGOING = 4
+const REJECT_SENT = ifAll([[load(LOAD_BYTE, PACKET_TYPE), PACKET_OUTGOING]], REJECT)
 
 /** What a packet has to pass. */
 export function programOf({ filter, isPromiscuous }: PacketRingOptions): FilterProgram {

@@ -9,7 +9,6 @@ const ARPHRD_ETHER = 1
 const MAC_LENGTH = 6
 const ETHERTYPE_IPV4 = Uint8Array.of(8, 0)
 const ETHERTYPE_IPV6 = Uint8Array.of(0x86, 0xdd)
-export const ETHERNET_HEADER = 14
 /** The index of no device. */
 const GONE = 0x7fffffff
 

@@ -1,11 +1,11 @@
 import type { Outbox } from '../../core/outbox.ts'
 import type { Sender } from '../../ports.ts'
 import { copyBytes, int32At } from '../../wire/bytes.ts'
+import { ETHERNET_HEADER } from '../../wire/link-layer.ts'
 import { deviceName } from './devices.ts'
 import { errnoMessage } from './libc.ts'
 import type { LinkSender } from './link-sender.ts'
 import { copyOctets } from './native-copy.ts'
-import { ETHERNET_HEADER } from './ways.ts'
 import { CHUNK_LENGTH, XdpRefusal, XdpSocket } from './xdp-socket.ts'
 
 /** Payload from this length on is copied by memcpy. */
