@@ -45,6 +45,8 @@ export type PacketSink = (
 ) => void
 
 export interface Capture {
+  /** Lets one that is held give packets. Absent: none is. */
+  begin?(): void
   /** Gives at most `packetsMax` waiting packets to `sink`, without blocking. @returns how many it gave */
   receive(sink: PacketSink, packetsMax: number): number
   /** Packets lost since the start, because there was no room for them. */
@@ -59,8 +61,16 @@ export interface Capture {
   readonly capturedAtMs?: number
   /** When `receive` will have something to give that nothing wakes the waiter for; absent or Infinity: never. */
   readonly deadline?: Millis
+  /** At the end: counts fragments that still wait for others. Nothing is closed by it; `close` does it as well. */
+  finish?(): void
   close(): void
 }
+
+/** One that knows when each packet was captured. */
+export type TimedCapture = Capture & Required<Pick<Capture, 'capturedAtMs'>>
+
+/** One that gives nothing until `begin`. */
+export type HeldCapture = Capture & Required<Pick<Capture, 'begin'>>
 
 export interface Sender {
   /** Sends all frames of `outbox` and empties it. Refused frames are counted by errno, never thrown. */

@@ -1,5 +1,5 @@
 /** What live packets are captured with. */
-import { type FrameCapture, LinkCapture, type LinkCaptureOptions } from '../daemon/link-capture.ts'
+import { LinkCapture, type LinkCaptureOptions } from '../daemon/link-capture.ts'
 import { JoinedCapture } from '../io/joined-capture.ts'
 import { isEthernet } from '../io/linux/devices.ts'
 import { copyFilter, copyFilter6, steering, type TransportProtocol } from '../io/linux/filter.ts'
@@ -10,7 +10,7 @@ import { both, cutTo, frameFilter, notTo, notTo6 } from '../io/linux/link-filter
 import { SLOT_OVERHEAD } from '../io/linux/packet-socket.ts'
 import { POLLIN, type Poller } from '../io/linux/poller.ts'
 import { PacketRing } from '../io/linux/ring.ts'
-import type { Capture } from '../ports.ts'
+import type { HeldCapture, TimedCapture } from '../ports.ts'
 import { isIpv6 } from '../wire/address-book.ts'
 import type { FilterProgram } from '../wire/bpf.ts'
 import { UDP } from '../wire/datagram.ts'
@@ -21,13 +21,6 @@ import type { WorkerMeans } from './worker-protocol.ts'
 import { log } from './worker-thread.ts'
 
 const SLOT_LENGTH = 2048
-
-/** Gives nothing until `begin`, so that nothing is lost while others open theirs and the engine compiles. */
-export interface HeldCapture extends Capture {
-  begin(): void
-  /** At the end: counts fragments that still wait for others. Nothing is closed by it. */
-  finish?(): void
-}
 
 /** Which part of the packets a worker has. */
 export interface WorkerPart extends Pick<WorkerMeans, 'worker' | 'workers'> {
@@ -70,7 +63,7 @@ export function openLiveCapture(
   refuse: LinkCaptureOptions['refuse'],
   poller: Poller,
   part: WorkerPart = { worker: 0, workers: 1, groups: new Int32Array(1) }
-): FrameCapture & HeldCapture {
+): TimedCapture & HeldCapture {
   if (plan.devices.length === 0) return openRings(plan, wanted, poller, part)
   const devices = plan.devices.map((device) => {
     const link = isEthernet(device) ? 'ethernet' : 'cooked'
@@ -94,7 +87,7 @@ function openRings(
   wanted: Wanted,
   poller: Poller,
   { worker, workers, groups }: WorkerPart
-): FrameCapture & HeldCapture {
+): TimedCapture & HeldCapture {
   const { servers, servers6 } = wanted
   const open6 = (): PacketRing => {
     const filter = withExpression(plan, cutTo(clientFilter6(wanted), plan.snapLength), 'cooked')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { ChecksumState, type PacketSink } from '../ports.ts'
+import { ChecksumState, type PacketSink, type TimedCapture } from '../ports.ts'
 import { writePacket } from '../sim/packet.ts'
 import { parseAddress } from '../wire/address.ts'
 import { put16 } from '../wire/bytes.ts'
@@ -9,7 +9,7 @@ import { Flaw } from '../wire/flaw.ts'
 import { parseIp } from '../wire/ipv6.ts'
 import { LinkType } from '../wire/link-layer.ts'
 import { ACK, Segment } from '../wire/segment.ts'
-import { type FrameCapture, LinkCapture } from './link-capture.ts'
+import { LinkCapture } from './link-capture.ts'
 
 const SERVER = 0x0a000002
 
@@ -59,7 +59,7 @@ function inGre(packet: Uint8Array): Buffer {
   return ethernet('0800', Buffer.concat([header, Buffer.from('00000800', 'hex'), packet]))
 }
 
-class Device implements FrameCapture {
+class Device implements TimedCapture {
   readonly capturedAtMs = 1000
   frames: { readonly bytes: Uint8Array; readonly wireLength: number }[] = []
   isClosed = false
@@ -255,7 +255,7 @@ test('whatever frames come, each is given, told of, or a fragment', () => {
         for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value
         return { bytes, length: Math.min(length, bytes.length) }
       })
-      const device: FrameCapture = {
+      const device: TimedCapture = {
         capturedAtMs: 1000,
         receive: (sink, most) => {
           const taken = waiting.splice(0, most)

@@ -3,24 +3,16 @@
  * clients, found through tags and tunnels; what else the devices see is left out.
  */
 import { Incomplete, PacketFinder } from '../core/packet-finder.ts'
-import { type Capture, ChecksumState, type PacketSink } from '../ports.ts'
+import { ChecksumState, type HeldCapture, type PacketSink, type TimedCapture } from '../ports.ts'
 import { addressBook } from '../wire/address-book.ts'
 import { i32, u8, u16 } from '../wire/bytes.ts'
 import { Flaw } from '../wire/flaw.ts'
 import { chain, followHeaders } from '../wire/ipv6.ts'
 import { ETHERNET_HEADER, LinkType } from '../wire/link-layer.ts'
 
-/** Frames of one device, each given with its link header. */
-export interface FrameCapture extends Capture {
-  /** While a sink has a frame: when it was captured, in milliseconds since 1970. */
-  readonly capturedAtMs: number
-  /** Lets a capture that is held give frames. */
-  begin?(): void
-}
-
 export interface LinkDevice {
-  /** Closed with the link capture. */
-  readonly capture: FrameCapture
+  /** Of frames, each with its link header. Closed with the link capture. */
+  readonly capture: TimedCapture
   /** What a frame begins with; see LinkType. */
   readonly linkType: number
 }
@@ -39,7 +31,7 @@ const TURN = 64
 const LOOKS_MAX = 4096
 const NOBODY: PacketSink = () => {}
 
-export class LinkCapture implements FrameCapture {
+export class LinkCapture implements TimedCapture, HeldCapture {
   readonly #devices: readonly LinkDevice[]
   readonly #options: LinkCaptureOptions
   readonly #finder = new PacketFinder()
@@ -91,7 +83,6 @@ export class LinkCapture implements FrameCapture {
     return this.#devices.some(({ capture }) => capture.isFilling?.() === true)
   }
 
-  /** Tells of fragments that are not whole: nothing more will come. */
   finish(): void {
     this.#finder.finish()
     this.#tellFragments()

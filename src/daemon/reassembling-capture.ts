@@ -2,14 +2,14 @@
 import type { Counters } from '../core/counters.ts'
 import { Drop } from '../core/drop.ts'
 import { Fragments } from '../core/fragments.ts'
-import { type Capture, ChecksumState, type Clock, type PacketSink } from '../ports.ts'
+import { type Capture, ChecksumState, type Clock, type HeldCapture, type PacketSink } from '../ports.ts'
 import { u8 } from '../wire/bytes.ts'
 import { IPV6_HEADER, isFragment } from '../wire/ipv6.ts'
 
 const NOBODY: PacketSink = () => {}
 
-export class ReassemblingCapture implements Capture {
-  readonly #capture: Capture & { begin?(): void }
+export class ReassemblingCapture implements HeldCapture {
+  readonly #capture: Capture
   readonly #clock: Clock
   readonly #counters: Counters
   readonly #fragments = new Fragments()
@@ -19,13 +19,12 @@ export class ReassemblingCapture implements Capture {
   readonly #take = this.#onPacket.bind(this)
 
   /** @param capture is closed with this; @param counters gets what does not become whole, as `Drop.Fragment` */
-  constructor(capture: Capture & { begin?(): void }, clock: Clock, counters: Counters) {
+  constructor(capture: Capture, clock: Clock, counters: Counters) {
     this.#capture = capture
     this.#clock = clock
     this.#counters = counters
   }
 
-  /** Lets a capture that is held give packets. */
   begin(): void {
     this.#capture.begin?.()
   }
@@ -43,7 +42,6 @@ export class ReassemblingCapture implements Capture {
     return this.#capture.dropped()
   }
 
-  /** Counts what is not whole: nothing more will come. */
   finish(): void {
     this.#fragments.finish()
     this.#countLost()

@@ -1,5 +1,5 @@
 /** Recording: what the capture sees goes into files, as it came, and what the capture lost is noted in them. */
-import type { Capture, Clock, Waiter } from '../ports.ts'
+import type { Clock, TimedCapture, Waiter } from '../ports.ts'
 import { float64At } from '../wire/bytes.ts'
 import { LinkType } from '../wire/link-layer.ts'
 import { PcapngWriter } from '../wire/pcapng-writer.ts'
@@ -20,7 +20,7 @@ export function countRecord(counters: Float64Array, counter: number, amount: num
 }
 
 export interface RecordPorts {
-  readonly capture: Capture & { readonly capturedAtMs: number }
+  readonly capture: TimedCapture
   readonly files: { next(): void; write(bytes: Uint8Array, length: number): void; close(): void }
   readonly clock: Clock
   readonly waiter: Waiter

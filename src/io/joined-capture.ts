@@ -1,18 +1,14 @@
-import type { Capture, PacketSink } from '../ports.ts'
+import type { HeldCapture, PacketSink, TimedCapture } from '../ports.ts'
 
-interface TimedCapture extends Capture {
-  /** While a sink has a packet: when it was captured, in milliseconds since 1970. */
-  readonly capturedAtMs: number
-  begin(): void
-}
+type Part = TimedCapture & HeldCapture
 
 /** Two captures as one. Each gets its half of a call at least, so that neither waits for the other to run dry. */
-export class JoinedCapture implements TimedCapture {
-  readonly #one: TimedCapture
-  readonly #other: TimedCapture
-  #giving: TimedCapture
+export class JoinedCapture implements TimedCapture, HeldCapture {
+  readonly #one: Part
+  readonly #other: Part
+  #giving: Part
 
-  constructor(one: TimedCapture, other: TimedCapture) {
+  constructor(one: Part, other: Part) {
     this.#one = one
     this.#other = other
     this.#giving = one
@@ -47,7 +43,7 @@ export class JoinedCapture implements TimedCapture {
     this.#other.close()
   }
 
-  #give(from: TimedCapture, sink: PacketSink, packetsMax: number): number {
+  #give(from: Part, sink: PacketSink, packetsMax: number): number {
     this.#giving = from
     return from.receive(sink, packetsMax)
   }
