@@ -29,7 +29,7 @@ const ANSWERS = `src port ${PORT}`
 
 async function benchmark(lab: CopyLab, ...args: readonly string[]): Promise<void> {
   for (const host of [SOURCE, SOURCE_6]) {
-    const to = ['-h', host, '-p', `${PORT}`, '-t', 'set']
+    const to = ['-h', host, '-p', `${PORT}`]
     await lab.hosts.client.mustRun('redis-benchmark', [...to, ...args])
   }
 }
@@ -55,8 +55,8 @@ test('a capture with both versions of IP is replayed whole, and so is what recor
     await startReady(source, TCPCOPY, ['record', '-x', `[${SOURCE_6}]:${PORT}`, '-o', ofIpv6])
   ]
   const dump = await startPacketDump(source, `tcp port ${PORT}`, dumped)
-  await benchmark(lab, '-n', '2000', '-c', '20', '-r', '1000')
-  await benchmark(lab, '-n', '20', '-c', '2', '-d', '100000')
+  await benchmark(lab, '-t', 'set', '-n', '2000', '-c', '20', '-r', '1000')
+  await benchmark(lab, '-t', 'hset', '-n', '20', '-c', '2', '-d', '100000')
   assert.equal(await dump.stop(), 0)
   for (const recorder of recorders) assert.deepEqual(await recorder.stop(), { status: 0, signal: null })
   const maps = `${MAP},${MAP_6}`

@@ -190,9 +190,9 @@ test('all on one host over ::1, answers taken by a queue', async () => {
     await startReady(home, INTERCEPT, ['--nfqueue', '-F', 'tcp and src host ::1 and src port 6380', '--manage-rules'])
     const tcpcopy = await startReady(home, TCPCOPY, ['-x', `${PORT}-[::1]:6380`, '-s', '[::1]:36524'])
     await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, 'connected to intercept'))
-    const set = ['-h', '::1', '-r', '2000000000', '-t', 'set', '-q']
-    await home.mustRun('redis-benchmark', [...set, '-d', '3000', '-c', '10', '-n', '1000'])
-    await home.mustRun('redis-benchmark', [...set, '-d', '200000', '-c', '5', '-n', '50'])
+    const load = ['-h', '::1', '-r', '2000000000', '-q']
+    await home.mustRun('redis-benchmark', [...load, '-t', 'set', '-d', '3000', '-c', '10', '-n', '1000'])
+    await home.mustRun('redis-benchmark', [...load, '-t', 'hset', '-d', '200000', '-c', '5', '-n', '50'])
     await untilSame(source, target)
     const books = await finishAndReadBooks(tcpcopy)
     assert.deepEqual([books.droppedBytes, books.captureDropped, books.sendRefused], [0, 0, 0])

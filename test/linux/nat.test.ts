@@ -55,9 +55,9 @@ test('a target behind DNAT: intercept on its host takes the answers before they 
     await startReady(target, INTERCEPT, [...answers, '-D', translation])
     const tcpcopy = await startReady(source, TCPCOPY, ['-x', `${PORT}-${TARGET}:${PORT}`, '-s', TARGET])
     await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, 'connected to intercept'))
-    const set = ['-h', SOURCE, '-r', '2000000000', '-t', 'set', '-q']
-    await client.mustRun('redis-benchmark', [...set, '-d', '3000', '-c', '20', '-n', '3000'])
-    await client.mustRun('redis-benchmark', [...set, '-c', '5', '-n', '300', '-k', '0'])
+    const load = ['-h', SOURCE, '-r', '2000000000', '-q']
+    await client.mustRun('redis-benchmark', [...load, '-t', 'set', '-d', '3000', '-c', '20', '-n', '3000'])
+    await client.mustRun('redis-benchmark', [...load, '-t', 'hset', '-c', '5', '-n', '300', '-k', '0'])
     await untilSame(original, copy)
     const books = await finishAndReadBooks(tcpcopy)
     assert.deepEqual([books.droppedBytes, books.sessionsDisowned], [0, 0])

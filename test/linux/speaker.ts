@@ -107,7 +107,10 @@ export function drain(capture: Capture): SeenSegment[] {
   const seen: SeenSegment[] = []
   const segment = new Segment()
   capture.receive((bytes, at, captured, wire, checksum) => {
-    assert.equal(parseIp(bytes, at, captured, wire, false, segment), Flaw.None)
+    const flaw = parseIp(bytes, at, captured, wire, false, segment)
+    // The kernel's own multicast reports (RFC 3810) stand behind a Hop-by-Hop header, which the filter lets pass.
+    if (flaw === Flaw.NotTcp && (bytes[at] ?? 0) >>> 4 === 6) return
+    assert.equal(flaw, Flaw.None)
     if (checksum !== ChecksumState.Partial) assert.equal(verifyChecksum(segment), Flaw.None)
     for (let index = 0; index < segment.payloadLength; index++) {
       const expected = ((segment.seq - 1000 + index) * 31) & 255
