@@ -42,8 +42,8 @@ function setting(path: string, value: number): void {
 }
 
 inNamespace(import.meta.url, () => {
-  setting('conf/all/disable_ipv6', 0)
-  setting('conf/va/disable_ipv6', 0)
+  ip('link set va addrgenmode none')
+  for (const device of ['default', 'lo', 'va']) setting(`conf/${device}/disable_ipv6`, 0)
   // What `ip netns` notes stays in here.
   execFileSync('mount', ['-t', 'tmpfs', 'none', '/run'])
   ip('netns add far')

@@ -1,6 +1,7 @@
 /** A network namespace for a test file: root's, or one that an ordinary user may make. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
@@ -13,7 +14,7 @@ export function ip(words: string): void {
 
 /**
  * Defines the tests of the file `url` in a namespace of their own, by starting it again in there: lo is up; va and vb
- * are two ends of one wire: what is sent to 10.9.0.2 leaves va and enters vb.
+ * are two ends of one wire: what is sent to 10.9.0.2 leaves va and enters vb. There is no IPv6 but where a file lets it.
  */
 export function inNamespace(url: string, defineTests: () => void): void {
   if (process.env[INSIDE] === undefined) {
@@ -27,10 +28,10 @@ export function inNamespace(url: string, defineTests: () => void): void {
     })
     return
   }
+  // The kernel would speak about addresses and groups of its own on every wire.
+  for (const of of ['all', 'default']) writeFileSync(`/proc/sys/net/ipv6/conf/${of}/disable_ipv6`, '1')
   ip('link set lo up')
   ip('link add va type veth peer name vb')
-  // Without IPv6 addresses of their own, which the kernel would speak about on the wire.
-  for (const device of ['va', 'vb']) ip(`link set ${device} addrgenmode none`)
   ip('addr add 10.9.0.1/24 dev va')
   ip('link set va up')
   ip('link set vb address 02:00:00:00:00:0b')
