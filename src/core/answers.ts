@@ -33,6 +33,8 @@ class Throttle {
 export class Answers {
   /** The target has reset the connection. */
   isReset = false
+  /** It has no such connection, right after its SYN-ACK: it cannot have read what was sent on it. */
+  isDisowned = false
   /** It was asked whether it meant to. */
   #hasChallenged = false
   readonly #challenges = new Throttle()
@@ -91,7 +93,8 @@ export class Answers {
     this.isReset = segment.seq === response.rcvNxt
     if (this.isReset) {
       counters.add(Counter.sessionsReset, 1)
-      if (this.#isDisowned(segment, now)) counters.add(Counter.sessionsDisowned, 1)
+      this.isDisowned = this.#isForeign(segment, now)
+      if (this.isDisowned) counters.add(Counter.sessionsDisowned, 1)
     } else {
       this.#hasChallenged = true
       counters.add(Counter.resetsChallenged, 1)
@@ -109,10 +112,10 @@ export class Answers {
 
   /**
    * A reset without ACK is what RFC 9293 §3.10.7.1 answers where there is no such connection; a target that gives one up
-   * acknowledges with it (§3.10.5), and so we had heard of it. Right after a SYN-ACK nobody but a host that owns the
-   * client's address, and got the SYN-ACK, can have reset the connection.
+   * acknowledges with it (§3.10.5), and so we had heard of it. Right after a SYN-ACK a host has reset the connection that
+   * owns the client's address, and got the SYN-ACK; or the target's server ended before it had our acknowledgment.
    */
-  #isDisowned(segment: Segment, now: number): boolean {
+  #isForeign(segment: Segment, now: number): boolean {
     if (segment.flags & ACK || this.#hasChallenged || this.#session.response.isClosed) return false
     return now - this.#handshake.openedAt <= DISOWNED_WITHIN_MS
   }

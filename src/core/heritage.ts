@@ -21,12 +21,12 @@ export interface Heritage {
 /** Between connections to a target that takes nothing; doubled each time. */
 const RESTART_FIRST_MS = 1000
 const RESTART_MAX_MS = 60_000
-/** After so many a request is given up although none of it was sent: the target may never let it be. */
+/** After so many a request is given up although the target never read any of it: it may never let it be. */
 const FAILURES_MAX = 10
 
-/** Whether the request at which a connection ended is not sent once more. @param isFresh nothing of it was sent */
-function isGivenUp(heritage: Heritage | undefined, isFresh: boolean): boolean {
-  return heritage !== undefined && (!isFresh || heritage.failures >= FAILURES_MAX)
+/** Whether the request at which a connection ended is not sent once more. @param isUnread the target cannot have read it */
+function isGivenUp(heritage: Heritage | undefined, isUnread: boolean): boolean {
+  return heritage !== undefined && (!isUnread || heritage.failures >= FAILURES_MAX)
 }
 
 /** How long a session waits before it goes on, so that a target which ends every connection is not flooded. */
@@ -45,7 +45,7 @@ export function continuationOf(session: Session, clientEnd: ClientEnd, una: Seq,
   const isEvicted = reason === Drop.Evicted
   const isFruitless = una === add(session.iss, 1)
   // An epoch is sent again once: if it ended this connection too, it is given up.
-  const isSkipping = isFruitless && isGivenUp(heritage, transmission.isFresh)
+  const isSkipping = isFruitless && isGivenUp(heritage, transmission.isFresh || session.isDisowned)
   stream.resume(una, isSkipping, isEvicted, reason)
   if (stream.head === NONE && session.isClientDone) return undefined
   const failures = isFruitless ? (heritage?.failures ?? 0) + (isEvicted ? 0 : 1) : 0

@@ -59,7 +59,7 @@ test('a request that ended a connection before it was acknowledged is sent again
     +0     sent    .   110:110(0) ack 901
     +0     sent    P.  110:120(10) ack 901
     +0     counter epochsSentAgain 1
-    +1     target  R   901:901(0)
+    +1     target  R.  901:901(0) ack 110
     +0     nothing
     +1     source  P.  120:130(10) ack 381
     +0     nothing
@@ -68,6 +68,24 @@ test('a request that ended a connection before it was acknowledged is sent again
     +0     sent    .   120:120(0) ack 951
     +0     sent    P.  120:130(10) ack 951
     +0     counter sessionsContinued 2
+  `)
+})
+
+test('a connection that the target has no knowledge of right after its SYN-ACK has sent nothing: the request goes again', () => {
+  drill(`${OPEN}
+    +1     target  R   501:501(0)
+    +1000  sent    S   99:99(0)
+    +1     target  S.  900:900(0) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 901
+    +0     sent    P.  100:110(10) ack 901
+    +1     target  R   901:901(0)              // its server ended before it had the acknowledgment
+    +2000  sent    S   99:99(0)
+    +1     target  S.  950:950(0) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 951
+    +0     sent    P.  100:110(10) ack 951
+    +1     target  R.  951:951(0) ack 100      // it may have read that
+    +2000  counter sessionsDisowned 2
+    +0     dropped targetReset 0 10
   `)
 })
 

@@ -126,6 +126,11 @@ export class Session implements PacketStyle {
     return this.stream.hasFin || this.#clientEnd.hasReset
   }
 
+  /** See `Answers`. */
+  get isDisowned(): boolean {
+    return this.#answers.isDisowned
+  }
+
   /** The largest timestamp value sent. */
   get tsVal(): Seq {
     return this.#packets.tsVal
