@@ -127,7 +127,7 @@ function readFigures(): Record<string, Figure> {
 
 const { values } = parseArgs({ options: { write: { type: 'boolean' }, json: { type: 'boolean' } } })
 const committed = readFigures()
-const works = [...segmentWorks(), flowWork(), sessionWork(64), sessionWork(1448)]
+const works = [...segmentWorks(), flowWork(), sessionWork(64), sessionWork(1448), sessionWork(20_000)]
 const figures = Object.fromEntries(works.map((work) => [work.name, measure(work)]))
 const rows = Object.entries(figures).map(([name, { ns, yardstickNs }]) => {
   const before = committed[name]

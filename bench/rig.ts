@@ -25,10 +25,19 @@ const OPTIONS = encodeOptions(['nop', 'nop', 'ts 1 1'])
 /** Between a batch of requests and that of their answers. */
 const HALF_ROUND_TRIP_MS = 0.05
 
-/** Where in the rig's memory the packets of a connection are, and how long. */
+/** Most octets of payload of a segment: MSS 1460, and timestamps. */
+const SEGMENT_MAX = 1448
+
+/** Where in the rig's memory a packet is, and how long. */
+interface Placed {
+  readonly at: number
+  readonly length: number
+}
+
+/** The packets of a connection. */
 interface Talk {
-  readonly requestAt: number
-  readonly requestLength: number
+  /** The request's segments. */
+  readonly request: readonly Placed[]
   readonly answerAt: number
 }
 
@@ -57,7 +66,7 @@ export class Rig {
     return this.#sessions.count
   }
 
-  /** @param requestLength octets of payload, of answers alike; an answer is one segment */
+  /** @param requestLength octets of payload, in as few segments as can be; @param answerLength of one segment */
   constructor(connections: number, requestLength: number, answerLength: number) {
     this.#requestLength = requestLength
     this.#answerLength = answerLength
@@ -97,16 +106,19 @@ export class Rig {
   /** One request of every connection, and its answer. */
   turn(): void {
     const bytes = this.#packets
-    for (const { requestAt, requestLength } of this.#talks) this.#source(bytes, requestAt, requestLength)
+    for (const { request } of this.#talks) {
+      for (const { at, length } of request) this.#source(bytes, at, length)
+    }
     this.#settle()
-    for (const { requestAt, answerAt } of this.#talks) {
-      const requestTcp = requestAt + TCP_AT
+    for (const { request, answerAt } of this.#talks) {
       const answerTcp = answerAt + TCP_AT
-      put32(bytes, answerTcp + 8, i32(bytes, requestTcp + 4) + this.#requestLength)
+      put32(bytes, answerTcp + 8, i32(bytes, answerTcp + 8) + this.#requestLength)
       this.#target(bytes, answerAt)
       put32(bytes, answerTcp + 4, i32(bytes, answerTcp + 4) + this.#answerLength)
-      put32(bytes, requestTcp + 4, i32(bytes, requestTcp + 4) + this.#requestLength)
-      put32(bytes, requestTcp + 8, i32(bytes, requestTcp + 8) + this.#answerLength)
+      for (const { at } of request) {
+        put32(bytes, at + TCP_AT + 4, i32(bytes, at + TCP_AT + 4) + this.#requestLength)
+        put32(bytes, at + TCP_AT + 8, i32(bytes, at + TCP_AT + 8) + this.#answerLength)
+      }
     }
     this.#settle()
   }
@@ -134,12 +146,16 @@ export class Rig {
     this.#target(writePacket(synAck), 0)
     const fromClient = { ...client, toAddress: SOURCE, seq: 100, ack: 300, options: OPTIONS }
     this.#sourceOnce({ ...fromClient, flags: ACK })
-    const payload = new Uint8Array(this.#requestLength).fill(7)
-    const request = writePacket({ ...fromClient, flags: ACK | PSH, payload })
+    const request: Placed[] = []
+    for (let from = 0; from < this.#requestLength; from += SEGMENT_MAX) {
+      const payload = new Uint8Array(Math.min(SEGMENT_MAX, this.#requestLength - from)).fill(7)
+      const flags = from + payload.length === this.#requestLength ? ACK | PSH : ACK
+      const packet = writePacket({ ...fromClient, seq: 100 + from, flags, payload })
+      request.push({ at: this.#place(packet), length: packet.length })
+    }
     const answered = new Uint8Array(this.#answerLength)
     const toAnswer = { ...toClient, flags: ACK | PSH, seq: 500, ack: 100, options: OPTIONS, payload: answered }
-    const requestAt = this.#place(request)
-    this.#talks.push({ requestAt, requestLength: request.length, answerAt: this.#place(writePacket(toAnswer)) })
+    this.#talks.push({ request, answerAt: this.#place(writePacket(toAnswer)) })
   }
 
   /** Keeps a packet for every turn, at a multiple of 16 as a ring does. @returns where */

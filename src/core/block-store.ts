@@ -67,6 +67,11 @@ export class BlockStore {
     return this.#memoryAt + page * PAGE + this.#takeBlock(page) * size
   }
 
+  /** Octets that the block has room for. @param at what `take` returned */
+  size(at: number): number {
+    return elementAt(SIZES, u8(this.#class, Math.floor((at - this.#memoryAt) / PAGE)))
+  }
+
   /** @param at what `take` returned */
   give(at: number): void {
     const offset = at - this.#memoryAt

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { writePacket } from '../sim/packet.ts'
-import { ACK, parseIpv4, Segment } from '../wire/segment.ts'
+import { encodeOptions, type PacketFields, writePacket } from '../sim/packet.ts'
+import { ACK, PSH, parseIpv4, Segment } from '../wire/segment.ts'
 import { add, isBefore, type Seq, seq } from '../wire/seq.ts'
 import { ClientStream } from './client-stream.ts'
 import { Counter, Counters } from './counters.ts'
@@ -26,19 +26,17 @@ function world(start: number, pagesMax: number): World {
 
 const octetOf = (offset: number): number => (offset * 7 + (offset >> 8)) & 255
 
-function capture(world: World, from: number, to: number, cut: number): Drop {
-  const payload = Uint8Array.from({ length: to - from }, (_, index) => octetOf(from + index))
-  const packet = writePacket({
-    fromAddress: 0x0a000001,
-    fromPort: 1,
-    toAddress: 0x0a000002,
-    toPort: 2,
-    flags: ACK,
-    seq: add(world.start, from),
-    payload
-  })
+function segmentOf(fields: Pick<PacketFields, 'seq'> & Partial<PacketFields>): Segment {
+  const flow = { fromAddress: 0x0a000001, fromPort: 1, toAddress: 0x0a000002, toPort: 2, flags: ACK }
+  const packet = writePacket({ ...flow, ...fields })
   const segment = new Segment()
   parseIpv4(packet, 0, packet.length, packet.length, false, segment)
+  return segment
+}
+
+function capture(world: World, from: number, to: number, cut: number): Drop {
+  const payload = Uint8Array.from({ length: to - from }, (_, index) => octetOf(from + index))
+  const segment = segmentOf({ seq: add(world.start, from), payload })
   world.counters.add(Counter.capturedPayloadBytes, payload.length)
   return world.stream.insert(segment, cut)
 }
@@ -161,4 +159,93 @@ test('behind a hole a segment is put in its place in constant time, however many
   assert.ok(steps < 4 * count, `${steps} steps for ${count} segments`)
   capture({ stream, pool, counters, start }, 0, 10, 1460)
   assert.equal(stream.end, add(start, count * 10 + 10))
+})
+
+const SEGMENT_MAX = 250
+
+/** A packet with payload, as it was captured or as pieces are cut into it. */
+interface Cut {
+  readonly seq: number
+  readonly length: number
+  readonly ack: number
+  readonly window: number
+  readonly tsVal: number
+  readonly trafficClass: number
+  readonly ipId: number
+  readonly isPushed: boolean
+  readonly capturedAt: number
+}
+
+/** What is captured or kept as one, cut into segments of `SEGMENT_MAX`. */
+function cut(whole: Cut): Cut[] {
+  const { seq, length, ipId, isPushed } = whole
+  return Array.from({ length: Math.ceil(length / SEGMENT_MAX) }, (_, number) => {
+    const at = number * SEGMENT_MAX
+    const size = Math.min(SEGMENT_MAX, length - at)
+    const isLast = at + size === length
+    const id = ipId === 0 ? 0 : (ipId + number) & 0xffff
+    return { ...whole, seq: seq + at, length: size, ipId: id, isPushed: isPushed && isLast }
+  })
+}
+
+function pieces({ stream, pool }: World): Cut[] {
+  const all: Cut[] = []
+  for (let piece = stream.head; piece !== NONE; piece = pool.next(piece)) {
+    all.push({
+      seq: pool.seq(piece),
+      length: pool.length(piece),
+      ack: pool.ack(piece),
+      window: pool.window(piece),
+      tsVal: pool.tsVal(piece),
+      trafficClass: pool.trafficClass(piece),
+      ipId: pool.ipId(piece),
+      isPushed: pool.isPushed(piece),
+      capturedAt: pool.capturedAt(piece)
+    })
+  }
+  return all
+}
+
+/** Captured segments: mostly full, and with the same headers as the one before. */
+const segments = fc.array(
+  fc.record({
+    length: fc.oneof({ weight: 6, arbitrary: fc.constant(SEGMENT_MAX) }, fc.integer({ min: 1, max: 3 * SEGMENT_MAX })),
+    isPushed: fc.oneof({ weight: 6, arbitrary: fc.constant(false) }, fc.constant(true)),
+    differs: fc.oneof(
+      { weight: 20, arbitrary: fc.constant('nothing') },
+      fc.constantFrom('ack', 'window', 'tsVal', 'trafficClass', 'ipId', 'capturedAt')
+    )
+  }),
+  { minLength: 1, maxLength: 40 }
+)
+
+test('segments that are kept as one piece are cut into the same packets again', () => {
+  let longPieces = 0
+  fc.assert(
+    fc.property(segments, fc.constantFrom(0, 1, 65_530), (list, firstId) => {
+      const here = world(0, 8)
+      const captured: Cut[] = []
+      let next = { seq: 0, ack: 5, window: 500, tsVal: 9, trafficClass: 0, ipId: firstId as number, capturedAt: 1 }
+      for (const { length, isPushed, differs } of list) {
+        if (differs in next) next = { ...next, [differs]: next[differs as keyof typeof next] + 1 } // as: it is in there
+        if (firstId === 0) next.ipId = 0
+        const payload = Uint8Array.from({ length }, (_, index) => octetOf(next.seq + index))
+        const options = encodeOptions(['nop', 'nop', `ts ${next.tsVal} 1`])
+        here.pool.now = next.capturedAt
+        const flags = isPushed ? ACK | PSH : ACK
+        assert.equal(here.stream.insert(segmentOf({ ...next, flags, options, payload }), SEGMENT_MAX), Drop.None)
+        const packets = cut({ ...next, length, isPushed })
+        captured.push(...packets)
+        const ipId = firstId === 0 ? 0 : (next.ipId + packets.length) & 0xffff
+        next = { ...next, seq: next.seq + length, ipId }
+      }
+      longPieces += pieces(here).filter(({ length }) => length > 3 * SEGMENT_MAX).length
+      assert.deepEqual(pieces(here).flatMap(cut), captured)
+      assert.ok(contiguous(here).every((octet, index) => octet === octetOf(index)))
+      here.stream.clear(seq(0), Drop.Shutdown)
+      assert.equal(here.pool.usedBytes, 0)
+    }),
+    { seed: 1, numRuns: 500 }
+  )
+  assert.ok(longPieces > 100, `${longPieces} of several segments`)
 })

@@ -110,6 +110,7 @@ export class ClientStream {
     const isBehindAll = this.#ahead !== NONE && !isBefore(from, this.#pool.end(this.#last))
     let before = isBehindAll ? this.#last : this.tail
     let next = isBehindAll ? NONE : this.#ahead
+    if (next === NONE && from === begin && this.#goesOn(before, segment, segmentMax)) return Drop.None
     let result: Drop = Drop.Duplicate
     while (isBefore(from, end)) {
       // Skip pieces that lie before, then take what fits in front of the next.
@@ -133,6 +134,17 @@ export class ClientStream {
     }
     this.#extend()
     return result
+  }
+
+  /** Puts a segment's payload into the last piece, if it is more of the same. @returns false if it is not */
+  #goesOn(last: number, segment: Segment, segmentMax: number): boolean {
+    if (last === NONE || this.#pool.end(last) !== payloadSeq(segment)) return false
+    if (!this.#pool.extend(last, segment, segmentMax)) return false
+    const end = this.#pool.end(last)
+    if (last === this.tail) this.end = end
+    this.#farthest = later(this.#farthest, end)
+    this.#counters.add(Counter.pendingBytes, segment.payloadLength)
+    return true
   }
 
   /** Takes the client's FIN. @returns why not: octets beyond it were captured, or it came before */

@@ -7,7 +7,7 @@
  */
 import { float64At, int32At } from '../wire/bytes.ts'
 import { copyAndSum, fold } from '../wire/checksum.ts'
-import { payloadSeq, type Segment, SYN, URG, urgentPointer } from '../wire/segment.ts'
+import { PSH, payloadSeq, type Segment, SYN, URG, urgentPointer } from '../wire/segment.ts'
 import { add, distance, type Seq, seq } from '../wire/seq.ts'
 import { BLOCK_MAX, BlockStore, PAGE } from './block-store.ts'
 
@@ -111,16 +111,55 @@ export class SendPool {
     this.#sumAndWindow[piece] = (sum << 16) | segment.window
     const flags =
       (isPushed ? IS_PUSHED : 0) |
-      (segment.hasTimestamps ? HAS_TIMESTAMPS : 0) |
-      (segment.dontFragment ? DONT_FRAGMENT : 0) |
       (segment.flags & SYN ? IS_FROM_SYN : 0) |
       (isSummed ? HAS_SUM : 0) |
       (segment.flags & URG
         ? this.#markUrgent(piece, distance(add(segment.seq, urgentPointer(segment)), this.seq(piece)))
         : 0)
-    const ipId = segment.ipId === 0 ? 0 : (segment.ipId + number) & 0xffff
-    this.#header[piece] = (ipId << 16) | (segment.trafficClass << 8) | flags
+    this.#header[piece] = (ipIdOf(segment, number) << 16) | kindOf(segment) | flags
     return piece
+  }
+
+  /**
+   * Puts a captured payload behind the piece that it goes on with, if cutting both into segments makes the same packets
+   * again: they were captured in one batch, and their headers differ only in what segmentation counts up. As one piece
+   * they are kept, sent and freed at once.
+   * @param segmentMax octets of a segment to the target
+   * @returns false if it is not so, or there is no room
+   */
+  extend(piece: number, segment: Segment, segmentMax: number): boolean {
+    const before = this.length(piece)
+    const length = before + segment.payloadLength
+    const header = int32At(this.#header, piece)
+    const isOfOneKind =
+      (header & 0xffff) === kindOf(segment) &&
+      (segment.flags & (SYN | URG)) === 0 &&
+      this.capturedAt(piece) === this.now &&
+      this.ack(piece) === segment.ack &&
+      this.tsVal(piece) === segment.tsVal &&
+      int32At(this.#sumAndWindow, piece) === segment.window
+    if (!isOfOneKind || before % segmentMax !== 0 || length > PIECE_MAX) return false
+    const firstId = header >>> 16
+    const nextId = (firstId + before / segmentMax) & 0xffff
+    // 0 is no id: of a piece that begins with it no segment has one.
+    const isNextId = segment.ipId === 0 ? firstId === 0 : firstId !== 0 && segment.ipId === nextId
+    if (!isNextId || !this.#makeRoom(piece, before, length)) return false
+    this.#copy(segment.bytes, segment.payloadAt, this.memory, this.at(piece) + before, segment.payloadLength)
+    this.#length[piece] = length
+    if (segment.flags & PSH) this.#header[piece] = header | IS_PUSHED
+    return true
+  }
+
+  /** Moves a piece of `before` octets to a larger block if its own does not hold `length`. @returns false: none is free */
+  #makeRoom(piece: number, before: number, length: number): boolean {
+    const from = this.at(piece)
+    if (length <= this.#blocks.size(from)) return true
+    const to = this.#blocks.take(Math.min(PIECE_MAX, length + (length >>> 2)))
+    if (to < 0) return false
+    this.#copy(this.memory, from, this.memory, to, before)
+    this.#blocks.give(from)
+    this.#at[piece] = to
+    return true
   }
 
   /** Octets of memory in use. */
@@ -128,9 +167,14 @@ export class SendPool {
     return this.#blocks.usedBytes
   }
 
-  /** How full it is, 0 to 1: whether pages or pieces, what is shorter counts. */
+  /** How full it is, 0 to 1: whether octets or pieces, what is shorter counts. */
   get fill(): number {
-    return Math.max(this.#blocks.usedPages / this.#pagesMax, this.usedCount / this.piecesMax)
+    return Math.max(this.#blocks.usedBytes / (this.#pagesMax * PAGE), this.usedCount / this.piecesMax)
+  }
+
+  /** No page is left: a block may find no room although there is some for smaller or larger ones. */
+  get isWithoutPages(): boolean {
+    return this.#blocks.usedPages === this.#pagesMax
   }
 
   /** @param end how far behind the piece's first octet the urgent octets end. @returns the flag for its header */
@@ -220,4 +264,15 @@ export class SendPool {
   at(piece: number): number {
     return float64At(this.#at, piece)
   }
+}
+
+/** What a captured segment's header says of all packets that it may be cut into: traffic class and flags. */
+function kindOf(segment: Segment): number {
+  const flags = (segment.hasTimestamps ? HAS_TIMESTAMPS : 0) | (segment.dontFragment ? DONT_FRAGMENT : 0)
+  return (segment.trafficClass << 8) | flags
+}
+
+/** The IP id of the segment of this number in a captured super-packet; 0 stays 0. */
+function ipIdOf(segment: Segment, number: number): number {
+  return segment.ipId === 0 ? 0 : (segment.ipId + number) & 0xffff
 }

@@ -52,7 +52,7 @@ export class Transmission {
   /** Sequence and acknowledgment numbers of the segment that last moved the window (SND.WL1, SND.WL2). */
   #wl1: Seq
   #wl2: Seq
-  /** The last piece that is sent up to its end and not freed, or NONE. */
+  /** The last piece that was sent up to the end it had then, and is not freed; or NONE. */
   #lastSent = NONE
   #duplicates = 0
   /** Until this is acknowledged the loss at hand is not over (RFC 6582). */
@@ -153,7 +153,9 @@ export class Transmission {
   /** The piece that `sndNxt` is in, or NONE. */
   cursor(stream: ClientStream, pool: SendPool): number {
     if (!isBefore(this.sndNxt, stream.end)) return NONE
-    return this.#lastSent === NONE ? stream.head : pool.next(this.#lastSent)
+    if (this.#lastSent === NONE) return stream.head
+    // It may have grown since.
+    return isAfter(pool.end(this.#lastSent), this.sndNxt) ? this.#lastSent : pool.next(this.#lastSent)
   }
 
   /** Octets that the target's window and the congestion window leave. */
