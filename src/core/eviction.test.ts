@@ -77,6 +77,19 @@ test('when the pool runs short, the sessions with the oldest octets give up what
   bench.close()
 })
 
+test('sessions whose octets lie among those of others are no more than have to be: one frees no page', () => {
+  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+  const bench = new Bench({ maps: [map], poolPages: 16 })
+  const clients = [1001, 1002, 1003, 1004].map((port) => new Client(bench, port))
+  for (let count = 0; count < 15; count++) for (const client of clients) client.ask()
+  bench.step(bench.now + 1)
+  bench.step(bench.now + 1)
+  const { counters } = bench
+  assert.equal(counters.get(Counter.sessionsEvicted), 1)
+  assert.equal(counters.get(Counter.pendingBytes), 45 * REQUEST)
+  bench.close()
+})
+
 test('what finds no room within one turn is dropped by name, and the books close', () => {
   const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
   const bench = new Bench({ maps: [map], poolPages: 1 })

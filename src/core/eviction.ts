@@ -8,20 +8,22 @@ import { NONE } from './send-pool.ts'
 import type { Session } from './session.ts'
 import { type SessionContext, State } from './session-context.ts'
 
-/** When sessions have to give up, and how full the pool is then: what one turn captures is to find room. */
+/** How full the pool is when sessions have to give up, and how much of it is free then: what one turn captures finds room. */
 const SHORT_FROM = 15 / 16
-const RELIEVED_AT = 7 / 8
+const RELIEF = 1 / 16
 
-/** Evicts sessions, those with the oldest octets first, until the pool is no longer short. Each goes on afterwards. */
+/** Where the pool is short, evicts sessions, those with the oldest octets first, until it is less. Each goes on afterwards. */
 export function relieve(sessions: readonly (Session | undefined)[], context: SessionContext, now: number): void {
   const { pool, counters } = context
-  if (pool.fill < SHORT_FROM) return
+  if (pool.fill < SHORT_FROM && !pool.isWithoutPages) return
+  // Not pages: those that its octets were in have mostly others' as well.
+  const relievedAt = pool.fill - RELIEF
   const holders = sessions.filter(
     (session): session is Session => session !== undefined && session.stream.head !== NONE
   )
   holders.sort((a, b) => pool.capturedAt(a.stream.head) - pool.capturedAt(b.stream.head))
   for (const session of holders) {
-    if (pool.fill <= RELIEVED_AT) return
+    if (pool.fill <= relievedAt) return
     if (session.state === State.Closed) continue
     counters.add(Counter.sessionsEvicted, 1)
     session.abort(Drop.Evicted, now)
