@@ -129,6 +129,31 @@ function ringTests(): void {
     })
   })
 
+  test('a ring fills when half of its slots wait, and sooner with packets that wait on the socket itself', () => {
+    withRing({}, (ring, source) => {
+      const sendUpTo = (count: number): void => {
+        while (source.sender.sentCount < count) {
+          for (let index = 0; index < 64; index++) source.add(WIRE, 80, 0, 1)
+          source.flush()
+        }
+      }
+      sendUpTo(256)
+      assert.equal(ring.isFilling(), false)
+      sendUpTo(320)
+      assert.equal(ring.isFilling(), true)
+      assert.equal(drain(ring).length, 320)
+      assert.equal(ring.isFilling(), false)
+    })
+    withRing({ device: 'lo' }, (ring, source) => {
+      for (let id = 1; id <= 20; id++) source.add(LOOPBACK, 80, 20_000, id)
+      source.flush()
+      assert.equal(ring.isFilling(), false, 'nobody has seen yet that they are long')
+      ring.receive(() => {}, 1)
+      assert.equal(ring.isFilling(), true)
+      assert.equal(drain(ring).length, 19)
+    })
+  })
+
   for (const defragment of [true, false]) {
     test(`fragments arrive ${defragment ? 'as one packet' : 'as they are'} with defragment ${defragment}`, () => {
       const filter = [{ code: 6, jt: 0, jf: 0, k: 0x40000 }]

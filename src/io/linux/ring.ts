@@ -56,8 +56,9 @@ const TP_STATUS_COPY = 2
 const TP_STATUS_CSUMNOTREADY = 8
 const TP_STATUS_CSUM_VALID = 0x80
 
-/** The ring is filling when one of so many slots waits. */
-const FILLING_PART = 32
+/** The ring is filling when such a part of its slots waits; super-packets, which wait on the socket itself, fill it sooner. */
+const FILLING = 1 / 2
+const FILLING_WITH_QUEUE = 1 / 32
 
 /** Room for the largest IPv4 packet and its link header, tags and tunnels included. */
 const SCRATCH_LENGTH = 0x10000 + 256
@@ -87,6 +88,8 @@ export class PacketRing implements Capture {
   readonly #scratch: Mapping = mapMemory(SCRATCH_LENGTH)
   readonly #statistics: Block = allocate(12)
   #slotAt = 0
+  /** One of the packets given last had waited on the socket itself. */
+  #isQueueing = false
   #droppedCount = 0
   #isOpen = true
 
@@ -115,6 +118,7 @@ export class PacketRing implements Capture {
   receive(sink: PacketSink, packetsMax: number): number {
     const words = this.#words
     let count = 0
+    this.#isQueueing = false
     while (count < packetsMax) {
       const word = this.#slotAt >>> 2
       const status = Atomics.load(words, word + STATUS_WORD)
@@ -136,10 +140,11 @@ export class PacketRing implements Capture {
     return (int32At(this.#words, word + SECONDS_WORD) >>> 0) * 1000 + int32At(this.#words, word + NANOS_WORD) / 1e6
   }
 
-  /** @inheritDoc A small part of the slots: super-packets, which wait on the socket itself, fill that much sooner. */
+  /** @inheritDoc */
   isFilling(): boolean {
     const length = this.#bytes.length
-    const ahead = (this.#slotAt + Math.floor(length / this.#slotLength / FILLING_PART) * this.#slotLength) % length
+    const slots = (length / this.#slotLength) * (this.#isQueueing ? FILLING_WITH_QUEUE : FILLING)
+    const ahead = (this.#slotAt + Math.floor(slots) * this.#slotLength) % length
     return (Atomics.load(this.#words, ahead >>> 2) & TP_STATUS_USER) !== 0
   }
 
@@ -192,6 +197,7 @@ export class PacketRing implements Capture {
     checksum: ChecksumState,
     status: number
   ): void {
+    this.#isQueueing = true
     const length =
       (status & TP_STATUS_COPY) === 0 ? -1 : recv(this.fd, this.#scratch.address, SCRATCH_LENGTH, MSG_DONTWAIT)
     if (length - skipped < wantedLength) this.#droppedCount++
