@@ -1,10 +1,10 @@
 /** docs/benchmarks.md, as the benchmark writes it. */
 import { readFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
+import { type Done, factText } from './facts.ts'
 import { type Goal, goals, isReached } from './goals.ts'
 import type { Breakdown } from './profile.ts'
 import { columns, type Row } from './table.ts'
-import { type Done, factText } from './works.ts'
 
 /** dist/bench/document.js → bench/micro.json of the checkout. */
 const microFile = new URL('../../bench/micro.json', import.meta.url)

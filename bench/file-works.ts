@@ -8,8 +8,8 @@ import { startPacketDump } from '../lab/packet-dump.ts'
 import { CaptureReader } from '../src/wire/capture-reader.ts'
 import { CapturedPacket, Step } from '../src/wire/captured-packet.ts'
 import { arrivals } from './copy-delay.ts'
+import type { Fact, Work } from './facts.ts'
 import { clientArguments } from './loads.ts'
-import type { Fact, Work } from './works.ts'
 
 const REQUESTS = 500_000
 const READER_PACKETS = 1_000_000

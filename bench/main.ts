@@ -7,11 +7,12 @@ import { OWN_PROGRAMS, type Programs, ROOT } from '../lab/copy-lab.ts'
 import { Progress } from '../lab/progress.ts'
 import { OperatorError } from '../src/errors.ts'
 import { document } from './document.ts'
+import { type Done, type Fact, factText, medianFacts, type Work } from './facts.ts'
 import { type BenchLoad, benchLoads } from './loads.ts'
 import { type Figures, measureRun } from './measure.ts'
 import { profileRun } from './profiled-run.ts'
 import { header, medians, type Row, rowText } from './table.ts'
-import { type Done, type Fact, factText, medianFacts, type Work, works } from './works.ts'
+import { works } from './works.ts'
 
 const usage = `npm run bench -- [--json] [--runs N] [--vs FOLDER] [--write] [NAME…]
 

@@ -1,7 +1,7 @@
 /** intercept on the target itself: what a header costs that the firewall's queue gives, beside one of a ring. */
 import { type CopyLab, MAP, OWN_PROGRAMS, openCopyLab, PORT, SOURCE, startReady, TARGET } from '../lab/copy-lab.ts'
 import type { Program } from '../lab/program.ts'
-import type { Fact, Work } from './works.ts'
+import type { Fact, Work } from './facts.ts'
 
 const REQUESTS = 100_000
 const WARM_UP = 30_000

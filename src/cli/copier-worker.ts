@@ -60,7 +60,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     plan.replay === undefined || chunks === undefined
       ? undefined
       : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
-  const live = replay === undefined ? openCapture(data, poller, 'tcp', counts) : undefined
+  const live = replay === undefined ? openCapture(data.plan, data, poller, 'tcp', counts) : undefined
   const capture = replay?.capture ?? live
   assert(capture !== undefined)
   const sender = openSender(plan, memory.address)

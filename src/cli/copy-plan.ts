@@ -37,7 +37,7 @@ import {
   seconds,
   wholeNumber
 } from './values.ts'
-import { COPY_WORKERS_MAX, readWorkers, SINGLE_ALONE } from './worker-plans.ts'
+import { COPY_WORKERS_MAX, readWorkers, SINGLE_ALONE } from './workers-option.ts'
 
 const MEGABYTE = 1 << 20
 /** Where -k is not given it is this much more than -t. */

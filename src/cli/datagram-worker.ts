@@ -18,7 +18,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
   const counts = new Counters(counters)
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
-  const capture = openCapture(data, poller, 'udp', counts)
+  const capture = openCapture(data.plan, data, poller, 'udp', counts)
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
   const options = { ...plan, mapping, share: data, flowsMax: plan.sessionsMax }

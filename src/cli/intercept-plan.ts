@@ -19,7 +19,7 @@ import { collect } from './config.ts'
 import { resolveHost } from './resolve.ts'
 import { iptablesByHand, type RuleSet } from './rules.ts'
 import { badValue, listOf, translation, wholeNumber } from './values.ts'
-import { INTERCEPT_WORKERS_MAX, readWorkers, SINGLE_ALONE } from './worker-plans.ts'
+import { INTERCEPT_WORKERS_MAX, readWorkers, SINGLE_ALONE } from './workers-option.ts'
 
 /** Packets: what comes from the target in a fifth of a second, if it is fast. */
 const QUEUE_LENGTH = '16384'

@@ -12,10 +12,8 @@ import { XdpSender } from '../io/linux/xdp-sender.ts'
 import type { HeldCapture, Sender } from '../ports.ts'
 import { isIpv6 } from '../wire/address-book.ts'
 import { Flaw } from '../wire/flaw.ts'
-import type { CopierWorkerData } from './copier-worker.ts'
 import type { CopyPlan } from './copy-plan.ts'
-import { openIpCapture, openLiveCapture } from './live-capture.ts'
-import type { WorkerMeans } from './worker-protocol.ts'
+import { openIpCapture, openLiveCapture, type WorkerPart } from './live-capture.ts'
 import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
@@ -37,12 +35,13 @@ export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: 
  * @param counters gets what the capture itself leaves out
  */
 export function openCapture(
-  data: CopierWorkerData & WorkerMeans,
+  plan: CopyPlan,
+  part: WorkerPart,
   poller: Poller,
   protocol: TransportProtocol,
   counters: Counters
 ): HeldCapture {
-  const { maps, capture, isWithoutAcks } = data.plan
+  const { maps, capture, isWithoutAcks } = plan
   const maps4 = maps.filter(({ targetAddress }) => !isIpv6(targetAddress))
   const maps6 = maps.filter(({ targetAddress }) => isIpv6(targetAddress))
   const wanted = {
@@ -57,7 +56,7 @@ export function openCapture(
     else counters.drop(flaw, packets, 0)
   }
   if (capture.by === 'ip') return openIpCapture(capture, wanted, poller)
-  const live = openLiveCapture(capture, wanted, refuse, poller, data)
+  const live = openLiveCapture(capture, wanted, refuse, poller, part)
   // Of frames the capture itself puts fragments together.
   if (maps6.length === 0 || capture.devices.length > 0) return live
   return new ReassemblingCapture(live, monotonic, counters)

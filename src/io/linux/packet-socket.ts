@@ -20,8 +20,40 @@ import {
   socket
 } from './libc.ts'
 import { allocate, type Mapping, mapDescriptor } from './memory.ts'
-import type { PacketRingOptions } from './ring.ts'
 import { getOption, setOption, setReceiveBuffer } from './socket.ts'
+
+/** What a PacketRing captures, and how. */
+export interface PacketRingOptions {
+  /** undefined: all devices. */
+  readonly device: string | undefined
+  /** What the filter finds at octet 0: the IP header, on any device; or the Ethernet header. */
+  readonly link: 'cooked' | 'ethernet'
+  readonly filter: FilterProgram
+  /** Which packets come, without `isPromiscuous`. Default: IPv4. */
+  readonly version?: 4 | 6
+  /** How much the ring holds, in MiB. Default 32. */
+  readonly ringMegabytes?: number
+  /** Octets of a slot, a power of two of at least 128; SLOT_OVERHEAD are the kernel's own. Default 2048. */
+  readonly slotLength?: number
+  /** Lets the kernel put IPv4 fragments together. Default true. */
+  readonly defragment?: boolean
+  /**
+   * Gives the frames of `device` as it sees them, with their link header, whoever they are for: the device is promiscuous
+   * until `close`. Without it: the packets of `version` that this host, or a network behind it, is to have. Default false.
+   */
+  readonly isPromiscuous?: boolean
+  /** Shares the packets with rings that have this `fanoutGroup`. They need the same options. */
+  readonly fanoutGroup?: number | undefined
+  /**
+   * Says which ring of the group takes a packet: the result counts them in the order in which they joined. Octet 0 is the
+   * IP header's. Default: by a hash of the flow.
+   */
+  readonly steering?: FilterProgram | undefined
+  /** Captures nothing until `begin`. Default false. */
+  readonly isHeld?: boolean
+  /** Octets that are wanted of a packet, link header included: to be cut to them is no loss. Default: all. */
+  readonly snapLength?: number
+}
 
 /** A socket that receives into `ring`; both belong to the caller. */
 export interface PacketSocket {
