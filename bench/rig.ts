@@ -4,11 +4,11 @@ import { Frames } from '../src/core/frames.ts'
 import { Latency } from '../src/core/latency.ts'
 import { Mapping } from '../src/core/mapping.ts'
 import { Outbox } from '../src/core/outbox.ts'
-import { REST_AFTER_MS } from '../src/core/rest.ts'
 import { ALL_FLOWS } from '../src/core/sampling.ts'
 import { POOL_PAGE, SendPool } from '../src/core/send-pool.ts'
 import type { SessionContext } from '../src/core/session-context.ts'
 import { Sessions } from '../src/core/sessions.ts'
+import { REST_AFTER_MS, Wakefulness } from '../src/core/wakefulness.ts'
 import { copyOctets } from '../src/io/linux/native-copy.ts'
 import { encodeOptions, type PacketFields, writePacket } from '../src/sim/packet.ts'
 import { i32, put32 } from '../src/wire/bytes.ts'
@@ -58,6 +58,9 @@ export class Rig {
   readonly #sessions: Sessions
   readonly #segment = new Segment()
   readonly #record = new Uint8Array(HEADER_LENGTH)
+  readonly #wakefulness = new Wakefulness(REST_AFTER_MS)
+  /** The most sessions that were awake at once while idle ones were opened. */
+  awakeMost = 0
   /** Frames that were flushed. */
   sentCount = 0
 
@@ -88,7 +91,7 @@ export class Rig {
       holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
       timeoutMs: 600_000,
       keepAliveMs: 720_000,
-      restAfterMs: REST_AFTER_MS,
+      wakefulness: this.#wakefulness,
       roundTrips: undefined,
       mtu: () => 1500,
       clientRttMs: 0,
@@ -130,6 +133,7 @@ export class Rig {
       this.turn()
       this.#talks.pop()
       this.#packetsEnd = 0
+      this.awakeMost = Math.max(this.awakeMost, this.#wakefulness.count)
     }
     // What is due some time after an answer is done.
     this.now += REST_AFTER_MS

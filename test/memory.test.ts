@@ -6,14 +6,17 @@ import { runInNewContext } from 'node:vm'
 import { idleSessions } from '../bench/idle-sessions.ts'
 
 const COUNT = 50_000
-const OCTETS_MAX = 1000
+const OCTETS_MAX = 600
+/** Some thousand begin in the time after which sessions lie down while many are awake. */
+const AWAKE_MAX = 4096
 
 // As of --expose-gc, which a test file cannot ask for.
 setFlagsFromString('--expose-gc')
 globalThis.gc = runInNewContext('gc')
 
-test('an idle session costs less than 1 KB, its share of the tables included', () => {
+test('an idle session costs 600 octets at most, its share of the tables included, and few are awake at once', () => {
   const { octetsEach, rig } = idleSessions(COUNT)
   assert.equal(rig.sessionCount, COUNT)
   assert.ok(octetsEach < OCTETS_MAX, `${octetsEach.toFixed(0)} octets`)
+  assert.ok(rig.awakeMost < AWAKE_MAX, `${rig.awakeMost} awake`)
 })

@@ -1,4 +1,5 @@
 /** The workers of a program, as its main thread sees them: started, woken and stopped together. */
+import { setFlagsFromString } from 'node:v8'
 import { type TransferListItem, Worker } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { close } from '../io/linux/libc.ts'
@@ -11,6 +12,14 @@ import {
   type WorkerMessage,
   type WorkerWord
 } from './worker-protocol.ts'
+
+/**
+ * Of each worker's young objects, three times what is collected at once. A worker makes next to none but where sessions
+ * begin or are woken: more would be memory that is filled only because it is there.
+ */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 12 }
+/** Old objects are collected when they are a third more than were left the last time; by default, up to four times. */
+const HEAP_FLAGS = '--heap-growing-percent=30'
 
 export interface CrewSpec {
   /** The workers' module. */
@@ -45,6 +54,7 @@ export class Crew {
 
   constructor(spec: CrewSpec) {
     this.#spec = spec
+    setFlagsFromString(HEAP_FLAGS)
     this.#wakes = spec.data.map(openWake)
     this.#livingCount = spec.data.length
     this.ready = new Promise((resolve, reject) => {
@@ -78,7 +88,8 @@ export class Crew {
     const { url, data, transfer } = this.#spec
     const [workers, wakes] = [data.length, this.#wakes]
     const means: WorkerMeans = { worker: index, workers, control: this.#control, wake: wakes[index] ?? -1, wakes }
-    const worker = new Worker(url, { workerData: { ...data[index], ...means }, transferList: [...transfer] })
+    const workerData = { ...data[index], ...means }
+    const worker = new Worker(url, { workerData, transferList: [...transfer], resourceLimits: RESOURCE_LIMITS })
     let isExpected = false
     worker.on('message', (message: WorkerMessage) => {
       isExpected ||= message.type === 'stopped' || message.type === 'failed'

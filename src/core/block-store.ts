@@ -2,7 +2,7 @@
  * Blocks of fourteen sizes in one memory. Memory is divided into pages; a page holds blocks of one size and may take
  * another when it is empty again. Taking and giving back cost O(1), and pages never used are never touched.
  */
-import { int32At, u8 } from '../wire/bytes.ts'
+import { int32At, u8, uint16At } from '../wire/bytes.ts'
 
 /** Each divides a page; 1536 holds a full Ethernet segment, 15,360 ten of them. */
 const SIZES = Uint16Array.of(192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 7680, 10_240, 15_360)
@@ -59,7 +59,7 @@ export class BlockStore {
     const open = int32At(this.#open, sizeClass)
     const page = open === NONE ? this.#openPage(sizeClass) : open
     if (page === NONE) return NONE
-    const size = elementAt(SIZES, sizeClass)
+    const size = uint16At(SIZES, sizeClass)
     const used = int32At(this.#usedCount, page) + 1
     this.#usedCount[page] = used
     if (used * size === PAGE) this.#unlink(page, sizeClass)
@@ -77,7 +77,7 @@ export class BlockStore {
     const offset = at - this.#memoryAt
     const page = Math.floor(offset / PAGE)
     const sizeClass = u8(this.#class, page)
-    const size = elementAt(SIZES, sizeClass)
+    const size = uint16At(SIZES, sizeClass)
     const block = (offset - page * PAGE) / size
     this.#nextFree[page * BLOCKS_MAX + block] = int32At(this.#free, page)
     this.#free[page] = block
@@ -137,8 +137,4 @@ export class BlockStore {
     else this.#next[before] = next
     if (next !== NONE) this.#before[next] = before
   }
-}
-
-function elementAt(array: Uint16Array, index: number): number {
-  return array[index] ?? 0
 }

@@ -1,5 +1,5 @@
 /** What the beginning of a client's connection shows: its round trip to the source, and how much it sends at once. */
-import type { Passage } from './rest.ts'
+import type { Passage } from './passage.ts'
 import type { Beginning, Origin, SessionContext } from './session-context.ts'
 
 export class ClientStart {

@@ -8,8 +8,8 @@ import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../wire/
 import type { Counters } from './counters.ts'
 import { Counter } from './counters.ts'
 import { Drop } from './drop.ts'
+import type { Passage } from './passage.ts'
 import { Ranges } from './ranges.ts'
-import type { Passage } from './rest.ts'
 import { NONE, PIECE_MAX, type SendPool } from './send-pool.ts'
 
 /** How far beyond the contiguous part octets are held: as far as a window can reach (RFC 7323 §2.3), halved. */
@@ -64,7 +64,7 @@ export class ClientStream {
     this.end = through.seq(this.end)
     this.#farthest = through.seq(this.#farthest)
     this.isSeeking = through.flag(this.isSeeking)
-    this.#seekReason = through.number(this.#seekReason) as Drop // as: it was one when it was written
+    this.#seekReason = through.short(this.#seekReason) as Drop // as: it was one when it was written
     this.#lastEnd = through.seq(this.#lastEnd)
     this.#lastAck = through.seq(this.#lastAck)
     this.firstAck = through.seq(this.firstAck)

@@ -1,5 +1,5 @@
 /** The congestion window of one connection (RFC 5681), in octets. */
-import type { Passage } from './rest.ts'
+import type { Passage } from './passage.ts'
 
 /** Segments that may be sent before the first acknowledgment, in any case (RFC 6928). */
 const INITIAL_SEGMENTS = 10
@@ -19,7 +19,7 @@ export class Congestion {
   pass(through: Passage): void {
     this.windowBytes = through.number(this.windowBytes)
     this.#threshold = through.number(this.#threshold)
-    this.#mss = through.number(this.#mss)
+    this.#mss = through.short(this.#mss)
   }
 
   /** The client itself sent so many octets before it can have heard of them. */

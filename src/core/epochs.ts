@@ -4,7 +4,7 @@
  * had, or when it plainly will not.
  */
 import { distance, isAfter, type Seq, seq } from '../wire/seq.ts'
-import type { Passage } from './rest.ts'
+import type { Passage } from './passage.ts'
 
 /** Why an epoch may be sent, or that it may not. */
 export const Gate = {

@@ -4,6 +4,7 @@ import { type Segment, SYN } from '../wire/segment.ts'
 import { add } from '../wire/seq.ts'
 import { Drop } from './drop.ts'
 import type { CopyMap, Mapping } from './mapping.ts'
+import type { Passage } from './passage.ts'
 import type { PortsPool } from './ports-pool.ts'
 import type { Session } from './session.ts'
 import type { Beginning, Origin } from './session-context.ts'
@@ -11,6 +12,27 @@ import type { Beginning, Origin } from './session-context.ts'
 /** What a made-up SYN says. */
 const MADE_UP_MSS = 1460
 const MADE_UP_SCALE = 7
+const NO_ORIGIN: Origin = {
+  capturedAddress: 0,
+  capturedPort: 0,
+  sourceAddress: 0,
+  sourcePort: 0,
+  clientAddress: 0,
+  clientPort: 0,
+  targetAddress: 0,
+  targetPort: 0,
+  copy: 0,
+  mapIndex: 0,
+  isJoined: false,
+  ipId: 0,
+  ttl: 0,
+  trafficClass: 0,
+  flowLabel: 0,
+  mss: 0,
+  windowScale: 0,
+  isSackPermitted: false,
+  hasTimestamps: false
+}
 
 /** @param copy number of the copy; @param map the one of number `mapIndex` */
 function originOf(
@@ -42,6 +64,31 @@ function originOf(
     windowScale: isJoined ? MADE_UP_SCALE : segment.windowScale,
     isSackPermitted: isJoined ? true : segment.sackPermitted,
     hasTimestamps: segment.hasTimestamps
+  }
+}
+
+/** See `Passage`. @param origin of who lies down; default: who is taken up has its own in the row */
+export function passOrigin(through: Passage, origin: Origin = NO_ORIGIN): Origin {
+  return {
+    capturedAddress: through.whole(origin.capturedAddress),
+    capturedPort: through.short(origin.capturedPort),
+    sourceAddress: through.whole(origin.sourceAddress),
+    sourcePort: through.short(origin.sourcePort),
+    clientAddress: through.whole(origin.clientAddress),
+    clientPort: through.short(origin.clientPort),
+    targetAddress: through.whole(origin.targetAddress),
+    targetPort: through.short(origin.targetPort),
+    copy: through.whole(origin.copy),
+    mapIndex: through.whole(origin.mapIndex),
+    isJoined: through.flag(origin.isJoined),
+    ipId: through.short(origin.ipId),
+    ttl: through.short(origin.ttl),
+    trafficClass: through.short(origin.trafficClass),
+    flowLabel: through.whole(origin.flowLabel),
+    mss: through.short(origin.mss),
+    windowScale: through.whole(origin.windowScale),
+    isSackPermitted: through.flag(origin.isSackPermitted),
+    hasTimestamps: through.flag(origin.hasTimestamps)
   }
 }
 

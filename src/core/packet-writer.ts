@@ -4,8 +4,8 @@
  */
 import { ACK, SYN } from '../wire/segment.ts'
 import { later, type Seq, seq } from '../wire/seq.ts'
+import type { Passage } from './passage.ts'
 import type { ResponseStream } from './response-stream.ts'
-import type { Passage } from './rest.ts'
 import { NONE } from './send-pool.ts'
 import type { Session } from './session.ts'
 import type { SessionContext } from './session-context.ts'
@@ -32,7 +32,7 @@ export class PacketWriter {
   /** See `Passage`. */
   pass(through: Passage): void {
     this.tsVal = through.seq(this.tsVal)
-    this.#shift = through.number(this.#shift)
+    this.#shift = through.short(this.#shift)
   }
 
   /** After the SYN-ACK. */

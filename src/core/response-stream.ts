@@ -6,8 +6,8 @@ import { ACK, FIN, PSH, type Segment } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, type Seq, seq } from '../wire/seq.ts'
 import { AckPacer } from './ack-pacer.ts'
 import type { ResponseState } from './epochs.ts'
+import type { Passage } from './passage.ts'
 import { Ranges } from './ranges.ts'
-import type { Passage } from './rest.ts'
 
 /** How long an acknowledgment waits for a request to ride on (RFC 9293 §3.8.6.3 allows 500 ms). */
 const ACK_DELAY_MS = 40
@@ -70,7 +70,7 @@ export class ResponseStream implements ResponseState {
     this.ackNxt = through.seq(this.ackNxt)
     this.#paceMs = through.number(this.#paceMs)
     this.tsRecent = through.seq(this.tsRecent)
-    this.largestWindow = through.number(this.largestWindow)
+    this.largestWindow = through.whole(this.largestWindow)
     this.#rightEdge = through.seq(this.#rightEdge)
   }
 

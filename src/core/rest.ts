@@ -1,96 +1,84 @@
 /**
- * A session that has had nothing to do for a while lies down: its objects go, and what it has to know stays as a list of
- * numbers, a third of the memory. The next packet, or its time limit, makes the same session of them again.
+ * A session that has had nothing to do for a while lies down: its objects go, and what it has to know stays as a row of
+ * numbers, an eighth of the memory, which the collector never looks at. The next packet, or its time limit, makes the
+ * same session of them again. When that is, `wakefulness.ts` says.
  */
-import { type Seq, seq } from '../wire/seq.ts'
+import { seq } from '../wire/seq.ts'
 import { ClientEnd } from './client-end.ts'
 import { ClientStream } from './client-stream.ts'
+import { passOrigin } from './origin.ts'
+import { Passage, Rows } from './passage.ts'
 import { Session } from './session.ts'
 import type { Origin, SessionContext } from './session-context.ts'
 
-/** So long nothing has to happen; to wake a session takes as long as a few requests of it. */
-export const REST_AFTER_MS = 10_000
 /** With how many failures a session began that goes on from no other. */
 const NO_HERITAGE = -1
-
-/**
- * Each part of a session passes all its numbers through, always in the same order: laid down they are written, and
- * come back as they are; taken up they come back as they were.
- */
-export class Passage {
-  readonly #numbers: number[] = []
-  #taken: readonly number[] | undefined
-  #at = 0
-
-  /** Writes from now on. */
-  beginWriting(): void {
-    this.#taken = undefined
-    this.#numbers.length = 0
-  }
-
-  /** Reads from now on. */
-  beginReading(numbers: readonly number[]): void {
-    this.#taken = numbers
-    this.#at = 0
-  }
-
-  /** What was written, without room for more. */
-  written(): readonly number[] {
-    return this.#numbers.slice()
-  }
-
-  number(value: number): number {
-    if (this.#taken !== undefined) return this.#taken[this.#at++] ?? Number.NaN
-    this.#numbers.push(value)
-    return value
-  }
-
-  seq(value: Seq): Seq {
-    return seq(this.number(value))
-  }
-
-  flag(value: boolean): boolean {
-    return this.number(value ? 1 : 0) === 1
-  }
-}
+/** Rows that are made at once, as a power of two. */
+const ROWS_BITS = 10
+const ROWS_MASK = (1 << ROWS_BITS) - 1
 
 const passage = new Passage()
+const nothing = seq(0)
 
-/** A session at rest. */
-export class Resting {
-  readonly origin: Origin
-  readonly #failures: number
-  /** All that was sent is acknowledged. */
-  readonly #sentEnd: Seq
-  readonly #numbers: readonly number[]
+/** Sessions at rest, each in the row of its slot. */
+export class RestingSessions {
+  readonly #rows: (Rows | undefined)[] = []
 
-  /** Of a session whose `restAt` has come; nobody may use it from now on. */
-  constructor(session: Session) {
-    this.origin = session.origin
-    this.#failures = session.heritage?.failures ?? NO_HERITAGE
-    this.#sentEnd = session.stream.end
-    passage.beginWriting()
+  /** @param session its `restAt` has come; nobody may use it from now on */
+  lay(session: Session): void {
+    const { id, origin, heritage, stream } = session
+    passage.beginWriting(this.#rowsOf(id), id & ROWS_MASK)
+    passOrigin(passage, origin)
+    passage.whole(heritage?.failures ?? NO_HERITAGE)
+    // All that was sent is acknowledged.
+    passage.seq(stream.end)
     session.pass(passage)
-    this.#numbers = passage.written()
+    passage.end()
   }
 
-  /** @returns the session as it was; its deadline is not armed */
-  wake(id: number, context: SessionContext, now: number): Session {
-    const nothing = seq(0)
+  /** As whom the session of a slot speaks; undefined if none rests there. */
+  originOf(slot: number): Origin | undefined {
+    return this.#beginReading(slot) === undefined ? undefined : passOrigin(passage)
+  }
+
+  /** @returns the session of a slot, as it was, its deadline not armed; undefined if none rests there */
+  wake(slot: number, context: SessionContext, now: number): Session | undefined {
+    const rows = this.#beginReading(slot)
+    if (rows === undefined) return undefined
+    const origin = passOrigin(passage)
+    const failures = passage.whole(NO_HERITAGE)
+    const sentEnd = passage.seq(nothing)
     const heritage =
-      this.#failures === NO_HERITAGE
+      failures === NO_HERITAGE
         ? undefined
         : {
             stream: new ClientStream(nothing, context.pool, context.counters),
             clientEnd: new ClientEnd(),
             clientRttMs: 0,
-            failures: this.#failures,
-            sentEnd: this.#sentEnd
+            failures,
+            sentEnd
           }
     const beginning = { iss: nothing, tsVal: nothing, windowBytes: 0, heritage }
-    const session = new Session(id, this.origin, beginning, context, now)
-    passage.beginReading(this.#numbers)
+    const session = new Session(slot, origin, beginning, context, now)
     session.pass(passage)
+    passage.end()
+    rows.clear(slot & ROWS_MASK)
     return session
+  }
+
+  /** @returns where the row of a slot is; undefined if it is empty */
+  #beginReading(slot: number): Rows | undefined {
+    const rows = this.#rows[slot >> ROWS_BITS]
+    if (rows?.isTaken(slot & ROWS_MASK) !== true) return undefined
+    passage.beginReading(rows, slot & ROWS_MASK)
+    return rows
+  }
+
+  #rowsOf(slot: number): Rows {
+    const index = slot >> ROWS_BITS
+    while (this.#rows.length <= index) this.#rows.push(undefined)
+    const rows = this.#rows[index] ?? new Rows(1 << ROWS_BITS)
+    this.#rows[index] = rows
+    return rows
   }
 }

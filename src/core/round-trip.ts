@@ -1,6 +1,6 @@
 /** The retransmission time-out (RFC 6298) of one connection, from segments timed one at a time. */
 import { isBefore, type Seq, seq } from '../wire/seq.ts'
-import type { Passage } from './rest.ts'
+import type { Passage } from './passage.ts'
 
 const RTO_INITIAL_MS = 1000
 const RTO_MIN_MS = 200
@@ -23,7 +23,7 @@ export class RoundTrip {
     this.smoothedMs = through.number(this.smoothedMs)
     this.#variationMs = through.number(this.#variationMs)
     this.#rtoMs = through.number(this.#rtoMs)
-    this.backoff = through.number(this.backoff)
+    this.backoff = through.short(this.backoff)
   }
 
   /** With the back-off of repeated time-outs (§5.5). */

@@ -3,7 +3,7 @@
  * address, never to us (RFC 2923 §2.1): what we see is that large segments time out. Then their size is halved; when the
  * path has had time to change the full size is tried again (RFC 8899 §5.2).
  */
-import type { Passage } from './rest.ts'
+import type { Passage } from './passage.ts'
 
 /** Time-outs of a large segment in a row that are taken for such a path. */
 const TIMEOUTS_FOR_HALVING = 2
@@ -35,12 +35,12 @@ export class SegmentSize {
 
   /** See `Passage`. Only when octets were acknowledged after the last time-out. */
   pass(through: Passage): void {
-    this.max = through.number(this.max)
-    this.#full = through.number(this.#full)
-    this.#least = through.number(this.#least)
-    this.#proven = through.number(this.#proven)
+    this.max = through.short(this.max)
+    this.#full = through.short(this.#full)
+    this.#least = through.short(this.#least)
+    this.#proven = through.short(this.#proven)
     this.#raiseAt = through.number(this.#raiseAt)
-    this.#raiseAfterMs = through.number(this.#raiseAfterMs)
+    this.#raiseAfterMs = through.whole(this.#raiseAfterMs)
   }
 
   /** @param length octets of the segment that was not acknowledged in time. @returns true: segments are smaller now */

@@ -11,6 +11,7 @@ import type { Latency } from './latency.ts'
 import type { LeastRoundTrips } from './least-round-trips.ts'
 import type { SendPool } from './send-pool.ts'
 import type { Session } from './session.ts'
+import type { Wakefulness } from './wakefulness.ts'
 
 export const State = {
   /** The previous copy with this client's address and port has not ended yet. */
@@ -34,8 +35,8 @@ export interface SessionContext {
   readonly timeoutMs: number
   /** `-k`: a session that has nothing to do for so long ends. */
   readonly keepAliveMs: number
-  /** A session that has nothing to do lies down after so long. */
-  readonly restAfterMs: number
+  /** When a session that has nothing to do lies down. */
+  readonly wakefulness: Wakefulness
   /** `-R`: the client's round trip, instead of the one that its handshake shows; 0: acknowledge at once. */
   readonly clientRttMs: number | undefined
   /** `--acks drop`: clients' acknowledgments without payload are not captured, and this tells their round trips. */

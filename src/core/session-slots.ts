@@ -1,5 +1,5 @@
 /** The sessions of one worker by slot: awake, or at rest. A slot of an ended session is used again. */
-import { Resting } from './rest.ts'
+import { RestingSessions } from './rest.ts'
 import type { Session } from './session.ts'
 import { type SessionContext, State } from './session-context.ts'
 
@@ -15,7 +15,7 @@ export interface Speaker {
 export class SessionSlots {
   /** By slot; those at rest are not in it. */
   readonly awake: (Session | undefined)[] = []
-  readonly #resting: (Resting | undefined)[] = []
+  readonly #resting = new RestingSessions()
   readonly #free: number[] = []
   readonly #context: SessionContext
 
@@ -34,33 +34,35 @@ export class SessionSlots {
   }
 
   set(session: Session): void {
+    if (this.awake[session.id] === undefined) this.#context.wakefulness.count += 1
     this.awake[session.id] = session
-    if (session.id === this.#resting.length) this.#resting.push(undefined)
   }
 
   free(slot: number): void {
-    this.awake[slot] = undefined
+    this.#leave(slot)
     this.#free.push(slot)
   }
 
   /** The session in a slot, which is woken if it rests; −1: none. */
   at(slot: number, now: number): Session | undefined {
     if (slot < 0) return undefined
-    const session = this.awake[slot]
-    return session === undefined && this.#resting[slot] !== undefined ? this.#wake(slot, now) : session
+    return this.awake[slot] ?? this.#wake(slot, now)
   }
 
   /** Lays a session down whose `restAt` has come. */
   rest(session: Session): void {
-    this.#resting[session.id] = new Resting(session)
-    this.awake[session.id] = undefined
+    this.#resting.lay(session)
+    this.#leave(session.id)
+  }
+
+  #leave(slot: number): void {
+    if (this.awake[slot] !== undefined) this.#context.wakefulness.count -= 1
+    this.awake[slot] = undefined
   }
 
   #wake(slot: number, now: number): Session | undefined {
-    const session = this.#resting[slot]?.wake(slot, this.#context, now)
-    if (session === undefined) return undefined
-    this.#resting[slot] = undefined
-    this.awake[slot] = session
+    const session = this.#resting.wake(slot, this.#context, now)
+    if (session !== undefined) this.set(session)
     return session
   }
 
@@ -78,7 +80,7 @@ export class SessionSlots {
     for (let index = slot; index < this.awake.length; index++) {
       const session = this.awake[index]
       if (session !== undefined && session.state !== State.Waiting) return session
-      const origin = this.#resting[index]?.origin
+      const origin = this.#resting.originOf(index)
       if (origin !== undefined) return { ...origin, id: index }
     }
     return undefined

@@ -18,8 +18,8 @@ import { continuationOf, type Heritage } from './heritage.ts'
 import { HoleWatch } from './hole-watch.ts'
 import { Output } from './output.ts'
 import { PacketWriter } from './packet-writer.ts'
+import type { Passage } from './passage.ts'
 import { ResponseStream } from './response-stream.ts'
-import type { Passage } from './rest.ts'
 import { NONE } from './send-pool.ts'
 import { type Beginning, type Origin, type SessionContext, State } from './session-context.ts'
 import { Transmission } from './transmission.ts'
@@ -149,7 +149,7 @@ export class Session implements PacketStyle {
     if (!this.response.isAtRest || this.successor !== undefined || this.isReady || !this.#isIdle()) return NEVER
     if (this.#handshake.ackAt !== NEVER || this.#output.gateAt !== NEVER || this.transmission.rtoAt !== NEVER)
       return NEVER
-    return this.progressAt + this.#context.restAfterMs
+    return this.progressAt + this.#context.wakefulness.restAfterMs
   }
 
   /** Passes all that a session at rest has to know through. */

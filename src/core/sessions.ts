@@ -24,6 +24,7 @@ import type { Speaker } from './session-slots.ts'
 import { SessionTables } from './session-tables.ts'
 import { replaceInQueue } from './successors.ts'
 import { FinishedFlows, mayJoinAgain } from './tombstones.ts'
+import { Wakefulness } from './wakefulness.ts'
 import type { WorkerShare } from './worker-share.ts'
 
 /** Tombstones buried at most in one turn, so that a turn stays short. */
@@ -57,7 +58,7 @@ export class Sessions {
   constructor(context: SessionContext, options: SessionsOptions, now: number, trace?: PacketTrace) {
     // Copies of one connection know each other, and stay awake.
     const isCopiedOften = options.selection.copies > WHOLE || options.mapping.isFanOut
-    this.#context = isCopiedOften ? { ...context, restAfterMs: Number.POSITIVE_INFINITY } : context
+    this.#context = isCopiedOften ? { ...context, wakefulness: new Wakefulness(Number.POSITIVE_INFINITY) } : context
     this.#tables = new SessionTables(this.#context, new PortsPool(options.portShift, options.share), now)
     this.#options = options
     this.#trace = trace

@@ -7,8 +7,8 @@ import { ACK, FIN, type Segment } from '../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../wire/seq.ts'
 import type { ClientStream } from './client-stream.ts'
 import { Congestion } from './congestion.ts'
+import type { Passage } from './passage.ts'
 import { Ranges } from './ranges.ts'
-import type { Passage } from './rest.ts'
 import { RoundTrip } from './round-trip.ts'
 import { SegmentSize } from './segment-size.ts'
 import { NONE, type SendPool } from './send-pool.ts'
@@ -83,10 +83,10 @@ export class Transmission {
     this.sndMax = this.sndUna
     this.#recover = this.sndUna
     this.#repairedTo = this.sndUna
-    this.sndWnd = through.number(this.sndWnd)
-    this.#windowMax = through.number(this.#windowMax)
-    this.#firstFlightBytes = through.number(this.#firstFlightBytes)
-    this.#shift = through.number(this.#shift)
+    this.sndWnd = through.whole(this.sndWnd)
+    this.#windowMax = through.whole(this.#windowMax)
+    this.#firstFlightBytes = through.whole(this.#firstFlightBytes)
+    this.#shift = through.short(this.#shift)
     this.#wl1 = through.seq(this.#wl1)
     this.#wl2 = through.seq(this.#wl2)
     this.roundTrip.pass(through)

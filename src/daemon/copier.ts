@@ -12,11 +12,11 @@ import { LeastRoundTrips } from '../core/least-round-trips.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import { RateLimit } from '../core/rate-limit.ts'
-import { REST_AFTER_MS } from '../core/rest.ts'
 import type { Selection } from '../core/sampling.ts'
 import { type CopyOctets, POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { PacketTrace, SessionContext, SessionTrace } from '../core/session-context.ts'
 import { Sessions } from '../core/sessions.ts'
+import { REST_AFTER_MS, Wakefulness } from '../core/wakefulness.ts'
 import type { WorkerShare } from '../core/worker-share.ts'
 import {
   type Capture,
@@ -187,7 +187,7 @@ export class Copier {
       holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
-      restAfterMs: options.restAfterMs ?? REST_AFTER_MS,
+      wakefulness: new Wakefulness(options.restAfterMs ?? REST_AFTER_MS),
       roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
       mtu: (target) => packetMax(ports.sender.mtu(target), packetLimit(options, target)),
       clientRttMs: options.clientRttMs,

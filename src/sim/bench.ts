@@ -18,6 +18,7 @@ import { POOL_PAGE, SendPool } from '../core/send-pool.ts'
 import type { Session } from '../core/session.ts'
 import type { SessionContext } from '../core/session-context.ts'
 import { Sessions } from '../core/sessions.ts'
+import { Wakefulness } from '../core/wakefulness.ts'
 import { isIpv6 } from '../wire/address-book.ts'
 import {
   Answers,
@@ -157,7 +158,7 @@ export class Bench {
       holes: options.holes,
       timeoutMs: options.timeoutMs,
       keepAliveMs: options.keepAliveMs,
-      restAfterMs: options.restAfterMs,
+      wakefulness: new Wakefulness(options.restAfterMs),
       roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
       mtu: () => options.mtuBytes,
       clientRttMs: options.clientRttMs,

@@ -2,7 +2,7 @@
  * The plan of a simulation: everything that will go wrong, and how often, drawn from the seed. It is plain data, so
  * that a failure can show it. Most things go well in most seeds: a fault is best understood alone.
  */
-import { REST_AFTER_MS } from '../core/rest.ts'
+import { REST_AFTER_MS } from '../core/wakefulness.ts'
 import type { ChannelOptions } from '../daemon/negotiation.ts'
 import { Framings } from '../wire/channel-v1.ts'
 import type { Random } from './random.ts'

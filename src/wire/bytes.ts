@@ -40,6 +40,11 @@ export function int32At(array: Int32Array, index: number): number {
   return array[index]!
 }
 
+/** The element of an array of uint16, for an index known to be in it. */
+export function uint16At(array: Uint16Array, index: number): number {
+  return array[index]!
+}
+
 /** The element of an array of float64, for an index known to be in it. */
 export function float64At(array: Float64Array, index: number): number {
   return array[index]!
