@@ -69,7 +69,7 @@ export class BlockStore {
 
   /** Octets that the block has room for. @param at what `take` returned */
   size(at: number): number {
-    return elementAt(SIZES, u8(this.#class, Math.floor((at - this.#memoryAt) / PAGE)))
+    return uint16At(SIZES, u8(this.#class, Math.floor((at - this.#memoryAt) / PAGE)))
   }
 
   /** @param at what `take` returned */
