@@ -25,7 +25,8 @@ import { Colleagues } from './colleagues.ts'
 import { Moderation } from './moderation.ts'
 import type { ChannelOptions } from './negotiation.ts'
 
-const BATCH = 256
+/** Packets taken in one turn: what has waited for a busy core is sent at once. 10.5 µs a response of 20 KB; by 256 11.8. */
+const BATCH = 1024
 /** How often the kernel's drop count is read, and how long a turn may wait. */
 const IDLE_MS = 1000
 
@@ -115,7 +116,6 @@ export class Interceptor {
       if (packets > 0) this.#counters.add(InterceptCounter.capturedPackets, packets)
     }
     if (!this.#batch.isEmpty) this.#batch.flush(clock.now())
-    this.#routing.sweep(this.#now)
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
     this.#server.flush()
   }
@@ -141,6 +141,7 @@ export class Interceptor {
   #keepHouse(): void {
     this.#housekeepingAt = this.#now + IDLE_MS
     this.#epoch = this.#ports.clock.epoch?.() ?? Number.NaN
+    this.#routing.sweep(this.#now)
     let dropped = 0
     let passed = 0
     for (const capture of this.#ports.captures) {
