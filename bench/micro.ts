@@ -1,5 +1,5 @@
 /**
- * `npm run bench:micro`: wire and core alone, in ns per packet, against the committed figures of the last change.
+ * `npm run bench:micro`: wire, core and intercept's loop alone, in ns per packet, against the committed figures of the last change.
  *
  * Machines differ, and this one may be busy: so each figure is compared as a multiple of the time of a fixed loop that
  * is measured around it. `--write` commits the figures of this run to bench/micro.json.
@@ -11,6 +11,7 @@ import { int32At } from '../src/wire/bytes.ts'
 import { HEADER_LENGTH, parseRecord, putHeader } from '../src/wire/channel-v1.ts'
 import { copyAndSum } from '../src/wire/checksum.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../src/wire/segment.ts'
+import { InterceptRig } from './intercept-rig.ts'
 import { Rig, sampleRequest } from './rig.ts'
 
 /** dist/bench/micro.js → bench/micro.json of the checkout. */
@@ -81,6 +82,16 @@ function sessionWork(octets: number): Work {
   return { name: `a request of ${octets} octets and its answer through a session`, run }
 }
 
+/** @param segments of each answer; @param packets of each turn, its own work included */
+function interceptWork(segments: number, packets: number): Work {
+  const rig = new InterceptRig(CONNECTIONS, segments)
+  const run = (count: number): void => {
+    for (let turn = 0; turn < count / packets; turn++) rig.turn(packets)
+  }
+  const answers = segments === 1 ? 'single segments' : `answers of ${segments} segments`
+  return { name: `intercept, a packet: ${answers}, ${packets} packets a turn`, run }
+}
+
 const yardstick = new Int32Array(4096).map((_, index) => index * 0x9e3779b1)
 let yardstickSum = 0
 
@@ -127,7 +138,16 @@ function readFigures(): Record<string, Figure> {
 
 const { values } = parseArgs({ options: { write: { type: 'boolean' }, json: { type: 'boolean' } } })
 const committed = readFigures()
-const works = [...segmentWorks(), flowWork(), sessionWork(64), sessionWork(1448), sessionWork(20_000)]
+const works = [
+  ...segmentWorks(),
+  flowWork(),
+  sessionWork(64),
+  sessionWork(1448),
+  sessionWork(20_000),
+  interceptWork(14, 70),
+  interceptWork(1, 35),
+  interceptWork(1, 1)
+]
 const figures = Object.fromEntries(works.map((work) => [work.name, measure(work)]))
 const rows = Object.entries(figures).map(([name, { ns, yardstickNs }]) => {
   const before = committed[name]

@@ -1,4 +1,4 @@
-// `npm run bench:micro`: builds, and measures wire and core alone.
+// `npm run bench:micro`: builds, and measures wire, core and intercept's loop alone.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { prepare, root } from './setup.mjs'

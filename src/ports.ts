@@ -166,6 +166,12 @@ export interface Waiter {
   wait(timeoutMs: number): void
 }
 
+/** One that can let time go by, too. */
+export interface PausingWaiter extends Waiter {
+  /** Blocks for so long, fractions are rounded up, whatever happens meanwhile. */
+  pause(ms: number): void
+}
+
 /** Tells the operator about changes of the daemon's state: a constant message and fields with units. */
 export type Log = (
   level: 'info' | 'warn' | 'error',

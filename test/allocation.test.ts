@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { type HeapProfiler, Session } from 'node:inspector'
 import { test } from 'node:test'
+import { InterceptRig } from '../bench/intercept-rig.ts'
 import { Rig } from '../bench/rig.ts'
 import { LinkCapture } from '../src/daemon/link-capture.ts'
 import { ChecksumState, type PacketSink } from '../src/ports.ts'
@@ -120,3 +121,18 @@ test('two million frames, bare or below tags and tunnels, leave next to no garba
   const most = [...octets].sort(([, a], [, b]) => b - a).slice(0, 5)
   assert.ok(total <= 1, `${total.toFixed(1)} octets a frame: ${JSON.stringify(most)}`)
 })
+
+for (const segments of [1, 14]) {
+  test(`a million packets of intercept, answers of ${segments} of them, leave next to no garbage`, () => {
+    const rig = new InterceptRig(CONNECTIONS, segments)
+    for (let turn = 0; turn < WARM_UP_TURNS; turn++) rig.turn(70)
+    const turns = Math.ceil((2 * REQUESTS) / 70)
+    const octets = allocationsOf(() => {
+      for (let turn = 0; turn < turns; turn++) rig.turn(70)
+    })
+    const total = [...octets.values()].reduce((sum, count) => sum + count, 0) / (turns * 70)
+    const most = [...octets].sort(([, a], [, b]) => b - a).slice(0, 5)
+    // An instant or two are boxed, as above.
+    assert.ok(total <= 32, `${total.toFixed(1)} octets a packet: ${JSON.stringify(most)}`)
+  })
+}

@@ -144,7 +144,8 @@ export class ChannelServer implements PeerRequests {
       if (!peer.flush()) this.#close(peer, peer.stream.failure || 'it closed the connection')
       else if (peer.backlog.length > 0) this.#pending[waiting++] = peer
     }
-    this.#pending.length = waiting
+    // Setting a length is a call into the runtime: 50 ns, and 5 so.
+    while (this.#pending.length > waiting) this.#pending.pop()
     this.#colleagues?.flush()
   }
 

@@ -76,6 +76,8 @@ class World {
   readonly #waiting: Peer[] = []
   readonly #interceptor: Interceptor
 
+  /** Called when intercept lets answers gather. */
+  onPause = (): void => {}
   /** When the packets of the capture were captured, in ms since 1970. */
   capturedAtMs: number | undefined = undefined
 
@@ -94,7 +96,7 @@ class World {
       listener: { accept: () => this.#waiting.shift(), close: () => {} },
       cryptography: countingCryptography(),
       clock: { now: () => this.now, epoch: () => EPOCH },
-      waiter: { wait: () => {} },
+      waiter: { wait: () => {}, pause: () => this.onPause() },
       log: () => {}
     }
     const options = { delayMax: 16, recordsMax: 16, channel, keepsFirst }
@@ -211,4 +213,41 @@ test('version 2: a record of answers says how long the newest of them has been h
     const flow = '0a4d00520a4d008fce3418eb'
     assert.equal(peer.written, `01284110${flow}4b4cffb0041c00${age}14dcd58ccbc6709abefce05580000005`)
   }
+})
+
+test('many connections: answers gather for a moment, and routes that come meanwhile are taken before them', () => {
+  const world = new World(CHANNEL_DEFAULT)
+  const peer = world.connect(OFFER)
+  const ports = Array.from({ length: 16 }, (_, index) => (0xc000 + index).toString(16))
+  const late = 'd000'
+  const routeOf = (port: string) => ROUTE_2.replace('ce34', port)
+  const answerTo = (port = '') => ANSWER.slice(0, 104).replace('ce34', port) + OK
+  peer.say(SWITCH)
+  world.turn()
+  for (const port of ports) {
+    peer.say(routeOf(port))
+    world.turn()
+  }
+  let pauses = 0
+  world.onPause = () => {
+    pauses += 1
+  }
+  for (let turn = 0; turn < 40; turn++) {
+    world.now += 0.5
+    world.turn(answerTo(ports[turn % 2]))
+  }
+  assert.equal(pauses, 0, 'two connections')
+  for (let turn = 0; turn < 40; turn++) {
+    world.now += 0.5
+    world.turn(answerTo(ports[turn % 16]))
+  }
+  assert.ok(pauses > 0)
+  world.onPause = () => {
+    peer.say(routeOf(late))
+    world.capture.waiting.push(new Uint8Array(Buffer.from(answerTo(late), 'hex')))
+  }
+  peer.written = ''
+  world.turn(answerTo(ports[0]))
+  const flows = [...peer.written.matchAll(/0a4d00520a4d008f(....)18eb/g)].map(([, port]) => port)
+  assert.deepEqual(flows, [ports[0], late])
 })

@@ -3,7 +3,7 @@ import { AnswerBatch } from '../core/answer-batch.ts'
 import { InterceptCounter, type InterceptCounters } from '../core/intercept-counters.ts'
 import { Router, type Routing } from '../core/router.ts'
 import { SingleGroup } from '../core/single-group.ts'
-import type { Capture, Clock, Cryptography, Exchange, Listener, Log, Waiter } from '../ports.ts'
+import type { Capture, Clock, Cryptography, Exchange, Listener, Log, PausingWaiter } from '../ports.ts'
 import { addressBook, isIpv6 } from '../wire/address-book.ts'
 import { copyBytes } from '../wire/bytes.ts'
 import { isOrdinary, putHeaderRecord } from '../wire/channel-answers.ts'
@@ -22,9 +22,11 @@ import { parseIp } from '../wire/ipv6.ts'
 import { ACK, RST, Segment, SYN } from '../wire/segment.ts'
 import { ChannelServer } from './channel-server.ts'
 import { Colleagues } from './colleagues.ts'
+import { Moderation } from './moderation.ts'
 import type { ChannelOptions } from './negotiation.ts'
 
-const BATCH = 256
+/** Packets taken in one turn: what has waited for a busy core is sent at once. 10.5 µs a response of 20 KB; by 256 11.8. */
+const BATCH = 1024
 /** How often the kernel's drop count is read, and how long a turn may wait. */
 const IDLE_MS = 1000
 
@@ -33,7 +35,7 @@ export interface InterceptorPorts {
   readonly listener: Listener
   readonly cryptography: Cryptography
   readonly clock: Clock
-  readonly waiter: Waiter
+  readonly waiter: PausingWaiter
   readonly log: Log
   /** Undefined: there is one worker. */
   readonly exchange?: Exchange | undefined
@@ -68,6 +70,9 @@ export class Interceptor {
   #housekeepingAt = 0
   /** Other workers have sent more than was taken. */
   #hasMore = false
+  readonly #moderation = new Moderation()
+  /** The last turn has taken so much that more waits for sure. */
+  #isFull = false
   readonly #takePacket = this.#onPacket.bind(this)
 
   constructor(ports: InterceptorPorts, options: InterceptorOptions, counters: InterceptCounters) {
@@ -100,18 +105,31 @@ export class Interceptor {
 
   /** One turn of the loop. Routes are taken before answers: those that came with them then find their way. */
   turn(): void {
-    this.#ports.waiter.wait(this.#hasMore ? 0 : IDLE_MS)
-    this.#now = this.#ports.clock.now()
+    const { clock } = this.#ports
+    this.#now = this.#wait()
     this.#hasMore = this.#server.receive(this.#routing, this.#now)
+    this.#isFull = false
     for (const capture of this.#ports.captures) {
       this.#capture = capture
       const packets = capture.receive(this.#takePacket, BATCH)
+      if (packets === BATCH) this.#isFull = true
       if (packets > 0) this.#counters.add(InterceptCounter.capturedPackets, packets)
     }
-    if (!this.#batch.isEmpty) this.#batch.flush(this.#ports.clock.now())
-    this.#routing.sweep(this.#now)
+    if (!this.#batch.isEmpty) this.#batch.flush(clock.now())
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
     this.#server.flush()
+  }
+
+  /** Until there is something to do, and among many answers a little longer. @returns the turn's instant */
+  #wait(): number {
+    const { waiter, clock } = this.#ports
+    waiter.wait(this.#hasMore ? 0 : IDLE_MS)
+    const now = clock.now()
+    const pauseMs = this.#moderation.pauseMs(now)
+    if (pauseMs === 0 || this.#isFull || this.#hasMore) return now
+    waiter.pause(pauseMs)
+    waiter.wait(0)
+    return clock.now()
   }
 
   /** Closes the channel; the captures stay open. */
@@ -123,6 +141,7 @@ export class Interceptor {
   #keepHouse(): void {
     this.#housekeepingAt = this.#now + IDLE_MS
     this.#epoch = this.#ports.clock.epoch?.() ?? Number.NaN
+    this.#routing.sweep(this.#now)
     let dropped = 0
     let passed = 0
     for (const capture of this.#ports.captures) {
@@ -149,7 +168,10 @@ export class Interceptor {
     const slot = this.#routing.find(toAddress, toPort, fromAddress, fromPort)
     const peer = slot < 0 ? slot : this.#routing.peerOf(slot)
     const version = slot < 0 ? 0 : this.#server.versionOf(peer)
-    if (version > 0) this.#routing.used(slot, this.#now)
+    if (version > 0) {
+      this.#routing.used(slot, this.#now)
+      this.#moderation.answered(toPort)
+    }
     if (version === VERSION_2) segment.arrivedAt = (this.#capture?.capturedAtMs ?? Number.NaN) - this.#epoch
     if (version === VERSION_2 && isOrdinary(flags)) {
       this.#batch.add(slot, peer, segment)

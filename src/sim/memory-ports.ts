@@ -1,7 +1,14 @@
 /** The ports in memory: packets in arrays, what is sent handed on, and a waiter that never blocks. */
 import { createHmac } from 'node:crypto'
 import type { Outbox } from '../core/outbox.ts'
-import { type Capture, ChecksumState, type Cryptography, type PacketSink, type Sender, type Waiter } from '../ports.ts'
+import {
+  type Capture,
+  ChecksumState,
+  type Cryptography,
+  type PacketSink,
+  type PausingWaiter,
+  type Sender
+} from '../ports.ts'
 import type { Scheduler } from './scheduler.ts'
 import { packetsOf } from './segmentation.ts'
 
@@ -78,11 +85,18 @@ export function countingCryptography(): Cryptography {
 const TURN_MS = 0.01
 
 /** Never blocks: it notes how long the daemon would have slept. */
-export class NotingWaiter implements Waiter {
+export class NotingWaiter implements PausingWaiter {
   timeoutMs = 0
+  #isPaused = false
 
+  /** After a pause it only looks what has come: it had slept before that. */
   wait(timeoutMs: number): void {
-    this.timeoutMs = timeoutMs
+    if (!this.#isPaused) this.timeoutMs = timeoutMs
+    this.#isPaused = false
+  }
+
+  pause(): void {
+    this.#isPaused = true
   }
 }
 

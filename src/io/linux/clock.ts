@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Clock, Millis } from '../../ports.ts'
 import { int32At } from '../../wire/bytes.ts'
 import { clockGettime } from './libc.ts'

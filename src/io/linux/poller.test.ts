@@ -32,6 +32,16 @@ test('a wake-up before the wait ends the next wait, once', () => {
   poller.close()
 })
 
+test('a pause lasts as long as asked, and leaves a wake-up to the next wait', () => {
+  const poller = new Poller()
+  wake(poller.wakeDescriptor)
+  const ms = elapsed(() => poller.pause(1.5))
+  assert.ok(ms >= 1.5 && ms < 30, `${ms} instead of 1.5`)
+  poller.wait(Infinity)
+  assert.ok(poller.wasReady(poller.wakeDescriptor))
+  poller.close()
+})
+
 test('another thread wakes a wait without end', async () => {
   const poller = new Poller()
   const worker = new Worker(

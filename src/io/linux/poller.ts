@@ -1,4 +1,4 @@
-import type { Millis, Waiter } from '../../ports.ts'
+import type { Millis, PausingWaiter } from '../../ports.ts'
 import { int32At } from '../../wire/bytes.ts'
 import { close, ppoll, read } from './libc.ts'
 import { allocate, type Block } from './memory.ts'
@@ -18,7 +18,7 @@ const ABSENT = -1
  *
  * The set is an array of pollfd that only changes when a descriptor comes or goes, each in constant time.
  */
-export class Poller implements Waiter {
+export class Poller implements PausingWaiter {
   /** For `wake`, from any thread. */
   readonly wakeDescriptor: number
   #set: Block = allocate(CAPACITY_INITIAL * POLLFD_LENGTH)
@@ -72,6 +72,11 @@ export class Poller implements Waiter {
     // What failed left the answers of the time before in place: `#readyCount` makes them void.
     this.#readyCount = ppoll(this.#set.address, this.#count, this.#timespec(timeoutMs), 0)
     if (this.wasReady(this.wakeDescriptor)) read(this.wakeDescriptor, this.#counter.address, 8)
+  }
+
+  /** @inheritDoc A signal ends it early. */
+  pause(ms: Millis): void {
+    ppoll(0, 0, this.#timespec(ms), 0)
   }
 
   /** Whether something, be it an error, was up with `fd` when `wait` last returned. */
