@@ -11,8 +11,8 @@ function pauses(moderation: Moderation, fromMs: number, turns: number, clients: 
   })
 }
 
-test('one connection, or a few, never wait, however fast they are', () => {
-  for (const count of [1, 2, 4, 7]) {
+test('one connection, or a few dozen, never wait, however fast they are', () => {
+  for (const count of [1, 2, 7, 31]) {
     const ports = Array.from({ length: count }, (_, index) => 40_000 + 2 * index)
     const found = pauses(new Moderation(), 1000, 100, () => [...ports, ...ports])
     assert.ok(found.every((pause) => pause === 0))
@@ -22,7 +22,7 @@ test('one connection, or a few, never wait, however fast they are', () => {
 test('many connections wait a moment for each other, whether their ports are even, odd, or what another worker left', () => {
   for (const step of [1, 2, 3, 16, 32, 1024]) {
     const found = pauses(new Moderation(), 1000, 100, (turn) =>
-      [0, 1, 2, 3].map((one) => 1024 + step * (4 * turn + one))
+      Array.from({ length: 12 }, (_, one) => 1024 + step * (12 * turn + one))
     )
     assert.ok(found.slice(0, 8).every((pause) => pause === 0))
     assert.ok(
