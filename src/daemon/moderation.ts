@@ -8,10 +8,10 @@
 /** Connections are told apart by 64 places, of which two may share one. */
 const PLACE_SHIFT = 32 - 6
 /**
- * So many answered in so long are a crowd: 8000 answers a second at least. With fewer, each asking as soon as it is
+ * So many answered in so long are a crowd: 7000 answers a second at least. With fewer, each asking as soon as it is
  * answered, a copy would fall behind for waiting: at 20 that send 20 KB each time tcpcopy grew to 347 MB, without to 318.
  */
-const CROWD = 32
+const CROWD = 28
 const WINDOW_MS = 4
 /** The kernel's timer adds up to 0.05. */
 const PAUSE_MS = 0.15
