@@ -218,7 +218,7 @@ test('version 2: a record of answers says how long the newest of them has been h
 test('many connections: answers gather for a moment, and routes that come meanwhile are taken before them', () => {
   const world = new World(CHANNEL_DEFAULT)
   const peer = world.connect(OFFER)
-  const ports = Array.from({ length: 16 }, (_, index) => (0xc000 + index).toString(16))
+  const ports = Array.from({ length: 64 }, (_, index) => (0xc000 + index).toString(16))
   const late = 'd000'
   const routeOf = (port: string) => ROUTE_2.replace('ce34', port)
   const answerTo = (port = '') => ANSWER.slice(0, 104).replace('ce34', port) + OK
@@ -237,9 +237,9 @@ test('many connections: answers gather for a moment, and routes that come meanwh
     world.turn(answerTo(ports[turn % 2]))
   }
   assert.equal(pauses, 0, 'two connections')
-  for (let turn = 0; turn < 40; turn++) {
-    world.now += 0.5
-    world.turn(answerTo(ports[turn % 16]))
+  for (let turn = 0; turn < 200; turn++) {
+    world.now += 0.05
+    world.turn(answerTo(ports[turn % 64]))
   }
   assert.ok(pauses > 0)
   world.onPause = () => {

@@ -192,7 +192,7 @@ test('of two tcpcopy with the same client the second takes another port, and the
   const one = await lab.startTcpcopy()
   const two = await lab.startTcpcopy(['-x', `${otherPort}-${TARGET}:${PORT}`, '-s', ASSISTANT])
   const ask = async (port: number, key: string) => {
-    const asking = client.spawn(process.execPath, ['-e', askFrom, SOURCE, `${port}`, '40123', key])
+    const asking = client.spawn(process.execPath, ['-e', askFrom, SOURCE, `${port}`, '25123', key])
     await asking.waitForLine('stdout', (line) => line === 'on')
     return asking
   }

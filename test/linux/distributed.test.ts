@@ -87,7 +87,7 @@ const TWINS = `
   const round = () => {
     let answers = 0
     const sockets = ['10.77.0.1', '10.77.0.9'].map((host, index) => {
-      const socket = net.connect({ host, port: ${PORT}, localPort: 45000 + left })
+      const socket = net.connect({ host, port: ${PORT}, localPort: 25000 + left })
       socket.write('SET twin' + left + index + ' ' + 'x'.repeat(index * 5000) + '1\\r\\n')
       socket.on('data', () => { if (++answers === 2) for (const one of sockets) one.end() })
       return socket

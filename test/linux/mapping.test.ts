@@ -59,7 +59,7 @@ test('two source ports may go to one target: clients with the same port get one 
   // The same client port to both, at the same time.
   const both = `
     const [host, ...ports] = process.argv.slice(1)
-    const sockets = ports.map((port) => require('net').connect({ host, port: Number(port), localPort: 45000 }))
+    const sockets = ports.map((port) => require('net').connect({ host, port: Number(port), localPort: 25000 }))
     let answers = 0
     for (const [index, socket] of sockets.entries()) {
       socket.write('SET twin' + index + ' 1\\r\\n')
@@ -138,7 +138,7 @@ for (const isReset of [false, true]) {
       const net = require('net')
       let left = 60
       const next = () => {
-        const socket = net.connect({ host: '${SOURCE}', port: ${PORT}, localPort: 45001 })
+        const socket = net.connect({ host: '${SOURCE}', port: ${PORT}, localPort: 25001 })
         const command = ${isReset} ? '' : 'QUIT\\r\\n'
         socket.write('INCR again\\r\\n' + command)
         socket.on('data', (data) => { if (${isReset} && String(data).includes(':')) socket.resetAndDestroy() })

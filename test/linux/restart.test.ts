@@ -6,7 +6,7 @@ import type { Program } from '../../lab/program.ts'
 import { CLIENT, type CopyLab, openCopyLab, PORT, SOURCE, stopAndReadBooks, until, untilCounter } from './copy-lab.ts'
 import { readPackets } from './packet-file.ts'
 
-const FIRST_PORT = 45_001
+const FIRST_PORT = 25_001
 const CONNECTIONS = 20
 /** Of an RST of an orphaned copy's. */
 const RESET = /R/

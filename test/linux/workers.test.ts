@@ -186,7 +186,7 @@ test('with client addresses that clients share no two workers meet at the target
   // The same ports of two clients, who are one at the target.
   const ask = `
     for (const localAddress of ['10.77.0.10', '10.77.0.11']) {
-      for (let localPort = 45000; localPort < 45200; localPort++) {
+      for (let localPort = 25000; localPort < 25200; localPort++) {
         const socket = require('net').connect({ port: ${PORT}, host: '${SOURCE}', localAddress, localPort })
         socket.write('INCR count\\r\\n')
         socket.on('data', () => setTimeout(() => socket.end(), 500))
