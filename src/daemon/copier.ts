@@ -51,8 +51,9 @@ const BATCH = 256
 const CAPTURE_FIRST = 512
 const CAPTURE_MOST = 4096
 const CAPTURE_MOST_WITH_ROOM = 16_384
-/** Octets sent at once: then the capture has to be looked at. */
+/** Octets sent at once, and sessions stepped: then the capture has to be looked at. */
 const FLUSH_BYTES = 1 << 20
+const STEPS_MOST = 256
 const FRAMES_MAX = 1024
 const HOUSEKEEPING_MS = 1000
 /** The warning that a `-x` sends SYNs and gets no SYN-ACK; its fields are those of a `Silence`. */
@@ -149,6 +150,8 @@ export class Copier {
   readonly #reported: { syns: number; synAcks: number }[]
   #reportAt: number
   #housekeepingAt: number
+  /** Sessions stepped since the capture was looked at. */
+  #stepCount = 0
   #refusedReported = 0
   #resetsReported = 0
   #vanishingReported: Vanishing = { synAcks: 0, disowned: 0 }
@@ -257,9 +260,11 @@ export class Copier {
     return this.#ports.capture.isFilling?.() ?? false
   }
 
-  /** Long sends leave no time to look at the capture: they are cut, and it goes first. */
+  /** Long sends, and many sessions, leave no time to look at the capture: they are cut, and it goes first. */
   readonly #shouldPause = (): boolean => {
-    if (this.outbox.payloadBytes < FLUSH_BYTES) return false
+    this.#stepCount += 1
+    if (this.outbox.payloadBytes < FLUSH_BYTES && this.#stepCount < STEPS_MOST) return false
+    this.#stepCount = 0
     this.#flush()
     return this.#isFilling()
   }
