@@ -23,6 +23,11 @@ const OBJECTION_MS = 500
 class Throttle {
   #lastAt = Number.NEGATIVE_INFINITY
 
+  /** See `Passage`. */
+  pass(through: Passage): void {
+    this.#lastAt = through.number(this.#lastAt)
+  }
+
   allows(now: number): boolean {
     if (now - this.#lastAt < OBJECTION_MS) return false
     this.#lastAt = now
@@ -55,6 +60,8 @@ export class Answers {
   pass(through: Passage): void {
     this.#hasChallenged = through.flag(this.#hasChallenged)
     this.#handshake.openedAt = through.number(this.#handshake.openedAt)
+    this.#challenges.pass(through)
+    this.#objections.pass(through)
   }
 
   /** Takes a header that intercept returned; what it calls for is sent at once, or when the session is stepped. */

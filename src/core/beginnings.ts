@@ -123,7 +123,12 @@ export class Beginnings {
       this.#tables.ports.holder(address, fromPort, map.targetAddress, map.targetPort),
       now
     )
-    if (holder === undefined || holder.origin.copy === 0) return
+    if (holder === undefined) return
+    // It may have been woken for this.
+    if (holder.origin.copy === 0) {
+      this.#tables.agenda.schedule(holder)
+      return
+    }
     this.#context.counters.add(Counter.copiesMoved, 1)
     holder.abort(Drop.Displaced, now)
   }

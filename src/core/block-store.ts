@@ -55,9 +55,11 @@ export class BlockStore {
 
   /** @param length 1…BLOCK_MAX octets @returns where the block begins, or −1 if there is no room */
   take(length: number): number {
-    const sizeClass = u8(classOfGrains, Math.ceil(length / GRAIN))
-    const open = int32At(this.#open, sizeClass)
-    const page = open === NONE ? this.#openPage(sizeClass) : open
+    let sizeClass = u8(classOfGrains, Math.ceil(length / GRAIN))
+    let page = int32At(this.#open, sizeClass)
+    if (page === NONE) page = this.#openPage(sizeClass)
+    // Without pages, a larger block is better than none.
+    while (page === NONE && ++sizeClass < SIZES.length) page = int32At(this.#open, sizeClass)
     if (page === NONE) return NONE
     const size = uint16At(SIZES, sizeClass)
     const used = int32At(this.#usedCount, page) + 1

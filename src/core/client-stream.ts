@@ -79,7 +79,12 @@ export class ClientStream {
 
   /** True if the hole was captured and dropped, since there was no room for it: nobody sends it again. */
   get isHoleOurs(): boolean {
-    return this.hasHole && this.#refused !== undefined && this.#refused.endOf(this.end) !== this.end
+    return this.hasHole && this.lacksRefused
+  }
+
+  /** True if what comes next was captured and dropped, whether or not anything was captured beyond it. */
+  get lacksRefused(): boolean {
+    return this.#refused !== undefined && this.#refused.endOf(this.end) !== this.end
   }
 
   /** When the first octets beyond a hole were captured; NaN if there are none. */

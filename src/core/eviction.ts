@@ -15,9 +15,9 @@ const RELIEF = 1 / 16
 /** Where the pool is short, evicts sessions, those with the oldest octets first, until it is less. Each goes on afterwards. */
 export function relieve(sessions: readonly (Session | undefined)[], context: SessionContext, now: number): void {
   const { pool, counters } = context
-  if (pool.fill < SHORT_FROM && !pool.isWithoutPages) return
-  // Not pages: those that its octets were in have mostly others' as well.
-  const relievedAt = pool.fill - RELIEF
+  if (pool.fill < SHORT_FROM && !pool.hasRefused) return
+  pool.hasRefused = false
+  const relievedAt = Math.max(0, pool.fill - RELIEF)
   const holders = sessions.filter(
     (session): session is Session => session !== undefined && session.stream.head !== NONE
   )

@@ -7,7 +7,7 @@ import { Passage, Rows } from './passage.ts'
 const ROWS = 3
 const WORDS = 32
 const SHORTS = 17
-const REALS = 23
+const REALS = 25
 const FLAGS = 12
 
 const contents = fc.record({

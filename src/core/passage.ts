@@ -9,7 +9,7 @@ import { type Seq, seq } from '../wire/seq.ts'
 /** What a row holds: int32s, the first of them for flags, uint16s and float64s. */
 const WORDS = 33
 const SHORTS = 17
-const REALS = 23
+const REALS = 25
 /** Of the flags: the row holds something. */
 const IS_TAKEN = 1
 

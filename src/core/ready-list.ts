@@ -1,7 +1,10 @@
 import type { Session } from './session.ts'
 import { State } from './session-context.ts'
 
-/** Sessions that took packets in this batch, each once, in order. Its store is kept: making one anew costs garbage. */
+/** So many places of those taken are given up at once. */
+const TAKEN_MOST = 1024
+
+/** Sessions that took packets, each once, in order. Its store is kept: making one anew costs garbage. */
 export class ReadyList {
   readonly #sessions: (Session | undefined)[] = []
   #count = 0
@@ -11,6 +14,11 @@ export class ReadyList {
     if (session.isReady || session.state === State.Closed) return
     session.isReady = true
     this.#sessions[this.#count++] = session
+  }
+
+  /** Places of the store. */
+  get storeLength(): number {
+    return this.#sessions.length
   }
 
   get isEmpty(): boolean {
@@ -27,6 +35,15 @@ export class ReadyList {
     }
     this.#sessions[this.#taken++] = undefined
     session.isReady = false
+    if (this.#taken >= TAKEN_MOST && this.#taken * 2 >= this.#count) this.#moveUp()
     return session
+  }
+
+  /** Lets those that wait begin the store again: under lasting load the list is never empty. */
+  #moveUp(): void {
+    this.#sessions.copyWithin(0, this.#taken, this.#count)
+    this.#sessions.fill(undefined, this.#count - this.#taken, this.#count)
+    this.#count -= this.#taken
+    this.#taken = 0
   }
 }

@@ -46,6 +46,21 @@ test("a piece keeps the octets, their sum, and what the segment's headers said",
   )
 })
 
+test('without pages a piece takes a larger block, and only where there is none the pool refuses', () => {
+  const pool = new SendPool(new Uint8Array(POOL_PAGE), 0, 1)
+  const whole = segmentOf(new Uint8Array(PIECE_MAX))
+  const first = pool.add(whole, 0, PIECE_MAX, 0, false)
+  assert.notEqual(pool.add(whole, 0, 100, 0, false), NONE)
+  assert.equal(pool.usedBytes, 2 * PIECE_MAX)
+  for (let count = 0; count < 2; count++) assert.notEqual(pool.add(whole, 0, 1448, 0, false), NONE)
+  assert.equal(pool.hasRefused, false)
+  assert.equal(pool.add(whole, 0, 1, 0, false), NONE)
+  assert.equal(pool.hasRefused, true)
+  pool.free(first)
+  assert.equal(pool.usedBytes, 3 * PIECE_MAX)
+  assert.notEqual(pool.add(whole, 0, 1, 0, false), NONE)
+})
+
 test('an IP id of 0 stays 0 in every piece', () => {
   const pool = new SendPool(new Uint8Array(4 * POOL_PAGE), 0, 4)
   assert.equal(pool.ipId(pool.add(segmentOf(Uint8Array.of(1), { ipId: 0 }), 0, 1, 3, false)), 0)

@@ -1,6 +1,7 @@
 /**
- * The one bounded store of captured client payload. A *piece* is a part of one captured segment, at most
- * `PIECE_MAX` octets, with what its headers said; it lives from its capture until the target has acknowledged it.
+ * The one bounded store of captured client payload. A *piece* is a part of a captured segment, or several segments that
+ * segmentation would make of one, at most `PIECE_MAX` octets, with what the headers said; it lives from its capture until
+ * the target has acknowledged it.
  *
  * Pieces are small integers; what belongs to them lies in typed arrays, and their octets in blocks of a memory that
  * the sender can reach. Both are touched only when used, so an idle pool costs nothing.
@@ -39,6 +40,8 @@ export class SendPool {
   readonly memory: Uint8Array
   readonly piecesMax: number
   usedCount = 0
+  /** There was no room for a piece, since this was last reset. */
+  hasRefused = false
   /** The instant of the batch at hand: that of the pieces made now. */
   now = 0
   readonly #blocks: BlockStore
@@ -91,10 +94,10 @@ export class SendPool {
    */
   add(segment: Segment, from: number, length: number, number: number, isPushed: boolean): number {
     const at = this.#blocks.take(length)
-    if (at < 0) return NONE
-    const piece = this.#take()
+    const piece = at < 0 ? NONE : this.#take()
     if (piece === NONE) {
-      this.#blocks.give(at)
+      if (at >= 0) this.#blocks.give(at)
+      this.hasRefused = true
       return NONE
     }
     this.#at[piece] = at
@@ -170,11 +173,6 @@ export class SendPool {
   /** How full it is, 0 to 1: whether octets or pieces, what is shorter counts. */
   get fill(): number {
     return Math.max(this.#blocks.usedBytes / (this.#pagesMax * PAGE), this.usedCount / this.piecesMax)
-  }
-
-  /** No page is left: a block may find no room although there is some for smaller or larger ones. */
-  get isWithoutPages(): boolean {
-    return this.#blocks.usedPages === this.#pagesMax
   }
 
   /** @param end how far behind the piece's first octet the urgent octets end. @returns the flag for its header */

@@ -80,6 +80,8 @@ export class Session implements PacketStyle {
   readonly #clientEnd: ClientEnd
   readonly heritage: Heritage | undefined
   readonly #clientStart: ClientStart
+  /** It began then, or was woken. */
+  readonly #awakeSince: number
   /** While waiting: when it may begin. */
   #startAt = NEVER
 
@@ -113,6 +115,7 @@ export class Session implements PacketStyle {
     this.#answers = new Answers(this, this.#handshake, this.#output, context)
     this.response.sawWindow(beginning.windowBytes)
     this.progressAt = now
+    this.#awakeSince = now
     this.#plan()
   }
 
@@ -149,7 +152,8 @@ export class Session implements PacketStyle {
     if (!this.response.isAtRest || this.successor !== undefined || this.isReady || !this.#isIdle()) return NEVER
     if (this.#handshake.ackAt !== NEVER || this.#output.gateAt !== NEVER || this.transmission.rtoAt !== NEVER)
       return NEVER
-    return this.progressAt + this.#context.wakefulness.restAfterMs
+    if (this.stream.lacksRefused) return NEVER
+    return Math.max(this.progressAt, this.#awakeSince) + this.#context.wakefulness.restAfterMs
   }
 
   /** Passes all that a session at rest has to know through. */

@@ -115,7 +115,7 @@ export class Sessions {
       if (group !== undefined) this.#giveToCopies(group, session, segment, drop === Drop.None, now)
     } else {
       const isDoubtful = session !== undefined && !session.isClientDone
-      drop = isDoubtful ? this.#hold(segment, now) : this.#onOtherFlow(segment, found, session, now)
+      drop = isDoubtful ? this.#hold(segment, session, now) : this.#onOtherFlow(segment, found, session, now)
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
     }
     if (drop !== Drop.None) this.#trace?.refused(segment.fromAddress, segment.fromPort, drop)
@@ -123,7 +123,9 @@ export class Sessions {
   }
 
   /** A SYN came for a connection that may live. */
-  #hold(segment: Segment, now: number): Drop {
+  #hold(segment: Segment, session: Session, now: number): Drop {
+    // It may have been woken for this.
+    this.#tables.agenda.schedule(session)
     return this.#heldSyns.hold(segment, now) ? Drop.SynHeld : Drop.TableFull
   }
 

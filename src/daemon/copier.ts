@@ -246,14 +246,18 @@ export class Copier {
   /** What waits in the ring may be lost, what waits in the pool may not, as long as there is room: then the ring goes first. */
   #capture(): void {
     const { capture } = this.#ports
-    const most = this.#pool.fill < 1 / 2 ? CAPTURE_MOST_WITH_ROOM : CAPTURE_MOST
     let taken = 0
     let packets = BATCH
-    while (packets === BATCH && (taken < CAPTURE_FIRST || (taken < most && this.#isFilling()))) {
+    while (packets === BATCH && (taken < CAPTURE_FIRST || (taken < this.#captureMost && this.#isFilling()))) {
       packets = capture.receive(this.#takePacket, BATCH)
       taken += packets
     }
+    this.#stepCount = 0
     if (taken > 0) this.#counters.add(Counter.capturedPackets, taken)
+  }
+
+  get #captureMost(): number {
+    return this.#pool.fill < 1 / 2 ? CAPTURE_MOST_WITH_ROOM : CAPTURE_MOST
   }
 
   #isFilling(): boolean {

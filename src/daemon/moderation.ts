@@ -8,7 +8,7 @@
 /** Connections are told apart by 64 places, of which two may share one. */
 const PLACE_SHIFT = 32 - 6
 /**
- * So many answered in so long are a crowd: 7000 answers a second at least. With fewer, each asking as soon as it is
+ * So many answered in a window, which is half as long again where turns are rare, are a crowd. With fewer, each asking as soon as it is
  * answered, a copy would fall behind for waiting: at 20 that send 20 KB each time tcpcopy grew to 347 MB, without to 318.
  */
 const CROWD = 28
@@ -37,7 +37,7 @@ export class Moderation {
     const age = now - this.#windowAt
     if (age >= WINDOW_MS) {
       const count = bitCount(this.#answered) + bitCount(this.#answeredToo)
-      this.#isCrowded = age < 2 * WINDOW_MS && count >= CROWD
+      this.#isCrowded = age < 1.5 * WINDOW_MS && count >= CROWD
       this.#answered = 0
       this.#answeredToo = 0
       this.#windowAt = now

@@ -1,7 +1,7 @@
 /** A network namespace for a test file: root's, or one that an ordinary user may make. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
@@ -29,7 +29,8 @@ export function inNamespace(url: string, defineTests: () => void): void {
     return
   }
   // The kernel would speak about addresses and groups of its own on every wire.
-  for (const of of ['all', 'default']) writeFileSync(`/proc/sys/net/ipv6/conf/${of}/disable_ipv6`, '1')
+  const settings = ['all', 'default'].map((of) => `/proc/sys/net/ipv6/conf/${of}/disable_ipv6`)
+  for (const setting of settings) if (existsSync(setting)) writeFileSync(setting, '1')
   ip('link set lo up')
   ip('link add va type veth peer name vb')
   ip('addr add 10.9.0.1/24 dev va')

@@ -6,11 +6,14 @@ import koffi from 'koffi'
 import { float64At } from '../../wire/bytes.ts'
 import { memcpy } from './libc.ts'
 
+/** More than there are: two rings with a scratch memory each, and the pool. */
+const CACHED = 8
+
 /** The addresses of the arrays that were asked for last: rings, scratch memory and pools are few, and never move. */
 class AddressCache {
   /** By index. */
-  readonly addresses = new Float64Array(4)
-  readonly #bytes: (Uint8Array | undefined)[] = [undefined, undefined, undefined, undefined]
+  readonly addresses = new Float64Array(CACHED)
+  readonly #bytes: (Uint8Array | undefined)[] = Array.from({ length: CACHED })
   #oldest = 0
 
   /** @returns an index and not the address: that is no small integer, and would be garbage each time */
