@@ -44,6 +44,19 @@ test("the target's keep-alive probes are answered each time, and are no answer (
   `)
 })
 
+test('a session at rest has not forgotten that it objected just now (RFC 5961 §7)', () => {
+  drill(`${OPEN}
+    +9     target  .   541:541(0) ack 5000 win 65535    // of octets that were never sent
+    +0     sent    .   110:110(0) ack 541
+    +20    target  .   541:541(0) ack 5000 win 65535
+    +0     nothing
+    +20    target  .   541:541(0) ack 5000 win 65535
+    +0     counter objectionsWithheld 2
+    +500   target  .   541:541(0) ack 5000 win 65535
+    +0     sent    .   110:110(0) ack 541
+  `)
+})
+
 test('challenge acknowledgments and SYN-ACKs of an open connection move nothing (RFC 5961 §4, §5)', () => {
   drill(`${OPEN}
     +1     source  P.  110:120(10) ack 341
