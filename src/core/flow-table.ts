@@ -7,12 +7,12 @@ import { int32At } from '../wire/bytes.ts'
 const SLOT = 4 // two addresses, both ports, value + 1 (0: empty)
 const VALUE = 3
 
-/** Spreads the bits of a flow over 32 (the finalizer of MurmurHash3). */
+/** Spreads the bits of a flow over an int32, which is never boxed (the finalizer of MurmurHash3). */
 function hash(addressA: number, addressB: number, ports: number): number {
   let bits = Math.imul(addressA, 0x9e3779b1) ^ Math.imul(addressB, 0x85ebca6b) ^ Math.imul(ports, 0xc2b2ae35)
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)
   bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35)
-  return (bits ^ (bits >>> 16)) >>> 0
+  return bits ^ (bits >>> 16)
 }
 
 export class FlowTable {
