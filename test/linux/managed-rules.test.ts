@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Host } from '../../lab/host.ts'
+import { hasMessage } from '../../lab/json-log.ts'
 import {
   ASSISTANT,
   finishAndReadBooks,
@@ -116,7 +117,7 @@ for (const firewall of ['iptables', 'iptables-legacy', 'nft']) {
     const tcpcopy = await lab.startTcpcopy(managed)
     assert.equal(await ourRules(source, 'raw'), 1)
     assert.doesNotMatch(tcpcopy.stderr, /tracks connections/)
-    assert.match(tcpcopy.stderr, /"firewall rule installed"/)
+    await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, 'firewall rule installed'))
     await lab.ask('SET', 'key', 'value')
     await lab.ask('SET', 'before', 'it')
     await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 2)

@@ -242,7 +242,7 @@ test("the command line and the program's name of before 1.0", async () => {
   const rule = ['-p', 'tcp', '--sport', `${PORT}`, '!', '-o', 'lo', '-j', 'NFQUEUE', '--queue-num', '0']
   await target.mustRun('iptables', ['-I', 'OUTPUT', ...rule])
   const interception = await startReady(target, `${ROOT}bin/interception`, [])
-  assert.match(interception.stderr, /iptables -t mangle -I OUTPUT .*--queue-num 0/)
+  await interception.waitForLine('stderr', (line) => /iptables -t mangle -I OUTPUT .*--queue-num 0/.test(line))
   const tcpcopy = await startReady(source, `${ROOT}bin/tcpcopy`, [`192.0.2.9:${SOURCE}`, `${PORT}`, TARGET, `${PORT}`])
   await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, 'connected to intercept'))
   await lab.ask('SET', 'old', 'times')
