@@ -4,7 +4,7 @@
  */
 import { ACK, FIN, RST, type Segment, SYN } from '../wire/segment.ts'
 import { distance, isAfter, isBefore } from '../wire/seq.ts'
-import { Counter } from './counters.ts'
+import { Counter, type Counters } from './counters.ts'
 import { Drop } from './drop.ts'
 import type { Handshake } from './handshake.ts'
 import type { Output } from './output.ts'
@@ -19,9 +19,14 @@ const DISOWNED_WITHIN_MS = 3000
 /** RFC 5961 §7, with Linux's time: of what is unacceptable one acknowledgment goes out in this time. */
 const OBJECTION_MS = 500
 
-/** Two hosts that find each other's segments unacceptable would else answer each other for ever. */
+/** Two hosts that find each other's segments unacceptable would else answer each other for ever. Counts what it withholds. */
 class Throttle {
   #lastAt = Number.NEGATIVE_INFINITY
+  readonly #counters: Counters
+
+  constructor(counters: Counters) {
+    this.#counters = counters
+  }
 
   /** See `Passage`. */
   pass(through: Passage): void {
@@ -29,7 +34,10 @@ class Throttle {
   }
 
   allows(now: number): boolean {
-    if (now - this.#lastAt < OBJECTION_MS) return false
+    if (now - this.#lastAt < OBJECTION_MS) {
+      this.#counters.add(Counter.objectionsWithheld, 1)
+      return false
+    }
     this.#lastAt = now
     return true
   }
@@ -42,14 +50,16 @@ export class Answers {
   isDisowned = false
   /** It was asked whether it meant to. */
   #hasChallenged = false
-  readonly #challenges = new Throttle()
-  readonly #objections = new Throttle()
+  readonly #challenges: Throttle
+  readonly #objections: Throttle
   readonly #session: Session
   readonly #handshake: Handshake
   readonly #output: Output
   readonly #context: SessionContext
 
   constructor(session: Session, handshake: Handshake, output: Output, context: SessionContext) {
+    this.#challenges = new Throttle(context.counters)
+    this.#objections = new Throttle(context.counters)
     this.#session = session
     this.#handshake = handshake
     this.#output = output
@@ -106,7 +116,6 @@ export class Answers {
       this.#hasChallenged = true
       counters.add(Counter.resetsChallenged, 1)
       if (this.#challenges.allows(now)) this.#output.acknowledgeAll('challenge of a reset')
-      else counters.add(Counter.objectionsWithheld, 1)
     }
     return Drop.None
   }
@@ -114,7 +123,6 @@ export class Answers {
   /** Tells the target what would be acceptable, not too often. */
   #object(why: string, now: number): void {
     if (this.#objections.allows(now)) this.#output.acknowledge(why)
-    else this.#context.counters.add(Counter.objectionsWithheld, 1)
   }
 
   /**

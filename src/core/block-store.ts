@@ -22,8 +22,6 @@ const classOfGrains = Uint8Array.from({ length: BLOCK_MAX / GRAIN + 1 }, (_, gra
 export class BlockStore {
   /** Octets of blocks in use. */
   usedBytes = 0
-  /** Pages that hold any of them. */
-  usedPages = 0
   readonly #memoryAt: number
   readonly #pagesMax: number
   /** Empty pages that were used before, linked by `#next`; those never used begin at `#untouched`. */
@@ -89,7 +87,6 @@ export class BlockStore {
     if (used * size === PAGE) this.#link(page, sizeClass)
     if (used > 1) return
     this.#unlink(page, sizeClass)
-    this.usedPages -= 1
     this.#next[page] = this.#emptyPage
     this.#emptyPage = page
   }
@@ -98,7 +95,6 @@ export class BlockStore {
   #openPage(sizeClass: number): number {
     const page = this.#takePage()
     if (page === NONE) return NONE
-    this.usedPages += 1
     this.#class[page] = sizeClass
     this.#free[page] = NONE
     this.#fresh[page] = 0
