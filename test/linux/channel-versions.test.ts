@@ -7,13 +7,13 @@ import { hasMessage } from '../../lab/json-log.ts'
 import {
   ASSISTANT,
   type CopyLab,
+  finishAndReadBooks,
   INTERCEPT,
   MAP,
   openCopyLab,
   PORT,
   SOURCE,
   statisticsOf,
-  stopAndReadBooks,
   TARGET,
   TCPCOPY,
   untilCounter,
@@ -35,7 +35,7 @@ async function copyLoad(lab: CopyLab, interceptArgs: readonly string[], copyArgs
   await lab.hosts.client.mustRun('redis-benchmark', load)
   await untilSame(redis.source, redis.target)
   const answers = await statisticsOf(intercept)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0)
   return { books, answers, intercept }
 }
@@ -99,8 +99,8 @@ test('in single mode a later tcpcopy is refused with -c, and takes over without'
     const other = await lab.startTcpcopy(['-x', `${PORT + 1}-${TARGET}:${PORT}`, '-s', ASSISTANT, ...single], false)
     const words = keepFirst.length > 0 ? 'another tcpcopy is there' : 'another tcpcopy has taken its place'
     await intercept.waitForLine('stderr', (line) => line.includes(words))
-    await stopAndReadBooks(other)
-    assert.equal((await stopAndReadBooks(first)).droppedBytes, 0)
+    await finishAndReadBooks(other)
+    assert.equal((await finishAndReadBooks(first)).droppedBytes, 0)
     assert.deepEqual(await intercept.stop(), { status: 0, signal: null })
   }
 })
@@ -147,7 +147,7 @@ test('another secret, or none on one side, is refused in words on both sides', a
       await untilCounter(intercept, 'peersUnproven', (count) => count > 0)
       assert.ok(intercept.stderr.includes(`"reason":"${there}`), intercept.stderr)
     }
-    await stopAndReadBooks(tcpcopy)
+    await finishAndReadBooks(tcpcopy)
     assert.deepEqual(await intercept.stop(), { status: 0, signal: null })
   }
 })
@@ -208,7 +208,7 @@ test('of two tcpcopy with the same client the second takes another port, and the
   assert.equal(await lab.askTarget('GET', 'first'), (await lab.ask('GET', 'first')).trim())
   assert.equal(await lab.askTarget('GET', 'second'), await lab.ask('-p', `${otherPort}`, 'GET', 'second'))
   assert.equal((await statisticsOf(intercept)).routesTaken, 1)
-  const books = [await stopAndReadBooks(one), await stopAndReadBooks(two)]
+  const books = [await finishAndReadBooks(one), await finishAndReadBooks(two)]
   assert.deepEqual(
     books.map(({ portsMoved, sessionsReset, droppedBytes }) => [portsMoved, sessionsReset, droppedBytes]),
     [

@@ -7,13 +7,13 @@ import {
   ASSISTANT,
   CLIENT,
   type CopyLab,
+  finishAndReadBooks,
   MAP,
   openCopyLab,
   PORT,
   SOURCE,
   startReady,
   statisticsOf,
-  stopAndReadBooks,
   TARGET,
   TCPCOPY,
   until,
@@ -70,7 +70,7 @@ test('tcpcopy is ready without intercept, and copies once intercept is there', a
   await untilSame(redis.source, redis.target)
   assert.equal(await lab.ask('SET', 'late', '2'), 'OK')
   await untilSame(redis.source, redis.target)
-  assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
   assert.equal(tcpcopy.stderr.split('\n').filter(isAway).length, 1)
 })
 
@@ -90,7 +90,7 @@ test('sessions go on when intercept is killed and started again under load', asy
   await untilCounter(tcpcopy, 'channelsOpen', (count) => count === 2)
   await endLoad(load)
   await untilSame(redis.source, redis.target)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.sessionsStarted, books.droppedBytes, books.sessionsReset], [20, 0, 0])
 })
 
@@ -111,13 +111,13 @@ test('several tcpcopy share an intercept, each with the answers to its own clien
   ])
   await untilSame(redis.source, redis.target)
   await untilSame(other.source, other.target)
-  const books = await stopAndReadBooks(one)
+  const books = await finishAndReadBooks(one)
   assert.equal(books.droppedBytes, 0)
   assert.equal(books['dropped.answerNoSession'] ?? 0, 0)
   // The other one goes on without it.
   await lab.ask('-p', `${otherPort}`, 'SET', 'alone', '1')
   await untilSame(other.source, other.target)
-  assert.equal((await stopAndReadBooks(two)).droppedBytes, 0)
+  assert.equal((await finishAndReadBooks(two)).droppedBytes, 0)
 })
 
 test('a tcpcopy with two intercepts copies through either, and when one of them goes', async () => {
@@ -136,7 +136,7 @@ test('a tcpcopy with two intercepts copies through either, and when one of them 
   await until('the copy goes on through the other', async () => (await redis.target.commandCount()) > before + 50)
   await endLoad(load)
   await untilSame(redis.source, redis.target)
-  assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
 })
 
 test('junk, health checks and half messages end with their own connection', async () => {
@@ -160,7 +160,7 @@ test('junk, health checks and half messages end with their own connection', asyn
   assert.equal(counter(await statisticsOf(intercept), 'peersRejected'), 2)
   await endLoad(load)
   await untilSame(redis.source, redis.target)
-  assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
   assert.deepEqual(await intercept.stop(), { status: 0, signal: null })
 })
 
@@ -196,7 +196,7 @@ test('a tcpcopy that stops reading loses its own answers, and no other does', as
   await flooding.exited
   await endLoad(load)
   await untilSame(redis.source, redis.target)
-  assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
   deafTcpcopy.signal('SIGKILL')
 })
 
@@ -214,5 +214,5 @@ test('tcpcopy leaves alone what calls itself intercept and is not', async () => 
   await untilCounter(tcpcopy, 'channelFailures', (count) => count > 4)
   assert.equal(await lab.ask('SET', 'a', 'b'), 'OK')
   await untilSame(redis.source, redis.target)
-  assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
 })

@@ -1,7 +1,7 @@
 /** How many connections are copied, and how often: -r, -n. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ASSISTANT, MAP, openCopyLab, PORT, SOURCE, stopAndReadBooks, until } from './copy-lab.ts'
+import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, PORT, SOURCE, until } from './copy-lab.ts'
 
 const ARGS = ['-x', MAP, '-s', ASSISTANT]
 
@@ -15,7 +15,7 @@ test('-n 3: the target serves exactly three times what the source serves', async
   const expected = 3 * (await redis.source.commandCount())
   assert.ok(expected >= 60_000)
   await until(`the target has had ${expected} commands`, async () => (await redis.target.commandCount()) >= expected)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(await redis.target.commandCount(), expected)
   assert.equal(books.droppedBytes, 0)
   assert.deepEqual([books.copiesRefused, books.copiesMoved], [0, 0])
@@ -41,7 +41,7 @@ test('-r 30: of 1000 short connections 300 are copied, each whole', async () => 
   await lab.runScript(lab.hosts.client, connections)
   assert.equal(await redis.source.commandCount(), 1000)
   await until('300 are copied', async () => (await redis.target.commandCount()) >= 300)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(await redis.target.commandCount(), 300)
   assert.deepEqual([books.sessionsStarted, books.flowsLeftOut], [300, 700])
   assert.equal(books['dropped.sampledOut.bytes'], books.droppedBytes)
@@ -52,5 +52,5 @@ test('-n with too few ports is said at the start', async () => {
   await lab.startIntercept()
   const tcpcopy = await lab.startTcpcopy([...ARGS, '-n', '200'])
   await tcpcopy.waitForLine('stderr', (line) => line.includes('enough for 322 connections at once'))
-  await stopAndReadBooks(tcpcopy)
+  await finishAndReadBooks(tcpcopy)
 })

@@ -66,7 +66,10 @@ export async function untilCounter(program: Program, name: string, isRight: (cou
   })
 }
 
-/** Waits until the target has acknowledged what it was sent, and ends tcpcopy. @returns the final statistics */
+/**
+ * Waits until the target has acknowledged what it was sent, and ends tcpcopy: that it has had the last request does not
+ * mean that its acknowledgment came back. @returns the final statistics
+ */
 export async function finishAndReadBooks(tcpcopy: Program): Promise<Readonly<Record<string, number>>> {
   await untilCounter(tcpcopy, 'pendingBytes', (count) => count === 0)
   return await stopAndReadBooks(tcpcopy)

@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hasMessage } from '../../lab/json-log.ts'
-import { ASSISTANT, CLIENT, MAP, openCopyLab, stopAndReadBooks, TCPCOPY, untilSame } from './copy-lab.ts'
+import {
+  ASSISTANT,
+  CLIENT,
+  finishAndReadBooks,
+  MAP,
+  openCopyLab,
+  stopAndReadBooks,
+  TCPCOPY,
+  untilSame
+} from './copy-lab.ts'
 
 test('without a route on the target, tcpcopy says that nothing comes back, and what to look at', async () => {
   await using lab = await openCopyLab({ routed: [] })
@@ -59,7 +68,8 @@ test('--trace all prints what is captured, sent and answered, with the state of 
   const tcpcopy = await lab.startTcpcopy(['-x', MAP, '-s', ASSISTANT, '--trace', 'all'])
   assert.equal(await lab.ask('SET', 'traced', 'yes'), 'OK')
   await untilSame(redis.source, redis.target)
-  await stopAndReadBooks(tcpcopy)
+  await tcpcopy.waitForLine('stderr', (line) => / ended +\(/.test(line))
+  await finishAndReadBooks(tcpcopy)
   const lines = tcpcopy.stderr.split('\n').filter((line) => line.includes(` ${CLIENT}:`))
   const find = (pattern: RegExp): string => {
     const line = lines.find((one) => pattern.test(one))
@@ -83,6 +93,6 @@ test('--trace of one client leaves the others out', async () => {
   const tcpcopy = await lab.startTcpcopy(['-x', MAP, '-s', ASSISTANT, '--trace', '10.77.0.99'])
   assert.equal(await lab.ask('SET', 'traced', 'no'), 'OK')
   await untilSame(redis.source, redis.target)
-  await stopAndReadBooks(tcpcopy)
+  await finishAndReadBooks(tcpcopy)
   assert.ok(!/captured|answered|dropped/.test(tcpcopy.stderr.replace(/^\{.*\}$/gm, '')))
 })

@@ -4,18 +4,16 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Host } from '../../lab/host.ts'
-import type { Program } from '../../lab/program.ts'
 import { type Redis, startRedis } from '../../lab/redis.ts'
 import {
   CLIENT,
   type CopyLab,
+  finishAndReadBooks,
   openCopyLab,
   PORT,
   SOURCE,
-  stopAndReadBooks,
   TARGET,
   until,
-  untilCounter,
   untilSame
 } from './copy-lab.ts'
 
@@ -41,11 +39,6 @@ async function lose(host: Host, perMille: number, hook: 'input' | 'output'): Pro
   await drop(host, `lose_${hook}`, hook, `tcp ${port} ${PORT} numgen random mod 1000 < ${perMille}`)
 }
 
-/** The target may have had the last request although its acknowledgment was lost. */
-async function untilAllDelivered(tcpcopy: Program): Promise<void> {
-  await untilCounter(tcpcopy, 'pendingBytes', (count) => count === 0)
-}
-
 interface Copy {
   readonly lab: CopyLab
   readonly redis: { readonly source: Redis; readonly target: Redis }
@@ -65,8 +58,7 @@ async function withCopy(
   const tcpcopy = await lab.startTcpcopy(['-x', `${PORT}-${TARGET}:${PORT}`, '-s', '10.77.0.3', '-B', '64', ...options])
   const finish = async (): Promise<Readonly<Record<string, number>>> => {
     await untilSame(redis.source, redis.target)
-    await untilAllDelivered(tcpcopy)
-    const books = await stopAndReadBooks(tcpcopy)
+    const books = await finishAndReadBooks(tcpcopy)
     assert.equal(books.captureDropped, 0)
     assert.equal(books.droppedBytes, 0, JSON.stringify(books))
     return books
@@ -148,8 +140,7 @@ test('a target that is killed and started again gets what was not delivered, on 
   await lab.ask('SET', 'last', 'word')
   await until('the last word is there', async () => (await lab.askTarget('GET', 'last')) === 'word')
   assert.ok((await again.commandCount()) > 0)
-  await untilAllDelivered(tcpcopy)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0, JSON.stringify(books))
   assert.ok((books.sessionsContinued ?? 0) > 0)
 })
@@ -166,8 +157,7 @@ test('intercept stopped for a second costs no short connection', async () => {
   intercept.signal('SIGCONT')
   await loading
   await untilSame(redis.source, redis.target)
-  await untilAllDelivered(tcpcopy)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0, JSON.stringify(books))
 })
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startRedis } from '../../lab/redis.ts'
-import { ASSISTANT, openCopyLab, PORT, SOURCE, stopAndReadBooks, TARGET, until, untilCounter } from './copy-lab.ts'
+import { ASSISTANT, finishAndReadBooks, openCopyLab, PORT, SOURCE, TARGET, until, untilCounter } from './copy-lab.ts'
 
 const OTHER_PORT = 6400
 const CONNECTIONS = 10
@@ -43,7 +43,7 @@ for (const workers of ['1', '3']) {
     for (const tcpcopy of both) await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 3 * CONNECTIONS)
     await until('the target has had all', async () => (await redis.target.commandCount()) >= 6 * requests)
     for (const tcpcopy of both) {
-      const books = await stopAndReadBooks(tcpcopy)
+      const books = await finishAndReadBooks(tcpcopy)
       assert.deepEqual([books.droppedBytes, books.sessionsStarted], [0, 3 * CONNECTIONS])
     }
     for (const port of ports) assert.equal(await lab.askTarget('GET', `count${port}`), `${3 * requests}`)

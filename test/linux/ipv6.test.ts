@@ -11,13 +11,13 @@ import {
   ASSISTANT_6,
   CLIENT_6,
   type CopyLab,
+  finishAndReadBooks,
   MAP,
   openCopyLab,
   PORT,
   SOURCE,
   SOURCE_6,
   statisticsOf,
-  stopAndReadBooks,
   TARGET_6,
   until,
   untilSame
@@ -54,7 +54,7 @@ async function setFrom(lab: CopyLab, source: string, name = source): Promise<voi
 }
 
 async function assertNothingDropped(tcpcopy: Program): Promise<void> {
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0)
   assert.ok((books.deliveredBytes ?? 0) > SIZES.reduce((sum, size) => sum + size, 0))
 }
@@ -157,7 +157,7 @@ test('lost packets of the copy are sent again', async () => {
   await lab.hosts.target.mustRun('ip6tables', ['-t', 'raw', '-A', 'PREROUTING', ...drop])
   await setFrom(lab, SOURCE_6)
   await untilSame(redis.source, redis.target)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0)
   assert.ok((books.retransmissions ?? 0) > 0)
 })
@@ -181,7 +181,7 @@ test('clients whose packets have extension headers are copied, without those', a
   await untilSame(redis.source, redis.target)
   await seen.stop()
   assert.doesNotMatch(seen.program.stderr, /^0 packets captured/m)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0)
   assert.equal(books.sessionsJoined, 0)
 })
@@ -196,7 +196,7 @@ test("with --acks drop, clients' acknowledgments stay in the kernel over IPv6 to
     await lab.hosts.client.mustRun('redis-cli', ['-h', SOURCE_6, 'GET', 'large'])
   }
   await untilSame(redis.source, redis.target)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0)
   assert.ok((books.capturedPackets ?? 0) < 60, `${books.capturedPackets} packets captured`)
 })

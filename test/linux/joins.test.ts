@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { findMissingEnds, RedisServer } from '../../lab/server.ts'
-import { openCopyLab, PORT, SOURCE, stopAndReadBooks, until, untilCounter } from './copy-lab.ts'
+import { finishAndReadBooks, openCopyLab, PORT, SOURCE, until, untilCounter } from './copy-lab.ts'
 
 const busyClient = fileURLToPath(new URL('../../lab/busy-client.js', import.meta.url))
 const CONNECTIONS = 50
@@ -27,6 +27,6 @@ test('of 50 busy connections that were there before tcpcopy, nothing after the j
   await until(`the target has had ${least} requests`, async () => (await redis.target.commandCount()) >= least)
   await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === CONNECTIONS)
   assert.deepEqual(await findMissingEnds(new RedisServer(redis.source), new RedisServer(redis.target), CONNECTIONS), [])
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.droppedBytes, books.sessionsJoined, books.sessionsStarted], [0, CONNECTIONS, CONNECTIONS])
 })

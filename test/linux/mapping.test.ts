@@ -5,11 +5,11 @@ import { startPacketDump } from '../../lab/packet-dump.ts'
 import {
   ASSISTANT,
   CLIENT,
+  finishAndReadBooks,
   MAP,
   openCopyLab,
   PORT,
   SOURCE,
-  stopAndReadBooks,
   TARGET,
   until,
   untilCounter,
@@ -31,7 +31,7 @@ test('-x with a source address copies what came to that address only', async () 
   await client.mustRun('redis-cli', ['-h', '10.77.0.9', 'SET', 'by-the-second', '2'])
   await until('the key is at the target', async () => (await lab.askTarget('GET', 'by-the-second')) === '2')
   assert.equal(await lab.askTarget('GET', 'by-the-first'), '')
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.sessionsStarted, books.droppedBytes], [1, 0])
 })
 
@@ -47,7 +47,7 @@ test('two -x at once: each port to its own target port', async () => {
   await untilSame(redis.source, redis.target)
   await untilSame(other.source, other.target)
   assert.notEqual(await redis.target.dataDigest(), await other.target.dataDigest())
-  assert.equal((await stopAndReadBooks(tcpcopy)).sessionsStarted, 2)
+  assert.equal((await finishAndReadBooks(tcpcopy)).sessionsStarted, 2)
 })
 
 test('two source ports may go to one target: clients with the same port get one of their own', async () => {
@@ -69,7 +69,7 @@ test('two source ports may go to one target: clients with the same port get one 
   await until('both are at the target', async () => (await redis.target.commandCount()) === 2)
   assert.deepEqual([await redis.source.commandCount(), await other.source.commandCount()], [1, 1])
   assert.equal(await lab.askTarget('EXISTS', 'twin0', 'twin1'), '2')
-  assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
 })
 
 test('with -c, clients appear at the target with addresses of the list', async () => {
@@ -85,7 +85,7 @@ test('with -c, clients appear at the target with addresses of the list', async (
   assert.equal(clients.size, 1, 'one client keeps its address')
   for (const address of clients) assert.match(address, /^10\.99\.(?:1\.\d+|2\.7)$/)
   assert.ok(!clients.has(CLIENT))
-  assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
 })
 
 test('with -H, a client on the source itself is copied under an address that the target can answer', async () => {
@@ -95,7 +95,7 @@ test('with -H, a client on the source itself is copied under an address that the
   const tcpcopy = await lab.startTcpcopy(['-x', MAP, ...TO_ASSISTANT, '-H', '10.99.0.5'])
   await lab.hosts.source.mustRun('redis-cli', ['-h', '127.0.0.1', 'SET', 'from', 'home'])
   await untilSame(redis.source, redis.target)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.sessionsStarted, books.droppedBytes], [1, 0])
 })
 
@@ -122,7 +122,7 @@ test('a connection that was open before tcpcopy is joined at its next command', 
   assert.equal(await lab.askTarget('EXISTS', 'early'), '0')
   assert.equal((await client.stop()).status, 0)
   await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 1)
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.sessionsJoined, books.droppedBytes], [1, 0])
 })
 
@@ -149,7 +149,7 @@ for (const isReset of [false, true]) {
     await lab.runScript(lab.hosts.client, again)
     await untilSame(redis.source, redis.target)
     assert.equal(await lab.askTarget('GET', 'again'), '60')
-    const books = await stopAndReadBooks(tcpcopy)
+    const books = await finishAndReadBooks(tcpcopy)
     assert.deepEqual([books.sessionsStarted, books.droppedBytes], [60, 0])
   })
 }

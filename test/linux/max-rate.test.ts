@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Host } from '../../lab/host.ts'
-import { ASSISTANT, MAP, openCopyLab, SOURCE, stopAndReadBooks, untilCounter, untilSame } from './copy-lab.ts'
+import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, SOURCE, untilCounter, untilSame } from './copy-lab.ts'
 
 const RATE = 2_000_000
 const REQUESTS = 400
@@ -30,6 +30,6 @@ for (const workers of ['1', '3']) {
     await untilCounter(tcpcopy, 'pendingBytes', (count) => count === 0)
     const seconds = (performance.now() - begun) / 1000
     assert.ok(seconds >= (REQUESTS * REQUEST_LENGTH) / RATE - 1, `all octets within ${seconds} s`)
-    assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
+    assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
   })
 }

@@ -6,9 +6,9 @@ import {
   ASSISTANT,
   CLIENT,
   type CopyLab,
+  finishAndReadBooks,
   openCopyLab,
   SOURCE,
-  stopAndReadBooks,
   TARGET,
   untilSame
 } from './copy-lab.ts'
@@ -38,7 +38,7 @@ async function captureSet(lab: CopyLab): Promise<Captures> {
   await untilSame(redis.source, redis.target)
   assert.equal(await lab.askTarget('GET', 'date'), 'today')
   await Promise.all(Object.values(dumps).map((dump) => dump.stop()))
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0)
   return {
     client: readPackets(dumps.client.path),

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ASSISTANT, MAP, openCopyLab, PORT, ROOT, startReady, stopAndReadBooks, untilSame } from './copy-lab.ts'
+import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, PORT, ROOT, startReady, untilSame } from './copy-lab.ts'
 
 /** npm as it was started, or the one of PATH. */
 function npm(...args: readonly string[]): string {
@@ -52,7 +52,7 @@ test('the packed and installed programs copy, and hold neither tests nor simulat
   const tcpcopy = await startReady(lab.hosts.source, join(bin, 'tcpcopy'), ['-x', MAP, '-s', ASSISTANT])
   assert.equal(await lab.ask('SET', 'packed', 'yes'), 'OK')
   await untilSame(redis.source, redis.target)
-  await stopAndReadBooks(tcpcopy)
+  await finishAndReadBooks(tcpcopy)
   const files = execFileSync('find', ['.', '-type', 'f'], {
     cwd: join(lab.folder, 'node_modules', 'tcpcopy'),
     encoding: 'utf8'

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startPacketDump } from '../../lab/packet-dump.ts'
 import type { Program } from '../../lab/program.ts'
-import { CLIENT, type CopyLab, openCopyLab, PORT, SOURCE, stopAndReadBooks, until, untilCounter } from './copy-lab.ts'
+import { CLIENT, type CopyLab, finishAndReadBooks, openCopyLab, PORT, SOURCE, until } from './copy-lab.ts'
 import { readPackets } from './packet-file.ts'
 
 const FIRST_PORT = 25_001
@@ -73,8 +73,7 @@ for (const isReopened of [true, false]) {
     await untilAnswered(after, 2 * CONNECTIONS)
     if (isReopened) await untilAtTarget(lab, 'again')
     await untilAtTarget(lab, 'late')
-    await untilCounter(tcpcopy, 'pendingBytes', (count) => count === 0)
-    const books = await stopAndReadBooks(tcpcopy)
+    const books = await finishAndReadBooks(tcpcopy)
     assert.deepEqual([books.droppedBytes, books.sessionsStarted], [0, CONNECTIONS])
     await dump.stop()
     assert.equal(openedOverOlder(dump.path), CONNECTIONS)

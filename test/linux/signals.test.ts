@@ -7,6 +7,7 @@ import type { Host } from '../../lab/host.ts'
 import { counter, hasMessage, lastStatistics } from '../../lab/json-log.ts'
 import {
   ASSISTANT,
+  finishAndReadBooks,
   INTERCEPT,
   MAP,
   openCopyLab,
@@ -14,7 +15,6 @@ import {
   SOURCE,
   startReady,
   statisticsOf,
-  stopAndReadBooks,
   TCPCOPY,
   until,
   untilSame
@@ -109,7 +109,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const established = async () => await target.mustRun('ss', ['-H', '-tn', 'state', 'established'])
     assert.equal((await established()).trim().split('\n').length, 10)
     if (signal === 'SIGINT') assert.deepEqual(await tcpcopy.stop(signal), { status: 0, signal: null })
-    const books = signal === 'SIGTERM' ? await stopAndReadBooks(tcpcopy) : (lastStatistics(tcpcopy.stderr) ?? {})
+    const books = signal === 'SIGTERM' ? await finishAndReadBooks(tcpcopy) : (lastStatistics(tcpcopy.stderr) ?? {})
     assert.equal(books.sessionsStarted, 10)
     assert.equal(books.sessionsEnded, 10)
     await until('nothing is established at the target', async () => (await established()).trim() === '')
@@ -194,7 +194,7 @@ test('both programs run through symbolic links, from any folder', async () => {
   const tcpcopy = await startReady(lab.hosts.source, join(folder, 'tcpcopy'), COPY)
   assert.equal(await lab.ask('SET', 'a', 'b'), 'OK')
   await untilSame(redis.source, redis.target)
-  await stopAndReadBooks(tcpcopy)
+  await finishAndReadBooks(tcpcopy)
   // One process each: the PID that was started is the program.
   assert.ok(readFileSync(`/proc/${intercept.pid}/cmdline`, 'latin1').includes('intercept-again'))
 })

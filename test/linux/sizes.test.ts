@@ -4,11 +4,11 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { counter } from '../../lab/json-log.ts'
 import {
+  finishAndReadBooks,
   openCopyLab,
   PORT,
   SOURCE,
   statisticsOf,
-  stopAndReadBooks,
   until,
   untilCounter,
   untilSame
@@ -48,7 +48,7 @@ for (const offloads of [false, true]) {
     await lab.runScript(lab.hosts.client, setValues, SOURCE, `${PORT}`, ...sizes.map(String))
     await untilSame(redis.source, redis.target)
     assert.equal(await lab.askTarget('STRLEN', 'key5:200000'), '200000')
-    const books = await stopAndReadBooks(tcpcopy)
+    const books = await finishAndReadBooks(tcpcopy)
     assert.equal(books.droppedBytes, 0)
     assert.equal(books.captureDropped, 0)
     assert.ok((books.deliveredBytes ?? 0) > sizes.reduce((sum, size) => sum + size, 0))
@@ -74,7 +74,7 @@ test('an urgent octet stays out of the stream at the target too', async () => {
   await lab.hosts.client.mustRun('perl', ['-e', sendUrgent, SOURCE, `${PORT}`])
   await untilSame(redis.source, redis.target)
   assert.equal(await lab.askTarget('GET', 'urgent'), 'ab')
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0)
   assert.ok((books.urgentSegments ?? 0) > 0)
 })
@@ -88,7 +88,7 @@ test('a client with a path of 600 octets is copied whole', async () => {
   const tcpcopy = await lab.startTcpcopy()
   await lab.runScript(client, setValues, SOURCE, `${PORT}`, '100000', '7')
   await untilSame(redis.source, redis.target)
-  assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 0)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
 })
 
 test('a segment with a wrong checksum is dropped by name, and its octets are in the books', async () => {
@@ -102,7 +102,7 @@ test('a segment with a wrong checksum is dropped by name, and its octets are in 
   assert.equal(counter(statistics, 'dropped.badChecksum.bytes'), 5)
   assert.equal(counter(statistics, 'sessionsStarted'), 0)
   assert.equal(counter(statistics, 'capturedPayloadBytes'), 5)
-  assert.equal((await stopAndReadBooks(tcpcopy)).droppedBytes, 5)
+  assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 5)
 })
 
 test('a segment that arrives in IP fragments is copied whole', async () => {
@@ -113,7 +113,7 @@ test('a segment that arrives in IP fragments is copied whole', async () => {
   const command = `SET fragmented ${'x'.repeat(2000)}\r\n`
   await lab.hosts.client.mustRun(process.execPath, [rawSegment, 'fragmented', SOURCE, command])
   await until('the key is at the target', async () => (await lab.askTarget('STRLEN', 'fragmented')) === '2000')
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.capturedPayloadBytes, books.deliveredBytes], [command.length, command.length])
   assert.equal(books.sessionsJoined, 1)
 })

@@ -10,11 +10,11 @@ import {
   CLIENT,
   CLIENT_6,
   type CopyLab,
+  finishAndReadBooks,
   openCopyLab,
   SOURCE,
   SOURCE_6,
   startReady,
-  stopAndReadBooks,
   TARGET,
   TARGET_6,
   TCPCOPY,
@@ -82,7 +82,7 @@ for (const [send, capture] of [
     assert.deepEqual(await receivedBy(target), await receivedBy(source))
     await dump.stop()
     assert.match(dump.program.stderr, /^0 packets captured/m)
-    const books = await stopAndReadBooks(tcpcopy)
+    const books = await finishAndReadBooks(tcpcopy)
     const octets = 5 * SIZES.reduce((sum, size) => sum + size, 0)
     assert.deepEqual([books.capturedPayloadBytes, books.deliveredBytes, books.sendRefused], [octets, octets, 0])
     assert.deepEqual([books.capturedPackets, books.sessionsStarted], [5 * SIZES.length, 5])
@@ -110,7 +110,7 @@ for (const send of ['auto', 'ip', 'xdp']) {
     assert.deepEqual(await receivedBy(target), await receivedBy(source))
     await dump.stop()
     assert.match(dump.program.stderr, /^0 packets captured/m)
-    const books = await stopAndReadBooks(tcpcopy)
+    const books = await finishAndReadBooks(tcpcopy)
     const octets = 5 * sizes.reduce((sum, size) => sum + size, 0) + 2 * 3010
     assert.deepEqual([books.capturedPayloadBytes, books.deliveredBytes, books.sendRefused], [octets, octets, 0])
     assert.deepEqual([books.droppedBytes, books.sessionsStarted], [0, 7])
@@ -133,7 +133,7 @@ for (const workers of ['1', '3']) {
     const counts = original.map((one) => [...copied.values()].filter((datagrams) => datagrams.join() === one).length)
     assert.deepEqual(counts.sort(), [...new Array<number>(10).fill(0), 2, 2, 2, 2, 2, 3, 3, 3, 3, 3])
     for (const flow of copied.keys()) assert.match(flow, /^10\.99\.0\./)
-    const books = await stopAndReadBooks(tcpcopy)
+    const books = await finishAndReadBooks(tcpcopy)
     const octets = sizes.reduce((sum, size) => sum + size, 0)
     assert.equal(books.deliveredBytes, copies * octets)
     assert.equal(books['dropped.sampledOut.bytes'], 10 * octets)
@@ -147,6 +147,6 @@ test('what the kernel refuses to send is counted, octet by octet', async () => {
   await lab.hosts.source.mustRun('ip', ['route', 'add', 'prohibit', `${TARGET}/32`])
   const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP])
   await sendAll(lab, 2, [100, 5000])
-  const books = await stopAndReadBooks(tcpcopy)
+  const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.deliveredBytes, books['dropped.sendRefused.bytes']], [0, 2 * 5100])
 })

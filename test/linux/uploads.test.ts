@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { startUploadServer } from '../../lab/server.ts'
-import { ASSISTANT, MAP, openCopyLab, PORT, SOURCE, stopAndReadBooks, until, untilCounter } from './copy-lab.ts'
+import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, PORT, SOURCE, until } from './copy-lab.ts'
 
 const uploadClient = fileURLToPath(new URL('../../lab/upload-client.js', import.meta.url))
 const CONNECTIONS = 2
@@ -22,8 +22,7 @@ for (const offloads of [false, true]) {
     await until('the target has all bodies', async () => (await target.requestCount()) === CONNECTIONS)
     assert.match(source.program.stdout, new RegExp(`^/0/0 ${BODY_LENGTH} [0-9a-f]{64}$`, 'm'))
     assert.equal(await target.digest(), await source.digest())
-    await untilCounter(tcpcopy, 'pendingBytes', (count) => count === 0)
-    const books = await stopAndReadBooks(tcpcopy)
+    const books = await finishAndReadBooks(tcpcopy)
     assert.deepEqual([books.droppedBytes, books.captureDropped], [0, 0])
     assert.ok((books.deliveredBytes ?? 0) > CONNECTIONS * BODY_LENGTH)
   })
