@@ -1,4 +1,5 @@
 /** tcpcopy's data plane with `--udp`: the thread that captures datagrams and sends their copies. */
+import { randomInt } from 'node:crypto'
 import { Counters } from '../core/counters.ts'
 import { Mapping } from '../core/mapping.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../daemon/datagram-copier.ts'
@@ -21,7 +22,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const capture = openCapture(data.plan, data, poller, 'udp', counts)
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
-  const options = { ...plan, mapping, share: data, flowsMax: plan.sessionsMax }
+  const options = { ...plan, mapping, share: data, flowsMax: plan.sessionsMax, fragmentIdsFrom: randomInt(0x10000) }
   const copier = new DatagramCopier(ports, options, memory.bytes, counts)
   return {
     begin: () => capture.begin(),

@@ -15,6 +15,7 @@ import { Ipv4Header, putIpv4 } from '../wire/ipv4.ts'
 import { FRAGMENT, FRAGMENT_HEADER, IPV6_HEADER, Ipv6Header, putFragment, putIpv6 } from '../wire/ipv6.ts'
 import { IPV4_HEADER } from '../wire/segment.ts'
 import { Counter, type Counters } from './counters.ts'
+import type { FragmentIds } from './fragment-ids.ts'
 import type { Outbox } from './outbox.ts'
 import type { CopiedFlow } from './ports-pool.ts'
 
@@ -34,12 +35,13 @@ export class DatagramWriter {
   readonly #counters: Counters
   readonly #flush: () => void
   readonly #mtu: (targetAddress: number) => number
+  /** Not as captured: two clients of one address may have the same ids. */
+  readonly #ids: FragmentIds
   readonly #header = new Ipv4Header()
   readonly #header6 = new Ipv6Header()
   #arenaUsed: number
   #payloadAt = 0
   #payloadSum = 0
-  #fragmentedId = 0
 
   /**
    * @param arenaAt where in the outbox's memory there are `arenaLength` octets for payload, a multiple of 4 both
@@ -52,7 +54,8 @@ export class DatagramWriter {
     arenaLength: number,
     counters: Counters,
     flush: () => void,
-    mtu: (targetAddress: number) => number
+    mtu: (targetAddress: number) => number,
+    ids: FragmentIds
   ) {
     this.#outbox = outbox
     this.#arenaAt = arenaAt
@@ -61,6 +64,7 @@ export class DatagramWriter {
     this.#counters = counters
     this.#flush = flush
     this.#mtu = mtu
+    this.#ids = ids
   }
 
   /**
@@ -99,7 +103,7 @@ export class DatagramWriter {
     header.ttl = datagram.ttl
     header.trafficClass = datagram.trafficClass & ~ECN_MASK
     const isWhole = udpLength <= room
-    header.id = isWhole ? datagram.ipId : this.#nextId(0xffff)
+    header.id = isWhole ? datagram.ipId : this.#ids.next(0xffff)
     const partLength = isWhole ? udpLength : room - (room % UNIT)
     for (let offset = 0; offset < udpLength; offset += partLength) {
       const length = Math.min(partLength, udpLength - offset)
@@ -124,7 +128,7 @@ export class DatagramWriter {
     header.trafficClass = datagram.trafficClass & ~ECN_MASK
     header.flowLabel = datagram.flowLabel
     const between = isWhole ? 0 : FRAGMENT_HEADER
-    const id = isWhole ? 0 : this.#nextId(0x7fffffff)
+    const id = isWhole ? 0 : this.#ids.next(0x7fffffff)
     const partLength = isWhole ? udpLength : room - between - ((room - between) % UNIT)
     for (let offset = 0; offset < udpLength; offset += partLength) {
       const length = Math.min(partLength, udpLength - offset)
@@ -133,12 +137,6 @@ export class DatagramWriter {
       if (!isWhole) putFragment(memory, at + IPV6_HEADER, UDP, offset, offset + length === udpLength, id)
       this.#addPart(datagram, copy, at + IPV6_HEADER + between, IPV6_HEADER + between, offset, length)
     }
-  }
-
-  /** Not as captured: clients of one address (-c, -n) may have the same ids, and the target would mix their fragments. */
-  #nextId(most: number): number {
-    this.#fragmentedId = (this.#fragmentedId % most) + 1
-    return this.#fragmentedId
   }
 
   #nextHeaderAt(): number {

@@ -3,6 +3,7 @@ import { Counter, type Counters } from '../core/counters.ts'
 import { DatagramWriter } from '../core/datagram-writer.ts'
 import { Datagrams } from '../core/datagrams.ts'
 import { Drop } from '../core/drop.ts'
+import { FragmentIds } from '../core/fragment-ids.ts'
 import type { Mapping } from '../core/mapping.ts'
 import { Outbox } from '../core/outbox.ts'
 import type { Selection } from '../core/sampling.ts'
@@ -38,6 +39,8 @@ export interface DatagramCopierOptions {
   readonly mtuBytes: number | undefined
   /** Undefined: there is one worker. */
   readonly share?: WorkerShare
+  /** Where the ids of what is cut into fragments begin, 0 to 65,535. */
+  readonly fragmentIdsFrom?: number
 }
 
 /** Octets of memory that it works in; pages not used cost nothing. */
@@ -70,7 +73,8 @@ export class DatagramCopier {
       ARENA_LENGTH,
       counters,
       () => this.#flush(),
-      (target) => packetMax(ports.sender.mtu(target), options.mtuBytes)
+      (target) => packetMax(ports.sender.mtu(target), options.mtuBytes),
+      new FragmentIds(options.fragmentIdsFrom ?? 0, options.share)
     )
     this.datagrams = new Datagrams(options, this.#writer, counters, this.#now)
   }

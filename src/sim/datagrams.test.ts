@@ -7,7 +7,8 @@ import { FLOW_IDLE_MS } from '../core/datagrams.ts'
 import { Drop } from '../core/drop.ts'
 import { Fragments } from '../core/fragments.ts'
 import { Mapping } from '../core/mapping.ts'
-import { ALL_FLOWS, type Selection, WHOLE } from '../core/sampling.ts'
+import { ALL_FLOWS, Sampling, type Selection, WHOLE } from '../core/sampling.ts'
+import { type WorkerShare, workerOf } from '../core/worker-share.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../daemon/datagram-copier.ts'
 import { parseAddress } from '../wire/address.ts'
 import { addressBook, isIpv6 } from '../wire/address-book.ts'
@@ -87,6 +88,8 @@ class Rig {
   readonly counters = new Counters()
   readonly capture = new MemoryCapture()
   readonly arrived: Arrived[] = []
+  /** As they were sent. */
+  readonly packets: Uint8Array[] = []
   readonly copier: DatagramCopier
   now = 1000
   mtu: number
@@ -99,7 +102,8 @@ class Rig {
     mtu = 1500,
     flowsMax = 1024,
     isRefused = () => false,
-    target = TARGET
+    target = TARGET,
+    share?: WorkerShare
   ) {
     this.mtu = mtu
     const maps = Array.from({ length: targets }, (_, index) => ({
@@ -113,7 +117,8 @@ class Rig {
       selection: { ...ALL_FLOWS, ...given },
       portShift: 0,
       flowsMax,
-      mtuBytes: mtu
+      mtuBytes: mtu,
+      ...(share === undefined ? {} : { share })
     }
     const sender = new MemorySender((packet) => this.#take(packet), isRefused)
     const clock = { now: (): number => this.now }
@@ -141,6 +146,7 @@ class Rig {
   }
 
   #take(packet: Uint8Array): void {
+    this.packets.push(packet.slice())
     assert.ok(packet.length <= this.mtu, `a packet of ${packet.length} octets`)
     if (u8(packet, 0) >>> 4 === 6) {
       assert.equal(i32(packet, 0), 0x6b800000 | LABEL, 'DSCP and flow label')
@@ -230,6 +236,24 @@ test('over IPv6 it is the same, with fragments of its own kind', () => {
     }),
     { numRuns: 60 }
   )
+})
+
+test('the target can tell apart what two workers cut into fragments for one client', () => {
+  const payloads = [0, 1].map((worker) => new Uint8Array(3000).fill(worker))
+  const cut = payloads.map((payload, worker) => {
+    const share = { worker, workers: 2, sampling: new Int32Array(Sampling.length) }
+    const rig = new Rig({}, 1, 1500, 1024, undefined, TARGET, share)
+    const ports = Array.from({ length: 2000 }, (_, index) => 40_000 + index)
+    rig.send({ port: ports.find((port) => workerOf(port, 2) === worker) ?? 0, payload })
+    return rig.packets
+  })
+  const fragments = new Fragments()
+  const arrived: Uint8Array[] = []
+  for (const packet of cut[0]?.flatMap((one, index) => [one, cut[1]?.[index] ?? one]) ?? []) {
+    if (!fragments.add(packet, 0, packet.length, 0)) continue
+    arrived.push(fragments.bytes.slice(fragments.at + 28, fragments.at + fragments.length))
+  }
+  assert.deepEqual(arrived, payloads)
 })
 
 test('a datagram that came damaged is counted and not copied', () => {
