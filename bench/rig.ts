@@ -12,8 +12,11 @@ import { REST_AFTER_MS, Wakefulness } from '../src/core/wakefulness.ts'
 import { copyOctets } from '../src/io/linux/native-copy.ts'
 import { encodeOptions, type PacketFields, writePacket } from '../src/sim/packet.ts'
 import { i32, put32 } from '../src/wire/bytes.ts'
+import { Answers, ageMs, fillAnswer, fillAnswers, parseAnswers, putAnswers } from '../src/wire/channel-answers.ts'
 import { HEADER_LENGTH, parseRecord, putHeader } from '../src/wire/channel-v1.ts'
+import { RECORD_HEAD, RECORD_MAX } from '../src/wire/channel-v2.ts'
 import { ACK, IPV4_HEADER, PSH, parseIpv4, Segment, SYN } from '../src/wire/segment.ts'
+import { seq } from '../src/wire/seq.ts'
 
 const SOURCE = 0x0a000001
 const TARGET = 0x0a000002
@@ -21,6 +24,9 @@ const PORT = 80
 const FRAMES_MAX = 1024
 const POOL_PAGES = 256
 const TCP_AT = IPV4_HEADER
+/** In a record of an answer over IPv4: behind the flow; behind acknowledgment, window, counts and timestamps. */
+const ACK_AT = RECORD_HEAD + 12
+const RANGE_AT = ACK_AT + 16
 const OPTIONS = encodeOptions(['nop', 'nop', 'ts 1 1'])
 /** Between a batch of requests and that of their answers. */
 const HALF_ROUND_TRIP_MS = 0.05
@@ -38,6 +44,7 @@ interface Placed {
 interface Talk {
   /** The request's segments. */
   readonly request: readonly Placed[]
+  /** The record of the channel in which intercept tells of the answer. */
   readonly answerAt: number
 }
 
@@ -57,7 +64,7 @@ export class Rig {
   readonly #outbox: Outbox
   readonly #sessions: Sessions
   readonly #segment = new Segment()
-  readonly #record = new Uint8Array(HEADER_LENGTH)
+  readonly #answers = new Answers()
   readonly #wakefulness = new Wakefulness(REST_AFTER_MS)
   /** The most sessions that were awake at once while idle ones were opened. */
   awakeMost = 0
@@ -114,10 +121,9 @@ export class Rig {
     }
     this.#settle()
     for (const { request, answerAt } of this.#talks) {
-      const answerTcp = answerAt + TCP_AT
-      put32(bytes, answerTcp + 8, i32(bytes, answerTcp + 8) + this.#requestLength)
-      this.#target(bytes, answerAt)
-      put32(bytes, answerTcp + 4, i32(bytes, answerTcp + 4) + this.#answerLength)
+      put32(bytes, answerAt + ACK_AT, i32(bytes, answerAt + ACK_AT) + this.#requestLength)
+      this.#answer(bytes, answerAt)
+      put32(bytes, answerAt + RANGE_AT, i32(bytes, answerAt + RANGE_AT) + this.#answerLength)
       for (const { at } of request) {
         put32(bytes, at + TCP_AT + 4, i32(bytes, at + TCP_AT + 4) + this.#requestLength)
         put32(bytes, at + TCP_AT + 8, i32(bytes, at + TCP_AT + 8) + this.#answerLength)
@@ -147,7 +153,7 @@ export class Rig {
     const syn = { ...client, toAddress: SOURCE, flags: SYN, seq: 99, options: synOptions }
     this.#sourceOnce(syn)
     const synAck = { ...toClient, flags: SYN | ACK, seq: 499, ack: 100, options: synOptions }
-    this.#target(writePacket(synAck), 0)
+    this.#synAck(writePacket(synAck))
     const fromClient = { ...client, toAddress: SOURCE, seq: 100, ack: 300, options: OPTIONS }
     this.#sourceOnce({ ...fromClient, flags: ACK })
     const request: Placed[] = []
@@ -157,9 +163,18 @@ export class Rig {
       const packet = writePacket({ ...fromClient, seq: 100 + from, flags, payload })
       request.push({ at: this.#place(packet), length: packet.length })
     }
-    const answered = new Uint8Array(this.#answerLength)
-    const toAnswer = { ...toClient, flags: ACK | PSH, seq: 500, ack: 100, options: OPTIONS, payload: answered }
-    this.#talks.push({ request, answerAt: this.#place(writePacket(toAnswer)) })
+    this.#talks.push({ request, answerAt: this.#place(this.#record(client.fromAddress, client.fromPort)) })
+  }
+
+  /** The answer to a client's first request, of one segment. */
+  #record(clientAddress: number, clientPort: number): Uint8Array {
+    const answers = new Answers()
+    const flow = { clientAddress, clientPort, targetAddress: TARGET, targetPort: PORT }
+    const times = { hasTimestamps: true, tsVal: seq(1), tsEcr: seq(1), age: 1 }
+    Object.assign(answers, flow, times, { flags: ACK, ack: seq(100), window: 65_535, rangeCount: 1 })
+    answers.setRange(0, seq(500), this.#answerLength, PSH)
+    const record = new Uint8Array(RECORD_MAX)
+    return record.subarray(0, putAnswers(answers, record, 0))
   }
 
   /** Keeps a packet for every turn, at a multiple of 16 as a ring does. @returns where */
@@ -181,10 +196,19 @@ export class Rig {
     this.#sessions.onSource(this.#segment, this.now)
   }
 
-  #target(bytes: Uint8Array, at: number): void {
-    putHeader(bytes, at, this.#record, 0)
-    parseRecord(this.#record, 0, this.#segment)
-    this.#segment.arrivedAt = this.now - HALF_ROUND_TRIP_MS
+  #synAck(packet: Uint8Array): void {
+    const record = new Uint8Array(HEADER_LENGTH)
+    putHeader(packet, 0, record, 0)
+    parseRecord(record, 0, this.#segment)
+    this.#sessions.onTarget(this.#segment, this.now)
+  }
+
+  /** As tcpcopy's end of the channel takes a record. */
+  #answer(bytes: Uint8Array, at: number): void {
+    parseAnswers(bytes, at, this.#answers)
+    fillAnswers(this.#answers, this.#segment)
+    fillAnswer(this.#answers, 0, this.#segment)
+    this.#segment.arrivedAt = this.now - ageMs(this.#answers.age)
     this.#sessions.onTarget(this.#segment, this.now)
   }
 

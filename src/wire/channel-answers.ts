@@ -2,7 +2,7 @@
  * What intercept tells of the target's answers in version 2 of the channel: segments of one flow put together
  * (`Answers`), and headers as they were captured. docs/channel.md has the layouts.
  */
-import { copyBytes, i32, int32At, put16, put32, u8, u16 } from './bytes.ts'
+import { copyBytes, float64At, i32, int32At, put16, put32, u8, u16 } from './bytes.ts'
 import {
   flowClient,
   flowClientPort,
@@ -48,6 +48,9 @@ const FIXED = 8
 /** Steps of an age in each doubling: 1 of 8. */
 const AGE_BITS = 3
 const AGE_MAX_US = 0x7fffffff
+const AGES_MS = Float64Array.from({ length: 256 }, (_, step) =>
+  step === 0 ? Number.NaN : (stepStart(step, AGE_BITS) + stepStart(step + 1, AGE_BITS) - 1) / 2000
+)
 
 /**
  * An age as one octet: microseconds in steps of 1/8, 1 at least.
@@ -61,8 +64,7 @@ export function ageOctet(ms: number): number {
 
 /** @returns milliseconds, the middle of the step; NaN: not known */
 export function ageMs(octet: number): number {
-  if (octet === 0) return Number.NaN
-  return (stepStart(octet, AGE_BITS) + stepStart(octet + 1, AGE_BITS) - 1) / 2000
+  return float64At(AGES_MS, octet)
 }
 
 /** Segments of one flow put together; reused. What it stands for: docs/channel.md, "answers". */
