@@ -115,7 +115,10 @@ const notes = `
 - **rate, copy**: requests a second that the source served, and the target until it had the last.
 - **µs**: user and system time of the process, main thread included, in the measured part of the run, divided by the
   requests of the source. A warm-up before it is not counted. The kernel charges what it does in interrupts to whom it
-  interrupts, so a part of the target's receiving is in what tcpcopy's sending takes.
+  interrupts, so a good part of the target's receiving is in what tcpcopy's sending takes.
+- **the network in threads of its own**: on one machine the bridge of the lab, and the receiver's kernel up to its sockets,
+  run as an interrupt of who sent the packet, and are in that program's µs. In these rows threads of the kernel's do that
+  work (NAPI threads), as another machine would; µs is what a program itself costs there. It costs more in all, so rates are lower.
 - **floor**: a bare loop in the place of tcpcopy, with the same ring, filter, poller and sender, which sends each packet
   as it came in. The target drops these at once, so its receiving is not in the floor.
 - **both/packet**: µs of both programs for each packet that the client sent.

@@ -13,6 +13,8 @@ export interface BenchLoad {
   readonly title: string
   readonly server: StartServer
   readonly offloads?: boolean
+  /** As in `LabPlan`: what remains is what a program costs on a host of its own. */
+  readonly hasNetworkThreads?: boolean
   /** Not counted: until the hot code is compiled. */
   readonly warmUp: Drive
   /** Brings the load to the source, to its end. */
@@ -69,7 +71,7 @@ const short = { protocol: 'http', connections: 16, isShort: true, addresses: MOR
 const paced = { protocol: 'redis', connections: 1, intervalMs: 1 } as const
 const memcached = { protocol: 'memcached', connections: 32 } as const
 
-export const benchLoads: readonly BenchLoad[] = [
+const loads: readonly BenchLoad[] = [
   {
     ...redis,
     name: 'redis',
@@ -150,6 +152,21 @@ export const benchLoads: readonly BenchLoad[] = [
     drive: keepAlive(1000, '/', SECONDS)
   }
 ]
+
+/** Loads that are measured a second time with `hasNetworkThreads`, under the name `apart` gives. */
+const loadsApart: readonly string[] = ['redis', 'http-512', 'http-short']
+
+function apart(name: string): string {
+  return `${name}-apart`
+}
+
+export const benchLoads: readonly BenchLoad[] = loads.flatMap((load) => {
+  if (!loadsApart.includes(load.name)) return [load]
+  return [
+    load,
+    { ...load, name: apart(load.name), title: 'the same, the network in threads of its own', hasNetworkThreads: true }
+  ]
+})
 
 /** A part of the idle ones for each program: each has a limit of its own, as nginx's workers have. */
 export function idleTasks(load: BenchLoad): readonly Omit<ClientTask, 'host' | 'port'>[] {

@@ -63,7 +63,8 @@ interface Cast extends Pair {
  */
 export async function measureRun(load: BenchLoad, options: RunOptions, interrupted: Promise<never>): Promise<Figures> {
   const routed = [`${CLIENT}/32`, MORE_CLIENTS_NETWORK]
-  await using lab = await openCopyLab({ offloads: load.offloads, moreClients: MORE_CLIENTS, routed })
+  const { offloads, hasNetworkThreads } = load
+  await using lab = await openCopyLab({ offloads, hasNetworkThreads, moreClients: MORE_CLIENTS, routed })
   return await Promise.race([measureIn(lab, load, options), interrupted])
 }
 

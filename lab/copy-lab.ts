@@ -40,6 +40,8 @@ export const OWN_PROGRAMS: Programs = { tcpcopy: `${ROOT}bin/tcpcopy`, intercept
 
 export interface CopyLabOptions {
   readonly offloads?: boolean | undefined
+  /** As in `LabPlan`. */
+  readonly hasNetworkThreads?: boolean | undefined
   /** Networks whose packets the target sends to the assistant; default: the client. */
   readonly routed?: readonly string[]
   /** Addresses that the client has beside CLIENT, in the lab's own network; `routed` has to name them as well. */
@@ -137,7 +139,8 @@ export async function openCopyLab(options: CopyLabOptions = {}): Promise<CopyLab
       assistant: { addresses: addresses(ASSISTANT, ASSISTANT_6) }
     },
     routes: routed.map((to) => ({ on: 'target' as const, to, via: to.includes(':') ? ASSISTANT_6 : ASSISTANT })),
-    offloads: options.offloads ?? false
+    offloads: options.offloads ?? false,
+    hasNetworkThreads: options.hasNetworkThreads ?? false
   })
   return new CopyLab(lab, mkdtempSync(join(tmpdir(), 'copy-lab-')), options.programs ?? OWN_PROGRAMS)
 }

@@ -24,6 +24,11 @@ export interface LabPlan<Name extends string> {
   readonly routes?: readonly RoutePlan<NoInfer<Name>>[]
   /** Segmentation and checksum offloads of every eth0, as the kernel has them (true) or off; default false. */
   readonly offloads?: boolean
+  /**
+   * What a packet costs beyond the device that sends it, the bridge and the receiver's kernel, is done by threads of the
+   * kernel's, as between machines, and not by who sent it; default false.
+   */
+  readonly hasNetworkThreads?: boolean
 }
 
 /** No host forwards, none speaks IPv6, and none refuses a copied packet for its origin, unless the plan says so. */
@@ -96,6 +101,7 @@ export async function openLab<Name extends string>(plan: LabPlan<Name>): Promise
       const off = ['rx', 'tx', 'sg', 'tso', 'gso', 'gro'].flatMap((name) => [name, 'off'])
       for (const host of Object.values<Host>(lab.hosts)) await host.mustRun('ethtool', ['-K', 'eth0', ...off])
     }
+    if (plan.hasNetworkThreads === true) for (const index of plans.keys()) await giveThread(portName(index))
     return lab
   } catch (error) {
     await lab.close().catch(() => {
@@ -131,14 +137,27 @@ async function openHost(name: string, index: number, plan: HostPlan): Promise<vo
   await ip('-n', name, 'link', 'set', 'eth0', 'up')
 }
 
+/** Only what merges packets has work for a thread, so it merges them, to packets of one octet at most: not at all. */
+async function giveThread(port: string): Promise<void> {
+  await run('ethtool', '-K', port, 'gro', 'on')
+  await ip('link', 'set', port, 'gro_max_size', '1')
+  // In /sys are the devices of the network namespace that it was mounted in.
+  const write = `mount -t sysfs none /sys && echo 1 > /sys/class/net/${port}/threaded`
+  await run('unshare', '--mount', 'sh', '-e', '-c', write)
+}
+
 /** The bridge's end of a host's cable. */
 function portName(index: number): string {
   return `port${index}`
 }
 
-/** @throws Error with what ip(8) said */
 async function ip(...args: string[]): Promise<void> {
-  const program = new Program(`ip ${args.join(' ')}`, 'ip', args)
+  await run('ip', ...args)
+}
+
+/** @throws Error with what the command said */
+async function run(command: string, ...args: string[]): Promise<void> {
+  const program = new Program([command, ...args].join(' '), command, args)
   const { status } = await program.exited
   if (status !== 0) throw new Error(program.describeEnd())
 }

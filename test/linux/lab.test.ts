@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -81,4 +82,20 @@ test('offloads are off unless asked for', async () => {
       assert.match(features, new RegExp(`^${name}: ${expected}`, 'm'))
     }
   }
+})
+
+test('with network threads each cable has one, and packets stay as they were sent', async () => {
+  await using lab = await openLab({ ...plan, hasNetworkThreads: true })
+  const { client, target } = lab.hosts
+  const read = 'mount -t sysfs none /sys && cat /sys/class/net/port[01]/threaded'
+  assert.equal(execFileSync('unshare', ['--mount', 'sh', '-c', read], { encoding: 'utf8' }), '1\n1\n')
+  const packetCount = async (): Promise<number> =>
+    Number((await target.mustRun('sh', ['-c', 'grep eth0: /proc/net/dev'])).trim().split(/\s+/)[2])
+  const sink = `require('net').createServer((s) => s.resume().on('end', () => s.end('all'))).listen(7)`
+  target.spawn(process.execPath, ['-e', sink])
+  await target.waitForPort(7)
+  const before = await packetCount()
+  const send = `require('net').connect(7, '10.77.0.2').end(Buffer.alloc(1_000_000)).pipe(process.stdout)`
+  assert.equal(await client.mustRun(process.execPath, ['-e', send]), 'all')
+  assert.ok((await packetCount()) - before >= 1_000_000 / 1460, 'packets were merged on their way')
 })
