@@ -1,4 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs'
+import { OperatorError } from '../src/errors.ts'
 import { Host } from './host.ts'
 import { assertPrivateNamespaces } from './private-namespaces.ts'
 import { Program } from './program.ts'
@@ -26,7 +27,7 @@ export interface LabPlan<Name extends string> {
   readonly offloads?: boolean
   /**
    * What a packet costs beyond the device that sends it, the bridge and the receiver's kernel, is done by threads of the
-   * kernel's, as between machines, and not by who sent it; default false.
+   * kernel's, as between machines, and not by who sent it; default false. Only root can have it.
    */
   readonly hasNetworkThreads?: boolean
 }
@@ -89,6 +90,12 @@ export class Lab<Name extends string> {
  */
 export async function openLab<Name extends string>(plan: LabPlan<Name>): Promise<Lab<Name>> {
   assertPrivateNamespaces()
+  if (plan.hasNetworkThreads === true && process.getuid?.() !== 0)
+    throw new OperatorError(
+      'lab-root',
+      'Only root can give the network of a lab threads of its own.',
+      'Run it as root.'
+    )
   const plans = Object.entries<HostPlan>(plan.hosts)
   const hosts = Object.fromEntries(plans.map(([name, { addresses }]) => [name, new Host(name, addresses)]))
   // The entries were made from the plan's own names.
