@@ -7,7 +7,7 @@ import { Crew } from './crew.ts'
 const script = `
   import { OperatorError } from ${JSON.stringify(new URL('../errors.js', import.meta.url).href)}
   import { Poller } from ${JSON.stringify(new URL('../io/linux/poller.js', import.meta.url).href)}
-  import { isStopped, runWorker } from ${JSON.stringify(new URL('./worker-thread.js', import.meta.url).href)}
+  import { isStopped, runWorker } from ${JSON.stringify(new URL('./threads/worker-thread.js', import.meta.url).href)}
   runWorker(({ control, wake, does, worker, workers, opened }) => {
     if (does === 'fail') throw new OperatorError('no-memory', 'worker ' + worker + ' has no memory', '')
     const poller = new Poller(wake)

@@ -11,7 +11,7 @@ import {
   type WorkerMeans,
   type WorkerMessage,
   type WorkerWord
-} from './worker-protocol.ts'
+} from './threads/worker-protocol.ts'
 
 /**
  * Of each worker's young objects, three times what is collected at once. A worker makes next to none but where sessions

@@ -5,14 +5,14 @@
 import type { TransferListItem } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { isInBackground, tellParent } from './background.ts'
-import type { ProcessOptions } from './command.ts'
 import { Crew } from './crew.ts'
-import type { Firewall } from './firewall.ts'
+import type { Firewall } from './firewall/firewall.ts'
 import { closeInspector } from './inspector.ts'
 import { LogFile } from './log.ts'
+import type { ProcessOptions } from './options/command.ts'
+import { seconds } from './options/values.ts'
 import { PidFile } from './pid-file.ts'
-import { seconds } from './values.ts'
-import type { WorkerWord } from './worker-protocol.ts'
+import type { WorkerWord } from './threads/worker-protocol.ts'
 
 export interface DaemonSpec {
   readonly name: string

@@ -2,9 +2,9 @@
 import { InterceptCounter, InterceptCounters } from '../core/intercept-counters.ts'
 import { WorkerExchange } from '../io/worker-exchange.ts'
 import { isInBackground, startInBackground } from './background.ts'
-import { readOptions } from './command.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
-import { Firewall } from './firewall.ts'
+import { Firewall } from './firewall/firewall.ts'
+import { readOptions } from './options/command.ts'
 import {
   type InterceptOptions,
   type InterceptPlan,
@@ -13,11 +13,11 @@ import {
   interceptPlan,
   interceptRules,
   openDoorWarnings
-} from './intercept-plan.ts'
-import type { InterceptorWorkerData } from './interceptor-worker.ts'
+} from './options/intercept-plan.ts'
+import { partOfInterceptPlan } from './options/worker-plans.ts'
 import { interceptSummary } from './summary.ts'
-import { partOfInterceptPlan } from './worker-plans.ts'
-import { sharedWords } from './worker-protocol.ts'
+import type { InterceptorWorkerData } from './threads/interceptor-worker.ts'
+import { sharedWords } from './threads/worker-protocol.ts'
 
 /** What each worker has: a part of what the plan allows, and counters of its own. */
 function interceptWorkers(plan: InterceptPlan): InterceptorWorkerData[] {
@@ -46,7 +46,7 @@ async function main(): Promise<number> {
   return runDaemon({
     name: 'intercept',
     warnings: openDoorWarnings(plan),
-    workerUrl: new URL('./interceptor-worker.js', import.meta.url),
+    workerUrl: new URL('./threads/interceptor-worker.js', import.meta.url),
     workers: workers.map((worker) => ({ ...worker })),
     options,
     notes,

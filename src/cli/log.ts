@@ -3,8 +3,8 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { getSystemErrorName } from 'node:util'
 import { OperatorError } from '../errors.ts'
 import type { Log } from '../ports.ts'
+import type { LogFormat } from './options/command.ts'
 
-export type LogFormat = 'text' | 'json'
 const STDERR = 2
 
 export class LogFile {

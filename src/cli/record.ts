@@ -1,9 +1,9 @@
 /** `tcpcopy record`: the main thread of a recording. */
 import { RecordCounter } from '../daemon/recorder.ts'
 import { isInBackground, startInBackground } from './background.ts'
-import { readOptions } from './command.ts'
 import { runDaemon } from './daemon-process.ts'
-import { type RecordCommandOptions, recordCommand, recordPlan } from './record-plan.ts'
+import { readOptions } from './options/command.ts'
+import { type RecordCommandOptions, recordCommand, recordPlan } from './options/record-plan.ts'
 
 /** @param argv what stands behind `record` @returns the exit status */
 export async function record(argv: readonly string[]): Promise<number> {
@@ -15,7 +15,7 @@ export async function record(argv: readonly string[]): Promise<number> {
   const counters = new Float64Array(buffer)
   return runDaemon({
     name: 'tcpcopy',
-    workerUrl: new URL('./recorder-worker.js', import.meta.url),
+    workerUrl: new URL('./threads/recorder-worker.js', import.meta.url),
     workers: [{ plan, counters: buffer }],
     options,
     report: () => Object.fromEntries(Object.entries(RecordCounter).map(([name, slot]) => [name, counters[slot] ?? 0])),

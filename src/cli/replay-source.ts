@@ -7,8 +7,8 @@ import { ChunkSender } from '../io/file/chunks.ts'
 import { FileFeed, STANDARD_INPUT } from '../io/file/file-feed.ts'
 import { isInBackground } from './background.ts'
 import type { LogFile } from './log.ts'
+import type { ReplayPlan } from './options/replay-plan.ts'
 import { progressText } from './progress.ts'
-import type { ReplayPlan } from './replay-plan.ts'
 
 const PROGRESS_MS = 500
 /** Back to the line's beginning, and nothing behind what is there. */

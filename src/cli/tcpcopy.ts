@@ -4,19 +4,19 @@ import { Counters } from '../core/counters.ts'
 import { Sampling } from '../core/sampling.ts'
 import { INSTANCE_LENGTH } from '../wire/channel-v2.ts'
 import { isInBackground, startInBackground } from './background.ts'
-import { readOptions } from './command.ts'
-import { conntrackWarnings, untrackRules } from './conntrack.ts'
-import type { CopierWorkerData } from './copier-worker.ts'
-import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { explain } from './diagnosis.ts'
-import { Firewall } from './firewall.ts'
-import { withPlaces } from './old-command-line.ts'
+import { conntrackWarnings, untrackRules } from './firewall/conntrack.ts'
+import { Firewall } from './firewall/firewall.ts'
+import { readOptions } from './options/command.ts'
+import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './options/copy-plan.ts'
+import { withPlaces } from './options/old-command-line.ts'
+import { partOfPlan } from './options/worker-plans.ts'
 import { record } from './record.ts'
 import { ReplaySource } from './replay-source.ts'
 import { copySummary, datagramSummary } from './summary.ts'
-import { partOfPlan } from './worker-plans.ts'
-import { sharedWords } from './worker-protocol.ts'
+import type { CopierWorkerData } from './threads/copier-worker.ts'
+import { sharedWords } from './threads/worker-protocol.ts'
 
 /** What each worker has: a part of what the plan allows, and counters of its own. */
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
@@ -51,7 +51,7 @@ async function main(): Promise<number> {
     name: 'tcpcopy',
     warnings: [...copiesWarnings(plan), ...(isRaw && !isManaging ? conntrackWarnings(plan.maps) : [])],
     firewall: isRaw && isManaging ? new Firewall(options.firewall, untrackRules(plan.maps)) : undefined,
-    workerUrl: new URL(plan.isUdp ? './datagram-worker.js' : './copier-worker.js', import.meta.url),
+    workerUrl: new URL(plan.isUdp ? './threads/datagram-worker.js' : './threads/copier-worker.js', import.meta.url),
     workers: workers.map((worker) => ({ ...worker, chunks: source?.chunks })),
     transfer: source === undefined ? [] : [source.chunks],
     onReady: (wake, logFile) => source?.start(wake, logFile, counters),

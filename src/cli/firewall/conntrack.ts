@@ -1,0 +1,47 @@
+/**
+ * Connection tracking on the source: a copied packet that the kernel routes enters it, but the target's answers do not
+ * come by here, so the connection never gets complete there.
+ */
+import type { CopyMap } from '../../core/mapping.ts'
+import { conntrackCount } from '../../io/linux/devices.ts'
+import { formatAddress, formatEndpoint } from '../../wire/address.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
+import { listRules } from './firewall.ts'
+import { iptablesByHand, isUntracked, nftScript, type Place, type RuleSet } from './rules.ts'
+
+/** Rules that keep the copies to each target out of it. Each has its own name: two tcpcopy may share a target. */
+export function untrackRules(maps: readonly CopyMap[]): readonly RuleSet[] {
+  return placesOf(maps).map((place) => ({
+    version: isIpv6(place.address) ? 6 : 4,
+    mark: `tcpcopy-copies-to-${formatAddress(place.address).replaceAll(':', '-')}-${place.port}`,
+    action: { kind: 'untrack' },
+    places: [place]
+  }))
+}
+
+/** What is said at the start where this host tracks connections, and no rule keeps the copies out. */
+export function conntrackWarnings(maps: readonly CopyMap[]): readonly string[] {
+  const count = conntrackCount()
+  if (count === 0) return []
+  const sets = untrackRules(maps).filter(({ version, places }) => {
+    const rules = listRules(version)
+    return !places.every((place) => isUntracked(rules, place))
+  })
+  if (sets.length === 0) return []
+  const nft = sets.map((set) =>
+    nftScript(set)
+      .replace(/^(?:add|delete) .*\n/gm, '')
+      .replace(/\s+/g, ' ')
+      .trim()
+  )
+  return [
+    `this host tracks connections (${count} now): each copied one leaves an entry for 120 s, and firewall rules that drop ` +
+      'invalid packets drop the copies\n  Send with --send link, or keep the copies out of it with --manage-rules, or by hand: ' +
+      `${sets.map((set) => iptablesByHand(set)).join('; ')}\n  Or with nft: ${nft.map((text) => `nft '${text}'`).join('; ')}`
+  ]
+}
+
+function placesOf(maps: readonly CopyMap[]): readonly Place[] {
+  const byName = new Map(maps.map((map) => [formatEndpoint(map.targetAddress, map.targetPort), map]))
+  return [...byName.values()].map(({ targetAddress, targetPort }) => ({ address: targetAddress, port: targetPort }))
+}

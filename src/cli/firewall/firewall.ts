@@ -1,0 +1,179 @@
+/** `--manage-rules`: puts firewall rules in place, and takes them away again. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { OperatorError } from '../../errors.ts'
+import type { Log } from '../../ports.ts'
+import {
+  iptablesByHand,
+  iptablesFor,
+  iptablesPlace,
+  iptablesRules,
+  nftFamily,
+  nftScript,
+  type RuleSet
+} from './rules.ts'
+
+/** `auto` takes iptables, whichever of its kinds that is here, or where it does not do it, nft. */
+export const firewallNames = ['auto', 'iptables', 'iptables-legacy', 'nft'] as const
+export type FirewallName = (typeof firewallNames)[number]
+
+const PATIENCE_MS = 10_000
+/** Seconds that iptables waits for others who change rules. */
+const LOCK_PATIENCE_S = '5'
+
+/** Rules by way of one program. */
+interface Backend {
+  /** Puts the set in the place of what has its mark; what was there holds until the new is. @throws Error */
+  install(set: RuleSet): void
+  /** Takes away what has the mark, if anything has. @throws Error */
+  remove(set: RuleSet): void
+  /** The commands that do the latter by hand. */
+  removal(set: RuleSet): string
+}
+
+/** Runs a program. @returns its stdout @throws Error with the first line that it said */
+function run(program: string, args: readonly string[], input = ''): string {
+  const path = [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].join(':')
+  const env = { ...process.env, PATH: path, LC_ALL: 'C' }
+  try {
+    return execFileSync(program, args, { env, input, timeout: PATIENCE_MS, encoding: 'utf8', stdio: 'pipe' })
+  } catch (cause) {
+    throw new Error(`${program}: ${reasonOf(cause)}`, { cause })
+  }
+}
+
+function reasonOf(cause: unknown): string {
+  const { code, stderr } = Object(cause) as { readonly code?: unknown; readonly stderr?: unknown } // as: what execFileSync throws
+  if (code === 'ENOENT') return 'not installed'
+  const lines = String(stderr ?? '').split('\n')
+  const line = lines.find((one) => one.trim() !== '' && !one.startsWith('#'))
+  return line?.trim().replace(/^\S+ v\S+ \(\S+\): /, '') ?? String(cause)
+}
+
+function iptablesBackend(program: string): Backend {
+  const iptables = (set: RuleSet, command: string, rule: readonly string[]): string => {
+    const { table, chain } = iptablesPlace(set)
+    return run(iptablesFor(set, program), ['-w', LOCK_PATIENCE_S, '-t', table, command, chain, ...rule])
+  }
+  /** The rules with the mark, as words that `-D CHAIN` takes. */
+  const marked = (set: RuleSet): readonly (readonly string[])[] =>
+    iptables(set, '-S', [])
+      .split('\n')
+      .map((line) => line.split(' ').map((word) => word.replaceAll('"', '')))
+      .filter((words) => words[0] === '-A' && words[words.indexOf('--comment') + 1] === set.mark)
+      .map((words) => words.slice(2))
+  const removeAll = (set: RuleSet, rules: readonly (readonly string[])[]): void => {
+    for (const rule of rules) iptables(set, '-D', rule)
+  }
+  return {
+    install(set) {
+      const before = marked(set)
+      for (const rule of iptablesRules(set)) iptables(set, '-I', rule)
+      removeAll(set, before)
+    },
+    remove: (set) => removeAll(set, marked(set)),
+    removal(set) {
+      return iptablesByHand(set, program).replaceAll(' -I ', ' -D ')
+    }
+  }
+}
+
+const nftBackend: Backend = {
+  install: (set) => void run('nft', ['-f', '-'], nftScript(set)),
+  // What is not there cannot be deleted: made first, it is.
+  remove(set) {
+    const table = `table ${nftFamily(set)} ${set.mark}`
+    run('nft', ['-f', '-'], `add ${table}\ndelete ${table}\n`)
+  },
+  removal: (set) => `nft delete table ${nftFamily(set)} ${set.mark}`
+}
+
+function backends(name: FirewallName): readonly Backend[] {
+  if (name === 'nft') return [nftBackend]
+  if (name === 'auto') return [iptablesBackend('iptables'), nftBackend]
+  return [iptablesBackend(name)]
+}
+
+export class Firewall {
+  readonly #name: FirewallName
+  readonly #sets: readonly RuleSet[]
+  /** What made the rules; undefined while there are none. */
+  #backend: Backend | undefined
+
+  constructor(name: FirewallName, sets: readonly RuleSet[]) {
+    this.#name = name
+    this.#sets = sets
+  }
+
+  /**
+   * Puts the rules in place, instead of those that an earlier run left behind; from then on they go when the process
+   * ends, however it ends, unless it is killed.
+   * @throws OperatorError `no-rule`; nothing is left behind then
+   */
+  install(log: Log): void {
+    const reasons: string[] = []
+    for (const backend of backends(this.#name)) {
+      try {
+        for (const set of this.#sets) backend.install(set)
+        this.#backend = backend
+        process.once('exit', () => this.#remove(log))
+        for (const set of this.#sets) log('info', 'firewall rule installed', { undo: backend.removal(set) })
+        return
+      } catch (error) {
+        reasons.push(error instanceof Error ? error.message : String(error))
+        for (const set of this.#sets) attempt(() => backend.remove(set))
+      }
+    }
+    const byHand = this.#sets.map((set) => iptablesByHand(set)).join('; ')
+    const hint = `Install iptables or nftables and run as root, or leave --manage-rules out and make the rule yourself: ${byHand}`
+    throw new OperatorError('no-rule', `the firewall rule cannot be installed: ${reasons.join('; ')}`, hint)
+  }
+
+  #remove(log: Log): void {
+    const backend = this.#backend
+    if (backend === undefined) return
+    this.#backend = undefined
+    for (const set of this.#sets) {
+      const failure = attempt(() => backend.remove(set))
+      if (failure === undefined) log('info', 'firewall rule removed', { rule: set.mark })
+      else log('error', 'the firewall rule could not be removed', { reason: failure, hint: backend.removal(set) })
+    }
+  }
+}
+
+/** @returns why it failed */
+function attempt(step: () => void): string | undefined {
+  try {
+    step()
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** What the firewalls of this host say of the rules that may concern connection tracking, one a line. */
+export function listRules(version: 4 | 6): readonly string[] {
+  const [family, legacy, names] =
+    version === 6 ? ['ip6', 'ip6tables-legacy', 'ip6_tables_names'] : ['ip', 'iptables-legacy', 'ip_tables_names']
+  const listings = [
+    ...[family, 'inet'].map((one) => () => run('nft', ['list', 'ruleset', one])),
+    // Asking iptables-legacy for a table would make it: it is asked only where there is one.
+    () => (mayHaveLegacyTable(names, 'raw') ? run(legacy, ['-t', 'raw', '-S']) : '')
+  ]
+  return listings.flatMap((list) => {
+    let text = ''
+    attempt(() => {
+      text = list()
+    })
+    return text.split('\n')
+  })
+}
+
+/** Whether there is a table of the kind before nftables, or may be: only root is told. */
+function mayHaveLegacyTable(names: string, name: string): boolean {
+  try {
+    return readFileSync(`/proc/self/net/${names}`, 'latin1').split('\n').includes(name)
+  } catch (error) {
+    return Object(error).code === 'EACCES'
+  }
+}

@@ -1,0 +1,18 @@
+/** Host names to addresses. */
+import { lookup } from 'node:dns/promises'
+import { OperatorError } from '../../errors.ts'
+import { parseAddress } from '../../wire/address.ts'
+
+/** An IPv4 address if there is one, else one of IPv6. @throws OperatorError `unknown-host` */
+export async function resolveHost(option: string, host: string): Promise<number> {
+  const direct = parseAddress(host)
+  if (direct !== undefined) return direct
+  try {
+    const address = parseAddress((await lookup(host, { verbatim: false })).address)
+    if (address !== undefined) return address
+  } catch (cause) {
+    const hint = 'Check the spelling, or write its address.'
+    throw new OperatorError('unknown-host', `${option}: the host "${host}" is not known`, hint, { cause })
+  }
+  throw new OperatorError('unknown-host', `${option}: "${host}" has no address`, 'Write its address.')
+}

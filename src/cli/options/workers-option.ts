@@ -1,0 +1,28 @@
+/** How many workers a program has. */
+import { availableParallelism } from 'node:os'
+import { OperatorError } from '../../errors.ts'
+import { badValue } from './values.ts'
+
+export const COPY_WORKERS_MAX = 64
+/** Each pair of them has two rings between them. */
+export const INTERCEPT_WORKERS_MAX = 16
+
+/** What one worker has to do alone without routes, as `readWorkers` says it. */
+export const SINGLE_ALONE = 'the answers of --single'
+
+/**
+ * @param text of `--workers`
+ * @param only what there is that one worker has to do alone, in words; undefined: nothing
+ * @throws OperatorError for what cannot be
+ */
+export function readWorkers(text: string, max: number, only: string | undefined): number {
+  const isAuto = text === 'auto'
+  const count = isAuto ? Math.min(availableParallelism(), max) : /^\d{1,2}$/.test(text) ? Number(text) : 0
+  if (count < 1 || count > max) throw badValue('--workers', text, `a number from 1 to ${max}, or auto`)
+  if (only === undefined) return count
+  if (!isAuto && count > 1) {
+    const hint = 'Leave --workers out.'
+    throw new OperatorError('contradiction', `--workers ${count} is of no use: one thread reads ${only}`, hint)
+  }
+  return 1
+}

@@ -1,0 +1,94 @@
+/** tcpcopy's data plane: the thread that captures, steps the sessions and sends. */
+import assert from 'node:assert/strict'
+import type { MessagePort } from 'node:worker_threads'
+import { Counters } from '../../core/counters.ts'
+import { Mapping } from '../../core/mapping.ts'
+import { Copier, type CopierOptions, copierMemoryLength } from '../../daemon/copier.ts'
+import { rehearse } from '../../daemon/rehearsal.ts'
+import { cryptography } from '../../io/cryptography.ts'
+import { monotonic } from '../../io/linux/clock.ts'
+import { mapMemory } from '../../io/linux/memory.ts'
+import { copyOctets } from '../../io/linux/native-copy.ts'
+import { Poller } from '../../io/linux/poller.ts'
+import { LinuxNetwork } from '../../io/linux/streams.ts'
+import { addressBook } from '../../wire/address-book.ts'
+import type { CopyPlan } from '../options/copy-plan.ts'
+import { openCapture, openSender } from './live-ports.ts'
+import { Replay } from './replay.ts'
+import { LineTrace } from './trace.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { isStopped, log, type OpenedWorker, runWorker, say } from './worker-thread.ts'
+
+/** Long enough for most of what there is to compile, short enough for a start in less than half a second. */
+const REHEARSAL_MS = 100
+
+export interface CopierWorkerData {
+  /** This worker's part of all. */
+  readonly plan: CopyPlan
+  /** What all workers have in common: words in which `Sampling` counts, and what the channel calls this tcpcopy. */
+  readonly sampling: Int32Array
+  readonly instance: Uint8Array
+  /** Shared: the fanout group of the first worker's capture, in which the others join it. */
+  readonly groups: Int32Array
+  readonly counters: SharedArrayBuffer
+  /** With a replay: where the file comes from. */
+  readonly chunks: MessagePort | undefined
+}
+
+/** A capture that takes packets while the engine still compiles would lose them; one that is held, and a file, wait. */
+function rehearseFor(ms: number): void {
+  const until = monotonic.now() + ms
+  rehearse(cryptography, copyOctets, () => monotonic.now() < until)
+}
+
+function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
+  const { plan, counters, chunks, control } = data
+  addressBook.takeOver(plan.addressBook)
+  const poller = new Poller(data.wake)
+  const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
+  const options: CopierOptions = {
+    ...plan,
+    mapping,
+    share: data,
+    instance: data.instance,
+    epochs: { isWaiting: plan.isWaiting, timeoutMs: plan.epochTimeoutMs }
+  }
+  const memory = mapMemory(copierMemoryLength(plan.poolBytes))
+  const counts = new Counters(counters)
+  let copier: Copier
+  const replay =
+    plan.replay === undefined || chunks === undefined
+      ? undefined
+      : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
+  const live = replay === undefined ? openCapture(data.plan, data, poller, 'tcp', counts) : undefined
+  const capture = replay?.capture ?? live
+  assert(capture !== undefined)
+  const sender = openSender(plan, memory.address)
+  const ports = {
+    capture,
+    sender,
+    network: new LinuxNetwork(poller),
+    cryptography,
+    clock: monotonic,
+    waiter: poller,
+    log,
+    copy: copyOctets
+  }
+  const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, control)
+  copier = new Copier(ports, options, memory.bytes, counts, trace)
+  return {
+    prepare: () => {
+      if (live !== undefined) rehearseFor(REHEARSAL_MS)
+    },
+    begin: () => live?.begin(),
+    run: () => {
+      copier.run(() => isStopped(control) || replay?.isOver() === true)
+      live?.finish?.()
+      sender.close()
+      replay?.capture.close()
+      return isStopped(control) ? 0 : (replay?.conclude() ?? 0)
+    }
+  }
+}
+
+runWorker(open)

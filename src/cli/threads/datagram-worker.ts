@@ -1,0 +1,38 @@
+/** tcpcopy's data plane with `--udp`: the thread that captures datagrams and sends their copies. */
+import { randomInt } from 'node:crypto'
+import { Counters } from '../../core/counters.ts'
+import { Mapping } from '../../core/mapping.ts'
+import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../../daemon/datagram-copier.ts'
+import { monotonic } from '../../io/linux/clock.ts'
+import { mapMemory } from '../../io/linux/memory.ts'
+import { Poller } from '../../io/linux/poller.ts'
+import { addressBook } from '../../wire/address-book.ts'
+import type { CopierWorkerData } from './copier-worker.ts'
+import { openCapture, openSender } from './live-ports.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
+
+function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
+  const { plan, counters, control } = data
+  addressBook.takeOver(plan.addressBook)
+  const poller = new Poller(data.wake)
+  const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
+  const counts = new Counters(counters)
+  const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
+  const capture = openCapture(data.plan, data, poller, 'udp', counts)
+  const sender = openSender(plan, memory.address)
+  const ports = { capture, sender, clock: monotonic, waiter: poller, log }
+  const options = { ...plan, mapping, share: data, flowsMax: plan.sessionsMax, fragmentIdsFrom: randomInt(0x10000) }
+  const copier = new DatagramCopier(ports, options, memory.bytes, counts)
+  return {
+    begin: () => capture.begin(),
+    run: () => {
+      copier.run(() => isStopped(control))
+      capture.finish?.()
+      sender.close()
+      return 0
+    }
+  }
+}
+
+runWorker(open)

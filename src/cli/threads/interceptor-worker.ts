@@ -1,0 +1,144 @@
+/** intercept's data plane: the thread that captures answers and returns their headers. */
+
+import { InterceptCounters } from '../../core/intercept-counters.ts'
+import { Interceptor } from '../../daemon/interceptor.ts'
+import { TranslatingCapture } from '../../daemon/translating-capture.ts'
+import { OperatorError } from '../../errors.ts'
+import { cryptography } from '../../io/cryptography.ts'
+import { monotonic } from '../../io/linux/clock.ts'
+import { isEthernet } from '../../io/linux/devices.ts'
+import { answerSteering } from '../../io/linux/filter.ts'
+import { compileFilter } from '../../io/linux/libpcap.ts'
+import { NfQueue } from '../../io/linux/nfqueue.ts'
+import { POLLIN, Poller } from '../../io/linux/poller.ts'
+import { PacketRing } from '../../io/linux/ring.ts'
+import { listenOn, TcpListener } from '../../io/linux/streams.ts'
+import { wake } from '../../io/linux/wake.ts'
+import { WorkerExchange } from '../../io/worker-exchange.ts'
+import { addressBook } from '../../wire/address-book.ts'
+import { RECORD_LENGTH, RECORD_PAYLOAD_MAX } from '../../wire/channel-v1.ts'
+import type { InterceptPlan } from '../options/intercept-plan.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
+
+export interface InterceptorWorkerData {
+  /** This worker's part of all. */
+  readonly plan: InterceptPlan
+  readonly counters: SharedArrayBuffer
+  /** Of `WorkerExchange`. */
+  readonly notes: SharedArrayBuffer
+  /** Shared: the socket of `listenOn`, and by device and version of IP the fanout groups of the first worker's captures. */
+  readonly listener: Int32Array
+  readonly groups: Int32Array
+}
+
+/** Headers: Ethernet, IP and TCP with all their options. */
+const SNAP_LENGTH = 160
+const SLOT_LENGTH = 256
+/** With the payload that `--with-resp-payload` asks for. */
+const SNAP_LENGTH_LONG = SNAP_LENGTH + RECORD_PAYLOAD_MAX
+const SLOT_LENGTH_LONG = 512
+/** What a peer may send before we look at it: many routes. */
+const INPUT_LENGTH = 16 * 1024
+
+function hasPayload({ channel }: InterceptPlan): boolean {
+  return channel.framing.recordLength > RECORD_LENGTH
+}
+
+function snapLength(plan: InterceptPlan): number {
+  return hasPayload(plan) ? SNAP_LENGTH_LONG : SNAP_LENGTH
+}
+
+/**
+ * Opens the ring for IPv4, and the one for IPv6 where the filter passes any of it.
+ * @param index of the device: each has two fanout groups
+ */
+function openRings(
+  data: InterceptorWorkerData & WorkerMeans,
+  device: string | undefined,
+  index: number
+): readonly PacketRing[] {
+  const { filter } = data.plan
+  const ipv4 = openRing(data, device, filter, 4, 2 * index)
+  try {
+    return [ipv4, openRing(data, device, `(${filter}) and ip6`, 6, 2 * index + 1)]
+  } catch (error) {
+    // libpcap's words for a filter that nothing can pass, as `src host 10.0.0.2` over IPv6.
+    if (error instanceof OperatorError && error.message.includes('rejects all packets')) return [ipv4]
+    ipv4.close()
+    throw error
+  }
+}
+
+function openRing(
+  { plan, worker, workers, groups }: InterceptorWorkerData & WorkerMeans,
+  device: string | undefined,
+  filter: string,
+  version: 4 | 6,
+  group: number
+): PacketRing {
+  const link = device !== undefined && isEthernet(device) ? 'ethernet' : 'cooked'
+  const ring = new PacketRing({
+    device,
+    link,
+    version,
+    filter: compileFilter(filter, { link, snapLength: snapLength(plan) }),
+    ringMegabytes: plan.ringMegabytes,
+    slotLength: hasPayload(plan) ? SLOT_LENGTH_LONG : SLOT_LENGTH,
+    fanoutGroup: worker === 0 ? undefined : groups[group],
+    steering: workers === 1 ? undefined : answerSteering(workers, version),
+    isHeld: true,
+    snapLength: snapLength(plan)
+  })
+  groups[group] = ring.fanoutGroup
+  return ring
+}
+
+function openCaptures(data: InterceptorWorkerData & WorkerMeans): readonly (PacketRing | NfQueue)[] {
+  const { plan } = data
+  if (plan.queue !== undefined) return [new NfQueue({ ...plan.queue, snapLength: snapLength(plan) })]
+  const devices = plan.devices.length === 0 ? [undefined] : plan.devices
+  return devices.flatMap((device, index) => openRings(data, device, index))
+}
+
+function openListener({ plan, worker, listener }: InterceptorWorkerData & WorkerMeans, poller: Poller): TcpListener {
+  const { address, port } = plan
+  // It remains open to the end of the process, as the rings do: others may still look at it.
+  if (worker === 0) listener[0] = listenOn({ address, port })
+  return new TcpListener(poller, { address, port, inputLength: INPUT_LENGTH, shared: listener[0] ?? -1 })
+}
+
+function open(data: InterceptorWorkerData & WorkerMeans): OpenedWorker {
+  const { plan, counters, control, worker, workers, wakes } = data
+  addressBook.takeOver(plan.addressBook)
+  const poller = new Poller(data.wake)
+  const listener = openListener(data, poller)
+  const opened = openCaptures(data)
+  for (const capture of opened) poller.add(capture.fd, POLLIN)
+  const { translations } = plan
+  const captures =
+    translations.length === 0 ? opened : opened.map((capture) => new TranslatingCapture(capture, translations))
+  const ports = {
+    captures,
+    listener,
+    cryptography,
+    clock: monotonic,
+    waiter: poller,
+    log,
+    exchange:
+      workers === 1 ? undefined : new WorkerExchange(data.notes, worker, workers, (other) => wake(wakes[other] ?? -1))
+  }
+  const interceptor = new Interceptor(ports, plan, new InterceptCounters(counters))
+  return {
+    begin: () => {
+      for (const capture of opened) if (capture instanceof PacketRing) capture.begin()
+    },
+    run: () => {
+      interceptor.run(() => isStopped(control))
+      for (const capture of opened) if (capture instanceof NfQueue) capture.close()
+      return 0
+    }
+  }
+}
+
+runWorker(open)

@@ -1,0 +1,170 @@
+/** What live packets are captured with. */
+import { LinkCapture, type LinkCaptureOptions } from '../../daemon/link-capture.ts'
+import { JoinedCapture } from '../../io/joined-capture.ts'
+import { isEthernet } from '../../io/linux/devices.ts'
+import { copyFilter, copyFilter6, steering, type TransportProtocol } from '../../io/linux/filter.ts'
+import type { FilterTarget } from '../../io/linux/filter-code.ts'
+import { IpCapture } from '../../io/linux/ip-capture.ts'
+import { compileFilter } from '../../io/linux/libpcap.ts'
+import { both, cutTo, frameFilter, notTo, notTo6 } from '../../io/linux/link-filter.ts'
+import { SLOT_OVERHEAD } from '../../io/linux/packet-socket.ts'
+import { POLLIN, type Poller } from '../../io/linux/poller.ts'
+import { PacketRing } from '../../io/linux/ring.ts'
+import type { HeldCapture, TimedCapture } from '../../ports.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
+import type { FilterProgram } from '../../wire/bpf.ts'
+import { UDP } from '../../wire/datagram.ts'
+import { LinkType } from '../../wire/link-layer.ts'
+import { TCP } from '../../wire/segment.ts'
+import type { CapturePlan } from '../options/capture-plan.ts'
+import type { WorkerMeans } from './worker-protocol.ts'
+import { log } from './worker-thread.ts'
+
+const SLOT_LENGTH = 2048
+
+/** Which part of the packets a worker has. */
+export interface WorkerPart extends Pick<WorkerMeans, 'worker' | 'workers'> {
+  /** Shared: the fanout group of the first worker's capture, in which the others join it. */
+  readonly groups: Int32Array
+}
+
+/** Which packets are captured: those of clients. */
+interface Wanted {
+  /** Over IPv4, and over IPv6. */
+  readonly servers: readonly FilterTarget[]
+  readonly servers6: readonly FilterTarget[]
+  /** What is sent there is a copy, and must not be copied again where a device sees it. */
+  readonly targets: readonly FilterTarget[]
+  readonly protocol: TransportProtocol
+  /** The kernel drops acknowledgments without payload. */
+  readonly isWithoutAcks: boolean
+}
+
+const NUMBERS = { tcp: TCP, udp: UDP }
+
+/** What clients send to the servers over IPv4, of what this host itself takes. The poller wakes for it. */
+export function openIpCapture(plan: CapturePlan, wanted: Wanted, poller: Poller): IpCapture {
+  const filter = packetFilter(plan, wanted)
+  const protocol = NUMBERS[wanted.protocol]
+  const capture = new IpCapture({ protocol, filter, bufferMegabytes: plan.ringMegabytes, isHeld: true })
+  poller.add(capture.fd, POLLIN)
+  log('info', 'capture', { through: 'raw socket', of: 'packets for this host' })
+  return capture
+}
+
+/**
+ * Without devices a ring with what clients send to the servers, one for each version of IP; of devices their frames. It is
+ * held. The poller wakes for it.
+ * @param refuse see LinkCaptureOptions; @param part of a ring; default: all. Frames are not shared, nor is IPv6
+ */
+export function openLiveCapture(
+  plan: CapturePlan,
+  wanted: Wanted,
+  refuse: LinkCaptureOptions['refuse'],
+  poller: Poller,
+  part: WorkerPart = { worker: 0, workers: 1, groups: new Int32Array(1) }
+): TimedCapture & HeldCapture {
+  if (plan.devices.length === 0) return openRings(plan, wanted, poller, part)
+  const devices = plan.devices.map((device) => {
+    const link = isEthernet(device) ? 'ethernet' : 'cooked'
+    const filter6 = wanted.servers6.length === 0 ? undefined : clientFilter6(wanted)
+    const frames = frameFilter(clientFilter(wanted), link, filter6)
+    const program = withExpression(plan, cutTo(frames, plan.snapLength), link, device)
+    return {
+      capture: openRing(plan, { device, link, filter: program, isPromiscuous: true }, poller),
+      linkType: link === 'ethernet' ? LinkType.Ethernet : LinkType.Raw
+    }
+  })
+  log('info', 'capture', { through: 'ring', of: `all frames of ${plan.devices.join(', ')}` })
+  const { servers, servers6, targets, protocol } = wanted
+  const isWanted = (address: number, port: number): boolean =>
+    isAmong(isIpv6(address) ? servers6 : servers, address, port) && !isAmong(targets, address, port)
+  return new LinkCapture(devices, { protocol: NUMBERS[protocol], isWanted, refuse })
+}
+
+function openRings(
+  plan: CapturePlan,
+  wanted: Wanted,
+  poller: Poller,
+  { worker, workers, groups }: WorkerPart
+): TimedCapture & HeldCapture {
+  const { servers, servers6 } = wanted
+  const open6 = (): PacketRing => {
+    const filter = withExpression(plan, cutTo(clientFilter6(wanted), plan.snapLength), 'cooked')
+    return openRing(plan, { device: undefined, link: 'cooked', version: 6, filter }, poller)
+  }
+  const open4 = (): PacketRing => {
+    const share = {
+      fanoutGroup: worker === 0 ? undefined : groups[0],
+      steering: workers === 1 ? undefined : steering(workers)
+    }
+    const ring = openRing(
+      plan,
+      { device: undefined, link: 'cooked', filter: packetFilter(plan, wanted), ...share },
+      poller
+    )
+    groups[0] = ring.fanoutGroup
+    return ring
+  }
+  const hasBoth = servers.length > 0 && servers6.length > 0
+  const opened = hasBoth ? new JoinedCapture(open4(), open6()) : servers6.length > 0 ? open6() : open4()
+  const versions = hasBoth ? 'IPv4 and IPv6' : servers6.length > 0 ? 'IPv6' : 'IPv4'
+  log('info', 'capture', { through: 'ring', of: `${versions} packets for this host, on any device` })
+  return opened
+}
+
+function isAmong(places: readonly FilterTarget[], address: number, port: number): boolean {
+  for (const place of places) {
+    if (place.port === port && (place.address === address || place.address === 0)) return true
+  }
+  return false
+}
+
+/** For packets that begin with their IP header. */
+function clientFilter({ servers, targets, protocol, isWithoutAcks }: Wanted): FilterProgram {
+  return both(notTo(targets.filter(({ address }) => !isIpv6(address))), copyFilter(servers, protocol, isWithoutAcks))
+}
+
+/** The same of IPv6. */
+function clientFilter6({ servers6, targets, protocol, isWithoutAcks }: Wanted): FilterProgram {
+  return both(notTo6(targets.filter(({ address }) => isIpv6(address))), copyFilter6(servers6, protocol, isWithoutAcks))
+}
+
+function packetFilter(plan: CapturePlan, wanted: Wanted): FilterProgram {
+  return withExpression(plan, cutTo(clientFilter(wanted), plan.snapLength), 'cooked')
+}
+
+/** A program that also asks what `-F` asks. */
+function withExpression(
+  { filter, snapLength }: CapturePlan,
+  program: FilterProgram,
+  link: 'ethernet' | 'cooked',
+  device?: string
+): FilterProgram {
+  if (filter === undefined) return program
+  const context = device === undefined ? { link, snapLength } : { link, snapLength, device }
+  return both(compileFilter(filter, context), program)
+}
+
+function openRing(
+  { ringMegabytes, snapLength }: CapturePlan,
+  options: ConstructorParameters<typeof PacketRing>[0],
+  poller: Poller
+): PacketRing {
+  const ring = new PacketRing({
+    ...options,
+    ringMegabytes,
+    snapLength,
+    slotLength: slotLengthFor(snapLength),
+    isHeld: true
+  })
+  poller.add(ring.fd, POLLIN)
+  return ring
+}
+
+/** Short packets have short slots, so that more of them find room. */
+function slotLengthFor(snapLength: number): number {
+  let length = 256
+  while (length < SLOT_LENGTH && length - SLOT_OVERHEAD < snapLength) length *= 2
+  return length
+}

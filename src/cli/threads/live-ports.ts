@@ -1,0 +1,67 @@
+/** What tcpcopy captures with and sends with, on the live network. */
+import { Counter, type Counters } from '../../core/counters.ts'
+import type { CopyMap } from '../../core/mapping.ts'
+import { ReassemblingCapture } from '../../daemon/reassembling-capture.ts'
+import { monotonic } from '../../io/linux/clock.ts'
+import type { TransportProtocol } from '../../io/linux/filter.ts'
+import type { FilterTarget } from '../../io/linux/filter-code.ts'
+import { LinkSender } from '../../io/linux/link-sender.ts'
+import type { Poller } from '../../io/linux/poller.ts'
+import { RawIpSender } from '../../io/linux/raw-ip-sender.ts'
+import { XdpSender } from '../../io/linux/xdp-sender.ts'
+import type { HeldCapture, Sender } from '../../ports.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
+import { Flaw } from '../../wire/flaw.ts'
+import type { CopyPlan } from '../options/copy-plan.ts'
+import { openIpCapture, openLiveCapture, type WorkerPart } from './live-capture.ts'
+import { log } from './worker-thread.ts'
+
+/** @param memoryAddress where the memory of the outbox is, for C */
+export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: number): Sender {
+  // A raw socket would send by the routes what is to leave by a device that was given.
+  const raw = by === 'link' || ways.device !== undefined ? undefined : new RawIpSender(memoryAddress)
+  if (maps.some((map) => isIpv6(map.targetAddress))) raw?.openIpv6()
+  if (by === 'ip' && raw !== undefined) return raw
+  const tell = (target: string, through: string): void => log('info', 'way to target', { target, through })
+  const link = new LinkSender(memoryAddress, raw, tell, ways)
+  for (const { targetAddress } of maps) link.ways.prepare(targetAddress)
+  if (by !== 'xdp') return link
+  return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
+}
+
+/**
+ * This worker's part of what clients send to the sources of `-x`; it is held. The poller wakes for it. It is not to be
+ * closed before the process ends: the kernel would give the flows of one that is closed to other workers.
+ * @param counters gets what the capture itself leaves out
+ */
+export function openCapture(
+  plan: CopyPlan,
+  part: WorkerPart,
+  poller: Poller,
+  protocol: TransportProtocol,
+  counters: Counters
+): HeldCapture {
+  const { maps, capture, isWithoutAcks } = plan
+  const maps4 = maps.filter(({ targetAddress }) => !isIpv6(targetAddress))
+  const maps6 = maps.filter(({ targetAddress }) => isIpv6(targetAddress))
+  const wanted = {
+    servers: maps4.map(sourceOf),
+    servers6: maps6.map(sourceOf),
+    targets: maps.map((map) => ({ address: map.targetAddress, port: map.targetPort })),
+    protocol,
+    isWithoutAcks: protocol === 'tcp' && isWithoutAcks
+  }
+  const refuse = (flaw: Flaw, packets: number): void => {
+    if (flaw === Flaw.NotIpv4) counters.add(Counter.captureLeftOut, packets)
+    else counters.drop(flaw, packets, 0)
+  }
+  if (capture.by === 'ip') return openIpCapture(capture, wanted, poller)
+  const live = openLiveCapture(capture, wanted, refuse, poller, part)
+  // Of frames the capture itself puts fragments together.
+  if (maps6.length === 0 || capture.devices.length > 0) return live
+  return new ReassemblingCapture(live, monotonic, counters)
+}
+
+function sourceOf({ sourceAddress, sourcePort }: CopyMap): FilterTarget {
+  return { address: sourceAddress, port: sourcePort }
+}

@@ -1,0 +1,137 @@
+/** The worker's part in the replay of a file: what it captures from, and what is said in the end. */
+import type { MessagePort } from 'node:worker_threads'
+import { Counter, type Counters } from '../../core/counters.ts'
+import { Drop } from '../../core/drop.ts'
+import type { Mapping } from '../../core/mapping.ts'
+import type { Copier } from '../../daemon/copier.ts'
+import { Settling, STALLED_MS } from '../../daemon/settling.ts'
+import { OperatorError } from '../../errors.ts'
+import { ChunkReceiver } from '../../io/file/chunks.ts'
+import { FileCapture } from '../../io/file/file-capture.ts'
+import { monotonic } from '../../io/linux/clock.ts'
+import { compileFilter } from '../../io/linux/libpcap.ts'
+import { formatEndpoint } from '../../wire/address.ts'
+import { LinkType } from '../../wire/link-layer.ts'
+import type { ReplayPlan } from '../options/replay-plan.ts'
+import { log } from './worker-thread.ts'
+
+/** Exit statuses of a replay that ran; docs/files.md explains them. */
+const ReplayStatus = { Delivered: 0, NotAllDelivered: 2, FileBroken: 3 } as const
+
+const SNAP_LENGTH = 0x40000
+const SERVERS_SHOWN = 8
+
+export class Replay {
+  readonly capture: FileCapture
+  readonly #plan: ReplayPlan
+  readonly #counters: Counters
+  readonly #settling: Settling
+  readonly #ports: string
+  readonly #beganAt = monotonic.now()
+  #isStalled = false
+
+  /** @param copier asked for when the replay runs @throws OperatorError for a filter that is wrong */
+  constructor(
+    plan: ReplayPlan,
+    port: MessagePort,
+    mapping: Mapping,
+    copier: () => Copier,
+    counters: Counters,
+    epochTimeoutMs: number
+  ) {
+    this.#plan = plan
+    this.#counters = counters
+    this.#settling = new Settling(counters, epochTimeoutMs)
+    this.#ports = [...new Set(mapping.maps.map(({ sourcePort }) => sourcePort))].join(', ')
+    const { filter } = plan
+    const filterFor =
+      filter === undefined ? undefined : (link: number) => compileFilter(filter, { link, snapLength: SNAP_LENGTH })
+    // What is wrong with it is said before anything begins.
+    filterFor?.(LinkType.Ethernet)
+    this.capture = new FileCapture(
+      { ...plan, filterFor, isWanted: (address, port) => mapping.has(address, port) },
+      new ChunkReceiver(port),
+      {
+        hasRoom: () => copier().hasRoom,
+        isSettled: () => this.#settling.isSettled(monotonic.now()),
+        endRound: () => copier().endSessions()
+      },
+      monotonic,
+      counters
+    )
+  }
+
+  /** To be asked all the time: whether all was given and nothing is left to come, or never will. */
+  isOver(): boolean {
+    if (this.capture.isDone) return true
+    this.#isStalled = this.#settling.isStalled(this.capture.isWaitingForCopy, monotonic.now())
+    return this.#isStalled
+  }
+
+  /** Says how it went. @returns the exit status @throws OperatorError where nothing could be replayed */
+  conclude(): number {
+    const { capture } = this
+    const counters = this.#counters
+    const packets = counters.get(Counter.filePackets)
+    if (packets === 0 && capture.failure !== '') throw this.#unreadable()
+    if (capture.wantedCount === 0) throw this.#noneWanted(packets)
+    if (this.#isStalled) {
+      const why = counters.get(Counter.channelsOpen) === 0 ? 'intercept was not connected' : 'nothing was answered'
+      log('warn', `the replay is given up: for ${STALLED_MS / 1000} s ${why}`)
+    }
+    const undelivered = this.#undelivered()
+    const isDelivered = undelivered === '' && !this.#isStalled
+    if (!isDelivered) log('warn', `not all of the file was delivered${undelivered}`)
+    if (capture.failure !== '') {
+      log('warn', `${this.#plan.path} could not be read to its end: ${capture.failure}`, {
+        packetsRead: packets,
+        hint: 'What stands before that place was replayed.'
+      })
+    }
+    log('info', 'the replay has ended', {
+      seconds: Math.round(monotonic.now() - this.#beganAt) / 1000,
+      packetsRead: packets,
+      packetsCopied: counters.get(Counter.capturedPackets),
+      connections: counters.get(Counter.sessionsStarted),
+      requests: counters.get(Counter.epochs),
+      octetsDelivered: counters.get(Counter.deliveredBytes)
+    })
+    if (capture.failure !== '') return ReplayStatus.FileBroken
+    return isDelivered ? ReplayStatus.Delivered : ReplayStatus.NotAllDelivered
+  }
+
+  /** What is missing at the target, or was missing in the file; what -r, -g and -O leave out is not. */
+  #undelivered(): string {
+    const counters = this.#counters
+    const leftOut = counters.droppedBytes(Drop.SampledOut) + counters.droppedBytes(Drop.NotFromSyn)
+    const octets = counters.allDroppedBytes() - leftOut
+    const cut = counters.droppedPackets(Drop.Truncated)
+    const fragments = counters.droppedPackets(Drop.Fragment)
+    const parts = [
+      octets > 0 ? `${octets} octets were lost (see dropped… in the statistics)` : '',
+      cut > 0 ? `${cut} packets are cut in the file (capture with -s 0)` : '',
+      fragments > 0 ? `${fragments} IP fragments are not complete in the file` : ''
+    ].filter((part) => part !== '')
+    return parts.length === 0 ? '' : `: ${parts.join('; ')}`
+  }
+
+  #unreadable(): OperatorError {
+    const what = `${this.#plan.path} cannot be replayed: ${this.capture.failure}`
+    return new OperatorError('bad-file', what, 'Give a file that tcpdump -w or Wireshark wrote; it may be gzipped.')
+  }
+
+  #noneWanted(packets: number): OperatorError {
+    const { capture } = this
+    const { servers } = capture
+    const message = `${this.#plan.path} holds no packets to port ${this.#ports}, which -x names`
+    const shown = servers.list(SERVERS_SHOWN).map(({ address, port, packets, connections }) => {
+      const opened = connections === 0 ? '' : `, ${connections} connections`
+      return `${formatEndpoint(address, port)} (${packets} packets${opened})`
+    })
+    const more = servers.count > shown.length ? `, and ${servers.count - shown.length} more` : ''
+    let hint = `It holds these servers: ${shown.join(', ')}${more}. Name one in -x.`
+    if (capture.chosenCount === 0) hint = `-F, --from and --to let none of its ${packets} packets through.`
+    else if (shown.length === 0) hint = `None of its ${capture.chosenCount} packets is TCP.`
+    return new OperatorError('no-match', message, hint)
+  }
+}

@@ -1,0 +1,104 @@
+/** `--trace`: every packet of the chosen clients in packetdrill notation, with the session's state. */
+import { Drop, dropNames } from '../../core/drop.ts'
+import { Outbox } from '../../core/outbox.ts'
+import type { Session } from '../../core/session.ts'
+import { stateNames } from '../../core/session-context.ts'
+import type { CopierTrace } from '../../daemon/copier.ts'
+import { formatEndpoint } from '../../wire/address.ts'
+import { parseIp } from '../../wire/ipv6.ts'
+import { formatSegment } from '../../wire/packetdrill.ts'
+import { Segment } from '../../wire/segment.ts'
+import type { TraceTarget } from '../options/trace-target.ts'
+import { Control, type WorkerMessage } from './worker-protocol.ts'
+
+/** Lines that may be on their way to the log at once; more are counted and left out. */
+const LINES_MAX = 10_000
+
+export class LineTrace implements CopierTrace {
+  readonly #target: TraceTarget
+  readonly #memory: Uint8Array
+  readonly #say: (message: WorkerMessage) => void
+  readonly #control: Int32Array
+  readonly #sent = new Segment()
+  #leftOut = 0
+
+  /** @param memory the outbox's; @param control counts the lines on their way */
+  constructor(target: TraceTarget, memory: Uint8Array, say: (message: WorkerMessage) => void, control: Int32Array) {
+    this.#target = target
+    this.#memory = memory
+    this.#say = say
+    this.#control = control
+  }
+
+  captured(segment: Segment, session: Session | undefined): void {
+    if (!this.#isWanted(segment.fromAddress, segment.fromPort)) return
+    this.#print('captured', segment.fromAddress, segment.fromPort, segment, session, '')
+  }
+
+  answered(segment: Segment, session: Session | undefined): void {
+    const address = session?.origin.capturedAddress ?? segment.toAddress
+    const port = session?.origin.capturedPort ?? segment.toPort
+    if (this.#isWanted(address, port)) this.#print('answered', address, port, segment, session, '')
+  }
+
+  refused(address: number, port: number, drop: Drop): void {
+    if (!this.#isWanted(address, port)) return
+    this.#line(`${performance.now().toFixed(3)} ${formatEndpoint(address, port)} dropped  (${dropNames[drop]})`)
+  }
+
+  sent(session: Session, headerAt: number, payloadLength: number, why: string): void {
+    const { capturedAddress, capturedPort } = session.origin
+    if (!this.#isWanted(capturedAddress, capturedPort)) return
+    const length = payloadLength + Outbox.headerStride
+    parseIp(this.#memory, headerAt, length, length, true, this.#sent)
+    this.#print('sent    ', capturedAddress, capturedPort, this.#sent, session, why)
+  }
+
+  waits(session: Session, why: string): void {
+    const { capturedAddress, capturedPort } = session.origin
+    if (!this.#isWanted(capturedAddress, capturedPort)) return
+    const where = formatEndpoint(capturedAddress, capturedPort)
+    this.#line(`${performance.now().toFixed(3)} ${where} waits    for ${why}`)
+  }
+
+  ended(session: Session, reason: Drop): void {
+    const { capturedAddress, capturedPort } = session.origin
+    if (!this.#isWanted(capturedAddress, capturedPort)) return
+    const why = reason === Drop.None ? 'closed' : (dropNames[reason] ?? '')
+    this.#line(`${performance.now().toFixed(3)} ${formatEndpoint(capturedAddress, capturedPort)} ended    (${why})`)
+  }
+
+  #isWanted(address: number, port: number): boolean {
+    const { address: wanted, port: wantedPort } = this.#target
+    return (wanted === 0 || wanted === address) && (wantedPort === 0 || wantedPort === port)
+  }
+
+  #print(
+    what: string,
+    address: number,
+    port: number,
+    segment: Segment,
+    session: Session | undefined,
+    why: string
+  ): void {
+    const state = session === undefined ? '-' : stateNames[session.state]
+    const note = why === '' ? '' : ` (${why})`
+    const time = performance.now().toFixed(3)
+    this.#line(`${time} ${formatEndpoint(address, port)} ${what} ${state} ${formatSegment(segment)}${note}`)
+  }
+
+  #line(line: string): void {
+    if (Atomics.load(this.#control, Control.TraceLines) >= LINES_MAX) {
+      this.#leftOut += 1
+      return
+    }
+    if (this.#leftOut > 0) this.#post(`… ${this.#leftOut} lines left out: the log cannot take them so fast`)
+    this.#leftOut = 0
+    this.#post(line)
+  }
+
+  #post(line: string): void {
+    Atomics.add(this.#control, Control.TraceLines, 1)
+    this.#say({ type: 'trace', line })
+  }
+}
