@@ -13,7 +13,7 @@ export class AckPacer {
   readonly #dueAt = new Float64Array(EDGES_MAX)
   #first = 0
   #count = 0
-  /** When the latest edge is due, or was let out. */
+  /** When the latest edge is due, or when one was let out later than that. */
   lastAt = Number.NEGATIVE_INFINITY
 
   /** Everything before `edge` may be acknowledged at `dueAt`; that covers edges before it that are due later. */
@@ -33,6 +33,8 @@ export class AckPacer {
 
   /** @returns the latest edge that is due, or `otherwise` */
   take(now: number, otherwise: Seq): Seq {
+    if (this.nextAt > now) return otherwise
+    this.lastAt = Math.max(this.lastAt, now)
     let edge = otherwise
     while (this.#count > 0 && float64At(this.#dueAt, this.#first) <= now) {
       edge = seq(int32At(this.#edges, this.#first))

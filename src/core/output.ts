@@ -71,12 +71,6 @@ export class Output {
     return this.#response.isClosed
   }
 
-  /** Acknowledges as much as the client would have by now. */
-  acknowledgeDue(now: number): void {
-    this.#response.prepareAck(now)
-    this.acknowledge('acknowledgment')
-  }
-
   /** Acknowledges all that came, whatever the pace. */
   acknowledgeAll(why: string): void {
     this.#response.acknowledgeAll()

@@ -110,7 +110,10 @@ export class ResponseStream implements ResponseState {
     return this.#pacer === undefined ? this.#lastAt : Math.max(this.#lastAt, this.#pacer.lastAt)
   }
 
-  /** Brings `ackNxt` up to what is due. */
+  /**
+   * Brings `ackNxt` up to what is due, before it is asked since when the target is quiet: the target hears of it now,
+   * however long ago it was due.
+   */
   prepareAck(now: number): void {
     if (this.#pacer === undefined) return
     this.ackNxt = this.#pacer.take(now, this.ackNxt)

@@ -148,6 +148,22 @@ test('a target that waits for our late acknowledgments is not quiet: its answer 
   )
 })
 
+test('a target that gets our acknowledgment later than it was due is not quiet before it has had it', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:3421(2920) ack 110 win 65535
+    +1     source  F.  110:110(0) ack 15000 win 64240
+    +400   stall
+    +0     sent    .   110:110(0) ack 3421
+    +198   nothing
+    +2     sent    F.  110:110(0) ack 3421
+  `,
+    MEASURED
+  )
+})
+
 test("without clients' acknowledgments the first payload tells the round trip, the least of an address holds", () => {
   const opening = (port: number) => `
     +0     source  S   99:99(0) win 64240 <mss 1460> from 10.0.0.1:${port} to 10.0.0.2:80

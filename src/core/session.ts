@@ -314,13 +314,14 @@ export class Session implements PacketStyle {
   step(now: number): void {
     if (isEnded(this.state)) return
     if (this.state === State.Established && this.#handshake.acknowledge(now)) {
+      this.response.prepareAck(now)
       this.#output.sendDue(now)
       if (this.#sendReset(now) || this.#closeWhenDone(now)) return
       if (this.#output.isTargetGone) {
         this.abort(Drop.TargetClosed, now)
         return
       }
-      if (this.response.ackAt <= now) this.#output.acknowledgeDue(now)
+      if (this.response.ackAt <= now) this.#output.acknowledge('acknowledgment')
     } else if (this.state === State.Waiting && this.#hasWork()) {
       if (now >= this.#startAt) this.start(now)
     } else if (this.state === State.Waiting && this.isClientDone && !this.#lacksOctets()) {

@@ -34,7 +34,7 @@ interface Common {
 export type Line = Common &
   (
     | { readonly kind: 'source' | 'target' | 'target+' | 'sent'; readonly segment: SegmentLine }
-    | { readonly kind: 'nothing' | 'shutdown' }
+    | { readonly kind: 'nothing' | 'stall' | 'shutdown' }
     | { readonly kind: 'counter' | 'dropped'; readonly name: string; readonly value: number }
     | { readonly kind: 'ended' | 'taken'; readonly name: string }
     | { readonly kind: 'sessions' | 'pieces' | 'lost'; readonly value: number }
@@ -61,6 +61,7 @@ function parseLine(text: string, number: number): Line {
     case 'sent':
       return { ...common, kind, segment: parseSegment(rest, number) }
     case 'nothing':
+    case 'stall':
     case 'shutdown':
       return { ...common, kind }
     case 'counter':

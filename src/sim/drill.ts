@@ -11,7 +11,8 @@
  * `+N`: milliseconds after the line before. `source`: a captured segment of the client. `target`: a header that
  * intercept returned; `target+`: one that comes in the same turn as the next. `sent`: the next packet of the session; it has to leave at that instant, 1 ms earlier or later
  * (timers fire on whole milliseconds, and what is smoothed has fractions). Before any line that is not `sent`, and at
- * the end, all packets sent must have been named. `nothing`: only that check. `counter NAME VALUE`;
+ * the end, all packets sent must have been named. `nothing`: only that check. `stall`: since the line before tcpcopy had
+ * no processor; what was due goes out only now. `counter NAME VALUE`;
  * `dropped REASON PACKETS`; `ended REASON`: the next session that ended did so for it; `sessions N`: as many live;
  * `pieces N`: as many of the send pool are in use; `lost N`: the capture says so; `taken A:P`: intercept says that another
  * tcpcopy has this client; `shutdown`.
@@ -110,7 +111,7 @@ class Drill {
       this.#nominal += line.afterMs
       if (line.kind === 'sent') this.#expect(line.segment)
       else {
-        this.#advance(this.#nominal)
+        if (line.kind !== 'stall') this.#advance(this.#nominal)
         this.#allNamed()
         this.#perform(line)
       }
@@ -144,6 +145,9 @@ class Drill {
         bench.step(bench.now)
         break
       }
+      case 'stall':
+        bench.step(this.#nominal)
+        break
       case 'shutdown':
         bench.sessions.shutdown(bench.now)
         break
