@@ -2,17 +2,26 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Host } from './host.ts'
 import type { Program } from './program.ts'
 
-/** tcpdump hands packets over in blocks that the kernel closes after 1 s at the latest. */
-const blockTimeoutMs = 1200
+/** What tcpdump says at SIGUSR1 in one line, and at its end in three. */
+const REPORT = /(\d+) packets? captured,?\s(\d+) packets? received by filter,?\s(\d+) packets? dropped by kernel/g
+
+/**
+ * tcpdump has packets in blocks that the kernel closes after 1 s at the latest. It is not waited for longer than this:
+ * what came before the filter was in force was received, but is never captured.
+ */
+const READ_WITHIN_MS = 5000
 
 /** tcpdump on a host, into a file that readCapture reads. */
 export class PacketDump {
   readonly program: Program
   readonly path: string
+  /** So often the kernel receives a packet that is captured once: on lo as it leaves as well. */
+  readonly #times: number
 
-  constructor(program: Program, path: string) {
+  constructor(program: Program, path: string, device: string) {
     this.program = program
     this.path = path
+    this.#times = device === 'lo' ? 2 : 1
   }
 
   /**
@@ -20,11 +29,23 @@ export class PacketDump {
    * @returns how many packets the kernel dropped
    */
   async stop(): Promise<number> {
-    await sleep(blockTimeoutMs)
+    for (const deadline = performance.now() + READ_WITHIN_MS; performance.now() < deadline; ) {
+      this.program.signal('SIGUSR1')
+      await sleep(50)
+      const report = this.#lastReport()
+      if (report !== undefined && report.captured * this.#times >= report.received - report.dropped) break
+    }
     await this.program.stop('SIGINT')
-    const dropped = /(\d+) packets? dropped by kernel/.exec(this.program.stderr)?.[1]
-    if (dropped === undefined) throw new Error(this.program.describeEnd())
-    return Number(dropped)
+    const report = this.#lastReport()
+    if (report === undefined) throw new Error(this.program.describeEnd())
+    return report.dropped
+  }
+
+  #lastReport() {
+    const numbers = [...this.program.stderr.matchAll(REPORT)].at(-1)?.slice(1).map(Number)
+    if (numbers === undefined) return undefined
+    const [captured = 0, received = 0, dropped = 0] = numbers
+    return { captured, received, dropped }
   }
 }
 
@@ -33,5 +54,5 @@ export async function startPacketDump(host: Host, filter: string, path: string, 
   const format = ['--time-stamp-precision=nano', '-s', '0', '-B', '65536', '-Z', 'root']
   const program = host.spawn('tcpdump', ['-i', device, '-n', ...format, '-w', path, filter])
   await program.waitForLine('stderr', (line) => line.includes('listening on'))
-  return new PacketDump(program, path)
+  return new PacketDump(program, path, device)
 }
