@@ -70,10 +70,9 @@ export class Lab<Name extends string> {
     this.#isClosed = true
     const hosts = Object.values<Host>(this.hosts)
     const errors: unknown[] = []
-    const attempt = (work: Promise<void>) => work.catch((error: unknown) => errors.push(error))
+    const attempt = (work: Promise<unknown>) => work.catch((error: unknown) => errors.push(error))
     await Promise.all(hosts.map((host) => attempt(host.close())))
-    // Removing a namespace only starts its end; its device would block the next lab's for a while.
-    for (const index of hosts.keys()) await attempt(ip('link', 'delete', portName(index)))
+    await attempt(deletePorts())
     for (const host of hosts) await attempt(ip('netns', 'delete', host.name))
     await attempt(ip('link', 'delete', bridge))
     if (errors.length > 0) throw new AggregateError(errors, 'The lab could not be removed as a whole.')
@@ -158,13 +157,24 @@ function portName(index: number): string {
   return `port${index}`
 }
 
-async function ip(...args: string[]): Promise<void> {
-  await run('ip', ...args)
+/**
+ * Deletes the bridge's ends of all cables, whoever laid them. Removing a namespace only starts its end: the devices would
+ * block the next lab's for a while.
+ */
+async function deletePorts(): Promise<void> {
+  // as: what ip(8) prints
+  const ports = JSON.parse(await ip('-j', 'link', 'show', 'master', bridge)) as { ifname: string }[]
+  for (const { ifname } of ports) await ip('link', 'delete', ifname)
 }
 
-/** @throws Error with what the command said */
-async function run(command: string, ...args: string[]): Promise<void> {
+async function ip(...args: string[]): Promise<string> {
+  return await run('ip', ...args)
+}
+
+/** @returns its stdout. @throws Error with what the command said */
+async function run(command: string, ...args: string[]): Promise<string> {
   const program = new Program([command, ...args].join(' '), command, args)
   const { status } = await program.exited
   if (status !== 0) throw new Error(program.describeEnd())
+  return program.stdout
 }

@@ -47,17 +47,16 @@ function ip(words: string): void {
   execFileSync('ip', words.split(' '))
 }
 
-/** The hosts on a hub, where each sees the frames of all; and a wire from the switch's `out` to the monitor's eth1. */
-async function openMirrorLab(offloads: boolean): Promise<Lab<keyof typeof hosts>> {
-  const routes = [{ on: 'target', to: `${CLIENT}/32`, via: ASSISTANT }] as const
-  const lab = await openLab({ hosts, routes, offloads })
+const routes = [{ on: 'target', to: `${CLIENT}/32`, via: ASSISTANT }] as const
+
+/** Makes a hub of the lab, where each sees the frames of all; and a wire from the switch's `out` to the monitor's eth1. */
+function makeHub(): void {
   // A bridge that forgets at once sends each frame to all ports.
   ip('link set lab0 type bridge ageing_time 0')
   ip('link add out mtu 9000 netns switch type veth peer name eth1 mtu 9000 netns monitor')
   for (const [host, device] of ['switch out', 'monitor eth1'].map((words) => words.split(' '))) {
     ip(`-n ${host} link set ${device} up`)
   }
-  return lab
 }
 
 interface Copied {
@@ -105,13 +104,15 @@ async function holdSame(lab: Lab<keyof typeof hosts>, args: readonly string[]): 
 
 for (const offloads of [false, true]) {
   test(`frames for other hosts are copied byte for byte, offloads ${offloads ? 'on' : 'off'}`, async () => {
-    await using lab = await openMirrorLab(offloads)
+    await using lab = await openLab({ hosts, routes, offloads })
+    makeHub()
     await holdSame(lab, ['-i', 'eth0'])
   })
 }
 
 test('frames below tags, labels and tunnels are copied byte for byte, and copies that are mirrored are not', async () => {
-  await using lab = await openMirrorLab(false)
+  await using lab = await openLab({ hosts, routes })
+  makeHub()
   const mirror = lab.hosts.switch.spawn(process.execPath, [ENCAPSULATOR, 'eth0', 'out'])
   await mirror.waitForLine('stdout', (line) => line === 'mirroring')
   const { books } = await holdSame(lab, ['-i', 'eth1'])
@@ -120,7 +121,8 @@ test('frames below tags, labels and tunnels are copied byte for byte, and copies
 })
 
 test('what two devices see is copied once, and -F chooses among frames', async () => {
-  await using lab = await openMirrorLab(false)
+  await using lab = await openLab({ hosts, routes })
+  makeHub()
   ip('link add port9 type veth peer name eth2 netns monitor')
   ip('link set port9 master lab0 up')
   ip('-n monitor link set eth2 up')
@@ -129,7 +131,8 @@ test('what two devices see is copied once, and -F chooses among frames', async (
 })
 
 test('what was recorded below tags, labels and tunnels is replayed', async () => {
-  await using lab = await openMirrorLab(false)
+  await using lab = await openLab({ hosts, routes })
+  makeHub()
   const { source, target, assistant, monitor } = lab.hosts
   const folder = mkdtempSync(join(tmpdir(), 'mirror-'))
   try {
@@ -161,7 +164,8 @@ test('what was recorded below tags, labels and tunnels is replayed', async () =>
 })
 
 test('with -S frames are cut, and what is cut is counted', async () => {
-  await using lab = await openMirrorLab(false)
+  await using lab = await openLab({ hosts, routes })
+  makeHub()
   const { client, monitor, source } = lab.hosts
   const folder = mkdtempSync(join(tmpdir(), 'mirror-'))
   try {

@@ -12,9 +12,19 @@ export function ip(words: string): void {
   execFileSync('ip', words.split(' '))
 }
 
+/** va and vb, two ends of one wire, where what is sent to 10.9.0.2 leaves va and enters vb. */
+export function layWire(): void {
+  ip('link add va type veth peer name vb')
+  ip('addr add 10.9.0.1/24 dev va')
+  ip('link set va up')
+  ip('link set vb address 02:00:00:00:00:0b')
+  ip('link set vb up')
+  ip('neigh add 10.9.0.2 lladdr 02:00:00:00:00:0b dev va')
+}
+
 /**
- * Defines the tests of the file `url` in a namespace of their own, by starting it again in there: lo is up; va and vb
- * are two ends of one wire: what is sent to 10.9.0.2 leaves va and enters vb. There is no IPv6 but where a file lets it.
+ * Defines the tests of the file `url` in a namespace of their own, by starting it again in there: lo is up, the wire is
+ * laid. There is no IPv6 but where a file lets it.
  */
 export function inNamespace(url: string, defineTests: () => void): void {
   if (process.env[INSIDE] === undefined) {
@@ -32,11 +42,6 @@ export function inNamespace(url: string, defineTests: () => void): void {
   const settings = ['all', 'default'].map((of) => `/proc/sys/net/ipv6/conf/${of}/disable_ipv6`)
   for (const setting of settings) if (existsSync(setting)) writeFileSync(setting, '1')
   ip('link set lo up')
-  ip('link add va type veth peer name vb')
-  ip('addr add 10.9.0.1/24 dev va')
-  ip('link set va up')
-  ip('link set vb address 02:00:00:00:00:0b')
-  ip('link set vb up')
-  ip('neigh add 10.9.0.2 lladdr 02:00:00:00:00:0b dev va')
+  layWire()
   defineTests()
 }

@@ -4,11 +4,11 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { compareStreams } from '../../lab/comparison.ts'
+import type { Host } from '../../lab/host.ts'
 import { startPacketDump } from '../../lab/packet-dump.ts'
 import { readClientStreams } from '../../lab/pcap-streams.ts'
 import {
   ASSISTANT,
-  type CopyLab,
   finishAndReadBooks,
   loadOfAllSizes,
   openCopyLab,
@@ -26,15 +26,13 @@ function ip(words: string): void {
   execFileSync('ip', words.split(' '))
 }
 
-/** The lab, with a second device of the source on its bridge, without an address. */
-async function openTwoDevices(offloads: boolean): Promise<CopyLab> {
-  const lab = await openCopyLab({ offloads })
+/** Gives the source a second device on the lab's bridge, without an address. */
+async function addDevice(source: Host): Promise<void> {
   // Each device answers for its own addresses only.
-  await lab.hosts.source.mustRun('sh', ['-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore'])
+  await source.mustRun('sh', ['-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore'])
   ip('link add port9 type veth peer name eth1 netns source')
   ip('link set port9 master lab0 up')
   ip(`-n source link set eth1 address ${DEVICE_MAC} up`)
-  return lab
 }
 
 interface Case {
@@ -78,8 +76,9 @@ const cases: readonly Case[] = [
 
 for (const { name, offloads, args, address, mac } of cases) {
   test(`clients' bytes arrive as they were: ${name}`, async () => {
-    await using lab = await openTwoDevices(offloads)
-    const { target, client } = lab.hosts
+    await using lab = await openCopyLab({ offloads })
+    const { target, client, source } = lab.hosts
+    await addDevice(source)
     if (address !== undefined) ip(`-n source address add ${address} dev eth1`)
     const targetMac = (await target.mustRun('cat', ['/sys/class/net/eth0/address'])).trim()
     const redis = await lab.startRedisPair()
@@ -87,7 +86,7 @@ for (const { name, offloads, args, address, mac } of cases) {
     const tcpcopy = await lab.startTcpcopy([...args(targetMac), '-s', ASSISTANT])
     const dumps = {
       source: await startPacketDump(
-        lab.hosts.source,
+        source,
         `tcp dst port ${PORT} and dst host ${SOURCE}`,
         join(lab.folder, 'source.pcap')
       ),

@@ -48,11 +48,12 @@ function countOf(received: Received): number {
   return [...received.values()].reduce((sum, datagrams) => sum + datagrams.length, 0)
 }
 
-/** A lab whose target sends into its own lo what it answers to the clients. */
-async function openUdpLab(clients: string): Promise<{ lab: CopyLab; source: Program; target: Program }> {
-  const lab = await openCopyLab({ routed: [], offloads: true })
+const UNROUTED = { routed: [], offloads: true }
+
+/** A server on source and target, which sends into its own lo what it answers to the clients. */
+async function startServers(lab: CopyLab, clients: string): Promise<{ source: Program; target: Program }> {
   await lab.hosts.target.mustRun('ip', ['route', 'add', clients, 'dev', 'lo'])
-  return { lab, source: await startServer(lab.hosts.source), target: await startServer(lab.hosts.target) }
+  return { source: await startServer(lab.hosts.source), target: await startServer(lab.hosts.target) }
 }
 
 async function sendAll(lab: CopyLab, flowCount: number, sizes: readonly number[], source = SOURCE): Promise<void> {
@@ -67,8 +68,8 @@ for (const [send, capture] of [
   ['auto', 'ip']
 ] as const) {
   test(`datagrams of 0 to 65,507 octets arrive as they were, captured by ${capture}, sent by ${send}, cut as the way asks`, async () => {
-    const { lab, source, target } = await openUdpLab(CLIENT)
-    await using _ = lab
+    await using lab = await openCopyLab(UNROUTED)
+    const { source, target } = await startServers(lab, CLIENT)
     // The way takes less than the device.
     await lab.hosts.source.mustRun('ip', ['route', 'add', `${TARGET}/32`, 'dev', 'eth0', 'mtu', '1000'])
     const dump = await startPacketDump(
@@ -119,8 +120,8 @@ for (const send of ['auto', 'ip', 'xdp']) {
 
 for (const workers of ['1', '3']) {
   test(`-r chooses flows, -n copies them several times, -c gives them addresses: each copy has all of its flow (--workers ${workers})`, async () => {
-    const { lab, source, target } = await openUdpLab('10.99.0.0/16')
-    await using _ = lab
+    await using lab = await openCopyLab(UNROUTED)
+    const { source, target } = await startServers(lab, '10.99.0.0/16')
     const args = ['-r', '50', '-n', '2.5', '-c', '10.99.0.0/24', '--workers', workers]
     const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP, ...args])
     const sizes = [10, 3000, 20_000, 1]
@@ -142,8 +143,8 @@ for (const workers of ['1', '3']) {
 }
 
 test('what the kernel refuses to send is counted, octet by octet', async () => {
-  const { lab } = await openUdpLab(CLIENT)
-  await using _ = lab
+  await using lab = await openCopyLab(UNROUTED)
+  await startServers(lab, CLIENT)
   await lab.hosts.source.mustRun('ip', ['route', 'add', 'prohibit', `${TARGET}/32`])
   const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP])
   await sendAll(lab, 2, [100, 5000])

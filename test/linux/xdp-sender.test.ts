@@ -1,12 +1,12 @@
 /** Sending through AF_XDP on a real kernel: every octet, in order, and devices that refuse. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { beforeEach, test } from 'node:test'
 import { deviceIndex } from '../../src/io/linux/devices.ts'
 import { LinkSender } from '../../src/io/linux/link-sender.ts'
 import { RawIpSender } from '../../src/io/linux/raw-ip-sender.ts'
 import { XdpSender } from '../../src/io/linux/xdp-sender.ts'
 import { XdpSocket } from '../../src/io/linux/xdp-socket.ts'
-import { inNamespace, ip } from './namespace.ts'
+import { inNamespace, ip, layWire } from './namespace.ts'
 import { WIRE } from './packets.ts'
 import { capture, drain, SEGMENT, SEGMENTS, Speaker } from './speaker.ts'
 
@@ -20,6 +20,12 @@ function open(): Speaker {
 const SEQUENCES = Array.from({ length: SEGMENTS }, (_, index) => 1000 + index * SEGMENT)
 
 inNamespace(import.meta.url, () => {
+  // The kernel frees the queue of a device some time after its socket was closed: each test has a device of its own.
+  beforeEach(() => {
+    ip('link del va')
+    layWire()
+  })
+
   test('short packets go through AF_XDP, whole and in order, more of them than the memory has chunks', () => {
     const ring = capture()
     using speaker = open()
