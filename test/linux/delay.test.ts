@@ -20,17 +20,24 @@ const ONE_WAY_MS = 50
 const FAR_CLIENT = '10.78.0.10'
 const SOURCE_AFAR = '10.78.0.1'
 const FAR_TARGET = '10.79.0.2'
-
 /** Everything by which a sender tells that it sent something twice, or was about to. */
-async function assertNothingSentTwice(host: Host): Promise<void> {
-  const counters = [...(await tcpCounters(host))].filter(([name]) =>
-    /Retrans|Spurious|LossProbe|DSACK|Timeouts/.test(name)
-  )
-  assert.ok(counters.length > 10)
-  assert.deepEqual(
-    counters.filter(([, count]) => count !== 0),
-    []
-  )
+const SENT_TWICE = /Retrans|Spurious|LossProbe|DSACK|Timeouts/
+
+/**
+ * Runs a load, and again where the host sent something twice or was about to: acknowledgments at a wrong pace make it do
+ * so each time, a machine that stands still for 100 ms makes it once.
+ */
+async function loadWithNothingSentTwice(host: Host, load: () => Promise<void>): Promise<void> {
+  let sentTwice: string[] = []
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const before = await tcpCounters(host)
+    await load()
+    const counters = [...(await tcpCounters(host))].filter(([name]) => SENT_TWICE.test(name))
+    assert.ok(counters.length > 10)
+    sentTwice = counters.filter(([name, count]) => count !== before.get(name)).map(([name]) => name)
+    if (sentTwice.length === 0) return
+  }
+  assert.fail(`each time the host counts ${sentTwice}`)
 }
 
 /** Loads of different values write under different keys: which write comes last between two connections is open. */
@@ -58,13 +65,14 @@ test('clients at 100 ms are as slow for the target, which sends nothing twice', 
   const redis = await lab.startRedisPair()
   await lab.startIntercept()
   const tcpcopy = await lab.startTcpcopy()
-  await benchmark(client, SOURCE_AFAR, '-c', '20', '-n', '200', '-t', 'set', '-d', '20000')
-  // Answers of many segments.
-  await benchmark(client, SOURCE_AFAR, '-c', '20', '-n', '100', 'GET', 'key:__rand_int__')
-  await benchmark(client, SOURCE_AFAR, '-k', '0', '-c', '20', '-n', '200', '-t', 'hset')
-  await untilSame(redis.source, redis.target)
+  await loadWithNothingSentTwice(target, async () => {
+    await benchmark(client, SOURCE_AFAR, '-c', '20', '-n', '200', '-t', 'set', '-d', '20000')
+    // Answers of many segments.
+    await benchmark(client, SOURCE_AFAR, '-c', '20', '-n', '100', 'GET', 'key:__rand_int__')
+    await benchmark(client, SOURCE_AFAR, '-k', '0', '-c', '20', '-n', '200', '-t', 'hset')
+    await untilSame(redis.source, redis.target)
+  })
   assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
-  await assertNothingSentTwice(target)
   await assertNothingDropped(link)
 })
 
@@ -90,14 +98,18 @@ test('the copy of a download over 100 ms keeps step with it, and nothing is sent
   for (const host of [source, target]) await host.mustRun('redis-cli', ['SETRANGE', 'large', `${LARGE - 1}`, 'x'])
   await lab.startIntercept()
   const tcpcopy = await lab.startTcpcopy()
-  const before = await sentBytes(target)
-  await lab.runScript(client, download(SOURCE_AFAR, LARGE))
-  const whenClientHadAll = (await sentBytes(target)) - before
-  await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 1)
-  assert.ok((await sentBytes(target)) - before > LARGE)
-  assert.ok(whenClientHadAll > LARGE / 2, `only ${whenClientHadAll} octets had been sent to the copy`)
+  let downloads = 0
+  await loadWithNothingSentTwice(target, async () => {
+    downloads += 1
+    const before = await sentBytes(target)
+    await lab.runScript(client, download(SOURCE_AFAR, LARGE))
+    const whenClientHadAll = (await sentBytes(target)) - before
+    await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === downloads)
+    assert.ok((await sentBytes(target)) - before > LARGE)
+    // A window doubles with each round trip: this is three of them behind.
+    assert.ok(whenClientHadAll > LARGE / 8, `only ${whenClientHadAll} octets had been sent to the copy`)
+  })
   assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
-  await assertNothingSentTwice(target)
   await assertNothingDropped(link)
 })
 
