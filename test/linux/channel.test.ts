@@ -2,17 +2,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { counter, hasMessage } from '../../lab/json-log.ts'
-import type { Program } from '../../lab/program.ts'
 import {
   ASSISTANT,
   CLIENT,
   type CopyLab,
+  endLoad,
   finishAndReadBooks,
   MAP,
   openCopyLab,
-  PORT,
   SOURCE,
   startReady,
+  startSteadyLoad,
   statisticsOf,
   TARGET,
   TCPCOPY,
@@ -22,34 +22,6 @@ import {
 } from './copy-lab.ts'
 
 const CHANNEL_PORT = 36524
-
-/**
- * Connections that each send one INCR at a time, for ever: a command for each answer, with a pause. It prints "on"
- * when all are connected, and ends at SIGTERM when all answers are there.
- */
-const steadyLoad = `
-const [host, port, connections] = process.argv.slice(1)
-let isEnding = false
-let open = 0
-process.on('SIGTERM', () => { isEnding = true })
-for (let index = 0; index < Number(connections); index++) {
-  const socket = require('net').connect(Number(port), host)
-  const ask = () => socket.write('INCR steady' + index + '\\r\\n')
-  socket.on('connect', () => { if (++open === Number(connections)) console.log('on'); ask() })
-  socket.on('data', () => { if (isEnding) socket.end(); else setTimeout(ask, 2) })
-  socket.on('error', (error) => { console.error(error.message); process.exit(1) })
-}
-`
-
-async function startLoad(lab: CopyLab, connections: number): Promise<Program> {
-  const load = lab.hosts.client.spawn(process.execPath, ['-e', steadyLoad, SOURCE, `${PORT}`, `${connections}`])
-  await load.waitForLine('stdout', (line) => line === 'on')
-  return load
-}
-
-async function endLoad(load: Program): Promise<void> {
-  assert.deepEqual(await load.stop(), { status: 0, signal: null }, load.stderr)
-}
 
 /** Runs a script against intercept from the source host: `socket` is connected. */
 async function speakToIntercept(lab: CopyLab, script: string): Promise<void> {
@@ -79,7 +51,7 @@ test('sessions go on when intercept is killed and started again under load', asy
   const redis = await lab.startRedisPair()
   const first = await lab.startIntercept()
   const tcpcopy = await lab.startTcpcopy()
-  const load = await startLoad(lab, 20)
+  const load = await startSteadyLoad(lab.hosts.client, 20)
   await until('the copy is under way', async () => (await redis.target.commandCount()) > 200)
   first.signal('SIGKILL')
   await first.exited
@@ -128,7 +100,7 @@ test('a tcpcopy with two intercepts copies through either, and when one of them 
   await lab.startIntercept(['-p', `${secondPort}`])
   const tcpcopy = await lab.startTcpcopy(['-x', MAP, '-s', `${ASSISTANT},${ASSISTANT}:${secondPort}`])
   await untilCounter(tcpcopy, 'channelsOpen', (count) => count === 4)
-  const load = await startLoad(lab, 5)
+  const load = await startSteadyLoad(lab.hosts.client, 5)
   await until('the copy is under way', async () => (await redis.target.commandCount()) > 50)
   first.signal('SIGKILL')
   await untilCounter(tcpcopy, 'channelsOpen', (count) => count === 2)
@@ -144,7 +116,7 @@ test('junk, health checks and half messages end with their own connection', asyn
   const redis = await lab.startRedisPair()
   const intercept = await lab.startIntercept()
   const tcpcopy = await lab.startTcpcopy()
-  const load = await startLoad(lab, 5)
+  const load = await startSteadyLoad(lab.hosts.client, 5)
   await speakToIntercept(lab, `socket.on('connect', () => socket.destroy())`)
   await speakToIntercept(lab, `socket.on('connect', () => socket.resetAndDestroy())`)
   const ended = `socket.resume(); socket.on('close', () => process.exit(0))`
@@ -188,7 +160,7 @@ test('a tcpcopy that stops reading loses its own answers, and no other does', as
   await untilCounter(intercept, 'routes', (count) => count === 1)
   const redis = await lab.startRedisPair()
   const tcpcopy = await lab.startTcpcopy()
-  const load = await startLoad(lab, 5)
+  const load = await startSteadyLoad(lab.hosts.client, 5)
   const flood = new URL('./answer-flood.js', import.meta.url).pathname
   const flooding = target.spawn(process.execPath, [flood, TARGET, '7777', CLIENT, '5555'])
   await untilCounter(intercept, 'backlogDropped', (count) => count > 1000)

@@ -1,7 +1,7 @@
 /** How many connections are copied, and how often: -r, -n. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, PORT, SOURCE, until } from './copy-lab.ts'
+import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, PORT, SOURCE, until, untilCounter } from './copy-lab.ts'
 
 const ARGS = ['-x', MAP, '-s', ASSISTANT]
 
@@ -9,7 +9,7 @@ test('-n 3: the target serves exactly three times what the source serves', async
   await using lab = await openCopyLab()
   const redis = await lab.startRedisPair()
   await lab.startIntercept()
-  const tcpcopy = await lab.startTcpcopy([...ARGS, '-n', '3'])
+  const tcpcopy = await lab.startTcpcopy([...ARGS, '-n', '3', '-B', '64'])
   const load = ['-h', SOURCE, '-p', `${PORT}`, '-t', 'set', '-r', '100000', '-n', '20000', '-c', '50']
   await lab.hosts.client.mustRun('redis-benchmark', load)
   const expected = 3 * (await redis.source.commandCount())
@@ -41,6 +41,7 @@ test('-r 30: of 1000 short connections 300 are copied, each whole', async () => 
   await lab.runScript(lab.hosts.client, connections)
   assert.equal(await redis.source.commandCount(), 1000)
   await until('300 are copied', async () => (await redis.target.commandCount()) >= 300)
+  await untilCounter(tcpcopy, 'flowsLeftOut', (count) => count === 700)
   const books = await finishAndReadBooks(tcpcopy)
   assert.equal(await redis.target.commandCount(), 300)
   assert.deepEqual([books.sessionsStarted, books.flowsLeftOut], [300, 700])

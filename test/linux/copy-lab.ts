@@ -106,6 +106,33 @@ export async function tcpCounters(host: Host): Promise<ReadonlyMap<string, numbe
   return counters
 }
 
+/** Prints "on" when all are connected, and ends at SIGTERM when all answers are there. */
+const steadyLoad = `
+const [host, port, connections] = process.argv.slice(1)
+let isEnding = false
+let open = 0
+process.on('SIGTERM', () => { isEnding = true })
+for (let index = 0; index < Number(connections); index++) {
+  const socket = require('net').connect(Number(port), host)
+  const ask = () => socket.write('INCR steady' + index + '\\r\\n')
+  socket.on('connect', () => { if (++open === Number(connections)) console.log('on'); ask() })
+  socket.on('data', () => { if (isEnding) socket.end(); else setTimeout(ask, 2) })
+  socket.on('error', (error) => { console.error(error.message); process.exit(1) })
+}
+`
+
+/** Connections that each send one INCR at a time, for ever: a command for each answer, with a pause. */
+export async function startSteadyLoad(client: Host, connections: number): Promise<Program> {
+  const load = client.spawn(process.execPath, ['-e', steadyLoad, SOURCE, `${PORT}`, `${connections}`])
+  await load.waitForLine('stdout', (line) => line === 'on')
+  return load
+}
+
+/** Ends a load that ends at SIGTERM once all its answers are there. */
+export async function endLoad(load: Program): Promise<void> {
+  assert.deepEqual(await load.stop(), { status: 0, signal: null }, load.stderr)
+}
+
 /**
  * Small requests, large ones, and such on connections of their own, to the source. Each load has its own keys: the copies
  * of one may still be under way when the next begins, and what two of them set would depend on that.
