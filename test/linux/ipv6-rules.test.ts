@@ -56,11 +56,11 @@ async function ourRules(host: Host, table: string): Promise<readonly number[]> {
   return [await count('ip', 'iptables'), await count('ip6', 'ip6tables')]
 }
 
-/** Asks the target's server itself, from the assistant: a real client of it. */
-async function askTargetFromOutside(lab: CopyLab): Promise<string> {
+/** Asks the target's server itself, from the assistant: a real client of it, which gives up after a while. */
+async function askTargetFromOutside(lab: CopyLab, patienceMs = 10_000): Promise<string> {
   const ask = `const socket = require('net').connect(${PORT}, '${TARGET_6}', () => socket.write('PING\\r\\n'))
     socket.on('data', (data) => { process.stdout.write(data); socket.destroy() })
-    setTimeout(() => socket.destroy(), 1000).unref()`
+    setTimeout(() => socket.destroy(), ${patienceMs}).unref()`
   return (await lab.runScript(lab.hosts.assistant, ask)).trim()
 }
 
@@ -73,7 +73,7 @@ for (const firewall of ['auto', 'iptables-legacy']) {
     const managed = ['--nfqueue', '-F', `tcp and src port ${PORT}`, '--manage-rules', '--firewall', firewall]
     const closed = await startReady(target, INTERCEPT, managed)
     assert.deepEqual(await ourRules(target, 'mangle'), [1, 1])
-    assert.equal(await askTargetFromOutside(lab), '')
+    assert.equal(await askTargetFromOutside(lab, 1000), '')
     closed.signal('SIGKILL')
     await closed.exited
     const intercept = await startReady(target, INTERCEPT, [...managed, '-x', `192.0.2.1,fd77::99,${ASSISTANT_6}`])

@@ -129,7 +129,7 @@ test('over a channel of IPv6, to a target by its brackets, with addresses of a p
   ])
   await setFrom(lab, SOURCE_6)
   await untilSame(redis.source, redis.target)
-  assert.match(tcpcopy.stderr, /\[fd77::10\]:\d+ captured SYN|\[fd77::10\]:\d+ captured/)
+  await tcpcopy.waitForLine('stderr', (line) => /\[fd77::10\]:\d+ captured/.test(line))
   await assertNothingDropped(tcpcopy)
 })
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { openLab } from '../../lab/lab.ts'
+import { until } from './copy-lab.ts'
 
 const plan = {
   hosts: { client: { addresses: ['10.77.0.10', '10.77.0.11'] }, target: { addresses: ['10.77.0.2'] } },
@@ -35,7 +35,7 @@ test('closing a lab ends its programs, also those that left their parent, and re
   assert.deepEqual(readdirSync('/run/netns'), [])
   assert.throws(() => lab.hosts.client.spawn('true'), /closed/)
   // Process 1 buries the orphan soon after.
-  for (const deadline = Date.now() + 2000; sleepers() > 0; await sleep(10)) assert.ok(Date.now() < deadline)
+  await until('nobody sleeps any more', () => sleepers() === 0)
   await lab.close()
 })
 

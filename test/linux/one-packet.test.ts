@@ -48,11 +48,11 @@ async function captureSet(lab: CopyLab): Promise<Captures> {
   }
 }
 
-/** The only packet that satisfies the condition. */
+/** The only packet that satisfies the condition, as it was sent first: who hears of no answer in time sends it again. */
 function only(packets: readonly Packet[], what: string, accepts: (packet: Packet) => boolean): Packet {
-  const found = packets.filter(accepts)
-  const [packet] = found
-  assert.ok(packet !== undefined && found.length === 1, `${found.length} packets are ${what}`)
+  const [packet, ...others] = packets.filter(accepts)
+  assert.ok(packet !== undefined, `no packet is ${what}`)
+  for (const { seq } of others) assert.equal(seq, packet.seq, `more than one packet is ${what}`)
   return packet
 }
 

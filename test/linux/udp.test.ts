@@ -18,7 +18,8 @@ import {
   TARGET,
   TARGET_6,
   TCPCOPY,
-  until
+  until,
+  untilCounter
 } from './copy-lab.ts'
 
 const PORT = 5353
@@ -128,6 +129,7 @@ for (const workers of ['1', '3']) {
     await sendAll(lab, 20, sizes)
     const copies = 10 * 2 + 5
     await until('all are at the target', async () => countOf(await receivedBy(target)) >= copies * sizes.length)
+    await untilCounter(tcpcopy, 'capturedPackets', (count) => count === 20 * sizes.length)
     const original = [...(await receivedBy(source)).values()].map((datagrams) => datagrams.join())
     const copied = await receivedBy(target)
     assert.equal(copied.size, copies)
@@ -148,6 +150,7 @@ test('what the kernel refuses to send is counted, octet by octet', async () => {
   await lab.hosts.source.mustRun('ip', ['route', 'add', 'prohibit', `${TARGET}/32`])
   const tcpcopy = await startReady(lab.hosts.source, TCPCOPY, ['--udp', ...MAP])
   await sendAll(lab, 2, [100, 5000])
+  await untilCounter(tcpcopy, 'capturedPackets', (count) => count === 4)
   const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.deliveredBytes, books['dropped.sendRefused.bytes']], [0, 2 * 5100])
 })

@@ -158,6 +158,7 @@ test('--workers 3 with -r 30 and -n 2: of 1000 connections exactly 300 are copie
   await lab.runScript(lab.hosts.client, connections)
   assert.equal(await redis.source.commandCount(), 1000)
   await until('600 are there', async () => (await redis.target.commandCount()) >= 600)
+  await untilCounter(tcpcopy, 'flowsLeftOut', (count) => count === 700)
   const books = await finishAndReadBooks(tcpcopy)
   assert.equal(await redis.target.commandCount(), 600)
   assert.deepEqual([books.sessionsStarted, books.copiesStarted, books.flowsLeftOut], [600, 300, 700])
