@@ -6,6 +6,8 @@ import { openLab } from '../../lab/lab.ts'
 
 const DELAY_MS = 30
 const COUNT = 2000
+/** So many datagrams fit into a receive buffer as kernels allow it by default (net.core.rmem_max). */
+const IN_FLIGHT = 100
 
 const echo = `
 const socket = require('dgram').createSocket({ type: 'udp4', recvBufferSize: 4 << 20 })
@@ -26,7 +28,8 @@ socket.on('message', (message) => {
 const done = () => { console.log(JSON.stringify({ back, disorder, least })); process.exit() }
 setTimeout(done, 10_000)
 const burst = () => {
-  for (let left = 20; left > 0 && times.length < ${COUNT}; left--) {
+  const end = Math.min(times.length + 20, back + ${IN_FLIGHT}, ${COUNT})
+  while (times.length < end) {
     const message = Buffer.alloc(1000)
     message.writeUInt32LE(times.length)
     times.push(performance.now())

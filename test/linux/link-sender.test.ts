@@ -23,7 +23,7 @@ function open(isStrict = false, given?: GivenWays): Speaker {
 const MAC_66 = Uint8Array.of(2, 0, 0, 0, 0, 0x66)
 const MAC_77 = Uint8Array.of(2, 0, 0, 0, 0, 0x77)
 
-/** The Ethernet headers of what came in on a device, each once. */
+/** The Ethernet headers of what came in on a device, each once; of IPv4, since the kernel asks for MACs as well. */
 function headersOn(device: string, step: () => void): string[] {
   const filter = [{ code: 6, jt: 0, jf: 0, k: 0x40000 }]
   const ring = new PacketRing({ device, link: 'ethernet', filter, isPromiscuous: true, ringMegabytes: 1 })
@@ -31,7 +31,7 @@ function headersOn(device: string, step: () => void): string[] {
   const headers = new Set<string>()
   ring.receive((bytes, at) => headers.add(Buffer.from(bytes.slice(at, at + 14)).toString('hex')), 1000)
   ring.close()
-  return [...headers]
+  return [...headers].filter((header) => header.endsWith('0800'))
 }
 
 function setOffloads(state: 'on' | 'off'): void {
