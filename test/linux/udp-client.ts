@@ -1,15 +1,19 @@
-/** A UDP client: from each of so many ports it sends a datagram of each size, the next when the one before is answered. */
+/**
+ * A UDP client: in each flow, a port of its own, it sends a datagram of each size, the next when the one before is answered.
+ * udp-client.js HOST PORT FLOW,FLOW... SIZE SIZE...
+ */
 import { createSocket } from 'node:dgram'
 
-const [host = '', port, flowCount, ...sizes] = process.argv.slice(2)
-let open = Number(flowCount)
+const [host = '', port, list = '', ...sizes] = process.argv.slice(2)
+const flows = list.split(',').map(Number)
+let open = flows.length
 let strangers = 0
 
 function fill(size: number, seed: number): Uint8Array {
   return Uint8Array.from({ length: size }, (_, at) => (at * 31 + (at >>> 8) * 17 + seed) & 255)
 }
 
-for (let flow = 0; flow < Number(flowCount); flow++) {
+for (const flow of flows) {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   let next = 0
   const send = (): void => {
