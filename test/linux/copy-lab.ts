@@ -1,7 +1,7 @@
 /** A copy in the lab, and what tests ask of it. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { OWN_PROGRAMS, PORT, SOURCE } from '../../lab/copy-lab.ts'
+import { type CopyLab, OWN_PROGRAMS, PORT, SOURCE } from '../../lab/copy-lab.ts'
 import type { Host } from '../../lab/host.ts'
 import { hasMessage, type LogEntry, lastStatistics } from '../../lab/json-log.ts'
 import type { Program } from '../../lab/program.ts'
@@ -146,4 +146,12 @@ export async function loadOfAllSizes(client: Host): Promise<void> {
     const set = ['SET', `${name}:__rand_int__`, 'x'.repeat(size)]
     await client.mustRun('redis-benchmark', ['-h', SOURCE, '-p', `${PORT}`, '-r', '2000000000', '-q', ...args, ...set])
   }
+}
+
+/** Asks the target's server itself, from the assistant: a real client of it, which gives up after a while. @returns its answer */
+export async function askTargetFromOutside(lab: CopyLab, target: string, patienceMs = 10_000): Promise<string> {
+  const ask = `const socket = require('net').connect(${PORT}, '${target}', () => socket.write('PING\\r\\n'))
+    socket.on('data', (data) => { process.stdout.write(data); socket.destroy() })
+    setTimeout(() => socket.destroy(), ${patienceMs}).unref()`
+  return (await lab.runScript(lab.hosts.assistant, ask)).trim()
 }

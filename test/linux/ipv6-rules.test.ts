@@ -10,6 +10,7 @@ import { openLab } from '../../lab/lab.ts'
 import { startRedis } from '../../lab/redis.ts'
 import {
   ASSISTANT_6,
+  askTargetFromOutside,
   type CopyLab,
   finishAndReadBooks,
   INTERCEPT,
@@ -56,14 +57,6 @@ async function ourRules(host: Host, table: string): Promise<readonly number[]> {
   return [await count('ip', 'iptables'), await count('ip6', 'ip6tables')]
 }
 
-/** Asks the target's server itself, from the assistant: a real client of it, which gives up after a while. */
-async function askTargetFromOutside(lab: CopyLab, patienceMs = 10_000): Promise<string> {
-  const ask = `const socket = require('net').connect(${PORT}, '${TARGET_6}', () => socket.write('PING\\r\\n'))
-    socket.on('data', (data) => { process.stdout.write(data); socket.destroy() })
-    setTimeout(() => socket.destroy(), ${patienceMs}).unref()`
-  return (await lab.runScript(lab.hosts.assistant, ask)).trim()
-}
-
 for (const firewall of ['auto', 'iptables-legacy']) {
   test(`on the target, a rule for IPv6 (${firewall}) takes the answers, but for those of -x`, async () => {
     await using lab = await openCopyLab({ isDual: true, routed: [], offloads: true })
@@ -73,7 +66,7 @@ for (const firewall of ['auto', 'iptables-legacy']) {
     const managed = ['--nfqueue', '-F', `tcp and src port ${PORT}`, '--manage-rules', '--firewall', firewall]
     const closed = await startReady(target, INTERCEPT, managed)
     assert.deepEqual(await ourRules(target, 'mangle'), [1, 1])
-    assert.equal(await askTargetFromOutside(lab, 1000), '')
+    assert.equal(await askTargetFromOutside(lab, TARGET_6, 1000), '')
     closed.signal('SIGKILL')
     await closed.exited
     const intercept = await startReady(target, INTERCEPT, [...managed, '-x', `192.0.2.1,fd77::99,${ASSISTANT_6}`])
@@ -84,7 +77,7 @@ for (const firewall of ['auto', 'iptables-legacy']) {
     await client.mustRun('redis-benchmark', ['-h', SOURCE_6, ...keys, '-c', '5', '-n', '200', '-k', '0'])
     await lab.ask('SET', 'ipv4', 'too')
     await untilSame(redis.source, redis.target)
-    assert.equal(await askTargetFromOutside(lab), '+PONG')
+    assert.equal(await askTargetFromOutside(lab, TARGET_6), '+PONG')
     assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
     await untilCounter(intercept, 'passedPackets', (count) => count >= 3)
     assert.equal(counter(await statisticsOf(intercept), 'flawedPackets'), 0)

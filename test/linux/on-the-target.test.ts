@@ -11,6 +11,7 @@ import { readClientStreams } from '../../lab/pcap-streams.ts'
 import type { Program } from '../../lab/program.ts'
 import {
   ASSISTANT,
+  askTargetFromOutside,
   type CopyLab,
   finishAndReadBooks,
   INTERCEPT,
@@ -55,14 +56,6 @@ async function countFromTarget(host: Host): Promise<() => Promise<number>> {
     const table = await host.mustRun('nft', ['list table ip seen'])
     return Number(/packets (\d+)/.exec(table)?.[1] ?? Number.NaN)
   }
-}
-
-/** Asks the target's server itself, from the assistant: a real client of it, which gives up after a while. */
-async function askTargetFromOutside(lab: CopyLab, patienceMs = 10_000): Promise<string> {
-  const ask = `const socket = require('net').connect(${PORT}, '${TARGET}', () => socket.write('PING\\r\\n'))
-    socket.on('data', (data) => { process.stdout.write(data); socket.destroy() })
-    setTimeout(() => socket.destroy(), ${patienceMs}).unref()`
-  return (await lab.runScript(lab.hosts.assistant, ask)).trim()
 }
 
 for (const firewall of ['auto', 'iptables-legacy'] as const) {
@@ -143,7 +136,7 @@ test('killed, the rule keeps the answers in; started again, there is one rule, a
   await killed.exited
   assert.equal((await rulesOn(target)).length, 1)
   await lab.ask('SET', 'between', '2')
-  assert.equal(await askTargetFromOutside(lab, 1000), '')
+  assert.equal(await askTargetFromOutside(lab, TARGET, 1000), '')
 
   const intercept = await startOnTarget(lab)
   assert.equal((await rulesOn(target)).length, 1)
@@ -153,14 +146,14 @@ test('killed, the rule keeps the answers in; started again, there is one rule, a
   intercept.signal('SIGINT')
   assert.deepEqual(await intercept.exited, { status: 0, signal: null })
   assert.deepEqual(await rulesOn(target), [])
-  assert.equal(await askTargetFromOutside(lab), '+PONG')
+  assert.equal(await askTargetFromOutside(lab, TARGET), '+PONG')
 })
 
 test('-x lets the answers to real clients of the target pass', async () => {
   await using lab = await openTargetLab()
   const redis = await lab.startRedisPair()
   const closed = await startOnTarget(lab)
-  assert.equal(await askTargetFromOutside(lab, 1000), '')
+  assert.equal(await askTargetFromOutside(lab, TARGET, 1000), '')
   // The host itself is no client: what it says to itself is left alone.
   assert.equal(await lab.askTarget('-h', TARGET, 'PING'), 'PONG')
   await closed.stop()
@@ -168,7 +161,7 @@ test('-x lets the answers to real clients of the target pass', async () => {
   const intercept = await startOnTarget(lab, [...MANAGED, '-x', `192.0.2.1,${ASSISTANT}`])
   const tcpcopy = await lab.startTcpcopy(TO_TARGET)
   await lab.ask('SET', 'copied', 'yes')
-  assert.equal(await askTargetFromOutside(lab), '+PONG')
+  assert.equal(await askTargetFromOutside(lab, TARGET), '+PONG')
   await until('the key is at the target', async () => (await lab.askTarget('GET', 'copied')) === 'yes')
   assert.ok((await redis.target.commandCount()) > (await redis.source.commandCount()))
   assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
@@ -180,10 +173,10 @@ test('--queue-bypass lets the answers out while intercept is away', async () => 
   await using lab = await openTargetLab()
   await lab.startRedisPair()
   const intercept = await startOnTarget(lab, [...MANAGED, '--queue-bypass'])
-  assert.equal(await askTargetFromOutside(lab, 1000), '')
+  assert.equal(await askTargetFromOutside(lab, TARGET, 1000), '')
   intercept.signal('SIGKILL')
   await intercept.exited
-  assert.equal(await askTargetFromOutside(lab), '+PONG')
+  assert.equal(await askTargetFromOutside(lab, TARGET), '+PONG')
 })
 
 test('a queue that is taken is told, and the rule of the one who has it stays', async () => {
