@@ -155,19 +155,13 @@ const loads: readonly BenchLoad[] = [
   }
 ]
 
-/** Loads that are measured a second time with `hasNetworkThreads`, under the name `apart` gives. */
+/** Loads that are measured a second time, with `hasNetworkThreads`. */
 const loadsApart: readonly string[] = ['redis', 'http-512', 'http-short']
-
-function apart(name: string): string {
-  return `${name}-apart`
-}
 
 export const benchLoads: readonly BenchLoad[] = loads.flatMap((load) => {
   if (!loadsApart.includes(load.name)) return [load]
-  return [
-    load,
-    { ...load, name: apart(load.name), title: 'the same, the network in threads of its own', hasNetworkThreads: true }
-  ]
+  const title = 'the same, the network in threads of its own'
+  return [load, { ...load, name: `${load.name}-apart`, title, hasNetworkThreads: true }]
 })
 
 /** A part of the idle ones for each program: each has a limit of its own, as nginx's workers have. */

@@ -14,7 +14,7 @@ import { encodeOptions, type PacketFields, writePacket } from '../src/sim/packet
 import { i32, put32 } from '../src/wire/bytes.ts'
 import { Answers, ageMs, fillAnswer, fillAnswers, parseAnswers, putAnswers } from '../src/wire/channel-answers.ts'
 import { HEADER_LENGTH, parseRecord, putHeader } from '../src/wire/channel-v1.ts'
-import { RECORD_HEAD, RECORD_MAX } from '../src/wire/channel-v2.ts'
+import { flowLength, RECORD_HEAD, RECORD_MAX, shapeOf } from '../src/wire/channel-v2.ts'
 import { ACK, IPV4_HEADER, PSH, parseIpv4, Segment, SYN } from '../src/wire/segment.ts'
 import { seq } from '../src/wire/seq.ts'
 
@@ -25,7 +25,7 @@ const FRAMES_MAX = 1024
 const POOL_PAGES = 256
 const TCP_AT = IPV4_HEADER
 /** In a record of an answer over IPv4: behind the flow; behind acknowledgment, window, counts and timestamps. */
-const ACK_AT = RECORD_HEAD + 12
+const ACK_AT = RECORD_HEAD + flowLength(shapeOf(TARGET))
 const RANGE_AT = ACK_AT + 16
 const OPTIONS = encodeOptions(['nop', 'nop', 'ts 1 1'])
 /** Between a batch of requests and that of their answers. */

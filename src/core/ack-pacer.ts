@@ -33,10 +33,9 @@ export class AckPacer {
 
   /** @returns the latest edge that is due, or `otherwise` */
   take(now: number, otherwise: Seq): Seq {
-    if (this.nextAt > now) return otherwise
-    this.lastAt = Math.max(this.lastAt, now)
     let edge = otherwise
-    while (this.#count > 0 && float64At(this.#dueAt, this.#first) <= now) {
+    while (this.nextAt <= now) {
+      this.lastAt = Math.max(this.lastAt, now)
       edge = seq(int32At(this.#edges, this.#first))
       this.#first = (this.#first + 1) % EDGES_MAX
       this.#count -= 1

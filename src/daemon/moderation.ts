@@ -8,8 +8,9 @@
 /** Connections are told apart by 64 places, of which two may share one. */
 const PLACE_SHIFT = 32 - 6
 /**
- * So many answered in a window, which is half as long again where turns are rare, are a crowd. With fewer, each asking as soon as it is
- * answered, a copy would fall behind for waiting: at 20 that send 20 KB each time tcpcopy grew to 347 MB, without to 318.
+ * So many answered in a window, which is half as long again where turns are rare, are a crowd. With fewer, each asking as
+ * soon as it is answered, a copy would fall behind for waiting: at 20 that send 20 KB each time tcpcopy grew to 347 MB,
+ * without to 318.
  */
 const CROWD = 28
 const WINDOW_MS = 4

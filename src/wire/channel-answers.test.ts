@@ -271,4 +271,5 @@ test('an age is one octet, right to 1/16 from a microsecond to half an hour', ()
   )
   // Whatever a peer says.
   for (let octet = 1; octet < 256; octet++) assert.ok(ageMs(octet) > 0 && ageMs(octet) < Number.POSITIVE_INFINITY)
+  for (let octet = 2; octet < 256; octet++) assert.ok(ageMs(octet) > ageMs(octet - 1), `${octet}`)
 })

@@ -12,5 +12,5 @@ export function stepOf(value: number, bits: number): number {
 /** @returns the least value of a step */
 export function stepStart(step: number, bits: number): number {
   const shift = Math.max(0, (step >>> bits) - 1)
-  return ((step - (shift << bits)) << shift) >>> 0
+  return (step - (shift << bits)) * 2 ** shift
 }
