@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { writeHeapSnapshot } from 'node:v8'
-import { idleSessions } from './idle-sessions.ts'
+import { idleSessions } from './loads/idle-sessions.ts'
 
 const { values } = parseArgs({
   options: { count: { type: 'string', default: '100000' }, snapshot: { type: 'string' } }

@@ -6,13 +6,13 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { FlowTable } from '../src/core/flow-table.ts'
+import { FlowTable } from '../src/core/memory/flow-table.ts'
 import { int32At } from '../src/wire/bytes.ts'
-import { HEADER_LENGTH, parseRecord, putHeader } from '../src/wire/channel-v1.ts'
+import { HEADER_LENGTH, parseRecord, putHeader } from '../src/wire/channel/channel-v1.ts'
 import { copyAndSum } from '../src/wire/checksum.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../src/wire/segment.ts'
-import { InterceptRig } from './intercept-rig.ts'
-import { Rig, sampleRequest } from './rig.ts'
+import { InterceptRig } from './micro/intercept-rig.ts'
+import { Rig, sampleRequest } from './micro/rig.ts'
 
 /** dist/bench/micro.js → bench/micro.json of the checkout. */
 const figuresFile = new URL('../../bench/micro.json', import.meta.url)

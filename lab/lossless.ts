@@ -1,12 +1,12 @@
 /** `npm run lossless`: every load of loads.ts, each in a lab of its own, inside the namespaces of scripts/lossless.mjs. */
 import { parseArgs } from 'node:util'
 import { OperatorError } from '../src/errors.ts'
-import { Interrupted, interruption, runCommand } from './command.ts'
-import { OWN_PROGRAMS, type Programs } from './copy-lab.ts'
-import { findProblems, type Load, runLoad } from './load.ts'
-import { loadHeader, loadRow, type Row } from './load-report.ts'
-import { loads } from './loads.ts'
-import { Progress } from './progress.ts'
+import { Interrupted, interruption, runCommand } from './hosts/command.ts'
+import { OWN_PROGRAMS, type Programs } from './hosts/copy-lab.ts'
+import { Progress } from './job/progress.ts'
+import { findProblems, type Load, runLoad } from './loads/load.ts'
+import { loadHeader, loadRow, type Row } from './loads/load-report.ts'
+import { loads } from './loads/loads.ts'
 
 const usage = `npm run lossless -- [--json] [--tcpcopy PROGRAM] [--intercept PROGRAM] [NAME…]
 

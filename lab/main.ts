@@ -2,11 +2,11 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { interruption, positive, runCommand } from './command.ts'
-import { OWN_PROGRAMS, openCopyLab, type Programs } from './copy-lab.ts'
-import { type JobOptions, runMainJob } from './main-job.ts'
-import { Progress } from './progress.ts'
-import { printTable } from './report.ts'
+import { interruption, positive, runCommand } from './hosts/command.ts'
+import { OWN_PROGRAMS, openCopyLab, type Programs } from './hosts/copy-lab.ts'
+import { type JobOptions, runMainJob } from './job/main-job.ts'
+import { Progress } from './job/progress.ts'
+import { printTable } from './job/report.ts'
 
 const usage = `npm start -- [--json] [--requests N] [--connections N] [--short-requests N] [--offloads]
              [--captures FOLDER] [--tcpcopy PROGRAM] [--intercept PROGRAM]

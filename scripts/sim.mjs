@@ -16,7 +16,7 @@ const [seed, count, seconds] = ['seed', 'count', 'seconds'].map((name) => {
   return value
 })
 prepare()
-const { simulate } = await import('../dist/src/sim/simulation.js')
+const { simulate } = await import('../dist/src/sim/simulation/simulation.js')
 const trace = values.trace ? (line) => console.log(line) : undefined
 
 let failures = 0

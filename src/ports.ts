@@ -3,7 +3,7 @@
  *
  * Everything here is driven by one thread that runs to completion: wait, take a batch, step, flush a batch.
  */
-import type { Outbox } from './core/outbox.ts'
+import type { Outbox } from './core/packets/outbox.ts'
 
 /** An instant on the monotonic clock, in milliseconds with fractions. */
 export type Millis = number
@@ -72,7 +72,7 @@ export type TimedCapture = Capture & Required<Pick<Capture, 'capturedAtMs'>>
 /** One that gives nothing until `begin`. */
 export type HeldCapture = Capture & Required<Pick<Capture, 'begin'>>
 
-export interface Sender {
+export interface PacketSender {
   /** Sends all frames of `outbox` and empties it. Refused frames are counted by errno, never thrown. */
   flush(outbox: Outbox): void
   /** Whether frames for this target may be super-packets. Changes only in `refresh`. */
@@ -125,7 +125,7 @@ export interface Network {
 }
 
 /** What one worker of a program tells another. Whoever sends or takes one owns it, and uses it again. */
-export interface Note {
+export interface PeerMessage {
   type: number
   /** A connection of the channel. */
   peer: number
@@ -135,17 +135,17 @@ export interface Note {
   readonly bytes: Uint8Array
 }
 
-/** Notes between the workers of a program: from each to each in their order, never blocking. */
+/** Messages between the workers of a program: from each to each in their order, never blocking. */
 export interface Exchange {
   /** Which worker this is, from 0. */
   readonly worker: number
   readonly workers: number
-  /** Octets that can be sent to each other worker before it has read any; a note takes up to 32 more than it holds. */
+  /** Octets that can be sent to each other worker before it has read any; a message takes up to 32 more than it holds. */
   readonly room: number
   /** @returns false: there is no room */
-  send(worker: number, note: Note): boolean
+  send(worker: number, message: PeerMessage): boolean
   /** Each may be answered with one to its sender. @returns false: there is none, or whoever has sent it reads too little */
-  take(note: Note): boolean
+  take(message: PeerMessage): boolean
   /** Wakes those to whom something was sent. */
   flush(): void
 }

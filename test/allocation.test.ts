@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { type HeapProfiler, Session } from 'node:inspector'
 import { test } from 'node:test'
-import { InterceptRig } from '../bench/intercept-rig.ts'
-import { Rig } from '../bench/rig.ts'
-import { LinkCapture } from '../src/daemon/link-capture.ts'
+import { InterceptRig } from '../bench/micro/intercept-rig.ts'
+import { Rig } from '../bench/micro/rig.ts'
+import { LinkCapture } from '../src/daemon/capture/link-capture.ts'
 import { ChecksumState, type PacketSink } from '../src/ports.ts'
-import { writePacket } from '../src/sim/packet.ts'
+import { writePacket } from '../src/sim/network/packet.ts'
 import { LinkType } from '../src/wire/link-layer.ts'
 
 const CONNECTIONS = 50

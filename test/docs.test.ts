@@ -6,11 +6,11 @@ import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type ProcessOptions, readOptions } from '../src/cli/options/command.ts'
-import { type CopyOptions, copyCommand, copyPlan } from '../src/cli/options/copy-plan.ts'
-import { type InterceptOptions, interceptCommand } from '../src/cli/options/intercept-plan.ts'
-import { Counter, Counters } from '../src/core/counters.ts'
-import { Drop, dropNames } from '../src/core/drop.ts'
-import { InterceptCounter } from '../src/core/intercept-counters.ts'
+import { type CopyOptions, copyCommand, copyPlan } from '../src/cli/plans/copy-plan.ts'
+import { type InterceptOptions, interceptCommand } from '../src/cli/plans/intercept-plan.ts'
+import { Counter, Counters } from '../src/core/books/counters.ts'
+import { Drop, dropNames } from '../src/core/books/drop.ts'
+import { InterceptCounter } from '../src/core/books/intercept-counters.ts'
 
 /** The root of the checkout: this file runs as dist/test/docs.test.js. */
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..')

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { idleSessions } from '../bench/idle-sessions.ts'
+import { idleSessions } from '../bench/loads/idle-sessions.ts'
 
 const COUNT = 50_000
 const OCTETS_MAX = 600

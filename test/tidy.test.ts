@@ -1,14 +1,23 @@
+/** Holds the structure of the tree to its rules: who imports whom, no circles, small folders and files, a pure core. */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
 /** The root of the checkout: this file runs as dist/test/tidy.test.js. */
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..')
 const LINES_MAX = 400
+const SOURCES_MAX = 15
 
-/** What each part of src may import of the others. `ports` is a file; it holds types, and one list of constants. */
+/** Folders whose parts have an order: each part may import the parts in front of it. */
+const ordered: Readonly<Record<string, readonly string[]>> = {
+  daemon: ['capture', 'channel', 'copier', 'interceptor'],
+  sim: ['scenario', 'network', 'target', 'drill', 'simulation'],
+  cli: ['firewall', 'options', 'plans', 'threads', 'programs']
+}
+
+/** What each top part of src may import of the others. `ports` is a file: types, and one list of constants. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   wire: [],
   errors: [],
@@ -17,10 +26,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   daemon: ['ports', 'core', 'wire', 'errors'],
   io: ['ports', 'wire', 'errors', 'core'],
   sim: ['ports', 'wire', 'core', 'daemon'],
-  'cli/firewall': ['ports', 'wire', 'core', 'io', 'errors'],
-  'cli/options': ['wire', 'core', 'daemon', 'io', 'errors', 'cli/firewall'],
-  'cli/threads': ['ports', 'wire', 'core', 'daemon', 'io', 'errors', 'cli/options'],
-  cli: ['ports', 'wire', 'core', 'daemon', 'io', 'errors', 'cli/firewall', 'cli/options', 'cli/threads']
+  cli: ['ports', 'wire', 'core', 'daemon', 'io', 'errors']
 }
 
 /** Words that would make wire or core depend on more than their arguments. */
@@ -48,24 +54,44 @@ function read(path: string): Source {
   return { path, text, imports }
 }
 
+const isProgram = ({ path }: Source): boolean => !path.endsWith('.test.ts')
 const sources = filesBelow('src').map(read)
-const programs = sources.filter((source) => !source.path.endsWith('.test.ts'))
+const programs = sources.filter(isProgram)
+const everything = ['src', 'lab', 'test', 'bench'].flatMap(filesBelow).map(read)
 
-/** `core` for src/core/session.ts, `cli/options` for src/cli/options/config.ts, `ports` for src/ports.ts. */
+/** `core/session` for src/core/session/session.ts, `wire` for src/wire/channel/channel-v1.ts, `ports` for src/ports.ts. */
 function partOf(path: string): string {
-  const [part = '', folder = '', file] = relative('src', path).split('/')
-  return part === 'cli' && file !== undefined ? `${part}/${folder}` : part.replace(/\.ts$/, '')
+  const [, top = '', folder = '', file] = path.split('/')
+  if (ordered[top] === undefined) return top.replace(/\.ts$/, '')
+  return `${top}/${file === undefined ? 'programs' : folder}`
 }
 
-test('each part of src imports only what the table allows', () => {
+function topOf(part: string): string {
+  return part.split('/')[0] ?? part
+}
+
+/** The files of the tree that a source imports. */
+function targetsOf({ path, imports }: Source): string[] {
+  return imports.filter((one) => one.startsWith('.')).map((one) => join(dirname(path), one))
+}
+
+function isAllowed(part: string, other: string): boolean {
+  const top = topOf(part)
+  if (part === other) return true
+  if (top !== topOf(other)) return [other, topOf(other)].some((one) => mayImport[top]?.includes(one) === true)
+  const order = ordered[top]?.map((folder) => `${top}/${folder}`) ?? []
+  return order.includes(other) && order.indexOf(other) < order.indexOf(part)
+}
+
+test('each part of src imports only what the tables allow', () => {
   const wrong: string[] = []
-  for (const { path, imports } of programs) {
-    const part = partOf(path)
-    const allowed = mayImport[part]
-    assert.ok(allowed, `${path}: the part "${part}" is not in the table`)
-    for (const target of imports.filter((one) => one.startsWith('.'))) {
-      const other = partOf(join(dirname(path), target))
-      if (other !== part && !allowed.includes(other)) wrong.push(`${path} imports ${target}`)
+  for (const source of programs) {
+    const part = partOf(source.path)
+    const top = topOf(part)
+    assert.ok(mayImport[top], `${source.path}: the part "${top}" is not in the table`)
+    if (ordered[top]) assert.ok(ordered[top]?.includes(part.slice(top.length + 1)), `${part} has no place in its order`)
+    for (const target of targetsOf(source)) {
+      if (!isAllowed(part, partOf(target))) wrong.push(`${source.path} imports ${target}`)
     }
   }
   assert.deepEqual(wrong, [])
@@ -74,7 +100,7 @@ test('each part of src imports only what the table allows', () => {
 test('wire and core import nothing outside themselves, and know no clock, dice or process', () => {
   const wrong: string[] = []
   for (const { path, text, imports } of programs) {
-    if (!['wire', 'core'].includes(partOf(path))) continue
+    if (!['wire', 'core'].includes(topOf(partOf(path)))) continue
     for (const target of imports) if (!target.startsWith('.')) wrong.push(`${path} imports ${target}`)
     const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
     const word = impure.exec(code)
@@ -87,19 +113,29 @@ test('only io/linux calls into C, and only cli reads the command line, the envir
   const wrong: string[] = []
   for (const { path, text, imports } of programs) {
     if (imports.includes('koffi') && !path.startsWith('src/io/linux/')) wrong.push(`${path} imports koffi`)
-    if (/\bprocess\.(argv|env|exit)/.test(text) && !partOf(path).startsWith('cli')) wrong.push(`${path} uses process`)
+    if (/\bprocess\.(argv|env|exit)/.test(text) && topOf(partOf(path)) !== 'cli') wrong.push(`${path} uses process`)
   }
   assert.deepEqual(wrong, [])
 })
 
 test(`no file is longer than ${LINES_MAX} lines`, () => {
-  const all = ['src', 'lab', 'test', 'bench'].flatMap(filesBelow).map(read)
-  const long = all.filter(({ text }) => text.split('\n').length > LINES_MAX + 1).map(({ path }) => path)
+  const long = everything.filter(({ text }) => text.split('\n').length > LINES_MAX + 1).map(({ path }) => path)
   assert.deepEqual(long, [])
 })
 
-test('the table is read from real imports', () => {
-  const session = programs.find(({ path }) => path === 'src/core/session.ts')
-  assert.ok(session?.imports.includes('../wire/seq.ts'))
+test(`no folder has more than ${SOURCES_MAX} sources beside its tests`, () => {
+  const counts = new Map<string, number>()
+  for (const { path } of everything.filter(isProgram)) counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1)
+  assert.deepEqual(
+    [...counts].filter(([, count]) => count > SOURCES_MAX),
+    []
+  )
+})
+
+test('the tables are read from real imports', () => {
+  const session = programs.find(({ path }) => path === 'src/core/session/session.ts')
+  assert.ok(session !== undefined)
+  assert.ok(targetsOf(session).includes('src/wire/seq.ts'))
+  assert.equal(partOf(session.path), 'core')
   assert.ok(sources.length > 30)
 })

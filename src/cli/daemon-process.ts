@@ -5,7 +5,6 @@
 import type { TransferListItem } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
 import { isInBackground, tellParent } from './background.ts'
-import { Crew } from './crew.ts'
 import type { Firewall } from './firewall/firewall.ts'
 import { closeInspector } from './inspector.ts'
 import { LogFile } from './log.ts'
@@ -13,6 +12,7 @@ import type { ProcessOptions } from './options/command.ts'
 import { seconds } from './options/values.ts'
 import { PidFile } from './pid-file.ts'
 import type { WorkerWord } from './threads/worker-protocol.ts'
+import { WorkerPool } from './worker-pool.ts'
 
 export interface DaemonSpec {
   readonly name: string
@@ -79,7 +79,7 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
 class Daemon {
   readonly #spec: DaemonSpec
   readonly #logFile: LogFile
-  readonly #crew: Crew
+  readonly #workerPool: WorkerPool
   #timer: NodeJS.Timeout | undefined
   #isReady = false
   #hasFailed = false
@@ -87,7 +87,7 @@ class Daemon {
   constructor(spec: DaemonSpec, logFile: LogFile) {
     this.#spec = spec
     this.#logFile = logFile
-    this.#crew = new Crew({
+    this.#workerPool = new WorkerPool({
       url: spec.workerUrl,
       data: spec.workers,
       transfer: spec.transfer ?? [],
@@ -99,13 +99,13 @@ class Daemon {
 
   /** @throws OperatorError when it could not start */
   async ready(): Promise<void> {
-    await this.#crew.ready
+    await this.#workerPool.ready
     this.#isReady = true
   }
 
   /** @returns the exit status */
   async ended(): Promise<number> {
-    const status = await this.#crew.ended
+    const status = await this.#workerPool.ended
     if (!this.#hasFailed) this.#writeStatistics()
     return status
   }
@@ -117,12 +117,12 @@ class Daemon {
   /** Asks the workers to stop; those that do not are not waited for. */
   stop(): void {
     clearInterval(this.#timer)
-    this.#crew.stop()
+    this.#workerPool.stop()
     setTimeout(() => process.exit(1), STOP_PATIENCE_MS).unref()
   }
 
   wake(): void {
-    this.#crew.wake()
+    this.#workerPool.wake()
   }
 
   #listen(): void {
@@ -142,7 +142,7 @@ class Daemon {
 
   #onWord(word: WorkerWord, worker: number): void {
     if (word.type === 'trace') {
-      this.#crew.lineTaken()
+      this.#workerPool.lineTaken()
       this.#logFile.line(word.line)
       return
     }

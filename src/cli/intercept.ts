@@ -1,5 +1,5 @@
 /** The program intercept. */
-import { InterceptCounter, InterceptCounters } from '../core/intercept-counters.ts'
+import { InterceptCounter, InterceptCounters } from '../core/books/intercept-counters.ts'
 import { WorkerExchange } from '../io/worker-exchange.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
@@ -13,21 +13,21 @@ import {
   interceptPlan,
   interceptRules,
   openDoorWarnings
-} from './options/intercept-plan.ts'
-import { partOfInterceptPlan } from './options/worker-plans.ts'
+} from './plans/intercept-plan.ts'
+import { partOfInterceptPlan } from './plans/worker-plans.ts'
 import { interceptSummary } from './summary.ts'
 import type { InterceptorWorkerData } from './threads/interceptor-worker.ts'
 import { sharedWords } from './threads/worker-protocol.ts'
 
 /** What each worker has: a part of what the plan allows, and counters of its own. */
 function interceptWorkers(plan: InterceptPlan): InterceptorWorkerData[] {
-  const notes = WorkerExchange.memory(plan.workers)
+  const messages = WorkerExchange.memory(plan.workers)
   const listener = sharedWords(1)
   const groups = sharedWords(2 * Math.max(1, plan.devices.length))
   return Array.from({ length: plan.workers }, () => ({
     plan: partOfInterceptPlan(plan),
     counters: new SharedArrayBuffer(InterceptCounters.byteLength),
-    notes,
+    messages,
     listener,
     groups
   }))

@@ -1,9 +1,9 @@
 /** `tcpcopy record`: the main thread of a recording. */
-import { RecordCounter } from '../daemon/recorder.ts'
+import { RecordCounter } from '../daemon/capture/recorder.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { runDaemon } from './daemon-process.ts'
 import { readOptions } from './options/command.ts'
-import { type RecordCommandOptions, recordCommand, recordPlan } from './options/record-plan.ts'
+import { type RecordCommandOptions, recordCommand, recordPlan } from './plans/record-plan.ts'
 
 /** @param argv what stands behind `record` @returns the exit status */
 export async function record(argv: readonly string[]): Promise<number> {

@@ -1,13 +1,13 @@
 /** The main thread's part in the replay of a file: reads it for the worker, and shows how far it is. */
 import { writeSync } from 'node:fs'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import { Counter, type Counters } from '../core/counters.ts'
+import { Counter, type Counters } from '../core/books/counters.ts'
 import { OperatorError } from '../errors.ts'
 import { ChunkSender } from '../io/file/chunks.ts'
 import { FileFeed, STANDARD_INPUT } from '../io/file/file-feed.ts'
 import { isInBackground } from './background.ts'
 import type { LogFile } from './log.ts'
-import type { ReplayPlan } from './options/replay-plan.ts'
+import type { ReplayPlan } from './plans/replay-plan.ts'
 import { progressText } from './progress.ts'
 
 const PROGRESS_MS = 500

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Counters } from '../core/counters.ts'
+import { Counters } from '../core/books/counters.ts'
 import { copySummary } from './summary.ts'
 
 test('the line of statistics says what a copy is behind as soon as a request has waited', () => {

@@ -2,16 +2,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Counter, Counters } from '../core/counters.ts'
-import { InterceptCounter, InterceptCounters } from '../core/intercept-counters.ts'
-import { Router, type Routing } from '../core/router.ts'
-import { SingleGroup } from '../core/single-group.ts'
+import { Router, type Routing } from '../core/assistant/router.ts'
+import { SingleGroup } from '../core/assistant/single-group.ts'
+import { Counter, Counters } from '../core/books/counters.ts'
+import { InterceptCounter, InterceptCounters } from '../core/books/intercept-counters.ts'
 import type { Stream } from '../ports.ts'
-import { countingCryptography } from '../sim/memory-ports.ts'
-import { Framings, MESSAGE_LENGTH, putHello, putMessage, RECORD_LENGTH, RECORD_LENGTH_MAX } from '../wire/channel-v1.ts'
-import { ChannelClient } from './channel-client.ts'
-import { ChannelServer } from './channel-server.ts'
-import { CHANNEL_DEFAULT, type ChannelOptions } from './negotiation.ts'
+import { countingCryptography } from '../sim/network/memory-ports.ts'
+import {
+  Framings,
+  MESSAGE_LENGTH,
+  putHello,
+  putMessage,
+  RECORD_LENGTH,
+  RECORD_LENGTH_MAX
+} from '../wire/channel/channel-v1.ts'
+import { ChannelClient } from './channel/channel-client.ts'
+import { ChannelServer } from './channel/channel-server.ts'
+import { CHANNEL_DEFAULT, type ChannelOptions } from './channel/negotiation.ts'
 
 const RUNS = { numRuns: 300, seed: Number(process.env.FUZZ_SEED ?? 1), interruptAfterTimeLimit: 2000 }
 const HOURS_MS = 3 * 3600_000

@@ -2,23 +2,23 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
-import type { Note } from '../ports.ts'
+import type { PeerMessage } from '../ports.ts'
 import { WorkerExchange } from './worker-exchange.ts'
 
 const LENGTH_MAX = 256
 
-function emptyNote(): Note {
+function emptyNote(): PeerMessage {
   return { type: 0, peer: 0, words: new Int32Array(3), length: 0, bytes: new Uint8Array(LENGTH_MAX) }
 }
 
-/** A note all of whose parts follow from its number. */
-function fill(note: Note, number: number): Note {
-  note.type = 1 + (number % 100)
-  note.peer = number
-  for (let index = 0; index < 3; index++) note.words[index] = number * (index + 3)
-  note.length = (number * 37) % (LENGTH_MAX + 1)
-  note.bytes.fill(number & 0xff, 0, note.length)
-  return note
+/** A message all of whose parts follow from its number. */
+function fill(message: PeerMessage, number: number): PeerMessage {
+  message.type = 1 + (number % 100)
+  message.peer = number
+  for (let index = 0; index < 3; index++) message.words[index] = number * (index + 3)
+  message.length = (number * 37) % (LENGTH_MAX + 1)
+  message.bytes.fill(number & 0xff, 0, message.length)
+  return message
 }
 
 function exchanges(workers: number, wake: (worker: number) => void = () => {}): WorkerExchange[] {
@@ -26,7 +26,7 @@ function exchanges(workers: number, wake: (worker: number) => void = () => {}): 
   return Array.from({ length: workers }, (_, worker) => new WorkerExchange(memory, worker, workers, wake))
 }
 
-test('notes come whole and in the order of their sender, however they are mixed', () => {
+test('messages come whole and in the order of their sender, however they are mixed', () => {
   const step = fc.record({ from: fc.nat(2), to: fc.nat(2), count: fc.nat(3000), takes: fc.nat(3000) })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
@@ -64,42 +64,42 @@ test('notes come whole and in the order of their sender, however they are mixed'
 test('a ring that is full takes nothing, and goes on when it is read; `room` says how full the fullest is', () => {
   const [one, other] = exchanges(2)
   assert.ok(one && other)
-  const note = emptyNote()
+  const message = emptyNote()
   const empty = one.room
   let sent = 0
-  while (one.send(1, fill(note, sent))) sent += 1
+  while (one.send(1, fill(message, sent))) sent += 1
   assert.ok(one.room < LENGTH_MAX + 32, `${one.room}`)
   assert.equal(other.room, empty)
   for (let number = 0; number < sent; number++) {
-    assert.ok(other.take(note))
-    assert.equal(note.peer, number)
-    if (number === 3) assert.ok(one.send(1, fill(note, sent)))
+    assert.ok(other.take(message))
+    assert.equal(message.peer, number)
+    if (number === 3) assert.ok(one.send(1, fill(message, sent)))
   }
-  assert.ok(other.take(note))
-  assert.equal(note.peer, sent)
-  assert.ok(!other.take(note))
+  assert.ok(other.take(message))
+  assert.equal(message.peer, sent)
+  assert.ok(!other.take(message))
   assert.equal(one.room, empty)
 })
 
 test('from whom has left too many answers unread nothing is taken', () => {
   const [one, other] = exchanges(2)
   assert.ok(one && other)
-  const note = emptyNote()
-  assert.ok(one.send(1, fill(note, 7)))
-  while (other.send(0, fill(note, 1)));
-  assert.ok(!other.take(note))
-  while (one.take(note));
-  assert.ok(other.take(note))
-  assert.equal(note.peer, 7)
+  const message = emptyNote()
+  assert.ok(one.send(1, fill(message, 7)))
+  while (other.send(0, fill(message, 1)));
+  assert.ok(!other.take(message))
+  while (one.take(message));
+  assert.ok(other.take(message))
+  assert.equal(message.peer, 7)
 })
 
 test('who was sent something is woken, once', () => {
   const woken: number[] = []
   const [one] = exchanges(3, (worker) => woken.push(worker))
   assert.ok(one)
-  const note = emptyNote()
-  one.send(2, fill(note, 1))
-  one.send(2, fill(note, 2))
+  const message = emptyNote()
+  one.send(2, fill(message, 1))
+  one.send(2, fill(message, 2))
   one.flush()
   one.flush()
   assert.deepEqual(woken, [2])
@@ -113,12 +113,12 @@ test('another thread takes what this one sends, while it is sent', { timeout: 60
     import { WorkerExchange } from ${JSON.stringify(new URL('./worker-exchange.js', import.meta.url).href)}
     const { memory, count, lengthMax } = workerData
     const exchange = new WorkerExchange(memory, 1, 2, () => {})
-    const note = { type: 0, peer: 0, words: new Int32Array(3), length: 0, bytes: new Uint8Array(lengthMax) }
+    const message = { type: 0, peer: 0, words: new Int32Array(3), length: 0, bytes: new Uint8Array(lengthMax) }
     let wrong = 0
     for (let number = 0; number < count; number++) {
-      while (!exchange.take(note));
-      if (note.peer !== number || note.words[2] !== number * 5 || note.length !== (number * 37) % (lengthMax + 1)) wrong++
-      for (let at = 0; at < note.length; at++) if (note.bytes[at] !== (number & 0xff)) wrong++
+      while (!exchange.take(message));
+      if (message.peer !== number || message.words[2] !== number * 5 || message.length !== (number * 37) % (lengthMax + 1)) wrong++
+      for (let at = 0; at < message.length; at++) if (message.bytes[at] !== (number & 0xff)) wrong++
     }
     parentPort.postMessage(wrong)`
   const url = new URL(`data:text/javascript,${encodeURIComponent(script)}`)
@@ -128,10 +128,10 @@ test('another thread takes what this one sends, while it is sent', { timeout: 60
     worker.once('error', reject)
   })
   const exchange = new WorkerExchange(memory, 0, 2, () => {})
-  const note = emptyNote()
+  const message = emptyNote()
   for (let number = 0; number < count; number++) {
-    fill(note, number)
-    while (!exchange.send(1, note));
+    fill(message, number)
+    while (!exchange.send(1, message));
   }
   assert.equal(await wrong, 0)
 })

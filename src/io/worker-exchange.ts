@@ -1,5 +1,5 @@
-/** Notes between threads: a ring in shared memory for each that sends and each that takes. */
-import type { Exchange, Note } from '../ports.ts'
+/** Messages between threads: a ring in shared memory for each that sends and each that takes. */
+import type { Exchange, PeerMessage } from '../ports.ts'
 import { copyBytes, int32At } from '../wire/bytes.ts'
 
 /** Of a ring, a power of two. */
@@ -14,7 +14,7 @@ const RING_LENGTH = (HEAD_WORDS + RING_WORDS) * 4
 const NOTE_WORDS = 5
 /** Kept for answers: from whom has not read so much that less is left, nothing is taken. */
 const ANSWER_WORDS = 1 << 14
-/** A note does not go round the end of its ring: in its place the rest is left out. */
+/** A message does not go round the end of its ring: in its place the rest is left out. */
 const LEFT_OUT = -1
 
 interface Ring {
@@ -46,7 +46,7 @@ export class WorkerExchange implements Exchange {
   readonly #out: readonly Ring[]
   readonly #in: readonly Ring[]
   readonly #isToBeWoken: boolean[]
-  /** From whom notes are taken, as long as there are any. */
+  /** From whom messages are taken, as long as there are any. */
   #from = 0
 
   /** Memory for all of them; pages that are not used cost nothing. */
@@ -71,11 +71,11 @@ export class WorkerExchange implements Exchange {
     return words * 4
   }
 
-  send(worker: number, note: Note): boolean {
+  send(worker: number, message: PeerMessage): boolean {
     const ring = this.#out[worker]
     if (ring === undefined) throw new RangeError(`there is no worker ${worker}`)
     const { head, words, bytes } = ring
-    const size = NOTE_WORDS + ((note.length + 3) >>> 2)
+    const size = NOTE_WORDS + ((message.length + 3) >>> 2)
     let written = Atomics.load(head, WRITTEN_AT)
     const rest = RING_WORDS - (written & MASK)
     const leftOut = size > rest ? rest : 0
@@ -85,20 +85,20 @@ export class WorkerExchange implements Exchange {
       written = (written + leftOut) | 0
     }
     const at = written & MASK
-    words[at] = (note.type << 16) | note.length
-    words[at + 1] = note.peer
-    for (let index = 0; index < 3; index++) words[at + 2 + index] = int32At(note.words, index)
-    copyBytes(note.bytes, 0, bytes, (at + NOTE_WORDS) * 4, note.length)
+    words[at] = (message.type << 16) | message.length
+    words[at + 1] = message.peer
+    for (let index = 0; index < 3; index++) words[at + 2 + index] = int32At(message.words, index)
+    copyBytes(message.bytes, 0, bytes, (at + NOTE_WORDS) * 4, message.length)
     Atomics.store(head, WRITTEN_AT, (written + size) | 0)
     this.#isToBeWoken[worker] = true
     return true
   }
 
-  take(note: Note): boolean {
+  take(message: PeerMessage): boolean {
     for (let tries = 0; tries < this.workers; tries++) {
       const ring = this.#in[this.#from]
       if (ring !== undefined && usedOf(ring) > 0 && this.#roomFor(this.#from) >= ANSWER_WORDS) {
-        takeFrom(ring, note)
+        takeFrom(ring, message)
         return true
       }
       this.#from = (this.#from + 1) % this.workers
@@ -121,16 +121,16 @@ export class WorkerExchange implements Exchange {
   }
 }
 
-/** A note is there, behind what may be left out. */
-function takeFrom({ head, words, bytes }: Ring, note: Note): void {
+/** A message is there, behind what may be left out. */
+function takeFrom({ head, words, bytes }: Ring, message: PeerMessage): void {
   let read = Atomics.load(head, READ_AT)
   if (int32At(words, read & MASK) === LEFT_OUT) read = (read + RING_WORDS - (read & MASK)) | 0
   const at = read & MASK
   const first = int32At(words, at)
-  note.type = first >>> 16
-  note.length = first & 0xffff
-  note.peer = int32At(words, at + 1)
-  for (let index = 0; index < 3; index++) note.words[index] = int32At(words, at + 2 + index)
-  copyBytes(bytes, (at + NOTE_WORDS) * 4, note.bytes, 0, note.length)
-  Atomics.store(head, READ_AT, (read + NOTE_WORDS + ((note.length + 3) >>> 2)) | 0)
+  message.type = first >>> 16
+  message.length = first & 0xffff
+  message.peer = int32At(words, at + 1)
+  for (let index = 0; index < 3; index++) message.words[index] = int32At(words, at + 2 + index)
+  copyBytes(bytes, (at + NOTE_WORDS) * 4, message.bytes, 0, message.length)
+  Atomics.store(head, READ_AT, (read + NOTE_WORDS + ((message.length + 3) >>> 2)) | 0)
 }

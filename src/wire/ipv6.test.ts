@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type PacketFields, writePacket } from '../sim/packet.ts'
+import { type PacketFields, writePacket } from '../sim/network/packet.ts'
 import { addressBook } from './address-book.ts'
 import { put16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { writePacket } from '../sim/packet.ts'
+import { writePacket } from '../sim/network/packet.ts'
 import { parseAddress } from './address.ts'
 import { put16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'

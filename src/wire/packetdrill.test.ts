@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { encodeOptions, writePacket } from '../sim/packet.ts'
-import { HEADER_LENGTH, parseRecord, putHeader } from './channel-v1.ts'
+import { encodeOptions, writePacket } from '../sim/network/packet.ts'
+import { HEADER_LENGTH, parseRecord, putHeader } from './channel/channel-v1.ts'
 import { formatFlags, formatSegment, parseFlags } from './packetdrill.ts'
 import { ACK, FIN, PSH, parseIpv4, RST, Segment, SYN } from './segment.ts'
 

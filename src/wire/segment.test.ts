@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { encodeOptions, writePacket } from '../sim/packet.ts'
+import { encodeOptions, writePacket } from '../sim/network/packet.ts'
 import { put16 } from './bytes.ts'
 import { fold, pseudoHeaderSum } from './checksum.ts'
 import { Flaw } from './flaw.ts'

@@ -1,7 +1,7 @@
 /** `--acks drop` on a real kernel. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, SOURCE, untilSame } from './copy-lab.ts'
+import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, SOURCE, untilSame } from './support/copy-lab.ts'
 
 const REQUESTS = 2000
 

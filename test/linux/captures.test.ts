@@ -2,11 +2,20 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { compareStreams } from '../../lab/comparison.ts'
-import { hasMessage } from '../../lab/json-log.ts'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import { readClientStreams } from '../../lab/pcap-streams.ts'
-import { ASSISTANT, CLIENT, finishAndReadBooks, loadOfAllSizes, MAP, openCopyLab, PORT, untilSame } from './copy-lab.ts'
+import { hasMessage } from '../../lab/hosts/json-log.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { compareStreams } from '../../lab/job/comparison.ts'
+import { readClientStreams } from '../../lab/job/pcap-streams.ts'
+import {
+  ASSISTANT,
+  CLIENT,
+  finishAndReadBooks,
+  loadOfAllSizes,
+  MAP,
+  openCopyLab,
+  PORT,
+  untilSame
+} from './support/copy-lab.ts'
 
 const COPY = ['-x', MAP, '-s', ASSISTANT]
 

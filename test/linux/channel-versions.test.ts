@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { hasMessage } from '../../lab/json-log.ts'
+import { hasMessage } from '../../lab/hosts/json-log.ts'
 import {
   ASSISTANT,
   type CopyLab,
@@ -18,7 +18,7 @@ import {
   TCPCOPY,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 /** The ring holds all of a load, however little of the machine is left for it. */
 const COPY = ['-x', MAP, '-s', ASSISTANT, '-B', '128']

@@ -1,7 +1,7 @@
 /** The channel between the programs: late, broken and made again, shared, and spoken to by others. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { counter, hasMessage } from '../../lab/json-log.ts'
+import { counter, hasMessage } from '../../lab/hosts/json-log.ts'
 import {
   ASSISTANT,
   CLIENT,
@@ -19,7 +19,7 @@ import {
   until,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const CHANNEL_PORT = 36524
 
@@ -161,7 +161,7 @@ test('a tcpcopy that stops reading loses its own answers, and no other does', as
   const redis = await lab.startRedisPair()
   const tcpcopy = await lab.startTcpcopy()
   const load = await startSteadyLoad(lab.hosts.client, 5)
-  const flood = new URL('./answer-flood.js', import.meta.url).pathname
+  const flood = new URL('./support/answer-flood.js', import.meta.url).pathname
   const flooding = target.spawn(process.execPath, [flood, TARGET, '7777', CLIENT, '5555'])
   await untilCounter(intercept, 'backlogDropped', (count) => count > 1000)
   flooding.signal('SIGKILL')

@@ -1,7 +1,16 @@
 /** How many connections are copied, and how often: -r, -n. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, PORT, SOURCE, until, untilCounter } from './copy-lab.ts'
+import {
+  ASSISTANT,
+  finishAndReadBooks,
+  MAP,
+  openCopyLab,
+  PORT,
+  SOURCE,
+  until,
+  untilCounter
+} from './support/copy-lab.ts'
 
 const ARGS = ['-x', MAP, '-s', ASSISTANT]
 

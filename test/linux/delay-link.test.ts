@@ -1,8 +1,8 @@
 /** The lab's link with delay: all tests of delay stand on it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DelayLink } from '../../lab/delay-link.ts'
-import { openLab } from '../../lab/lab.ts'
+import { DelayLink } from '../../lab/hosts/delay-link.ts'
+import { openLab } from '../../lab/hosts/lab.ts'
 
 const DELAY_MS = 30
 const COUNT = 2000

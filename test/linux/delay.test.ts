@@ -1,8 +1,8 @@
 /** Long ways: between the clients and the source, and between the source and the target. No packet is lost on them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DelayLink } from '../../lab/delay-link.ts'
-import type { Host } from '../../lab/host.ts'
+import { DelayLink } from '../../lab/hosts/delay-link.ts'
+import type { Host } from '../../lab/hosts/host.ts'
 import {
   ASSISTANT,
   type CopyLab,
@@ -14,7 +14,7 @@ import {
   tcpCounters,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const ONE_WAY_MS = 50
 const FAR_CLIENT = '10.78.0.10'

@@ -1,7 +1,7 @@
 /** What tcpcopy tells of itself: why nothing comes back, and every packet of a flow. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { hasMessage } from '../../lab/json-log.ts'
+import { hasMessage } from '../../lab/hosts/json-log.ts'
 import {
   ASSISTANT,
   CLIENT,
@@ -11,7 +11,7 @@ import {
   stopAndReadBooks,
   TCPCOPY,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 test('without a route on the target, tcpcopy says that nothing comes back, and what to look at', async () => {
   await using lab = await openCopyLab({ routed: [] })

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Host } from '../../lab/host.ts'
-import type { Program } from '../../lab/program.ts'
-import { type Redis, startRedis } from '../../lab/redis.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import type { Program } from '../../lab/hosts/program.ts'
+import { type Redis, startRedis } from '../../lab/job/redis.ts'
 import {
   ASSISTANT,
   CLIENT,
@@ -20,7 +20,7 @@ import {
   until,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 /** The ring holds all of a load, however little of the machine is left for it. */
 const COPY = ['-x', MAP, '-s', ASSISTANT, '-B', '128']

@@ -4,12 +4,12 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { compareStreams } from '../../lab/comparison.ts'
-import type { Result } from '../../lab/host.ts'
-import { lastStatistics } from '../../lab/json-log.ts'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import { readClientStreams } from '../../lab/pcap-streams.ts'
-import { writePacket } from '../../src/sim/packet.ts'
+import type { Result } from '../../lab/hosts/host.ts'
+import { lastStatistics } from '../../lab/hosts/json-log.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { compareStreams } from '../../lab/job/comparison.ts'
+import { readClientStreams } from '../../lab/job/pcap-streams.ts'
+import { writePacket } from '../../src/sim/network/packet.ts'
 import { Blocks } from '../capture-file.ts'
 import {
   ASSISTANT,
@@ -23,7 +23,7 @@ import {
   TARGET,
   TCPCOPY,
   until
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const TO_SERVER = `tcp dst port ${PORT}`
 const COPY = ['-x', MAP, '-s', ASSISTANT]

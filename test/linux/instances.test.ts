@@ -1,8 +1,17 @@
 /** Several tcpcopy at once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startRedis } from '../../lab/redis.ts'
-import { ASSISTANT, finishAndReadBooks, openCopyLab, PORT, SOURCE, TARGET, until, untilCounter } from './copy-lab.ts'
+import { startRedis } from '../../lab/job/redis.ts'
+import {
+  ASSISTANT,
+  finishAndReadBooks,
+  openCopyLab,
+  PORT,
+  SOURCE,
+  TARGET,
+  until,
+  untilCounter
+} from './support/copy-lab.ts'
 
 const OTHER_PORT = 6400
 const CONNECTIONS = 10

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
-import { close, Errno, errnoName, eventfd } from '../../src/io/linux/libc.ts'
-import { Poller } from '../../src/io/linux/poller.ts'
-import { LinuxNetwork, TcpListener } from '../../src/io/linux/streams.ts'
-import { inNamespace } from './namespace.ts'
-import { drain, ids, LOOPBACK, NOWHERE, WIRE, withRing } from './packets.ts'
+import { LinuxNetwork, TcpListener } from '../../src/io/linux/sockets/streams.ts'
+import { close, Errno, errnoName, eventfd } from '../../src/io/linux/system/libc.ts'
+import { Poller } from '../../src/io/linux/system/poller.ts'
+import { inNamespace } from './support/namespace.ts'
+import { drain, ids, LOOPBACK, NOWHERE, WIRE, withRing } from './support/packets.ts'
 
 inNamespace(import.meta.url, () => {
   senderTests()

@@ -1,13 +1,13 @@
 /** Capture through a raw socket: on the kernel alone, and as a copy's. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { copyFilter } from '../../src/io/linux/filter.ts'
-import { IpCapture, type IpCaptureOptions } from '../../src/io/linux/ip-capture.ts'
-import { cutTo } from '../../src/io/linux/link-filter.ts'
-import { POLLIN, Poller } from '../../src/io/linux/poller.ts'
+import { copyFilter } from '../../src/io/linux/capture/filter.ts'
+import { IpCapture, type IpCaptureOptions } from '../../src/io/linux/capture/ip-capture.ts'
+import { cutTo } from '../../src/io/linux/capture/link-filter.ts'
+import { POLLIN, Poller } from '../../src/io/linux/system/poller.ts'
 import { ChecksumState } from '../../src/ports.ts'
-import { inNamespace } from './namespace.ts'
-import { drain, ids, LOOPBACK, PORT_80, Source, WIRE } from './packets.ts'
+import { inNamespace } from './support/namespace.ts'
+import { drain, ids, LOOPBACK, PORT_80, Source, WIRE } from './support/packets.ts'
 
 function withCapture(options: Partial<IpCaptureOptions>, step: (capture: IpCapture, source: Source) => void): void {
   const capture = new IpCapture({ protocol: 6, filter: PORT_80, bufferMegabytes: 4, ...options })

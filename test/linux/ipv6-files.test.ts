@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { lastStatistics } from '../../lab/json-log.ts'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import { writePacket } from '../../src/sim/packet.ts'
+import { lastStatistics } from '../../lab/hosts/json-log.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { writePacket } from '../../src/sim/network/packet.ts'
 import { parseAddress } from '../../src/wire/address.ts'
 import { put16 } from '../../src/wire/bytes.ts'
 import { Blocks } from '../capture-file.ts'
@@ -22,7 +22,7 @@ import {
   TARGET_6,
   TCPCOPY,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const MAP_6 = `${PORT}-[${TARGET_6}]:${PORT}`
 const ANSWERS = `src port ${PORT}`

@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { Host } from '../../lab/host.ts'
-import { counter, hasMessage } from '../../lab/json-log.ts'
-import { openLab } from '../../lab/lab.ts'
-import { startRedis } from '../../lab/redis.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import { counter, hasMessage } from '../../lab/hosts/json-log.ts'
+import { openLab } from '../../lab/hosts/lab.ts'
+import { startRedis } from '../../lab/job/redis.ts'
 import {
   ASSISTANT_6,
   askTargetFromOutside,
@@ -24,7 +24,7 @@ import {
   TCPCOPY,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const MAP_6 = `${PORT}-[${TARGET_6}]:${PORT}`
 const ANSWERS_6 = `tcp and src host ${TARGET_6} and src port ${PORT}`

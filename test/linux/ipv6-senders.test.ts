@@ -3,14 +3,14 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { LinkSender } from '../../src/io/linux/link-sender.ts'
-import { RawIpSender } from '../../src/io/linux/raw-ip-sender.ts'
-import { XdpSender } from '../../src/io/linux/xdp-sender.ts'
-import type { Sender } from '../../src/ports.ts'
+import { LinkSender } from '../../src/io/linux/send/link-sender.ts'
+import { RawIpSender } from '../../src/io/linux/send/raw-ip-sender.ts'
+import { XdpSender } from '../../src/io/linux/send/xdp-sender.ts'
+import type { PacketSender } from '../../src/ports.ts'
 import { parseAddress } from '../../src/wire/address.ts'
-import { until } from './copy-lab.ts'
-import { inNamespace, ip } from './namespace.ts'
-import { capture, drain, SEGMENT, SEGMENTS, Speaker } from './speaker.ts'
+import { CopiedStream, capture, drain, SEGMENT, SEGMENTS } from './support/copied-stream.ts'
+import { until } from './support/copy-lab.ts'
+import { inNamespace, ip } from './support/namespace.ts'
 
 const WIRE_6 = parseAddress('fd09::2') ?? 0
 /** Of a host at the other end of the wire, which answers for itself. */
@@ -24,7 +24,7 @@ function openRaw(address: number): RawIpSender {
   return raw
 }
 
-const WAYS: Readonly<Record<string, (address: number, say: (of: string, way: string) => void) => Sender>> = {
+const SENDERS: Readonly<Record<string, (address: number, say: (of: string, way: string) => void) => PacketSender>> = {
   link: (address, say) => new LinkSender(address, openRaw(address), say),
   xdp: (address, say) => new XdpSender(new LinkSender(address, openRaw(address), say), say),
   ip: openRaw
@@ -54,22 +54,22 @@ inNamespace(import.meta.url, () => {
     const count = isOnePiece ? 10 : SEGMENTS
     test(`over IPv6 ${isOnePiece ? 'one piece' : 'a piece each'} is sent as a super-packet, which the device cuts where it must`, () => {
       const ring = capture(6)
-      using speaker = new Speaker(WAYS.link ?? assert.fail())
+      using stream = new CopiedStream(SENDERS.link ?? assert.fail())
       setOffloads('on')
-      speaker.say(WIRE_6, isOnePiece)
+      stream.say(WIRE_6, isOnePiece)
       assert.deepEqual(drain(ring), [{ sequence: 1000, length: count * SEGMENT, id: 0, isPushed: true }])
       setOffloads('off')
-      speaker.say(WIRE_6, isOnePiece)
+      stream.say(WIRE_6, isOnePiece)
       const lengths = drain(ring).map(({ sequence, length }) => [sequence, length])
       assert.deepEqual(
         lengths,
         Array.from({ length: count }, (_, index) => [1000 + index * SEGMENT, SEGMENT])
       )
-      assert.equal(speaker.sender.sentCount, 2 * count)
-      assert.equal(speaker.sender.refused.size, 0)
-      assert.deepEqual(speaker.ways, [])
-      speaker.sender.refresh()
-      assert.deepEqual(speaker.ways, ['fd09::2 device va, MAC 02:00:00:00:00:0b'])
+      assert.equal(stream.sender.sentCount, 2 * count)
+      assert.equal(stream.sender.refused.size, 0)
+      assert.deepEqual(stream.ways, [])
+      stream.sender.refresh()
+      assert.deepEqual(stream.ways, ['fd09::2 device va, MAC 02:00:00:00:00:0b'])
       ring.close()
     })
   }
@@ -77,16 +77,16 @@ inNamespace(import.meta.url, () => {
   for (const way of ['link', 'xdp', 'ip']) {
     test(`single packets over IPv6 arrive whole and in order, sent by ${way}`, () => {
       const ring = capture(6)
-      using speaker = new Speaker(WAYS[way] ?? assert.fail())
-      speaker.isSegmenting = false
-      speaker.say(WIRE_6, false)
+      using stream = new CopiedStream(SENDERS[way] ?? assert.fail())
+      stream.isSegmenting = false
+      stream.say(WIRE_6, false)
       assert.deepEqual(
         drain(ring).map(({ sequence }) => sequence),
         Array.from({ length: SEGMENTS }, (_, index) => 1000 + index * SEGMENT)
       )
-      assert.equal(speaker.sender.sentCount, SEGMENTS)
-      assert.deepEqual([...speaker.sender.refused], [])
-      if (way === 'xdp') assert.deepEqual(speaker.ways, ['va AF_XDP'])
+      assert.equal(stream.sender.sentCount, SEGMENTS)
+      assert.deepEqual([...stream.sender.refused], [])
+      if (way === 'xdp') assert.deepEqual(stream.ways, ['va AF_XDP'])
       ring.close()
     })
   }
@@ -97,23 +97,23 @@ inNamespace(import.meta.url, () => {
     ip('link set vc up')
     for (const words of ['link set vd up', '-6 addr add fd0b::2/64 dev vd nodad']) ip(`-n far ${words}`)
     ip('-6 addr add fd0b::1/64 dev vc nodad')
-    using speaker = new Speaker(WAYS.link ?? assert.fail())
+    using stream = new CopiedStream(SENDERS.link ?? assert.fail())
     const target = parseAddress('fd0b::2') ?? 0
-    const { sender } = speaker
+    const { sender } = stream
     assert.ok(sender instanceof LinkSender)
     sender.ways.prepare(target)
     await until('the neighbour is found', () => {
       sender.refresh()
       return sender.canSegment(target)
     })
-    assert.match(speaker.ways.at(-1) ?? '', /^fd0b::2 device vc, MAC /)
+    assert.match(stream.ways.at(-1) ?? '', /^fd0b::2 device vc, MAC /)
     assert.equal(sender.canSegment(OWN_6), false)
     ip('netns del far')
   })
 
   test('the MTU of a way is the least of device, route, and what a router told the device', () => {
-    using speaker = new Speaker(WAYS.link ?? assert.fail())
-    const { sender } = speaker
+    using stream = new CopiedStream(SENDERS.link ?? assert.fail())
+    const { sender } = stream
     const mtu = (target: number): number => {
       sender.refresh()
       return sender.mtu(target)

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { counter } from '../../lab/json-log.ts'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import type { Program } from '../../lab/program.ts'
+import { counter } from '../../lab/hosts/json-log.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import type { Program } from '../../lab/hosts/program.ts'
 import {
   ASSISTANT,
   ASSISTANT_6,
@@ -21,7 +21,7 @@ import {
   TARGET_6,
   until,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const MAP_6 = `${PORT}-[${TARGET_6}]:${PORT}`
 const ANSWERS = `src port ${PORT}`
@@ -167,7 +167,7 @@ test('clients whose packets have extension headers are copied, without those', a
   const redis = await lab.startRedisPair()
   await lab.startIntercept([], ANSWERS)
   const tcpcopy = await lab.startTcpcopy(['-x', `${MAP},${MAP_6}`, '-s', ASSISTANT])
-  const client = fileURLToPath(new URL('./options-client.js', import.meta.url))
+  const client = fileURLToPath(new URL('./support/options-client.js', import.meta.url))
   const seen = await startPacketDump(lab.hosts.source, 'ip6 proto 60', join(lab.folder, 'options.pcap'))
   for (let count = 0; count < 5; count++) {
     const said = await lab.hosts.client.mustRun(process.execPath, [

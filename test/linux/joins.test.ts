@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { findMissingEnds, RedisServer } from '../../lab/server.ts'
-import { endLoad, finishAndReadBooks, openCopyLab, PORT, SOURCE, until, untilCounter } from './copy-lab.ts'
+import { findMissingEnds, RedisServer } from '../../lab/loads/server.ts'
+import { endLoad, finishAndReadBooks, openCopyLab, PORT, SOURCE, until, untilCounter } from './support/copy-lab.ts'
 
-const busyClient = fileURLToPath(new URL('../../lab/busy-client.js', import.meta.url))
+const busyClient = fileURLToPath(new URL('../../lab/loads/busy-client.js', import.meta.url))
 const CONNECTIONS = 50
 /** Far more than there is time for. */
 const REQUESTS = 20_000

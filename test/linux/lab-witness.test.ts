@@ -3,10 +3,10 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { openLab } from '../../lab/lab.ts'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import { readClientStreams } from '../../lab/pcap-streams.ts'
-import { startRedis } from '../../lab/redis.ts'
+import { openLab } from '../../lab/hosts/lab.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { readClientStreams } from '../../lab/job/pcap-streams.ts'
+import { startRedis } from '../../lab/job/redis.ts'
 
 for (const offloads of [false, true]) {
   test(`the requests of a capture are those that redis served, offloads ${offloads ? 'on' : 'off'}`, async () => {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { openLab } from '../../lab/lab.ts'
-import { until } from './copy-lab.ts'
+import { openLab } from '../../lab/hosts/lab.ts'
+import { until } from './support/copy-lab.ts'
 
 const plan = {
   hosts: { client: { addresses: ['10.77.0.10', '10.77.0.11'] }, target: { addresses: ['10.77.0.2'] } },

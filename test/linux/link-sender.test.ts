@@ -2,20 +2,20 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
-import { errnoName } from '../../src/io/linux/libc.ts'
-import { LinkSender } from '../../src/io/linux/link-sender.ts'
-import { RawIpSender } from '../../src/io/linux/raw-ip-sender.ts'
-import { PacketRing } from '../../src/io/linux/ring.ts'
-import type { GivenWays } from '../../src/io/linux/ways.ts'
-import { inNamespace, ip } from './namespace.ts'
-import { NOWHERE, PORT_80, WIRE } from './packets.ts'
-import { capture, drain, SEGMENT, SEGMENTS, Speaker } from './speaker.ts'
+import { PacketRing } from '../../src/io/linux/capture/ring.ts'
+import { LinkSender } from '../../src/io/linux/send/link-sender.ts'
+import type { GivenNextHop } from '../../src/io/linux/send/next-hops.ts'
+import { RawIpSender } from '../../src/io/linux/send/raw-ip-sender.ts'
+import { errnoName } from '../../src/io/linux/system/libc.ts'
+import { CopiedStream, capture, drain, SEGMENT, SEGMENTS } from './support/copied-stream.ts'
+import { inNamespace, ip } from './support/namespace.ts'
+import { NOWHERE, PORT_80, WIRE } from './support/packets.ts'
 
 const NO_NEIGHBOUR = 0x0a090003
 const STRANGER = 0x0a090004
 
-function open(isStrict = false, given?: GivenWays): Speaker {
-  return new Speaker(
+function open(isStrict = false, given?: GivenNextHop): CopiedStream {
+  return new CopiedStream(
     (address, say) => new LinkSender(address, isStrict ? undefined : new RawIpSender(address), say, given)
   )
 }
@@ -51,12 +51,12 @@ inNamespace(import.meta.url, () => {
     const from = isOnePiece ? 'one piece' : 'a piece each'
     test(`segments from ${from} are sent as a super-packet, whose parts are what single packets would have been`, () => {
       const ring = capture()
-      using speaker = open()
+      using stream = open()
       setOffloads('on')
-      speaker.say(WIRE, isOnePiece)
+      stream.say(WIRE, isOnePiece)
       assert.deepEqual(drain(ring), [{ sequence: 1000, length: count * SEGMENT, id: 65_530, isPushed: true }])
       setOffloads('off')
-      speaker.say(WIRE, isOnePiece)
+      stream.say(WIRE, isOnePiece)
       const single = Array.from({ length: count }, (_, index) => ({
         sequence: 1000 + index * SEGMENT,
         length: SEGMENT,
@@ -64,28 +64,28 @@ inNamespace(import.meta.url, () => {
         isPushed: index === count - 1
       }))
       assert.deepEqual(drain(ring), single)
-      assert.equal(speaker.sender.sentCount, 2 * count)
-      assert.equal(speaker.sender.refused.size, 0)
+      assert.equal(stream.sender.sentCount, 2 * count)
+      assert.equal(stream.sender.refused.size, 0)
       ring.close()
     })
   }
 
   test('a next hop that moves to another MAC, or to another device, is followed', () => {
-    using speaker = open()
-    speaker.say(WIRE, true)
-    speaker.sender.refresh()
+    using stream = open()
+    stream.say(WIRE, true)
+    stream.sender.refresh()
     ip('neigh replace 10.9.0.2 lladdr 02:00:00:00:00:0c dev va')
-    speaker.sender.refresh()
-    speaker.sender.refresh()
+    stream.sender.refresh()
+    stream.sender.refresh()
     ip('neigh replace 10.9.0.2 lladdr 02:00:00:00:00:0b dev va')
     ip('addr add 10.8.0.1/24 dev vb')
     ip('neigh add 10.8.0.2 lladdr 02:00:00:00:00:0d dev vb')
     ip('route add 10.9.0.2/32 via 10.8.0.2')
-    speaker.sender.refresh()
+    stream.sender.refresh()
     assert.match(neighbours(), /10\.9\.0\.2 .* PERMANENT/, 'what the administrator has set stays')
     ip('route del 10.9.0.2/32')
     ip('addr del 10.8.0.1/24 dev vb')
-    assert.deepEqual(speaker.ways, [
+    assert.deepEqual(stream.ways, [
       '10.9.0.2 device va, MAC 02:00:00:00:00:0b',
       '10.9.0.2 device va, MAC 02:00:00:00:00:0c',
       '10.9.0.2 device vb, MAC 02:00:00:00:00:0d'
@@ -94,48 +94,48 @@ inNamespace(import.meta.url, () => {
 
   test('while the next hop is not known, packets go through a raw socket, each with its checksum', () => {
     const ring = new PacketRing({ device: 'lo', link: 'cooked', filter: PORT_80, ringMegabytes: 1 })
-    using speaker = open()
-    speaker.say(0x0a090001, false) // this host's own address, by way of lo
+    using stream = open()
+    stream.say(0x0a090001, false) // this host's own address, by way of lo
     const seen = drain(ring)
     assert.equal(seen.length, SEGMENTS)
-    assert.equal(speaker.sender.sentCount, SEGMENTS)
-    speaker.say(NO_NEIGHBOUR, false)
-    assert.equal(speaker.sender.sentCount, 2 * SEGMENTS)
+    assert.equal(stream.sender.sentCount, SEGMENTS)
+    stream.say(NO_NEIGHBOUR, false)
+    assert.equal(stream.sender.sentCount, 2 * SEGMENTS)
     ip('neigh replace 10.9.0.3 lladdr 02:00:00:00:00:0e dev va')
-    assert.equal(speaker.sender.canSegment(NO_NEIGHBOUR), false)
-    speaker.sender.refresh()
-    assert.equal(speaker.sender.canSegment(NO_NEIGHBOUR), true)
+    assert.equal(stream.sender.canSegment(NO_NEIGHBOUR), false)
+    stream.sender.refresh()
+    assert.equal(stream.sender.canSegment(NO_NEIGHBOUR), true)
     ip('neigh del 10.9.0.3 dev va')
-    speaker.sender.refresh()
-    assert.equal(speaker.sender.canSegment(NO_NEIGHBOUR), false)
-    assert.match(speaker.ways.join(), /10\.9\.0\.3 device va.*10\.9\.0\.3 raw socket/)
+    stream.sender.refresh()
+    assert.equal(stream.sender.canSegment(NO_NEIGHBOUR), false)
+    assert.match(stream.ways.join(), /10\.9\.0\.3 device va.*10\.9\.0\.3 raw socket/)
     ring.close()
   })
 
   test('without a raw socket, packets without a next hop are refused by name', () => {
-    using speaker = open(true)
-    speaker.say(NOWHERE, false)
-    speaker.say(NO_NEIGHBOUR, false)
-    const refused = [...speaker.sender.refused].map(([errno, count]) => [errnoName(errno), count])
+    using stream = open(true)
+    stream.say(NOWHERE, false)
+    stream.say(NO_NEIGHBOUR, false)
+    const refused = [...stream.sender.refused].map(([errno, count]) => [errnoName(errno), count])
     assert.deepEqual(refused, [['EHOSTUNREACH', 2 * SEGMENTS]])
-    assert.equal(speaker.sender.sentCount, 0)
-    speaker.sender.refresh()
-    assert.match(speaker.ways[0] ?? '', /^8\.8\.8\.8 none: /)
+    assert.equal(stream.sender.sentCount, 0)
+    stream.sender.refresh()
+    assert.match(stream.ways[0] ?? '', /^8\.8\.8\.8 none: /)
   })
 
   test('given MACs are taken, and nobody is asked for them; the device is that of the route', () => {
-    using speaker = open(true, {
+    using stream = open(true, {
       device: undefined,
       macs: [{ targetAddress: STRANGER, from: MAC_66, to: MAC_77 }]
     })
     const headers = headersOn('vb', () => {
-      speaker.say(STRANGER, false)
-      speaker.sender.refresh()
+      stream.say(STRANGER, false)
+      stream.sender.refresh()
     })
     assert.deepEqual(headers, ['0200000000770200000000660800'])
-    assert.equal(speaker.sender.sentCount, SEGMENTS)
+    assert.equal(stream.sender.sentCount, SEGMENTS)
     assert.doesNotMatch(neighbours(), /10\.9\.0\.4/)
-    assert.deepEqual(speaker.ways, ['10.9.0.4 device va, MAC 02:00:00:00:00:77'])
+    assert.deepEqual(stream.ways, ['10.9.0.4 device va, MAC 02:00:00:00:00:77'])
   })
 
   test('a given device is taken in place of the route, with given MACs or with those that it finds', () => {
@@ -143,40 +143,40 @@ inNamespace(import.meta.url, () => {
     ip('link set vc address 02:00:00:00:00:0c mtu 1400 up')
     ip('link set vd up')
     const own = { targetAddress: NOWHERE, from: undefined, to: MAC_77 }
-    using speaker = open(true, { device: 'vc', macs: [own] })
+    using stream = open(true, { device: 'vc', macs: [own] })
     // No route leads to it, and the device has no address.
     assert.deepEqual(
-      headersOn('vd', () => speaker.say(NOWHERE, false)),
+      headersOn('vd', () => stream.say(NOWHERE, false)),
       ['02000000007702000000000c0800']
     )
-    assert.equal(speaker.sender.mtu(NOWHERE), 1400)
+    assert.equal(stream.sender.mtu(NOWHERE), 1400)
     ip('neigh add 10.9.0.2 lladdr 02:00:00:00:00:0d dev vc')
     assert.deepEqual(
-      headersOn('vd', () => speaker.say(WIRE, false)),
+      headersOn('vd', () => stream.say(WIRE, false)),
       ['02000000000d02000000000c0800']
     )
-    assert.equal(speaker.sender.mtu(WIRE), 1400)
+    assert.equal(stream.sender.mtu(WIRE), 1400)
     // By a gateway, if the device's routes name one.
     ip('addr add 10.7.0.1/24 dev vc')
     ip('route add 10.9.0.3/32 via 10.7.0.2 dev vc metric 500')
     ip('route add 10.9.0.3/32 dev va metric 5')
     ip('neigh add 10.7.0.2 lladdr 02:00:00:00:00:0e dev vc')
     assert.deepEqual(
-      headersOn('vd', () => speaker.say(NO_NEIGHBOUR, false)),
+      headersOn('vd', () => stream.say(NO_NEIGHBOUR, false)),
       ['02000000000e02000000000c0800']
     )
-    assert.equal(speaker.sender.sentCount, 3 * SEGMENTS)
+    assert.equal(stream.sender.sentCount, 3 * SEGMENTS)
     // One that goes away refuses, and one that comes back under its name is found again.
     ip('link del vc')
-    speaker.sender.refresh()
-    speaker.say(NOWHERE, false)
-    assert.equal(speaker.sender.sentCount, 3 * SEGMENTS)
+    stream.sender.refresh()
+    stream.say(NOWHERE, false)
+    assert.equal(stream.sender.sentCount, 3 * SEGMENTS)
     ip('link add vc type veth peer name vd')
     ip('link set vc address 02:00:00:00:00:0f up')
     ip('link set vd up')
-    speaker.sender.refresh()
+    stream.sender.refresh()
     assert.deepEqual(
-      headersOn('vd', () => speaker.say(NOWHERE, false)),
+      headersOn('vd', () => stream.say(NOWHERE, false)),
       ['02000000007702000000000f0800']
     )
     ip('link del vc')

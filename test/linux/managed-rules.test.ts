@@ -1,8 +1,8 @@
 /** --manage-rules of intercept on an assistant that forwards, and of tcpcopy on a source that tracks connections. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Host } from '../../lab/host.ts'
-import { hasMessage } from '../../lab/json-log.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import { hasMessage } from '../../lab/hosts/json-log.ts'
 import {
   ASSISTANT,
   finishAndReadBooks,
@@ -16,7 +16,7 @@ import {
   until,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const ANSWERS = ['-i', 'eth0', '-F', `tcp and src host ${TARGET} and src port ${PORT}`]
 const COPY = ['-x', MAP, '-s', ASSISTANT, '--send', 'ip']

@@ -1,7 +1,7 @@
 /** What is copied where and as whom: -x, -c, -H; connections joined in mid-stream; ports that are used again. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startPacketDump } from '../../lab/packet-dump.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
 import {
   ASSISTANT,
   CLIENT,
@@ -14,8 +14,8 @@ import {
   until,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
-import { readPackets } from './packet-file.ts'
+} from './support/copy-lab.ts'
+import { readPackets } from './support/packet-file.ts'
 
 const TO_ASSISTANT = ['-s', ASSISTANT]
 const OTHER_PORT = 6400

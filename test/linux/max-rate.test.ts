@@ -1,8 +1,8 @@
 /** `--max-rate` on a real kernel. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Host } from '../../lab/host.ts'
-import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, SOURCE, untilCounter, untilSame } from './copy-lab.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, SOURCE, untilCounter, untilSame } from './support/copy-lab.ts'
 
 const RATE = 2_000_000
 const REQUESTS = 400

@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { compareStreams } from '../../lab/comparison.ts'
-import { hasMessage } from '../../lab/json-log.ts'
-import { type Lab, openLab } from '../../lab/lab.ts'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import { readClientStreams } from '../../lab/pcap-streams.ts'
-import type { Program } from '../../lab/program.ts'
-import { startRedis } from '../../lab/redis.ts'
+import { hasMessage } from '../../lab/hosts/json-log.ts'
+import { type Lab, openLab } from '../../lab/hosts/lab.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import type { Program } from '../../lab/hosts/program.ts'
+import { compareStreams } from '../../lab/job/comparison.ts'
+import { readClientStreams } from '../../lab/job/pcap-streams.ts'
+import { startRedis } from '../../lab/job/redis.ts'
 import {
   ASSISTANT,
   CLIENT,
@@ -28,10 +28,10 @@ import {
   TCPCOPY,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
-import { readPackets } from './packet-file.ts'
+} from './support/copy-lab.ts'
+import { readPackets } from './support/packet-file.ts'
 
-const ENCAPSULATOR = fileURLToPath(new URL('./encapsulator.js', import.meta.url))
+const ENCAPSULATOR = fileURLToPath(new URL('./support/encapsulator.js', import.meta.url))
 const COPY = ['-x', MAP, '-s', ASSISTANT]
 
 const hosts = {

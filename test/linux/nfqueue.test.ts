@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { NfQueue, type NfQueueOptions } from '../../src/io/linux/nfqueue.ts'
-import { setReceiveBuffer } from '../../src/io/linux/socket.ts'
-import { inNamespace, ip } from './namespace.ts'
-import { drain, ids, WIRE, WIRE_TOO, withRing } from './packets.ts'
+import { NfQueue, type NfQueueOptions } from '../../src/io/linux/netfilter/nfqueue.ts'
+import { setReceiveBuffer } from '../../src/io/linux/sockets/socket.ts'
+import { inNamespace, ip } from './support/namespace.ts'
+import { drain, ids, WIRE, WIRE_TOO, withRing } from './support/packets.ts'
 
 const QUEUE = 7
 

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { compareStreams } from '../../lab/comparison.ts'
-import type { Host } from '../../lab/host.ts'
-import { counter, hasMessage } from '../../lab/json-log.ts'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import { readClientStreams } from '../../lab/pcap-streams.ts'
-import type { Program } from '../../lab/program.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import { counter, hasMessage } from '../../lab/hosts/json-log.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import type { Program } from '../../lab/hosts/program.ts'
+import { compareStreams } from '../../lab/job/comparison.ts'
+import { readClientStreams } from '../../lab/job/pcap-streams.ts'
 import {
   ASSISTANT,
   askTargetFromOutside,
@@ -26,7 +26,7 @@ import {
   until,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const ANSWERS = `tcp and src host ${TARGET} and src port ${PORT}`
 const MANAGED = ['--nfqueue', '-F', ANSWERS, '--manage-rules']

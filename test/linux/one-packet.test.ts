@@ -1,7 +1,7 @@
 /** One redis SET, looked at with tcpdump on every host: what is copied as it was, and what is not. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startPacketDump } from '../../lab/packet-dump.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
 import {
   ASSISTANT,
   CLIENT,
@@ -11,8 +11,8 @@ import {
   SOURCE,
   TARGET,
   untilSame
-} from './copy-lab.ts'
-import { type Packet, readPackets } from './packet-file.ts'
+} from './support/copy-lab.ts'
+import { type Packet, readPackets } from './support/packet-file.ts'
 
 interface Captures {
   readonly client: Packet[]

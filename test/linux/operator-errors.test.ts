@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { Host } from '../../lab/host.ts'
+import type { Host } from '../../lab/hosts/host.ts'
 import {
   ASSISTANT,
   type CopyLab,
@@ -15,7 +15,7 @@ import {
   TARGET,
   TCPCOPY,
   until
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const TO_ASSISTANT = ['-s', ASSISTANT]
 const ANSWERS = ['-i', 'eth0', '-F', 'tcp and src port 6379']

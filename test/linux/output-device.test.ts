@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { compareStreams } from '../../lab/comparison.ts'
-import type { Host } from '../../lab/host.ts'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import { readClientStreams } from '../../lab/pcap-streams.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { compareStreams } from '../../lab/job/comparison.ts'
+import { readClientStreams } from '../../lab/job/pcap-streams.ts'
 import {
   ASSISTANT,
   finishAndReadBooks,
@@ -16,7 +16,7 @@ import {
   SOURCE,
   TARGET,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const OWN_MAC = '02:00:00:00:00:66'
 /** Of the source's second device. */

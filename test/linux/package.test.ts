@@ -4,7 +4,16 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, PORT, ROOT, startReady, untilSame } from './copy-lab.ts'
+import {
+  ASSISTANT,
+  finishAndReadBooks,
+  MAP,
+  openCopyLab,
+  PORT,
+  ROOT,
+  startReady,
+  untilSame
+} from './support/copy-lab.ts'
 
 /** npm as it was started, or the one of PATH. */
 function npm(...args: readonly string[]): string {

@@ -1,10 +1,10 @@
 /** tcpcopy that was killed and started again, while the target still has its connections. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import type { Program } from '../../lab/program.ts'
-import { CLIENT, type CopyLab, finishAndReadBooks, openCopyLab, PORT, SOURCE, until } from './copy-lab.ts'
-import { readPackets } from './packet-file.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import type { Program } from '../../lab/hosts/program.ts'
+import { CLIENT, type CopyLab, finishAndReadBooks, openCopyLab, PORT, SOURCE, until } from './support/copy-lab.ts'
+import { readPackets } from './support/packet-file.ts'
 
 const FIRST_PORT = 25_001
 const CONNECTIONS = 20

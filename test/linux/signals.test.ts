@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { Host } from '../../lab/host.ts'
-import { counter, hasMessage, lastStatistics } from '../../lab/json-log.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import { counter, hasMessage, lastStatistics } from '../../lab/hosts/json-log.ts'
 import {
   ASSISTANT,
   finishAndReadBooks,
@@ -18,7 +18,7 @@ import {
   TCPCOPY,
   until,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const COPY = ['-x', MAP, '-s', ASSISTANT]
 const ANSWERS = ['-i', 'eth0', '-F', `tcp and src port ${PORT}`]

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { counter } from '../../lab/json-log.ts'
+import { counter } from '../../lab/hosts/json-log.ts'
 import {
   finishAndReadBooks,
   openCopyLab,
@@ -12,7 +12,7 @@ import {
   until,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 /** Sets keys of these sizes, one after the other, on one connection; every value is another pattern. */
 const setValues = `
@@ -36,7 +36,7 @@ socket.on('data', (data) => {
 })
 `
 
-const rawSegment = fileURLToPath(new URL('./raw-segment.js', import.meta.url))
+const rawSegment = fileURLToPath(new URL('./support/raw-segment.js', import.meta.url))
 
 for (const offloads of [false, true]) {
   test(`SETs of 1 B to 200 kB arrive byte for byte, offloads ${offloads ? 'on' : 'off'}`, async () => {

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { Host } from '../../lab/host.ts'
-import { startPacketDump } from '../../lab/packet-dump.ts'
-import type { Program } from '../../lab/program.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import type { Program } from '../../lab/hosts/program.ts'
 import {
   CLIENT,
   CLIENT_6,
@@ -20,7 +20,7 @@ import {
   TCPCOPY,
   until,
   untilCounter
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
 const PORT = 5353
 const MAP = ['-x', `${PORT}-${TARGET}:${PORT}`]
@@ -29,8 +29,8 @@ const FLOWS = [0, 1, 2, 3, 4]
 const SIZES = [1, 0, 2, 512, 1471, 1472, 1473, 9000, 2961, 100]
 /** 65507 is the most. */
 const LARGE = [60_000, 65_507]
-const SERVER = fileURLToPath(new URL('./udp-server.js', import.meta.url))
-const SENDER = fileURLToPath(new URL('./udp-client.js', import.meta.url))
+const SERVER = fileURLToPath(new URL('./support/udp-server.js', import.meta.url))
+const SENDER = fileURLToPath(new URL('./support/udp-client.js', import.meta.url))
 
 /** By flow, what came of it in order. */
 type Received = ReadonlyMap<string, readonly string[]>

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { startUploadServer } from '../../lab/server.ts'
-import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, PORT, SOURCE, until } from './copy-lab.ts'
+import { startUploadServer } from '../../lab/loads/server.ts'
+import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, PORT, SOURCE, until } from './support/copy-lab.ts'
 
-const uploadClient = fileURLToPath(new URL('../../lab/upload-client.js', import.meta.url))
+const uploadClient = fileURLToPath(new URL('../../lab/loads/upload-client.js', import.meta.url))
 const CONNECTIONS = 2
 const BODY_LENGTH = 10_000_000
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { hasMessage, lastStatistics } from '../../lab/json-log.ts'
-import type { Program } from '../../lab/program.ts'
+import { hasMessage, lastStatistics } from '../../lab/hosts/json-log.ts'
+import type { Program } from '../../lab/hosts/program.ts'
 import {
   ASSISTANT,
   type CopyLab,
@@ -16,9 +16,9 @@ import {
   until,
   untilCounter,
   untilSame
-} from './copy-lab.ts'
+} from './support/copy-lab.ts'
 
-const rawSegment = fileURLToPath(new URL('./raw-segment.js', import.meta.url))
+const rawSegment = fileURLToPath(new URL('./support/raw-segment.js', import.meta.url))
 
 /** Answers each line; prints of each connection who it was, and a digest of what it said. */
 const SERVER = `

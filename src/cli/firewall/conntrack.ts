@@ -2,8 +2,8 @@
  * Connection tracking on the source: a copied packet that the kernel routes enters it, but the target's answers do not
  * come by here, so the connection never gets complete there.
  */
-import type { CopyMap } from '../../core/mapping.ts'
-import { conntrackCount } from '../../io/linux/devices.ts'
+import type { CopyMap } from '../../core/selection/mapping.ts'
+import { conntrackCount } from '../../io/linux/netlink/devices.ts'
 import { formatAddress, formatEndpoint } from '../../wire/address.ts'
 import { isIpv6 } from '../../wire/address-book.ts'
 import { listRules } from './firewall.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OperatorError } from '../../errors.ts'
 import { parseAddress } from '../../wire/address.ts'
-import { answerPlaces } from '../options/answer-filter.ts'
+import { answerPlaces } from '../plans/answer-filter.ts'
 import { iptablesByHand, isUntracked, nftScript, type RuleSet } from './rules.ts'
 
 const TARGET = 0x0a4d0002

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { type CopyOptions, copyCommand } from '../plans/copy-plan.ts'
 import { readOptions } from './command.ts'
-import { type CopyOptions, copyCommand } from './copy-plan.ts'
 
 /** The options that tcpcopy takes from a file, with what the command line says besides. */
 function optionsOf(toml: string, ...args: readonly string[]): CopyOptions | undefined {

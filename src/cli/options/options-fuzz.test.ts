@@ -9,9 +9,9 @@ import { after, before, test } from 'node:test'
 import type { Command } from 'commander'
 import fc from 'fast-check'
 import { OperatorError } from '../../errors.ts'
+import { type CopyOptions, copiesWarnings, copyCommand, copyPlan } from '../plans/copy-plan.ts'
+import { type InterceptOptions, interceptCommand, interceptPlan } from '../plans/intercept-plan.ts'
 import { readOptions } from './command.ts'
-import { type CopyOptions, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
-import { type InterceptOptions, interceptCommand, interceptPlan } from './intercept-plan.ts'
 
 const RUNS = { numRuns: 400, seed: Number(process.env.FUZZ_SEED ?? 1), interruptAfterTimeLimit: 2000 }
 

@@ -1,6 +1,6 @@
 /** Reads the values of options. What is wrong is said in one sentence, with what would be right. */
-import type { Translation } from '../../core/address-translation.ts'
-import type { AddressRange } from '../../core/mapping.ts'
+import type { Translation } from '../../core/assistant/address-translation.ts'
+import type { AddressRange } from '../../core/selection/mapping.ts'
 import { OperatorError } from '../../errors.ts'
 import { addressOctets, formatAddress, isPrefix, parseAddress } from '../../wire/address.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'

@@ -1,18 +1,18 @@
 /** tcpcopy's data plane: the thread that captures, steps the sessions and sends. */
 import assert from 'node:assert/strict'
 import type { MessagePort } from 'node:worker_threads'
-import { Counters } from '../../core/counters.ts'
-import { Mapping } from '../../core/mapping.ts'
-import { Copier, type CopierOptions, copierMemoryLength } from '../../daemon/copier.ts'
-import { rehearse } from '../../daemon/rehearsal.ts'
+import { Counters } from '../../core/books/counters.ts'
+import { Mapping } from '../../core/selection/mapping.ts'
+import { Copier, type CopierOptions, copierMemoryLength } from '../../daemon/copier/copier.ts'
+import { warmUp } from '../../daemon/copier/warm-up.ts'
 import { cryptography } from '../../io/cryptography.ts'
-import { monotonic } from '../../io/linux/clock.ts'
-import { mapMemory } from '../../io/linux/memory.ts'
-import { copyOctets } from '../../io/linux/native-copy.ts'
-import { Poller } from '../../io/linux/poller.ts'
-import { LinuxNetwork } from '../../io/linux/streams.ts'
+import { LinuxNetwork } from '../../io/linux/sockets/streams.ts'
+import { monotonic } from '../../io/linux/system/clock.ts'
+import { mapMemory } from '../../io/linux/system/memory.ts'
+import { copyOctets } from '../../io/linux/system/native-copy.ts'
+import { Poller } from '../../io/linux/system/poller.ts'
 import { addressBook } from '../../wire/address-book.ts'
-import type { CopyPlan } from '../options/copy-plan.ts'
+import type { CopyPlan } from '../plans/copy-plan.ts'
 import { openCapture, openSender } from './live-ports.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
@@ -20,7 +20,7 @@ import type { WorkerMeans } from './worker-protocol.ts'
 import { isStopped, log, type OpenedWorker, runWorker, say } from './worker-thread.ts'
 
 /** Long enough for most of what there is to compile, short enough for a start in less than half a second. */
-const REHEARSAL_MS = 100
+const WARM_UP_MS = 100
 
 export interface CopierWorkerData {
   /** This worker's part of all. */
@@ -36,9 +36,9 @@ export interface CopierWorkerData {
 }
 
 /** A capture that takes packets while the engine still compiles would lose them; one that is held, and a file, wait. */
-function rehearseFor(ms: number): void {
+function warmUpFor(ms: number): void {
   const until = monotonic.now() + ms
-  rehearse(cryptography, copyOctets, () => monotonic.now() < until)
+  warmUp(cryptography, copyOctets, () => monotonic.now() < until)
 }
 
 function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
@@ -78,7 +78,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   copier = new Copier(ports, options, memory.bytes, counts, trace)
   return {
     prepare: () => {
-      if (live !== undefined) rehearseFor(REHEARSAL_MS)
+      if (live !== undefined) warmUpFor(WARM_UP_MS)
     },
     begin: () => live?.begin(),
     run: () => {

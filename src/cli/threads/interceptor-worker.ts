@@ -1,23 +1,23 @@
 /** intercept's data plane: the thread that captures answers and returns their headers. */
 
-import { InterceptCounters } from '../../core/intercept-counters.ts'
-import { Interceptor } from '../../daemon/interceptor.ts'
-import { TranslatingCapture } from '../../daemon/translating-capture.ts'
+import { InterceptCounters } from '../../core/books/intercept-counters.ts'
+import { TranslatingCapture } from '../../daemon/capture/translating-capture.ts'
+import { Interceptor } from '../../daemon/interceptor/interceptor.ts'
 import { OperatorError } from '../../errors.ts'
 import { cryptography } from '../../io/cryptography.ts'
-import { monotonic } from '../../io/linux/clock.ts'
-import { isEthernet } from '../../io/linux/devices.ts'
-import { answerSteering } from '../../io/linux/filter.ts'
-import { compileFilter } from '../../io/linux/libpcap.ts'
-import { NfQueue } from '../../io/linux/nfqueue.ts'
-import { POLLIN, Poller } from '../../io/linux/poller.ts'
-import { PacketRing } from '../../io/linux/ring.ts'
-import { listenOn, TcpListener } from '../../io/linux/streams.ts'
-import { wake } from '../../io/linux/wake.ts'
+import { answerSteering } from '../../io/linux/capture/filter.ts'
+import { compileFilter } from '../../io/linux/capture/libpcap.ts'
+import { PacketRing } from '../../io/linux/capture/ring.ts'
+import { NfQueue } from '../../io/linux/netfilter/nfqueue.ts'
+import { isEthernet } from '../../io/linux/netlink/devices.ts'
+import { listenOn, TcpListener } from '../../io/linux/sockets/streams.ts'
+import { monotonic } from '../../io/linux/system/clock.ts'
+import { POLLIN, Poller } from '../../io/linux/system/poller.ts'
+import { wake } from '../../io/linux/system/wake.ts'
 import { WorkerExchange } from '../../io/worker-exchange.ts'
 import { addressBook } from '../../wire/address-book.ts'
-import { RECORD_LENGTH, RECORD_PAYLOAD_MAX } from '../../wire/channel-v1.ts'
-import type { InterceptPlan } from '../options/intercept-plan.ts'
+import { RECORD_LENGTH, RECORD_PAYLOAD_MAX } from '../../wire/channel/channel-v1.ts'
+import type { InterceptPlan } from '../plans/intercept-plan.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
 import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
 
@@ -26,7 +26,7 @@ export interface InterceptorWorkerData {
   readonly plan: InterceptPlan
   readonly counters: SharedArrayBuffer
   /** Of `WorkerExchange`. */
-  readonly notes: SharedArrayBuffer
+  readonly messages: SharedArrayBuffer
   /** Shared: the socket of `listenOn`, and by device and version of IP the fanout groups of the first worker's captures. */
   readonly listener: Int32Array
   readonly groups: Int32Array
@@ -126,7 +126,9 @@ function open(data: InterceptorWorkerData & WorkerMeans): OpenedWorker {
     waiter: poller,
     log,
     exchange:
-      workers === 1 ? undefined : new WorkerExchange(data.notes, worker, workers, (other) => wake(wakes[other] ?? -1))
+      workers === 1
+        ? undefined
+        : new WorkerExchange(data.messages, worker, workers, (other) => wake(wakes[other] ?? -1))
   }
   const interceptor = new Interceptor(ports, plan, new InterceptCounters(counters))
   return {

@@ -1,23 +1,23 @@
 /** What tcpcopy captures with and sends with, on the live network. */
-import { Counter, type Counters } from '../../core/counters.ts'
-import type { CopyMap } from '../../core/mapping.ts'
-import { ReassemblingCapture } from '../../daemon/reassembling-capture.ts'
-import { monotonic } from '../../io/linux/clock.ts'
-import type { TransportProtocol } from '../../io/linux/filter.ts'
-import type { FilterTarget } from '../../io/linux/filter-code.ts'
-import { LinkSender } from '../../io/linux/link-sender.ts'
-import type { Poller } from '../../io/linux/poller.ts'
-import { RawIpSender } from '../../io/linux/raw-ip-sender.ts'
-import { XdpSender } from '../../io/linux/xdp-sender.ts'
-import type { HeldCapture, Sender } from '../../ports.ts'
+import { Counter, type Counters } from '../../core/books/counters.ts'
+import type { CopyMap } from '../../core/selection/mapping.ts'
+import { ReassemblingCapture } from '../../daemon/capture/reassembling-capture.ts'
+import type { TransportProtocol } from '../../io/linux/capture/filter.ts'
+import type { FilterTarget } from '../../io/linux/capture/filter-code.ts'
+import { LinkSender } from '../../io/linux/send/link-sender.ts'
+import { RawIpSender } from '../../io/linux/send/raw-ip-sender.ts'
+import { XdpSender } from '../../io/linux/send/xdp-sender.ts'
+import { monotonic } from '../../io/linux/system/clock.ts'
+import type { Poller } from '../../io/linux/system/poller.ts'
+import type { HeldCapture, PacketSender } from '../../ports.ts'
 import { isIpv6 } from '../../wire/address-book.ts'
 import { Flaw } from '../../wire/flaw.ts'
-import type { CopyPlan } from '../options/copy-plan.ts'
+import type { CopyPlan } from '../plans/copy-plan.ts'
 import { openIpCapture, openLiveCapture, type WorkerPart } from './live-capture.ts'
 import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
-export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: number): Sender {
+export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: number): PacketSender {
   // A raw socket would send by the routes what is to leave by a device that was given.
   const raw = by === 'link' || ways.device !== undefined ? undefined : new RawIpSender(memoryAddress)
   if (maps.some((map) => isIpv6(map.targetAddress))) raw?.openIpv6()

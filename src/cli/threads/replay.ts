@@ -1,18 +1,18 @@
 /** The worker's part in the replay of a file: what it captures from, and what is said in the end. */
 import type { MessagePort } from 'node:worker_threads'
-import { Counter, type Counters } from '../../core/counters.ts'
-import { Drop } from '../../core/drop.ts'
-import type { Mapping } from '../../core/mapping.ts'
-import type { Copier } from '../../daemon/copier.ts'
-import { Settling, STALLED_MS } from '../../daemon/settling.ts'
+import { Counter, type Counters } from '../../core/books/counters.ts'
+import { Drop } from '../../core/books/drop.ts'
+import type { Mapping } from '../../core/selection/mapping.ts'
+import type { Copier } from '../../daemon/copier/copier.ts'
+import { Drain, STALLED_MS } from '../../daemon/copier/drain.ts'
 import { OperatorError } from '../../errors.ts'
 import { ChunkReceiver } from '../../io/file/chunks.ts'
 import { FileCapture } from '../../io/file/file-capture.ts'
-import { monotonic } from '../../io/linux/clock.ts'
-import { compileFilter } from '../../io/linux/libpcap.ts'
+import { compileFilter } from '../../io/linux/capture/libpcap.ts'
+import { monotonic } from '../../io/linux/system/clock.ts'
 import { formatEndpoint } from '../../wire/address.ts'
 import { LinkType } from '../../wire/link-layer.ts'
-import type { ReplayPlan } from '../options/replay-plan.ts'
+import type { ReplayPlan } from '../plans/replay-plan.ts'
 import { log } from './worker-thread.ts'
 
 /** Exit statuses of a replay that ran; docs/files.md explains them. */
@@ -25,7 +25,7 @@ export class Replay {
   readonly capture: FileCapture
   readonly #plan: ReplayPlan
   readonly #counters: Counters
-  readonly #settling: Settling
+  readonly #drain: Drain
   readonly #ports: string
   readonly #beganAt = monotonic.now()
   #isStalled = false
@@ -41,7 +41,7 @@ export class Replay {
   ) {
     this.#plan = plan
     this.#counters = counters
-    this.#settling = new Settling(counters, epochTimeoutMs)
+    this.#drain = new Drain(counters, epochTimeoutMs)
     this.#ports = [...new Set(mapping.maps.map(({ sourcePort }) => sourcePort))].join(', ')
     const { filter } = plan
     const filterFor =
@@ -53,7 +53,7 @@ export class Replay {
       new ChunkReceiver(port),
       {
         hasRoom: () => copier().hasRoom,
-        isSettled: () => this.#settling.isSettled(monotonic.now()),
+        isSettled: () => this.#drain.isSettled(monotonic.now()),
         endRound: () => copier().endSessions()
       },
       monotonic,
@@ -64,7 +64,7 @@ export class Replay {
   /** To be asked all the time: whether all was given and nothing is left to come, or never will. */
   isOver(): boolean {
     if (this.capture.isDone) return true
-    this.#isStalled = this.#settling.isStalled(this.capture.isWaitingForCopy, monotonic.now())
+    this.#isStalled = this.#drain.isStalled(this.capture.isWaitingForCopy, monotonic.now())
     return this.#isStalled
   }
 

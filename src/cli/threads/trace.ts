@@ -1,9 +1,9 @@
 /** `--trace`: every packet of the chosen clients in packetdrill notation, with the session's state. */
-import { Drop, dropNames } from '../../core/drop.ts'
-import { Outbox } from '../../core/outbox.ts'
-import type { Session } from '../../core/session.ts'
-import { stateNames } from '../../core/session-context.ts'
-import type { CopierTrace } from '../../daemon/copier.ts'
+import { Drop, dropNames } from '../../core/books/drop.ts'
+import { Outbox } from '../../core/packets/outbox.ts'
+import type { Session } from '../../core/session/session.ts'
+import { stateNames } from '../../core/session/session-context.ts'
+import type { CopierTrace } from '../../daemon/copier/copier.ts'
 import { formatEndpoint } from '../../wire/address.ts'
 import { parseIp } from '../../wire/ipv6.ts'
 import { formatSegment } from '../../wire/packetdrill.ts'
@@ -36,8 +36,8 @@ export class LineTrace implements CopierTrace {
   }
 
   answered(segment: Segment, session: Session | undefined): void {
-    const address = session?.origin.capturedAddress ?? segment.toAddress
-    const port = session?.origin.capturedPort ?? segment.toPort
+    const address = session?.identity.capturedAddress ?? segment.toAddress
+    const port = session?.identity.capturedPort ?? segment.toPort
     if (this.#isWanted(address, port)) this.#print('answered', address, port, segment, session, '')
   }
 
@@ -47,7 +47,7 @@ export class LineTrace implements CopierTrace {
   }
 
   sent(session: Session, headerAt: number, payloadLength: number, why: string): void {
-    const { capturedAddress, capturedPort } = session.origin
+    const { capturedAddress, capturedPort } = session.identity
     if (!this.#isWanted(capturedAddress, capturedPort)) return
     const length = payloadLength + Outbox.headerStride
     parseIp(this.#memory, headerAt, length, length, true, this.#sent)
@@ -55,14 +55,14 @@ export class LineTrace implements CopierTrace {
   }
 
   waits(session: Session, why: string): void {
-    const { capturedAddress, capturedPort } = session.origin
+    const { capturedAddress, capturedPort } = session.identity
     if (!this.#isWanted(capturedAddress, capturedPort)) return
     const where = formatEndpoint(capturedAddress, capturedPort)
     this.#line(`${performance.now().toFixed(3)} ${where} waits    for ${why}`)
   }
 
   ended(session: Session, reason: Drop): void {
-    const { capturedAddress, capturedPort } = session.origin
+    const { capturedAddress, capturedPort } = session.identity
     if (!this.#isWanted(capturedAddress, capturedPort)) return
     const why = reason === Drop.None ? 'closed' : (dropNames[reason] ?? '')
     this.#line(`${performance.now().toFixed(3)} ${formatEndpoint(capturedAddress, capturedPort)} ended    (${why})`)

@@ -1,0 +1,58 @@
+/** How long after a packet of the client its copy is there. */
+import type { CopyLab, HostName } from '../../lab/hosts/copy-lab.ts'
+import { PORT } from '../../lab/hosts/copy-lab.ts'
+import { type PacketDump, startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { readCapture } from '../../lab/job/pcap-file.ts'
+import { PROBE_PORT } from './loads.ts'
+
+export interface CopyDelay {
+  readonly p50Us: number | null
+  readonly p99Us: number | null
+  readonly counted: number
+}
+
+/** Watches at source and target. A copy keeps the client's address, port and sequence numbers. */
+export class DelayWatch {
+  readonly #dumps: readonly [PacketDump, PacketDump]
+  readonly #baseSeconds = Math.floor(Date.now() / 1000)
+
+  constructor(source: PacketDump, target: PacketDump) {
+    this.#dumps = [source, target]
+  }
+
+  /** Ends the captures. */
+  async delay(): Promise<CopyDelay> {
+    const [source, target] = this.#dumps
+    await Promise.all([source.stop(), target.stop()])
+    const originals = await arrivals(source.path, this.#baseSeconds)
+    const copies = await arrivals(target.path, this.#baseSeconds)
+    const delays: number[] = []
+    for (const [key, timeUs] of originals) {
+      const copyUs = copies.get(key)
+      if (copyUs !== undefined) delays.push(copyUs - timeUs)
+    }
+    const sorted = Float64Array.from(delays).sort()
+    const quantile = (share: number) => sorted[Math.ceil(share * sorted.length) - 1] ?? null
+    return { p50Us: quantile(0.5), p99Us: quantile(0.99), counted: sorted.length }
+  }
+}
+
+export async function watchDelay(lab: CopyLab, timed: 'probe' | 'every packet'): Promise<DelayWatch> {
+  const which = timed === 'probe' ? ` and src port ${PROBE_PORT}` : ''
+  const dump = (name: HostName) => {
+    const host = lab.hosts[name]
+    const filter = `tcp and dst host ${host.address} and dst port ${PORT}${which}`
+    return startPacketDump(host, filter, `${lab.folder}/${name}.pcap`)
+  }
+  return new DelayWatch(await dump('source'), await dump('target'))
+}
+
+/** When each segment with payload was seen first, by its connection and sequence number. */
+export async function arrivals(path: string, baseSeconds: number): Promise<Map<string, number>> {
+  const times = new Map<string, number>()
+  await readCapture(path, baseSeconds, ({ sourceAddress, sourcePort, seq, payload, timeUs }) => {
+    const key = `${sourceAddress}:${sourcePort}:${seq}`
+    if (payload.length > 0 && !times.has(key)) times.set(key, timeUs)
+  })
+  return times
+}

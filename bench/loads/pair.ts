@@ -1,0 +1,55 @@
+/** tcpcopy and intercept as they are compared: any two programs that know the same command lines. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ASSISTANT, type CopyLab, MAP, type Programs, TARGET } from '../../lab/hosts/copy-lab.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import type { Program } from '../../lab/hosts/program.ts'
+
+const CHANNEL_PORT = 36_524
+const CONNECT_LIMIT_MS = 20_000
+const POLL_MS = 50
+/** Beyond the connected channel nothing tells from outside that a program is ready. */
+const SETTLE_MS = 500
+
+export interface Pair {
+  readonly tcpcopy: Program
+  readonly intercept: Program
+}
+
+/** @param profileFolder where tcpcopy, which is then ours, leaves a CPU profile of each of its threads */
+export async function startPair(lab: CopyLab, programs: Programs, profileFolder?: string): Promise<Pair> {
+  const { assistant, source } = lab.hosts
+  const intercept = assistant.spawn(programs.intercept, ['-i', 'eth0', '-F', `tcp and src host ${TARGET}`])
+  await assistant.waitForPort(CHANNEL_PORT, CONNECT_LIMIT_MS)
+  const args = ['-x', MAP, '-s', ASSISTANT]
+  const profile = ['--cpu-prof', '--cpu-prof-dir', profileFolder ?? '']
+  const tcpcopy =
+    profileFolder === undefined
+      ? source.spawn(programs.tcpcopy, args)
+      : source.spawn(process.execPath, [...profile, programs.tcpcopy, ...args])
+  const endMs = performance.now() + CONNECT_LIMIT_MS
+  while ((await channelSockets(source)).length === 0) {
+    if (tcpcopy.exit !== undefined) throw new Error(tcpcopy.describeEnd())
+    if (performance.now() > endMs) throw new Error(`${programs.tcpcopy} has not connected to intercept.`)
+    await sleep(POLL_MS)
+  }
+  await sleep(SETTLE_MS)
+  return { tcpcopy, intercept }
+}
+
+/** Octets that tcpcopy has received on its connections to intercept. */
+export async function channelBytes(source: Host): Promise<number> {
+  const received = (await channelSockets(source)).map((text) => Number(/bytes_received:(\d+)/.exec(text)?.[1] ?? 0))
+  return received.reduce((sum, bytes) => sum + bytes, 0)
+}
+
+/** What ss(8) tells of each established connection to intercept. */
+async function channelSockets(source: Host): Promise<string[]> {
+  const text = await source.mustRun('ss', ['-tinHO', 'state', 'established', 'dport', '=', `:${CHANNEL_PORT}`])
+  return text.split('\n').filter((line) => line !== '')
+}
+
+/** Packets that a host has sent through eth0. */
+export async function sentPackets(host: Host): Promise<number> {
+  const line = (await host.mustRun('cat', ['/proc/net/dev'])).split('\n').find((one) => one.trim().startsWith('eth0:'))
+  return Number(line?.split(':')[1]?.trim().split(/\s+/)[9] ?? Number.NaN)
+}

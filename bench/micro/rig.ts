@@ -1,0 +1,240 @@
+/** Sessions without a daemon: clients that ask and a target that answers, in memory, as fast as the core goes. */
+import { Counters } from '../../src/core/books/counters.ts'
+import { Latency } from '../../src/core/books/latency.ts'
+import { POOL_PAGE, SendPool } from '../../src/core/memory/send-pool.ts'
+import { Frames } from '../../src/core/packets/frames.ts'
+import { Outbox } from '../../src/core/packets/outbox.ts'
+import { Mapping } from '../../src/core/selection/mapping.ts'
+import { ALL_FLOWS } from '../../src/core/selection/sampling.ts'
+import { HIBERNATE_AFTER_MS, IdlePolicy } from '../../src/core/session/idle-policy.ts'
+import type { SessionContext } from '../../src/core/session/session-context.ts'
+import { Sessions } from '../../src/core/sessions/sessions.ts'
+import { copyOctets } from '../../src/io/linux/system/native-copy.ts'
+import { encodeOptions, type PacketFields, writePacket } from '../../src/sim/network/packet.ts'
+import { i32, put32 } from '../../src/wire/bytes.ts'
+import {
+  AnswerRecord,
+  ageMs,
+  fillAnswer,
+  fillFromRecord,
+  parseAnswerRecord,
+  putAnswerRecord
+} from '../../src/wire/channel/answer-records.ts'
+import { HEADER_LENGTH, parseRecord, putHeader } from '../../src/wire/channel/channel-v1.ts'
+import { flowLength, RECORD_HEAD, RECORD_MAX, shapeOf } from '../../src/wire/channel/channel-v2.ts'
+import { ACK, IPV4_HEADER, PSH, parseIpv4, Segment, SYN } from '../../src/wire/segment.ts'
+import { seq } from '../../src/wire/seq.ts'
+
+const SOURCE = 0x0a000001
+const TARGET = 0x0a000002
+const PORT = 80
+const FRAMES_MAX = 1024
+const POOL_PAGES = 256
+const TCP_AT = IPV4_HEADER
+/** In a record of an answer over IPv4: behind the flow; behind acknowledgment, window, counts and timestamps. */
+const ACK_AT = RECORD_HEAD + flowLength(shapeOf(TARGET))
+const RANGE_AT = ACK_AT + 16
+const OPTIONS = encodeOptions(['nop', 'nop', 'ts 1 1'])
+/** Between a batch of requests and that of their answers. */
+const HALF_ROUND_TRIP_MS = 0.05
+
+/** Most octets of payload of a segment: MSS 1460, and timestamps. */
+const SEGMENT_MAX = 1448
+
+/** Where in the rig's memory a packet is, and how long. */
+interface Placed {
+  readonly at: number
+  readonly length: number
+}
+
+/** The packets of a connection. */
+interface Talk {
+  /** The request's segments. */
+  readonly request: readonly Placed[]
+  /** The record of the channel in which intercept tells of the answer. */
+  readonly answerAt: number
+}
+
+const PACKETS_LENGTH = 64 << 20
+
+/** `connections` that ask in turns: every turn one request each, in one batch, and its answer in another. */
+export class Rig {
+  now = 1000
+  readonly counters = new Counters()
+  readonly #talks: Talk[] = []
+  /** All packets, as in a capture ring. */
+  readonly #packets = new Uint8Array(PACKETS_LENGTH)
+  #packetsEnd = 0
+  readonly #requestLength: number
+  readonly #answerLength: number
+  readonly #latency = new Latency(this.counters.latency, FRAMES_MAX)
+  readonly #outbox: Outbox
+  readonly #sessions: Sessions
+  readonly #segment = new Segment()
+  readonly #answers = new AnswerRecord()
+  readonly #idlePolicy = new IdlePolicy(HIBERNATE_AFTER_MS)
+  /** The most sessions that were awake at once while idle ones were opened. */
+  awakeMost = 0
+  /** Frames that were flushed. */
+  sentCount = 0
+
+  /** Those that have not ended, awake or at rest. */
+  get sessionCount(): number {
+    return this.#sessions.count
+  }
+
+  /** @param requestLength octets of payload, in as few segments as can be; @param answerLength of one segment */
+  constructor(connections: number, requestLength: number, answerLength: number) {
+    this.#requestLength = requestLength
+    this.#answerLength = answerLength
+    const arena = FRAMES_MAX * Outbox.headerStride
+    const memory = new Uint8Array(arena + POOL_PAGES * POOL_PAGE)
+    this.#outbox = new Outbox(memory, 0, FRAMES_MAX)
+    const pool = new SendPool(memory, arena, POOL_PAGES, copyOctets)
+    const context: SessionContext = {
+      pool,
+      frames: new Frames(
+        this.#outbox,
+        pool,
+        () => this.#flush(),
+        () => true
+      ),
+      counters: this.counters,
+      latency: this.#latency,
+      epochs: { isWaiting: true, timeoutMs: 3000 },
+      holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+      timeoutMs: 600_000,
+      keepAliveMs: 720_000,
+      idlePolicy: this.#idlePolicy,
+      roundTrips: undefined,
+      mtu: () => 1500,
+      clientRttMs: 0,
+      announce: () => {},
+      withdraw: () => {},
+      onOpen: () => {},
+      onEnd: (session, now) => this.#sessions.ended(session, now)
+    }
+    const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+    const options = { sessionsMax: 1 << 20, selection: ALL_FLOWS, portShift: 0, mapping: new Mapping([map], []) }
+    this.#sessions = new Sessions(context, options, this.now)
+    for (let index = 0; index < connections; index++) this.#open(index)
+  }
+
+  /** One request of every connection, and its answer. */
+  turn(): void {
+    const bytes = this.#packets
+    for (const { request } of this.#talks) {
+      for (const { at, length } of request) this.#source(bytes, at, length)
+    }
+    this.#settle()
+    for (const { request, answerAt } of this.#talks) {
+      put32(bytes, answerAt + ACK_AT, i32(bytes, answerAt + ACK_AT) + this.#requestLength)
+      this.#answer(bytes, answerAt)
+      put32(bytes, answerAt + RANGE_AT, i32(bytes, answerAt + RANGE_AT) + this.#answerLength)
+      for (const { at } of request) {
+        put32(bytes, at + TCP_AT + 4, i32(bytes, at + TCP_AT + 4) + this.#requestLength)
+        put32(bytes, at + TCP_AT + 8, i32(bytes, at + TCP_AT + 8) + this.#answerLength)
+      }
+    }
+    this.#settle()
+  }
+
+  /** Opens so many connections more, of which nothing is kept here: each asks once and then has nothing to do. */
+  openIdle(count: number): void {
+    for (let index = 0; index < count; index++) {
+      this.#open(index)
+      this.turn()
+      this.#talks.pop()
+      this.#packetsEnd = 0
+      this.awakeMost = Math.max(this.awakeMost, this.#idlePolicy.count)
+    }
+    // What is due some time after an answer is done.
+    this.now += HIBERNATE_AFTER_MS
+    this.#settle()
+  }
+
+  #open(index: number): void {
+    const client = { fromAddress: 0x0b000000 + (index >>> 14), fromPort: 1024 + (index & 0x3fff), toPort: PORT }
+    const toClient = { fromAddress: TARGET, fromPort: PORT, toAddress: client.fromAddress, toPort: client.fromPort }
+    const synOptions = encodeOptions(['mss 1460', 'sackOK', 'ts 1 0', 'nop', 'wscale 7'])
+    const syn = { ...client, toAddress: SOURCE, flags: SYN, seq: 99, options: synOptions }
+    this.#sourceOnce(syn)
+    const synAck = { ...toClient, flags: SYN | ACK, seq: 499, ack: 100, options: synOptions }
+    this.#synAck(writePacket(synAck))
+    const fromClient = { ...client, toAddress: SOURCE, seq: 100, ack: 300, options: OPTIONS }
+    this.#sourceOnce({ ...fromClient, flags: ACK })
+    const request: Placed[] = []
+    for (let from = 0; from < this.#requestLength; from += SEGMENT_MAX) {
+      const payload = new Uint8Array(Math.min(SEGMENT_MAX, this.#requestLength - from)).fill(7)
+      const flags = from + payload.length === this.#requestLength ? ACK | PSH : ACK
+      const packet = writePacket({ ...fromClient, seq: 100 + from, flags, payload })
+      request.push({ at: this.#place(packet), length: packet.length })
+    }
+    this.#talks.push({ request, answerAt: this.#place(this.#record(client.fromAddress, client.fromPort)) })
+  }
+
+  /** The answer to a client's first request, of one segment. */
+  #record(clientAddress: number, clientPort: number): Uint8Array {
+    const answers = new AnswerRecord()
+    const flow = { clientAddress, clientPort, targetAddress: TARGET, targetPort: PORT }
+    const times = { hasTimestamps: true, tsVal: seq(1), tsEcr: seq(1), age: 1 }
+    Object.assign(answers, flow, times, { flags: ACK, ack: seq(100), window: 65_535, rangeCount: 1 })
+    answers.setRange(0, seq(500), this.#answerLength, PSH)
+    const record = new Uint8Array(RECORD_MAX)
+    return record.subarray(0, putAnswerRecord(answers, record, 0))
+  }
+
+  /** Keeps a packet for every turn, at a multiple of 16 as a ring does. @returns where */
+  #place(packet: Uint8Array): number {
+    const at = this.#packetsEnd
+    this.#packets.set(packet, at)
+    this.#packetsEnd = (at + packet.length + 15) & ~15
+    return at
+  }
+
+  #sourceOnce(fields: PacketFields): void {
+    const packet = writePacket(fields)
+    this.#source(packet, 0, packet.length)
+    this.#settle()
+  }
+
+  #source(bytes: Uint8Array, at: number, length: number): void {
+    parseIpv4(bytes, at, length, length, false, this.#segment)
+    this.#sessions.onSource(this.#segment, this.now)
+  }
+
+  #synAck(packet: Uint8Array): void {
+    const record = new Uint8Array(HEADER_LENGTH)
+    putHeader(packet, 0, record, 0)
+    parseRecord(record, 0, this.#segment)
+    this.#sessions.onTarget(this.#segment, this.now)
+  }
+
+  /** As tcpcopy's end of the channel takes a record. */
+  #answer(bytes: Uint8Array, at: number): void {
+    parseAnswerRecord(bytes, at, this.#answers)
+    fillFromRecord(this.#answers, this.#segment)
+    fillAnswer(this.#answers, 0, this.#segment)
+    this.#segment.arrivedAt = this.now - ageMs(this.#answers.age)
+    this.#sessions.onTarget(this.#segment, this.now)
+  }
+
+  #settle(): void {
+    this.#sessions.settle(this.now)
+    this.#sessions.onTimer(this.now)
+    this.#flush()
+    this.now += HALF_ROUND_TRIP_MS
+  }
+
+  #flush(): void {
+    this.sentCount += this.#outbox.count
+    this.#outbox.clear()
+    if (this.#latency.hasDepartures) this.#latency.departed(this.now)
+  }
+}
+
+/** A packet of a client with so much payload, for what needs no session. */
+export function sampleRequest(length: number): Uint8Array {
+  const fields = { fromAddress: 0x0b000001, fromPort: 4000, toAddress: SOURCE, toPort: PORT, flags: ACK | PSH }
+  return writePacket({ ...fields, seq: 100, ack: 300, options: OPTIONS, payload: new Uint8Array(length).fill(7) })
+}

@@ -1,0 +1,96 @@
+/** Medians of runs, and a row of the table for each load. */
+import type { Figures } from '../loads/measure.ts'
+
+export interface Row {
+  readonly name: string
+  readonly title: string
+  /** Medians of the runs. */
+  readonly ours: Figures
+  /** Of the programs of `--vs`. */
+  readonly theirs: Figures | null
+  readonly runs: readonly Figures[]
+}
+
+type Cell = readonly [head: string, width: number, text: (figures: Figures) => string]
+
+const TITLE_WIDTH = 44
+
+/** The columns of the table, here and in docs/benchmarks.md. */
+export const columns: readonly Cell[] = [
+  ['rate/s', 8, ({ rate }) => whole(rate)],
+  ['copy/s', 8, ({ copyRate }) => whole(copyRate)],
+  ['tcpcopy µs', 10, ({ tcpcopyUs }) => tenths(tcpcopyUs)],
+  ['intercept µs', 12, ({ interceptUs }) => tenths(interceptUs)],
+  ['floor µs', 8, ({ floorUs }) => tenths(floorUs)],
+  ['both/packet', 11, ({ packetUs }) => tenths(packetUs)],
+  ['lost', 6, ({ lost }) => whole(lost)],
+  ['p50 ms', 7, ({ delayP50Us }) => millis(delayP50Us)],
+  ['p99 ms', 7, ({ delayP99Us }) => millis(delayP99Us)],
+  ['RSS MB', 9, (figures) => `${whole(figures.tcpcopyMegabytes)} + ${whole(figures.interceptMegabytes)}`],
+  ['channel B', 9, ({ channelBytes }) => tenths(channelBytes)]
+]
+
+export function header(): string {
+  const cells = columns.map(([head, width]) => head.padStart(width)).join(' ')
+  return `${'load'.padEnd(TITLE_WIDTH)} ${cells}\n`
+}
+
+export function rowText({ title, ours, theirs }: Row): string {
+  if (theirs === null) return line(title, ours) + idleLine(ours)
+  return `${line(title, ours)}${idleLine(ours)}${line('  the others', theirs)}${idleLine(theirs)}${ratioLine(ours, theirs)}`
+}
+
+function line(title: string, figures: Figures): string {
+  const cells = columns.map(([, width, text]) => text(figures).padStart(width)).join(' ')
+  return `${title.padEnd(TITLE_WIDTH)} ${cells}\n`
+}
+
+function idleLine({ idleBytes }: Figures): string {
+  return idleBytes === null ? '' : `  ${whole(idleBytes)} octets of tcpcopy's memory for each idle session\n`
+}
+
+/** Ours in parts of theirs. */
+function ratioLine(ours: Figures, theirs: Figures): string {
+  const ratios = [
+    'copyRate',
+    'tcpcopyUs',
+    'interceptUs',
+    'packetUs',
+    'delayP50Us',
+    'delayP99Us',
+    'channelBytes'
+  ] as const
+  const texts = ratios.map(
+    (name) => `${name} ${((ours[name] ?? Number.NaN) / (theirs[name] ?? Number.NaN)).toFixed(2)}`
+  )
+  return `  ours : theirs  ${texts.join(', ')}\n`
+}
+
+/** Of each figure by itself, over the runs that have it. */
+export function medians(runs: readonly Figures[]): Figures {
+  const [first] = runs
+  if (first === undefined) throw new Error('There is no run.')
+  // as: the keys are those of the first.
+  const names = Object.keys(first) as (keyof Figures)[]
+  return Object.fromEntries(names.map((name) => [name, median(runs.map((run) => run[name]))])) as unknown as Figures
+}
+
+function median(values: readonly (number | null)[]): number | null {
+  const sorted = values.filter((value) => value !== null).sort((a, b) => a - b)
+  if (sorted.length === 0) return null
+  const middle = sorted.length >> 1
+  const [upper, lower] = [sorted[middle] ?? Number.NaN, sorted[middle - 1] ?? Number.NaN]
+  return sorted.length % 2 === 1 ? upper : (upper + lower) / 2
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString('en')
+}
+
+function tenths(value: number | null): string {
+  return value === null ? '–' : value.toFixed(1)
+}
+
+function millis(valueUs: number | null): string {
+  return valueUs === null ? '–' : (valueUs / 1000).toFixed(3)
+}

@@ -1,0 +1,64 @@
+/** What the two programs are told of each other, and what of it excludes what. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CHANNEL_DEFAULT, type ChannelOptions } from '../../daemon/channel/negotiation.ts'
+import { OperatorError } from '../../errors.ts'
+import { Framings } from '../../wire/channel/channel-v1.ts'
+import { readOptions } from '../options/command.ts'
+import { type CopyOptions, copyCommand, copyPlan } from './copy-plan.ts'
+import { type InterceptOptions, type InterceptPlan, interceptCommand, interceptPlan } from './intercept-plan.ts'
+
+async function copierOf(...args: readonly string[]): Promise<ChannelOptions> {
+  const options = readOptions<CopyOptions>(copyCommand(), ['-x', '80-192.0.2.1:80', '-s', '192.0.2.2', ...args])
+  assert.ok(options)
+  return (await copyPlan(options)).channel
+}
+
+async function interceptOf(...args: readonly string[]): Promise<InterceptPlan> {
+  const options = readOptions<InterceptOptions>(interceptCommand(), ['-F', 'tcp', '--allow-forwarding', ...args])
+  assert.ok(options)
+  return await interceptPlan(options)
+}
+
+test('how the other program is built is an option of both, and means version 1', async () => {
+  const version1 = { ...CHANNEL_DEFAULT, version: 1 }
+  const expected: readonly (readonly [readonly string[], ChannelOptions])[] = [
+    [[], CHANNEL_DEFAULT],
+    [['--channel-version', '1'], version1],
+    [['--single'], { ...version1, isSingle: true }],
+    [['--disable-combined', '--channel-version', '1'], { ...version1, framing: Framings.Bare }],
+    [['--single', '--with-resp-payload'], { ...version1, isSingle: true, framing: Framings.WithPayload }]
+  ]
+  for (const [args, channel] of expected) {
+    assert.deepEqual(await copierOf(...args), channel)
+    assert.deepEqual((await interceptOf(...args)).channel, channel)
+  }
+  assert.equal((await interceptOf('--single', '-c')).keepsFirst, true)
+})
+
+test('what cannot be had together is refused in one sentence', async () => {
+  const version2 = /^--single needs version 1 of the channel, and --channel-version 2 is given$/
+  const secret = /^--secret-file needs version 2 of the channel, and --with-resp-payload needs version 1$/
+  const both = /^--disable-combined and --with-resp-payload exclude each other$/
+  const refused: readonly (readonly [readonly string[], RegExp])[] = [
+    [['--single', '--channel-version', '2'], version2],
+    [['--with-resp-payload', '--secret-file', 'any'], secret],
+    [
+      ['--channel-version', '1', '--secret-file', 'any'],
+      /^--secret-file needs version 2 of the channel, and --channel-version 1 is given$/
+    ],
+    [['--with-resp-payload', '--disable-combined'], both]
+  ]
+  for (const [args, message] of refused) {
+    for (const plan of [copierOf, interceptOf]) {
+      await assert.rejects(plan(...args), (error: unknown) => {
+        assert.ok(error instanceof OperatorError)
+        assert.equal(error.code, 'contradiction')
+        assert.match(error.message, message)
+        return true
+      })
+    }
+  }
+  await assert.rejects(interceptOf('-c'), { code: 'contradiction', message: '-c is for --single, which is not given' })
+  await assert.rejects(copierOf('--udp', '--single'), { code: 'contradiction' })
+})

@@ -1,0 +1,93 @@
+/** How the two programs trust each other: options of both. */
+import { readFileSync, statSync } from 'node:fs'
+import { type Command, Option } from 'commander'
+import { CHANNEL_DEFAULT, type ChannelOptions } from '../../daemon/channel/negotiation.ts'
+import { OperatorError } from '../../errors.ts'
+import { type Framing, Framings } from '../../wire/channel/channel-v1.ts'
+
+const SECRET_MIN = 16
+const SECRET_MAX = 4096
+
+export interface ChannelTexts {
+  readonly secretFile?: string
+  readonly channelVersion?: string
+  readonly single?: boolean
+  readonly disableCombined?: boolean
+  readonly withRespPayload?: boolean
+}
+
+export function addChannelOptions(command: Command): Command {
+  return command
+    .option('--secret-file <file>', 'a secret that the other program has to know; the same file on both sides')
+    .addOption(
+      new Option(
+        '--channel-version <version>',
+        'highest version of the channel to speak (default: 2); 1 is that of tcpcopy 1.x'
+      ).choices(['1', '2'])
+    )
+    .option('--single', 'the other program is of tcpcopy 1.x, built with --single: one tcpcopy for one intercept')
+    .option('--disable-combined', 'the other program is of tcpcopy 1.x, built with --disable-combined')
+    .option('--with-resp-payload', 'the other program is of tcpcopy 1.x, built with --with-resp-payload')
+}
+
+/** How the other program may be built, as the C programs' configure names it. Nothing on the channel tells. */
+function buildsOf(texts: ChannelTexts): readonly string[] {
+  const { single, disableCombined, withRespPayload } = texts
+  return [
+    ...(single === true ? ['--single'] : []),
+    ...(disableCombined === true ? ['--disable-combined'] : []),
+    ...(withRespPayload === true ? ['--with-resp-payload'] : [])
+  ]
+}
+
+/** @throws OperatorError `bad-secret`, `contradiction` */
+export function readChannel(texts: ChannelTexts): ChannelOptions {
+  const { secretFile, channelVersion } = texts
+  const [build] = buildsOf(texts)
+  const hint = 'Leave out one of the two.'
+  if (build !== undefined && channelVersion === '2') {
+    throw new OperatorError(
+      'contradiction',
+      `${build} needs version 1 of the channel, and --channel-version 2 is given`,
+      hint
+    )
+  }
+  const version = build === undefined ? Number(channelVersion ?? CHANNEL_DEFAULT.version) : 1
+  if (version === 1 && secretFile !== undefined) {
+    const other = build === undefined ? '--channel-version 1 is given' : `${build} needs version 1`
+    throw new OperatorError('contradiction', `--secret-file needs version 2 of the channel, and ${other}`, hint)
+  }
+  const secret = secretFile === undefined ? undefined : readSecret(secretFile)
+  return { version, secret, framing: readFraming(texts), isSingle: texts.single === true }
+}
+
+function readFraming({ disableCombined, withRespPayload }: ChannelTexts): Framing {
+  if (disableCombined === true && withRespPayload === true) {
+    const hint = 'Leave out one of the two: the programs of tcpcopy 1.x cannot be built with both either.'
+    throw new OperatorError('contradiction', '--disable-combined and --with-resp-payload exclude each other', hint)
+  }
+  if (disableCombined === true) return Framings.Bare
+  return withRespPayload === true ? Framings.WithPayload : Framings.Combined
+}
+
+function readSecret(path: string): Uint8Array {
+  let text: Buffer
+  let mode: number
+  try {
+    text = readFileSync(path)
+    mode = statSync(path).mode
+  } catch (cause) {
+    const hint = 'Make one: head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE; copy it to the other host.'
+    throw new OperatorError('bad-secret', `the secret file ${path} cannot be read`, hint, { cause })
+  }
+  if (mode & 0o007) {
+    const message = `the secret file ${path} may be read or written by everybody`
+    throw new OperatorError('bad-secret', message, `Keep it to yourself: chmod 600 ${path}.`)
+  }
+  let length = text.length
+  while (length > 0 && ' \t\r\n'.includes(String.fromCharCode(text[length - 1] ?? 0))) length -= 1
+  if (length >= SECRET_MIN && length <= SECRET_MAX) return new Uint8Array(text.subarray(0, length))
+  const message = `the secret in ${path} has ${length} octets`
+  const hint = `It takes ${SECRET_MIN} to ${SECRET_MAX}, as from head -c 32 /dev/urandom | base64.`
+  throw new OperatorError('bad-secret', message, hint)
+}

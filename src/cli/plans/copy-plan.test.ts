@@ -1,0 +1,205 @@
+/** Which connections are copied, how often, and in packets of which size, as the command line says it. */
+import assert from 'node:assert/strict'
+import { availableParallelism } from 'node:os'
+import { test } from 'node:test'
+import { packetLimit } from '../../daemon/copier/packet-max.ts'
+import { OperatorError } from '../../errors.ts'
+import { parseAddress } from '../../wire/address.ts'
+import { readOptions } from '../options/command.ts'
+import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
+import { partOfPlan } from './worker-plans.ts'
+
+async function planOf(...args: readonly string[]): Promise<CopyPlan> {
+  const options = readOptions<CopyOptions>(copyCommand(), ['-x', '80-192.0.2.1:80', '-s', '192.0.2.2', ...args])
+  assert.ok(options)
+  return await copyPlan(options)
+}
+
+test('each connection is copied once, unless options say otherwise', async () => {
+  const { selection, portShift, mtuBytes } = await planOf()
+  assert.deepEqual(selection, { share: 1_000_000, isOnlyNew: false, isRampUp: false, copies: 1_000_000 })
+  assert.deepEqual([portShift, mtuBytes], [0, undefined])
+})
+
+test('fractions of -r and -n are exact', async () => {
+  const { selection } = await planOf('-r', '12.5', '-n', '1.3', '-O', '-g')
+  assert.deepEqual(selection, { share: 125_000, isOnlyNew: true, isRampUp: true, copies: 1_300_000 })
+})
+
+test('-D lowers the size of packets, and does not raise it above -M', async () => {
+  const limits = async (...args: readonly string[]): Promise<readonly (number | undefined)[]> => {
+    const plan = await planOf(...args)
+    return ['192.0.2.1', '2001:db8::1'].map((target) => packetLimit(plan, parseAddress(target) ?? 0))
+  }
+  assert.deepEqual(await limits(), [undefined, undefined])
+  assert.deepEqual(await limits('-M', '9000'), [9000, 9000])
+  assert.deepEqual(await limits('-D', '1000'), [1040, 1060])
+  assert.deepEqual(await limits('-D', '9000'), [9040, 9060])
+  assert.deepEqual(await limits('-D', '9000', '-M', '1500'), [1500, 1500])
+})
+
+test('how long holes are waited for follows from the round trip, unless options say otherwise', async () => {
+  assert.deepEqual((await planOf()).holes, { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined })
+  const { holes } = await planOf(
+    '--hole-timeout',
+    '5',
+    '--hole-timeout-at-end',
+    '0.5',
+    '--hole-timeout-after-drops',
+    '0'
+  )
+  assert.deepEqual(holes, { timeoutMs: 5000, atEndMs: 500, afterDropsMs: 0 })
+})
+
+test('--max-rate takes bytes a second, in thousands where a letter says so', async () => {
+  assert.equal((await planOf()).bytesPerSecondMax, Number.POSITIVE_INFINITY)
+  assert.equal((await planOf('--max-rate', '10000')).bytesPerSecondMax, 10_000)
+  assert.equal((await planOf('--max-rate', '1.5M')).bytesPerSecondMax, 1_500_000)
+})
+
+test('workers share what is limited for all', async () => {
+  assert.equal((await planOf()).workers, 1)
+  assert.equal((await planOf('--workers', 'auto')).workers, Math.min(availableParallelism(), 64))
+  const whole = await planOf('--workers', '3', '-m', '300', '-B', '48', '--max-rate', '600k')
+  const part = partOfPlan(whole)
+  assert.deepEqual([part.poolBytes, part.capture.ringMegabytes, part.sessionsMax], [100 << 20, 16, 349_525])
+  assert.equal(part.bytesPerSecondMax, 200_000)
+  assert.equal(partOfPlan(await planOf('--workers', '3')).bytesPerSecondMax, Number.POSITIVE_INFINITY)
+  assert.equal(part.selection, whole.selection)
+})
+
+test('frames, and what a raw socket gets, are not shared', async () => {
+  for (const args of [
+    ['-i', 'lo'],
+    ['--capture', 'ip']
+  ]) {
+    assert.equal((await planOf('--workers', 'auto', ...args)).workers, 1)
+    await assert.rejects(planOf('--workers', '2', ...args), { code: 'contradiction', message: /one thread reads/ })
+  }
+})
+
+test('what is over IPv6 is not shared, and no raw socket captures it', async () => {
+  const map = ['-x', '80-[2001:db8::2]:8080']
+  assert.equal((await planOf('--workers', 'auto', ...map)).workers, 1)
+  await assert.rejects(planOf('--workers', '2', ...map), { code: 'contradiction', message: /one thread reads IPv6/ })
+  await assert.rejects(planOf('--capture', 'ip', ...map), { code: 'contradiction', message: /a target of IPv6/ })
+})
+
+test('a file is replayed by one worker', async () => {
+  assert.equal((await planOf('--workers', 'auto', '-i', './a.pcap')).workers, 1)
+  await assert.rejects(planOf('--workers', '2', '-i', './a.pcap'), {
+    code: 'contradiction',
+    message: /one thread reads a file/
+  })
+})
+
+test('a value that cannot be is refused in one sentence', async () => {
+  const wrong = [
+    '-r 0',
+    '-r 101',
+    '-r 30%',
+    '-r 1.23456',
+    '-n 0.5',
+    '-n 1024',
+    '-n 1e3',
+    '-f 1024',
+    '-D 20',
+    '--hole-timeout 2s',
+    '--max-rate 9k',
+    '--max-rate 1MB',
+    '--workers 0',
+    '--workers 65',
+    '--workers two',
+    '--workers 4 -m 3',
+    '--workers 4 --max-rate 39k'
+  ]
+  for (const text of wrong) {
+    await assert.rejects(planOf(...text.split(' ')), (error: unknown) => {
+      assert.ok(error instanceof OperatorError)
+      assert.equal(error.code, 'bad-value')
+      assert.match(error.hint, /^It takes .* from \S+ to \S+\b/)
+      return true
+    })
+  }
+})
+
+test('too few ports or too small a table for -n is said with numbers', async () => {
+  assert.deepEqual(copiesWarnings(await planOf('-n', '64')), [])
+  const [warning] = copiesWarnings(await planOf('-n', '100'))
+  assert.match(warning ?? '', /each client address has 64,512 ports, enough for 645 connections/)
+  const [few] = copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.1,10.9.0.2'))
+  assert.match(few ?? '', /the 2 addresses of --client-addresses have 129,024 ports, enough for 129 connections/)
+  assert.deepEqual(copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.x')), [])
+})
+
+test('maps of both versions of IP stand beside each other; one that mixes them is refused', async () => {
+  const { maps } = await planOf('-x', '80-[2001:db8::2]:8080', '-x', '[2001:db8::1]:81-[2001:db8::2]:8080')
+  assert.equal(maps.length, 3)
+  const refused = async (...args: readonly string[]): Promise<void> => {
+    await assert.rejects(planOf(...args), OperatorError, args.join(' '))
+  }
+  await refused('-x', '[2001:db8::1]:81-192.0.2.1:80')
+  await refused('-x', '192.0.2.9:81-[2001:db8::2]:80')
+  await refused('-x', '81-2001:db8::2:80')
+  await refused('-x', '81-[2001:db8::2]:80,[2001:db8::1]:81-[2001:db8::2]:80')
+  await refused('-c', '2001:db8::1/64')
+})
+
+test('--udp needs no intercept, and refuses what is about connections', async () => {
+  const read = (...args: readonly string[]): CopyOptions => {
+    const options = readOptions<CopyOptions>(copyCommand(), ['-x', '53-192.0.2.1:53', '--udp', ...args])
+    assert.ok(options)
+    return options
+  }
+  const { isUdp, intercepts, selection } = await copyPlan(read('-n', '2.5', '-r', '30', '-g'))
+  assert.deepEqual([isUdp, intercepts, selection.copies], [true, [], 2_500_000])
+  for (const args of [
+    ['-s', '192.0.2.2'],
+    ['-O'],
+    ['-D', '1000'],
+    ['--max-rate', '1M'],
+    ['--trace', 'all'],
+    ['--manage-rules']
+  ]) {
+    await assert.rejects(copyPlan(read(...args)), /^OperatorError: --[a-z-]+ is of no use with --udp$/)
+  }
+})
+
+test('several -x for one port are several targets; the same target twice is an error', async () => {
+  assert.equal((await planOf('-x', '80-192.0.2.9:80')).maps.length, 2)
+  await assert.rejects(planOf('-x', '80-192.0.2.1:80'), /to one target twice/)
+})
+
+test('MACs are those of the frames to a target, whichever -x has them', async () => {
+  const from = Uint8Array.of(2, 0, 0, 0, 0, 0x66)
+  const to = Uint8Array.of(2, 0, 0, 0, 0, 0x77)
+  const target = { targetAddress: 0xc0000205 | 0, from, to }
+  const both = '81@02:00:00:00:00:66-192.0.2.5:80@02:00:00:00:00:77'
+  assert.deepEqual((await planOf()).ways, { device: undefined, macs: [] })
+  assert.deepEqual((await planOf('-x', both)).ways.macs, [target])
+  assert.deepEqual((await planOf('-x', `82-192.0.2.5:80,${both},83-192.0.2.5:80,84${both.slice(2)}`)).ways.macs, [
+    target
+  ])
+  assert.deepEqual((await planOf('-x', '10.0.0.1:81-192.0.2.5:80@02:00:00:00:00:77')).ways.macs, [
+    { ...target, from: undefined }
+  ])
+  for (const wrong of [
+    '02:00',
+    '01:00:00:00:00:77',
+    '00:00:00:00:00:00',
+    'ff:ff:ff:ff:ff:ff',
+    '02-00-00-00-00-77',
+    ''
+  ]) {
+    await assert.rejects(planOf('-x', `81-192.0.2.5:80@${wrong}`), { code: 'bad-value' }, wrong)
+  }
+  const other = '82-192.0.2.5:80@02:00:00:00:00:78'
+  await assert.rejects(planOf('-x', both, '-x', other), { code: 'contradiction', message: /MACs for 192\.0\.2\.5/ })
+  await assert.rejects(planOf('-x', both, '--send', 'ip'), { code: 'contradiction', message: /@mac/ })
+})
+
+test('frames are sent through a device that can', async () => {
+  await assert.rejects(planOf('-o', 'lo'), { code: 'bad-device', message: /lo has no Ethernet/ })
+  await assert.rejects(planOf('-o', 'nosuchdev'), { code: 'no-device', hint: /\blo\b/ })
+  await assert.rejects(planOf('-o', 'lo', '--send', 'ip'), { code: 'contradiction', message: /-o too/ })
+})

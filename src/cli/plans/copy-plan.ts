@@ -1,0 +1,394 @@
+/** tcpcopy's command line, and what follows from it: the plan that its worker carries out. */
+import { networkInterfaces } from 'node:os'
+import type { Command } from 'commander'
+import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
+import { PORT_SHIFTS, PORTS_EACH } from '../../core/selection/ports-pool.ts'
+import { type Selection, WHOLE } from '../../core/selection/sampling.ts'
+import type { HolePatience } from '../../core/session/hole-watch.ts'
+import type { InterceptAddress } from '../../daemon/channel/channel-client.ts'
+import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
+import { OperatorError } from '../../errors.ts'
+import type { GivenNextHop } from '../../io/linux/send/next-hops.ts'
+import { formatEndpoint, parseAddress } from '../../wire/address.ts'
+import { addressBook, isIpv6 } from '../../wire/address-book.ts'
+import {
+  addFirewallOptions,
+  addProcessOptions,
+  type FirewallOptions,
+  newCommand,
+  type ProcessOptions
+} from '../options/command.ts'
+import { collect } from '../options/config.ts'
+import { resolveHost } from '../options/resolve.ts'
+import { parseTraceTarget, type TraceTarget } from '../options/trace-target.ts'
+import {
+  addressRange,
+  badValue,
+  decimal,
+  hostAndPort,
+  listOf,
+  mapText,
+  octets,
+  oneOf,
+  seconds,
+  wholeNumber
+} from '../options/values.ts'
+import { COPY_WORKERS_MAX, readWorkers, SINGLE_ALONE } from '../options/workers-option.ts'
+import { addCaptureOptions, type CapturePlan, capturePlan, refuseIpv6ByIp } from './capture-plan.ts'
+import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
+import { givenNextHop } from './output-plan.ts'
+import { addReplayOptions, type ReplayOptions, type ReplayPlan, replayPlan } from './replay-plan.ts'
+
+const MEGABYTE = 1 << 20
+/** Where -k is not given it is this much more than -t. */
+const KEEP_ALIVE_EXTRA_MS = 120_000
+const MAPS_MAX = 32
+const INTERCEPTS_MAX = 32
+const CONNECTIONS_MAX = 11
+const SESSIONS_MAX = 1 << 20
+const COPIES_MAX = 1023
+/** Bytes a second with which a worker can do something. */
+const RATE_LEAST = 10_000
+/** With room for fewer connections at once than this, what there is room for is said at the start. */
+const CONNECTIONS_FEW = 1000
+
+export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTexts, ReplayOptions {
+  readonly map?: readonly string[]
+  readonly intercept?: readonly string[]
+  readonly clientAddresses?: readonly string[]
+  readonly loopbackAddress?: string
+  readonly copies: string
+  readonly portShift: string
+  readonly mss?: string
+  readonly percentage: string
+  readonly onlyNew?: boolean
+  readonly rampUp?: boolean
+  readonly port: string
+  readonly timeout: string
+  readonly keepAlive?: string
+  readonly memory: string
+  readonly mtu?: string
+  readonly connections: string
+  readonly rtt?: string
+  readonly wait: boolean
+  readonly epochTimeout: string
+  readonly holeTimeout?: string
+  readonly holeTimeoutAtEnd: string
+  readonly holeTimeoutAfterDrops?: string
+  readonly send: string
+  readonly outputDevice?: string
+  readonly maxRate?: string
+  readonly acks: string
+  readonly workers: string
+  readonly trace?: string
+  readonly udp?: boolean
+}
+
+/** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
+const SEND_BY = ['auto', 'link', 'xdp', 'ip'] as const
+type SendBy = (typeof SEND_BY)[number]
+
+/** Everything the worker needs, as plain data. */
+export interface CopyPlan {
+  readonly channel: ChannelOptions
+  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  readonly addressBook: Uint8Array
+  readonly maps: readonly CopyMap[]
+  readonly intercepts: readonly InterceptAddress[]
+  readonly ranges: readonly AddressRange[]
+  readonly loopbackAddress: number
+  readonly selection: Selection
+  readonly portShift: number
+  readonly connectionsEach: number
+  readonly poolBytes: number
+  readonly sessionsMax: number
+  readonly timeoutMs: number
+  readonly keepAliveMs: number
+  readonly mtuBytes: number | undefined
+  readonly mssBytes: number | undefined
+  readonly clientRttMs: number | undefined
+  readonly isWaiting: boolean
+  readonly epochTimeoutMs: number
+  readonly holes: HolePatience
+  readonly capture: CapturePlan
+  readonly sendBy: SendBy
+  readonly ways: GivenNextHop
+  readonly bytesPerSecondMax: number
+  readonly isWithoutAcks: boolean
+  readonly workers: number
+  readonly trace: TraceTarget | undefined
+  /** Datagrams are copied, not connections. */
+  readonly isUdp: boolean
+  /** Undefined: live traffic is copied. */
+  readonly replay: ReplayPlan | undefined
+}
+
+export function copyCommand(): Command {
+  const command = newCommand('tcpcopy', 'Copies live TCP connections, or UDP datagrams, of this host to a target.')
+    .option(
+      '-x, --map <map>',
+      'what to copy where: [sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], …',
+      collect
+    )
+    .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
+    .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
+    .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
+    .option('-n, --copies <number>', 'how often to copy each connection; 1.3: 30 percent of them twice', '1')
+    .option(
+      '-f, --port-shift <number>',
+      'choose other ports for the copies of -n than instances with another number',
+      '0'
+    )
+    .option('-r, --percentage <percent>', 'share of the connections to copy, chosen evenly', '100')
+    .option('-O, --only-new', 'copy connections from their SYN on only, none in mid-stream')
+    .option('-g, --ramp-up', 'copy one percent of the connections, then one more each second')
+    .option('-p, --port <port>', "intercept's port where --intercept names none", '36524')
+    .option('-t, --timeout <seconds>', 'end a session that makes no progress for so long', '600')
+    .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
+    .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
+    .option('-M, --mtu <octets>', 'largest packet to send (default: what the way to the target takes)')
+    .option(
+      '-D, --mss <octets>',
+      'most octets of payload and TCP options in a packet (default: --mtu less 40, over IPv6 60)'
+    )
+    .option('-C, --connections <number>', 'connections to each intercept', '2')
+    .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
+    .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
+    .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
+    .option('--hole-timeout <seconds>', 'wait so long for octets that were not captured (default: 2, or 4 client RTTs)')
+    .option('--hole-timeout-at-end <seconds>', "at most so long once the client's FIN or RST was captured", '1')
+    .option(
+      '--hole-timeout-after-drops <seconds>',
+      'at most so long if the capture lost packets (default: 4 client RTTs)'
+    )
+    .option('--udp', 'copy UDP datagrams instead of TCP connections; no intercept is needed')
+    .option(
+      '--capture <way>',
+      "what live packets are captured with: ring (AF_PACKET), or ip (this host's raw socket)",
+      'ring'
+    )
+    .option('-o, --output-device <name>', 'send through this device (default: as the routes say)')
+    .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
+    .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
+    .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')
+    .option('--workers <number>', 'how many threads share the connections; auto: one for each core', '1')
+    .option('--trace <address[:port]|all>', 'print every packet of these clients')
+    .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
+    .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
+    .argument(
+      '[place...]',
+      'as before 1.0: sourceIP[:sourceIP…] sourcePort targetIP targetPort, intercept on the target'
+    )
+  const rules = 'install firewall rules that keep the copies out of connection tracking, and remove them at the end'
+  const input = 'capture what these devices see, … (default: what is for this host, on any), or replay this file'
+  addCaptureOptions(command, input, 'which packets to look at as well, pcap-filter(7)')
+  return addProcessOptions(addFirewallOptions(addChannelOptions(addReplayOptions(command)), rules))
+}
+
+/** @returns see `readWorkers` */
+function doneAlone(
+  { single }: CopyOptions,
+  replay: ReplayPlan | undefined,
+  capture: CapturePlan,
+  maps: readonly CopyMap[]
+): string | undefined {
+  if (replay !== undefined) return 'a file'
+  if (capture.by === 'ip') return 'the raw socket of --capture ip'
+  if (capture.devices.length > 0) return 'the frames of -i'
+  if (maps.some(({ targetAddress }) => isIpv6(targetAddress))) return 'IPv6'
+  return single === true ? SINGLE_ALONE : undefined
+}
+
+/** @throws OperatorError for what cannot work */
+export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
+  if (options.udp === true) refuseForUdp(options)
+  const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
+  const keepAlive = options.keepAlive
+  const replay = replayPlan(options)
+  const capture = capturePlan(options)
+  const texts = listOf(options.map ?? [])
+  const maps = await readMaps(texts)
+  refuseIpv6ByIp(capture, maps)
+  const workers = readWorkers(options.workers, COPY_WORKERS_MAX, doneAlone(options, replay, capture, maps))
+  const keepAliveMs =
+    keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
+  const sendBy = oneOf('--send', options.send, SEND_BY)
+  const plan = {
+    channel: readChannel(options),
+    maps,
+    intercepts: options.udp === true ? [] : await readIntercepts(options),
+    ranges: listOf(options.clientAddresses ?? []).map(addressRange),
+    loopbackAddress: loopbackAddress(options.loopbackAddress),
+    selection: readSelection(options),
+    portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1),
+    connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
+    poolBytes: wholeNumber('--memory', options.memory, workers, 65_536) * MEGABYTE,
+    sessionsMax: SESSIONS_MAX,
+    timeoutMs,
+    keepAliveMs,
+    mtuBytes: options.mtu === undefined ? undefined : wholeNumber('--mtu', options.mtu, 576, 65_535),
+    mssBytes: options.mss === undefined ? undefined : wholeNumber('--mss', options.mss, 536, 65_495),
+    clientRttMs: options.rtt === undefined ? undefined : wholeNumber('--rtt', options.rtt, 0, 60_000),
+    isWaiting: options.wait,
+    epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
+    holes: readHoles(options),
+    capture,
+    sendBy,
+    ways: givenNextHop(options.outputDevice, texts, maps, sendBy === 'ip'),
+    bytesPerSecondMax:
+      options.maxRate === undefined
+        ? Number.POSITIVE_INFINITY
+        : octets('--max-rate', options.maxRate, workers * RATE_LEAST, 1e11),
+    isWithoutAcks: oneOf('--acks', options.acks, ['take', 'drop']) === 'drop',
+    trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
+    isUdp: options.udp === true,
+    workers,
+    replay
+  }
+  return { ...plan, addressBook: addressBook.snapshot() }
+}
+
+/** Options that say something about connections. */
+function refuseForUdp(options: CopyOptions): void {
+  const ofConnections = {
+    '--intercept': options.intercept,
+    '--only-new': options.onlyNew,
+    '--mss': options.mss,
+    '--rtt': options.rtt,
+    '--trace': options.trace,
+    '--manage-rules': options.manageRules,
+    '--keep-alive': options.keepAlive,
+    '--max-rate': options.maxRate,
+    '--device with a file': replayPlan(options),
+    '--single': options.single,
+    '--disable-combined': options.disableCombined,
+    '--with-resp-payload': options.withRespPayload
+  }
+  const [found] = Object.entries(ofConnections).find(([, value]) => value !== undefined) ?? []
+  if (found === undefined) return
+  const hint = 'Leave one of the two out: datagrams have no connections, and their answers are not awaited.'
+  throw new OperatorError('contradiction', `${found} is of no use with --udp`, hint)
+}
+
+async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
+  if (texts.length === 0) {
+    const hint = 'Say what to copy where: -x sourcePort-targetIP:targetPort, as in -x 80-10.0.0.2:8080.'
+    throw new OperatorError('missing-option', 'no --map is given', hint)
+  }
+  if (texts.length > MAPS_MAX) throw badValue('--map', `${texts.length} maps`, `at most ${MAPS_MAX}`)
+  const maps: CopyMap[] = []
+  for (const text of texts) {
+    const { targetHost, ...map } = mapText(text)
+    maps.push({ ...map, targetAddress: await resolveHost(`--map ${text}`, targetHost) })
+  }
+  for (const [index, map] of maps.entries()) {
+    const twin = maps.slice(0, index).find((other) => isSameSource(other, map) && isSameTarget(other, map))
+    if (twin !== undefined) {
+      const what = `${texts[maps.indexOf(twin)]} and ${texts[index]}`
+      const hint = 'Leave one out; -n 2 copies each connection twice.'
+      throw new OperatorError('contradiction', `--map copies the same connections to one target twice: ${what}`, hint)
+    }
+    refuseOtherVersion(texts[index] ?? '', map)
+    refuseLoop(map, maps)
+  }
+  return maps.map(({ sourceAddress, sourcePort, targetAddress, targetPort }) => ({
+    sourceAddress,
+    sourcePort,
+    targetAddress,
+    targetPort
+  }))
+}
+
+function isSameSource(a: CopyMap, b: CopyMap): boolean {
+  // Without an address a map is of all those of its target's version.
+  const isAnyOf = (any: CopyMap, one: CopyMap): boolean =>
+    any.sourceAddress === 0 && isIpv6(any.targetAddress) === isIpv6(one.targetAddress)
+  const isSameAddress =
+    a.sourceAddress === b.sourceAddress ? isAnyOf(a, b) || a.sourceAddress !== 0 : isAnyOf(a, b) || isAnyOf(b, a)
+  return a.sourcePort === b.sourcePort && isSameAddress
+}
+
+function isSameTarget(a: CopyMap, b: CopyMap): boolean {
+  return a.targetAddress === b.targetAddress && a.targetPort === b.targetPort
+}
+
+/** A packet is copied to a target of its own version of IP: a client has no address of the other. */
+function refuseOtherVersion(text: string, { sourceAddress, targetAddress }: CopyMap): void {
+  if (sourceAddress === 0 || isIpv6(sourceAddress) === isIpv6(targetAddress)) return
+  const hint = 'Name source and target both by IPv4 or both by IPv6 addresses.'
+  throw new OperatorError('contradiction', `--map ${text} has a source and a target of different versions of IP`, hint)
+}
+
+/** A copy that arrives on this host as what is copied would be copied again, for ever. */
+function refuseLoop(map: CopyMap, maps: readonly CopyMap[]): void {
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  const isOwn = own.some((one) => parseAddress(one.address) === map.targetAddress)
+  if (!isOwn) return
+  const target = { ...map, sourceAddress: map.targetAddress, sourcePort: map.targetPort }
+  if (maps.some((other) => isSameSource(other, target))) {
+    const where = formatEndpoint(map.targetAddress, map.targetPort)
+    const hint = 'Name a target on another host, or on another port.'
+    throw new OperatorError('contradiction', `--map copies to ${where}, which is copied itself: that is a loop`, hint)
+  }
+}
+
+async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]> {
+  const port = wholeNumber('--port', options.port, 1, 65_535)
+  const texts = listOf(options.intercept ?? [])
+  if (texts.length === 0) {
+    const hint = 'Name the host that runs intercept: -s 10.0.0.3.'
+    throw new OperatorError('missing-option', 'no --intercept is given', hint)
+  }
+  if (texts.length > INTERCEPTS_MAX) throw badValue('--intercept', `${texts.length} hosts`, `at most ${INTERCEPTS_MAX}`)
+  return Promise.all(
+    texts.map(async (text) => {
+      const { host, port: portGiven } = hostAndPort('--intercept', text, port)
+      return { address: await resolveHost('--intercept', host), port: portGiven }
+    })
+  )
+}
+
+function readHoles({ holeTimeout, holeTimeoutAtEnd, holeTimeoutAfterDrops }: CopyOptions): HolePatience {
+  const patience = (option: string, value: string): number => seconds(option, value, 0, 3600)
+  return {
+    timeoutMs: holeTimeout === undefined ? undefined : patience('--hole-timeout', holeTimeout),
+    atEndMs: patience('--hole-timeout-at-end', holeTimeoutAtEnd),
+    afterDropsMs:
+      holeTimeoutAfterDrops === undefined ? undefined : patience('--hole-timeout-after-drops', holeTimeoutAfterDrops)
+  }
+}
+
+function readSelection(options: CopyOptions): Selection {
+  return {
+    share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
+    isOnlyNew: options.onlyNew === true,
+    isRampUp: options.rampUp === true,
+    // Ten thousandths there, millionths here.
+    copies: decimal('--copies', options.copies, 1, COPIES_MAX, 'a number') * 100
+  }
+}
+
+function loopbackAddress(text: string | undefined): number {
+  if (text === undefined) return 0
+  const address = parseAddress(text)
+  if (address === undefined) throw badValue('--loopback-address', text, 'an address, as in 10.0.0.9')
+  return address
+}
+
+/** What is said at the start when the copies of -n leave room for few connections. */
+export function copiesWarnings(plan: CopyPlan): readonly string[] {
+  const copies = plan.selection.copies / WHOLE
+  if (copies === 1) return []
+  const addresses = plan.ranges.reduce((total, range) => total + range.count, 0)
+  const byPorts = Math.floor((Math.max(1, addresses) * PORTS_EACH) / copies)
+  const byTable = Math.floor(plan.sessionsMax / copies)
+  if (byPorts >= CONNECTIONS_FEW && byTable >= CONNECTIONS_FEW) return []
+  const pool = addresses === 0 ? 'each client address has' : `the ${addresses} addresses of --client-addresses have`
+  const ports = (Math.max(1, addresses) * PORTS_EACH).toLocaleString('en')
+  const hint = 'Give more addresses: -c 10.99.0.0/16.'
+  const what = `--copies ${copies}: ${pool} ${ports} ports, enough for ${byPorts} connections at once with all their copies`
+  const table = `; tcpcopy holds ${plan.sessionsMax.toLocaleString('en')} sessions, enough for ${byTable}`
+  return [
+    `${what}${byTable < CONNECTIONS_FEW ? table : ''}\n  ${hint} Copies that find no port are counted as noFreePort.`
+  ]
+}

@@ -1,0 +1,230 @@
+/** intercept's command line, and what follows from it. */
+import type { Command } from 'commander'
+import type { Translation } from '../../core/assistant/address-translation.ts'
+import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
+import { OperatorError } from '../../errors.ts'
+import { hasIpv6, isForwarding, listDevices } from '../../io/linux/netlink/devices.ts'
+import { parseAddress } from '../../wire/address.ts'
+import { addressBook } from '../../wire/address-book.ts'
+import { iptablesByHand, type RuleSet } from '../firewall/rules.ts'
+import {
+  addFirewallOptions,
+  addProcessOptions,
+  type FirewallOptions,
+  newCommand,
+  type ProcessOptions
+} from '../options/command.ts'
+import { collect } from '../options/config.ts'
+import { resolveHost } from '../options/resolve.ts'
+import { badValue, listOf, translation, wholeNumber } from '../options/values.ts'
+import { INTERCEPT_WORKERS_MAX, readWorkers, SINGLE_ALONE } from '../options/workers-option.ts'
+import { answerPlaces } from './answer-filter.ts'
+import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
+
+/** Packets: what comes from the target in a fifth of a second, if it is fast. */
+const QUEUE_LENGTH = '16384'
+
+export interface InterceptOptions extends ProcessOptions, FirewallOptions, ChannelTexts {
+  readonly device?: readonly string[]
+  readonly filter?: string
+  readonly port: string
+  readonly bind?: string
+  readonly delayTable: string
+  readonly headers: string
+  readonly buffer: string
+  readonly workers: string
+  readonly allowForwarding?: boolean
+  readonly nfqueue?: boolean
+  readonly queueLength?: string
+  readonly queueNumber?: string
+  readonly queueBypass?: boolean
+  readonly pass?: readonly string[]
+  readonly translate?: readonly string[]
+  readonly keepFirst?: boolean
+}
+
+/** Everything the worker needs, as plain data. */
+export interface InterceptPlan {
+  readonly channel: ChannelOptions
+  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  readonly addressBook: Uint8Array
+  /** None: any. */
+  readonly devices: readonly string[]
+  readonly filter: string
+  readonly port: number
+  /** To listen on; 0: every address. */
+  readonly address: number
+  readonly delayMax: number
+  readonly recordsMax: number
+  readonly keepsFirst: boolean
+  readonly ringMegabytes: number
+  readonly workers: number
+  /** `--nfqueue`: answers come from a queue of this host's, and from no ring. */
+  readonly queue: QueuePlan | undefined
+  /** What stands for what in the addresses of answers. */
+  readonly translations: readonly Translation[]
+}
+
+interface QueuePlan {
+  readonly queue: number
+  readonly lengthMax: number
+  /** Clients whose answers go on their way. */
+  readonly passed: readonly number[]
+}
+
+export function interceptCommand(): Command {
+  const command = newCommand(
+    'intercept',
+    "Returns the headers of the target's answers to tcpcopy, and drops the answers."
+  )
+    .option('-i, --device <name>', 'capture on these devices, … (default: any)', collect)
+    .option('-F, --filter <expression>', 'what the answers are, pcap-filter(7): "tcp and src port 8080"')
+    .option('-p, --port <port>', 'listen on this port for tcpcopy', '36524')
+    .option('-b, --bind <address>', 'listen on this address only (default: every address)')
+    .option('-s, --delay-table <number>', 'most headers that wait for their tcpcopy', '65536')
+    .option('-n, --headers <number>', 'most headers in one message', '16')
+    .option('-c, --keep-first', 'with --single: the first tcpcopy stays, as long as it is there; others are refused')
+    .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
+    .option('--workers <number>', 'how many threads share the answers; auto: one for each core', '1')
+    .option('-D, --translate <new-original>', 'what NAT made of an address: newIP[:port]-originalIP[:port], …', collect)
+    .option('--allow-forwarding', 'start although this host forwards packets')
+    .option(
+      '--nfqueue',
+      'run on the target itself: take the answers from a queue of its firewall (NFQUEUE), and drop them'
+    )
+    .option('-q, --queue-length <number>', `most answers that wait in that queue (default: ${QUEUE_LENGTH})`)
+    .option('--queue-number <number>', 'number of that queue (default: 0)')
+    .option('--queue-bypass', 'let answers out while intercept does not run: a rule of --manage-rules drops them then')
+    .option('-x, --pass <addresses>', 'with --nfqueue, let the answers to these clients pass, …', collect)
+  const rules = 'install the firewall rule for the answers of --filter, and remove it at the end'
+  return addProcessOptions(addFirewallOptions(addChannelOptions(command), rules))
+}
+
+/** @throws OperatorError for what cannot work */
+export async function interceptPlan(options: InterceptOptions): Promise<InterceptPlan> {
+  refuseContradictions(options)
+  const isQueue = options.nfqueue === true
+  const hasFilter = options.filter !== undefined && options.filter.trim() !== ''
+  if (!hasFilter && (!isQueue || options.manageRules === true)) {
+    const hint = 'Say which packets are answers of the target: -F "tcp and src port 8080".'
+    throw new OperatorError('missing-option', 'no --filter is given', hint)
+  }
+  const devices = listOf(options.device ?? [])
+  const isAny = devices.length === 0 || devices.includes('any')
+  // A rule that drops what would be forwarded, or a queue that drops what is sent, is better than a setting.
+  const isKept = isQueue || options.manageRules === true || options.allowForwarding === true
+  if (!isKept) refuseForwarding(isAny ? listDevices() : devices)
+  const address = options.bind === undefined ? 0 : await resolveHost('--bind', options.bind)
+  const plan = {
+    channel: readChannel(options),
+    devices: isAny ? [] : devices,
+    filter: options.filter ?? '',
+    port: wholeNumber('--port', options.port, 1, 65_535),
+    address,
+    delayMax: wholeNumber('--delay-table', options.delayTable, 1, 1 << 20),
+    recordsMax: wholeNumber('--headers', options.headers, 1, 16),
+    keepsFirst: options.keepFirst === true,
+    ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),
+    workers: readWorkers(options.workers, INTERCEPT_WORKERS_MAX, doneAlone(options)),
+    queue: isQueue ? queuePlan(options) : undefined,
+    translations: listOf(options.translate ?? []).map(translation)
+  }
+  return { ...plan, addressBook: addressBook.snapshot() }
+}
+
+/** @returns see `readWorkers` */
+function doneAlone({ nfqueue, single }: InterceptOptions): string | undefined {
+  if (nfqueue === true) return 'a queue of --nfqueue'
+  return single === true ? SINGLE_ALONE : undefined
+}
+
+function queuePlan(options: InterceptOptions): QueuePlan {
+  return {
+    queue: wholeNumber('--queue-number', options.queueNumber ?? '0', 0, 65_535),
+    lengthMax: wholeNumber('--queue-length', options.queueLength ?? QUEUE_LENGTH, 1, 1 << 20),
+    passed: listOf(options.pass ?? []).map((text) => {
+      const address = parseAddress(text)
+      if (address === undefined) throw badValue('--pass', text, 'addresses of clients, as in 10.0.0.9,2001:db8::9')
+      return address
+    })
+  }
+}
+
+/** The rules that keep the answers from the clients: on the target into the queue, on the assistant away with them. */
+function answerRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
+  const { ipv4, ipv6 } = answerPlaces(plan.filter)
+  const { mark, action } = ruleOf(options, plan)
+  return ([4, 6] as const)
+    .map((version) => ({ version, mark, action, places: version === 6 ? ipv6 : ipv4 }))
+    .filter(({ version, places }) => places.length > 0 && (version === 4 || hasIpv6()))
+}
+
+function ruleOf({ queueBypass }: InterceptOptions, { queue, port }: InterceptPlan): Pick<RuleSet, 'mark' | 'action'> {
+  if (queue === undefined) return { mark: `tcpcopy-intercept-port-${port}`, action: { kind: 'drop' } }
+  const action = { kind: 'queue', queue: queue.queue, isBypass: queueBypass === true } as const
+  return { mark: `tcpcopy-intercept-queue-${queue.queue}`, action }
+}
+
+/** What `--manage-rules` puts in place. @throws OperatorError `bad-rule` */
+export function interceptRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
+  return options.manageRules === true ? answerRules(options, plan) : []
+}
+
+/** Without `--manage-rules`: which rule has to be there. */
+export function interceptNotes(options: InterceptOptions, plan: InterceptPlan): readonly string[] {
+  if (plan.queue === undefined || options.manageRules === true) return []
+  const rule = iptablesByHand({ version: 4, ...ruleOf(options, plan), places: [{ address: 0, port: 80 }] })
+  return [
+    `answers come from queue ${plan.queue.queue}; a rule has to bring them there\n` +
+      `  For a server on port 80: ${rule}; over IPv6 the same with ip6tables`
+  ]
+}
+
+/** Options that say something about what is not there. */
+function refuseContradictions(options: InterceptOptions): void {
+  const ofQueue = ['queueLength', 'queueNumber', 'queueBypass', 'pass'] as const
+  const names = { queueLength: '-q', queueNumber: '--queue-number', queueBypass: '--queue-bypass', pass: '-x' }
+  const found = ofQueue.find((name) => options[name] !== undefined)
+  if (found !== undefined && options.nfqueue !== true) {
+    const hint = 'Give --nfqueue to run on the target itself, or leave it out.'
+    throw new OperatorError('contradiction', `${names[found]} is for --nfqueue, which is not given`, hint)
+  }
+  if (options.keepFirst === true && options.single !== true) {
+    const hint = 'Give --single as well, or leave -c out: without --single any number of tcpcopy may be there.'
+    throw new OperatorError('contradiction', '-c is for --single, which is not given', hint)
+  }
+  if (options.nfqueue === true && options.filter !== undefined && options.manageRules !== true) {
+    const hint = 'Leave --filter out, or let --manage-rules make the firewall rule of it.'
+    throw new OperatorError('contradiction', '--filter is of no use to --nfqueue without --manage-rules', hint)
+  }
+  if (options.nfqueue === true && options.device !== undefined) {
+    const hint = 'Leave --device out: the firewall rule says which packets come to the queue.'
+    throw new OperatorError('contradiction', '--device and --nfqueue are given, and a queue has no device', hint)
+  }
+}
+
+/** What is said at the start: anybody may ask for the answers' headers, or take routes away. */
+export function openDoorWarnings({ channel, address }: InterceptPlan): readonly string[] {
+  if (channel.secret !== undefined || address !== 0) return []
+  return [
+    'any host that reaches the port of --port may ask for the headers of answers\n' +
+      '  Give both programs a --secret-file, or listen on one address only: --bind 10.0.0.3.'
+  ]
+}
+
+/** An answer that is forwarded reaches the real client, whose host resets a connection it does not know. */
+function refuseForwarding(devices: readonly string[]): void {
+  const forwarding = devices.filter((device) => device !== 'lo' && isForwarding(device) === true)
+  const forwarding6 = devices.filter((device) => device !== 'lo' && isForwarding(device, 'ipv6') === true)
+  if (forwarding.length === 0 && forwarding6.length === 0) return
+  const names = [...new Set([...forwarding, ...forwarding6])].join(', ')
+  const commands = [
+    ...forwarding.map((name) => `sysctl -w net.ipv4.conf.${name}.forwarding=0`),
+    ...forwarding6.map((name) => `sysctl -w net.ipv6.conf.${name}.forwarding=0`)
+  ]
+  const hint =
+    `Turn it off: ${commands.join('; ')}. ` +
+    'Or let a firewall rule drop the answers: --manage-rules installs one; if there is one, --allow-forwarding.'
+  const message = `this host forwards packets of ${names}: the target's answers would reach the real clients`
+  throw new OperatorError('forwarding', message, hint)
+}

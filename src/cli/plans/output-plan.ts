@@ -1,0 +1,40 @@
+/** Where packets are sent to the link layer, as far as the operator says it: `-o`, and the MACs of `-x`. */
+import type { CopyMap } from '../../core/selection/mapping.ts'
+import { OperatorError } from '../../errors.ts'
+import { requireSender } from '../../io/linux/netlink/devices.ts'
+import type { GivenNextHop, TargetMacs } from '../../io/linux/send/next-hops.ts'
+import { formatAddress } from '../../wire/address.ts'
+import { mapText } from '../options/values.ts'
+
+/**
+ * @param texts each `-x` as it is written, @param maps and what it says
+ * @throws OperatorError `no-device`, `bad-device`, `contradiction`
+ */
+export function givenNextHop(
+  device: string | undefined,
+  texts: readonly string[],
+  maps: readonly CopyMap[],
+  isByIp: boolean
+): GivenNextHop {
+  const macs: TargetMacs[] = []
+  for (const [index, { targetAddress }] of maps.entries()) {
+    const { fromMac: from, toMac: to } = mapText(texts[index] ?? '')
+    if (from === undefined && to === undefined) continue
+    const before = macs.find((one) => one.targetAddress === targetAddress)
+    if (before === undefined) macs.push({ targetAddress, from, to })
+    else if (!areSame(before.from, from) || !areSame(before.to, to)) {
+      const hint = 'Give the same @mac in each -x to this target, or in one of them.'
+      throw new OperatorError('contradiction', `--map has different MACs for ${formatAddress(targetAddress)}`, hint)
+    }
+  }
+  if (isByIp && (device !== undefined || macs.length > 0)) {
+    const hint = 'Leave --send ip out: a raw socket sends where the routes say.'
+    throw new OperatorError('contradiction', `--send ip is given, and ${macs.length > 0 ? '@mac' : '-o'} too`, hint)
+  }
+  if (device !== undefined) requireSender(device)
+  return { device, macs }
+}
+
+function areSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  return one === other || (one !== undefined && other !== undefined && Buffer.compare(one, other) === 0)
+}

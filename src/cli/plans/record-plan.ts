@@ -1,0 +1,79 @@
+/** The command line of `tcpcopy record`, and what follows from it. */
+import type { Command } from 'commander'
+import { OperatorError } from '../../errors.ts'
+import type { FilterTarget } from '../../io/linux/capture/filter-code.ts'
+import { parseAddress } from '../../wire/address.ts'
+import { addressBook, isIpv6 } from '../../wire/address-book.ts'
+import { addProcessOptions, newCommand, type ProcessOptions } from '../options/command.ts'
+import { collect } from '../options/config.ts'
+import { badValue, listOf, seconds, wholeNumber, withoutBrackets } from '../options/values.ts'
+import { addCaptureOptions, type CaptureOptions, type CapturePlan, capturePlan, inputOf } from './capture-plan.ts'
+
+const MEGABYTE = 1 << 20
+
+export interface RecordCommandOptions extends ProcessOptions, CaptureOptions {
+  readonly map?: readonly string[]
+  readonly output?: string
+  readonly rotateSize?: string
+  readonly rotateTime?: string
+}
+
+/** Plain data for the worker. */
+export interface RecordPlan {
+  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  readonly addressBook: Uint8Array
+  /** Servers over IPv4, and over IPv6; one without an address is both. */
+  readonly ipv4: readonly FilterTarget[]
+  readonly ipv6: readonly FilterTarget[]
+  readonly path: string
+  readonly capture: CapturePlan
+  readonly fileBytesMax: number
+  readonly fileMsMax: number
+}
+
+export function recordCommand(): Command {
+  const command = newCommand('tcpcopy record', "Records clients' packets into a file that tcpcopy -i replays.")
+    .option('-x, --map <server>', 'whose clients: [sourceIP:]sourcePort, …; a -x of tcpcopy will do', collect)
+    .option('-o, --output <file>', 'the file to write, pcapng')
+    .option('--rotate-size <MB>', 'begin another file before one gets larger: FILE-00001, FILE-00002, …')
+    .option('--rotate-time <seconds>', 'begin another file after so long')
+  const devices = 'capture what these devices see, … (default: what is for this host, on any)'
+  return addProcessOptions(addCaptureOptions(command, devices, 'which packets to record, pcap-filter(7)'))
+}
+
+/** @throws OperatorError for what cannot work */
+export function recordPlan(options: RecordCommandOptions): RecordPlan {
+  const servers = listOf(options.map ?? []).map(server)
+  if (servers.length === 0) {
+    const hint = 'Say whose clients to record: -x sourcePort, as in -x 80.'
+    throw new OperatorError('missing-option', 'no --map is given', hint)
+  }
+  if (options.output === undefined) {
+    throw new OperatorError('missing-option', 'no --output is given', 'Name the file to write: -o requests.pcapng.')
+  }
+  if (inputOf(options.device).path !== undefined) {
+    throw new OperatorError('contradiction', '-i names a file, and what is recorded is live', 'Name a network device.')
+  }
+  const { rotateSize, rotateTime } = options
+  return {
+    // The servers' addresses are in it by now.
+    addressBook: addressBook.snapshot(),
+    ipv4: servers.filter(({ address }) => !isIpv6(address)),
+    ipv6: servers.filter(({ address }) => address === 0 || isIpv6(address)),
+    path: options.output,
+    capture: capturePlan(options),
+    fileBytesMax:
+      rotateSize === undefined
+        ? Number.POSITIVE_INFINITY
+        : wholeNumber('--rotate-size', rotateSize, 1, 1 << 20) * MEGABYTE,
+    fileMsMax: rotateTime === undefined ? Number.POSITIVE_INFINITY : seconds('--rotate-time', rotateTime, 1, 604_800)
+  }
+}
+
+function server(text: string): FilterTarget {
+  const [, addressText, port = ''] = /^(?:(\[[^\]]+\]|[^:[\]-]+):)?(\d+)(?:-.*)?$/.exec(text) ?? []
+  const address = addressText === undefined ? 0 : parseAddress(withoutBrackets(addressText))
+  if (port === '' || address === undefined)
+    throw badValue('--map', text, '[sourceIP:]sourcePort, as in 80 or [2001:db8::1]:80')
+  return { address, port: wholeNumber(`--map ${text}: port`, port, 1, 65_535) }
+}

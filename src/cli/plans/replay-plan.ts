@@ -1,0 +1,96 @@
+/** The options that are for a file in place of live traffic, and what follows from them. */
+import type { Command } from 'commander'
+import type { ReplayPace } from '../../core/capture/replay-clock.ts'
+import { OperatorError } from '../../errors.ts'
+import type { FileTime } from '../../io/file/file-capture.ts'
+import { badValue, wholeNumber } from '../options/values.ts'
+import { type CaptureOptions, inputOf } from './capture-plan.ts'
+
+const SPEED_LEAST = 0.001
+const SPEED_MOST = 1_000_000
+
+export interface ReplayOptions extends CaptureOptions {
+  readonly accelerate?: string
+  readonly interval?: string
+  readonly rounds?: string
+  readonly from?: string
+  readonly to?: string
+  readonly checksums: boolean
+}
+
+/** Plain data for the worker. */
+export interface ReplayPlan {
+  readonly path: string
+  readonly pace: ReplayPace
+  readonly rounds: number
+  readonly from: FileTime | undefined
+  readonly to: FileTime | undefined
+  readonly filter: string | undefined
+  readonly isChecking: boolean
+}
+
+export function addReplayOptions(command: Command): Command {
+  return command
+    .option('-a, --accelerate <factor>', 'replay a file so many times as fast; 0.5: half as fast')
+    .option('-I, --interval <ms>', 'cut pauses of a file that are longer than this')
+    .option('-T, --rounds <number>', 'replay a file so often; 0: until stopped')
+    .option('--from <time>', 'replay a file from here on: 2026-11-21T10:00:00, seconds since 1970, or +SECONDS')
+    .option('--to <time>', 'replay a file up to here')
+    .option('--no-checksums', 'take packets of a file whose checksum is wrong, as after edits')
+}
+
+/** @returns undefined: live traffic is copied @throws OperatorError */
+export function replayPlan(options: ReplayOptions): ReplayPlan | undefined {
+  const { device, accelerate, interval, rounds, from, to, filter, checksums } = options
+  const { path } = inputOf(device)
+  if (path === undefined) {
+    refuseWithoutFile(options)
+    return undefined
+  }
+  refuseWithFile(options)
+  return {
+    path,
+    pace: {
+      speed: accelerate === undefined ? 1 : speed(accelerate),
+      gapMaxMs: interval === undefined ? Number.POSITIVE_INFINITY : wholeNumber('--interval', interval, 0, 86_400_000)
+    },
+    rounds: rounds === undefined ? 1 : wholeNumber('--rounds', rounds, 0, 1_000_000),
+    from: from === undefined ? undefined : fileTime('--from', from),
+    to: to === undefined ? undefined : fileTime('--to', to),
+    filter,
+    isChecking: checksums
+  }
+}
+
+function refuseWithoutFile(options: ReplayOptions): void {
+  const names = ['accelerate', 'interval', 'rounds', 'from', 'to'] as const
+  const given = options.checksums ? names.find((name) => options[name] !== undefined) : 'no-checksums'
+  if (given === undefined) return
+  const hint = 'Name the file with -i, or leave the option out.'
+  throw new OperatorError('contradiction', `--${given} is for files, and -i names none`, hint)
+}
+
+function refuseWithFile({ snapLength }: ReplayOptions): void {
+  if (snapLength === undefined) return
+  const hint = 'Leave it out: packets of a file are as long as they were captured.'
+  throw new OperatorError('contradiction', '--snap-length is for live traffic, and -i names a file', hint)
+}
+
+function speed(text: string): number {
+  const number = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+  if (number >= SPEED_LEAST && number <= SPEED_MOST) return number
+  throw badValue('--accelerate', text, `a factor from ${SPEED_LEAST} to ${SPEED_MOST}, fractions too`)
+}
+
+/** A date without a zone is this host's. */
+function fileTime(option: string, text: string): FileTime {
+  const seconds = /^(\+?)(\d+(?:\.\d+)?)$/.exec(text)
+  if (seconds !== null) return { ms: Number(seconds[2]) * 1000, isRelative: seconds[1] === '+' }
+  const ms = /^\d{4}-\d\d-\d\d([T ]|$)/.test(text) ? Date.parse(text) : Number.NaN
+  if (!Number.isNaN(ms)) return { ms, isRelative: false }
+  throw badValue(
+    option,
+    text,
+    '2026-11-21T10:00:00, seconds since 1970, or +SECONDS after the first packet of the file'
+  )
+}

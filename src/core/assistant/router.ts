@@ -1,0 +1,211 @@
+/**
+ * Which tcpcopy an answer belongs to. Routes are announced by a connection of the channel (a *peer*, a small integer)
+ * and live until it takes them away, or they have been idle for long; a SYN-ACK or RST that comes before its route waits
+ * for it.
+ */
+import { copyBytes, float64At, int32At } from '../../wire/bytes.ts'
+import { HEADER_LENGTH } from '../../wire/channel/channel-v1.ts'
+import { InterceptCounter, type InterceptCounters } from '../books/intercept-counters.ts'
+import { FlowTable } from '../memory/flow-table.ts'
+
+const ROUTES_MAX = 1 << 20
+const ROUTE_IDLE_MS = 2 * 3600_000
+const DELAY_MS = 30_000
+/** Routes looked at in one call for having been idle: some 15 µs. All of them in four minutes, once a second. */
+const SWEEP = 4096
+const NO_PEER = -1
+const NOBODY: readonly number[] = []
+
+/** Takes a header that has waited for its route, as `putHeader` left it. */
+export type Deliver = (peer: number, header: Uint8Array, at: number) => void
+
+/** Whether a route may be taken from the peer that has it. @param idleMs since it was last announced or answered */
+export type MayTake = (owner: number, idleMs: number) => boolean
+
+/** How answers find their tcpcopy. */
+export type Routing = Pick<
+  Router,
+  'admit' | 'left' | 'addRoute' | 'removeRoute' | 'find' | 'peerOf' | 'used' | 'delay' | 'sweep' | 'eachAddress'
+>
+
+export class Router {
+  readonly #counters: InterceptCounters
+  readonly #deliver: Deliver
+  readonly #slotByFlow = new FlowTable()
+  #keys = new Int32Array(1024 * 3)
+  #peer = new Int32Array(1024).fill(NO_PEER)
+  #usedAt = new Float64Array(1024)
+  readonly #freeSlots: number[] = []
+  #slotCount = 0
+  #hand = 0
+  /** Waiting headers in the order they came, one for each flow, in a ring of `delayMax`. */
+  readonly #delayMax: number
+  readonly #delayed: Uint8Array
+  readonly #delayedAt: Float64Array
+  readonly #delayedKeys: Int32Array
+  readonly #delayedByFlow = new FlowTable()
+  #delayedNext = 0
+
+  /** @param delayMax most headers that wait for their routes (`-s`) */
+  constructor(delayMax: number, counters: InterceptCounters, deliver: Deliver) {
+    this.#counters = counters
+    this.#deliver = deliver
+    this.#delayMax = delayMax
+    this.#delayed = new Uint8Array(delayMax * HEADER_LENGTH)
+    this.#delayedAt = new Float64Array(delayMax)
+    this.#delayedKeys = new Int32Array(delayMax * 3)
+  }
+
+  /** A tcpcopy has said what it is. @returns the peers that have to go for it; itself, if it may not stay */
+  admit(_peer: number, _now: number): readonly number[] {
+    return NOBODY
+  }
+
+  /** A peer has gone. Its routes stay: when they are announced again they go over to another. */
+  left(_peer: number): void {}
+
+  /**
+   * A peer says that the answers to this client are its own; a later word replaces an earlier one.
+   * @returns false if another peer has the route and keeps it
+   */
+  addRoute(
+    peer: number,
+    client: number,
+    clientPort: number,
+    target: number,
+    targetPort: number,
+    now: number,
+    mayTake: MayTake
+  ): boolean {
+    const found = this.#slotByFlow.get(client, clientPort, target, targetPort)
+    const owner = found >= 0 ? this.peerOf(found) : peer
+    if (owner !== peer && !mayTake(owner, now - float64At(this.#usedAt, found))) return false
+    const slot = found >= 0 ? found : this.#take()
+    this.#peer[slot] = peer
+    this.#usedAt[slot] = now
+    if (found < 0) {
+      this.#keys[slot * 3] = client
+      this.#keys[slot * 3 + 1] = target
+      this.#keys[slot * 3 + 2] = (clientPort << 16) | targetPort
+      this.#slotByFlow.set(client, clientPort, target, targetPort, slot)
+      this.#counters.add(InterceptCounter.routes, 1)
+    }
+    this.#release(peer, client, clientPort, target, targetPort, now)
+    return true
+  }
+
+  /** Takes a route away, if it is this peer's. */
+  removeRoute(peer: number, client: number, clientPort: number, target: number, targetPort: number): void {
+    const slot = this.#slotByFlow.get(client, clientPort, target, targetPort)
+    if (slot >= 0 && this.peerOf(slot) === peer) this.#free(slot)
+  }
+
+  /** @returns the slot of the flow's route, the same until routes are added or removed; −1: there is none */
+  find(client: number, clientPort: number, target: number, targetPort: number): number {
+    return this.#slotByFlow.get(client, clientPort, target, targetPort)
+  }
+
+  /** The peer that a route leads to. It may have gone. */
+  peerOf(slot: number): number {
+    return int32At(this.#peer, slot)
+  }
+
+  /** An answer went along this route. */
+  used(slot: number, now: number): void {
+    this.#usedAt[slot] = now
+  }
+
+  /** Keeps a header for up to 30 s, until its route comes; a newer one of the same flow takes its place. */
+  delay(
+    header: Uint8Array,
+    at: number,
+    client: number,
+    clientPort: number,
+    target: number,
+    targetPort: number,
+    now: number
+  ): void {
+    const index = this.#delayedNext
+    this.#delayedNext = (index + 1) % this.#delayMax
+    this.#forget(index)
+    const before = this.#delayedByFlow.get(client, clientPort, target, targetPort)
+    if (before >= 0) this.#forget(before)
+    copyBytes(header, at, this.#delayed, index * HEADER_LENGTH, HEADER_LENGTH)
+    this.#delayedAt[index] = now
+    this.#delayedKeys[index * 3] = client
+    this.#delayedKeys[index * 3 + 1] = target
+    this.#delayedKeys[index * 3 + 2] = (clientPort << 16) | targetPort
+    this.#delayedByFlow.set(client, clientPort, target, targetPort, index)
+    this.#counters.add(InterceptCounter.delayedHeaders, 1)
+  }
+
+  /** Every address of a route, or of a header that waits for one. An address may be given several times. */
+  eachAddress(take: (address: number) => void): void {
+    this.#slotByFlow.eachAddress(take)
+    this.#delayedByFlow.eachAddress(take)
+  }
+
+  /** Forgets routes that have been idle for hours, a few at a time; to be called once a second. */
+  sweep(now: number): void {
+    for (let count = Math.min(SWEEP, this.#slotCount); count > 0; count--) {
+      this.#hand = (this.#hand + 1) % this.#slotCount
+      const isUsed = int32At(this.#peer, this.#hand) !== NO_PEER
+      if (isUsed && now - float64At(this.#usedAt, this.#hand) > ROUTE_IDLE_MS) this.#free(this.#hand)
+    }
+  }
+
+  #release(peer: number, client: number, clientPort: number, target: number, targetPort: number, now: number): void {
+    const index = this.#delayedByFlow.get(client, clientPort, target, targetPort)
+    if (index < 0) return
+    this.#delayedByFlow.delete(client, clientPort, target, targetPort)
+    const isInTime = now - float64At(this.#delayedAt, index) <= DELAY_MS
+    this.#delayedAt[index] = 0
+    if (isInTime) this.#deliver(peer, this.#delayed, index * HEADER_LENGTH)
+    else this.#counters.add(InterceptCounter.delayedLost, 1)
+  }
+
+  /** Empties a place of the ring, if a record waits there. */
+  #forget(index: number): void {
+    if (float64At(this.#delayedAt, index) === 0) return
+    this.#delayedAt[index] = 0
+    const keys = this.#delayedKeys
+    const ports = int32At(keys, index * 3 + 2)
+    this.#delayedByFlow.delete(int32At(keys, index * 3), ports >>> 16, int32At(keys, index * 3 + 1), ports & 0xffff)
+    this.#counters.add(InterceptCounter.delayedLost, 1)
+  }
+
+  #take(): number {
+    const free = this.#freeSlots.pop()
+    if (free !== undefined) return free
+    if (this.#slotCount === ROUTES_MAX) {
+      this.#hand = (this.#hand + 1) % this.#slotCount
+      this.#free(this.#hand)
+      this.#counters.add(InterceptCounter.routesEvicted, 1)
+      return this.#freeSlots.pop() ?? this.#hand
+    }
+    if (this.#slotCount === this.#peer.length) this.#grow()
+    return this.#slotCount++
+  }
+
+  #free(slot: number): void {
+    const ports = int32At(this.#keys, slot * 3 + 2)
+    const client = int32At(this.#keys, slot * 3)
+    this.#slotByFlow.delete(client, ports >>> 16, int32At(this.#keys, slot * 3 + 1), ports & 0xffff)
+    this.#peer[slot] = NO_PEER
+    this.#freeSlots.push(slot)
+    this.#counters.add(InterceptCounter.routes, -1)
+  }
+
+  #grow(): void {
+    const size = this.#peer.length * 2
+    const keys = new Int32Array(size * 3)
+    keys.set(this.#keys)
+    this.#keys = keys
+    const peer = new Int32Array(size).fill(NO_PEER)
+    peer.set(this.#peer)
+    this.#peer = peer
+    const usedAt = new Float64Array(size)
+    usedAt.set(this.#usedAt)
+    this.#usedAt = usedAt
+  }
+}

@@ -1,0 +1,96 @@
+/** Which requests count as having waited for an answer, and from when to when. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type DrillOptions, drill } from '../../sim/drill/drill.ts'
+import { Counters } from './counters.ts'
+import { Latency } from './latency.ts'
+
+const OPEN = `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+`
+const AGE_MS = 4
+
+/** The latencies that a script makes where answers were at the assistant for 4 ms. */
+function latencies(script: string, options: DrillOptions = {}): readonly number[] {
+  const { latency } = drill(OPEN + script, { channelVersion: 2, answerAgeMs: AGE_MS, ...options })
+  return latency.count === 0 ? [] : [latency.count, latency.quantile(0.5) / 1000, latency.most / 1000]
+}
+
+test('a request that waited for its answer counts once, with the time that the answer was at the assistant', () => {
+  const [count, median = 0, most = 0] = latencies(`
+    +1     source  P.  110:120(10) ack 351
+    +10    target  P.  501:551(50) ack 110 win 65535
+    +0     sent    P.  110:120(10) ack 551
+    +3     source  P.  120:130(10) ack 351
+    +0     sent    P.  120:130(10) ack 551
+  `)
+  assert.equal(count, 1)
+  for (const ms of [median, most]) assert.ok(Math.abs(ms - AGE_MS) < AGE_MS / 8, `${ms}`)
+})
+
+test('the newest of the segments that make up an answer counts, and so does a window that opens late', () => {
+  const [count, median = 0] = latencies(`
+    +1     source  P.  110:120(10) ack 351
+    +10    target  .   501:531(30) ack 110 win 65535
+    +5     target  P.  531:551(20) ack 110 win 0
+    +0     nothing
+    +6     target  .   551:551(0) ack 110 win 65535
+    +0     sent    P.  110:120(10) ack 551
+  `)
+  assert.equal(count, 1)
+  assert.ok(Math.abs(median - AGE_MS - 6) < 1, `${median}`)
+})
+
+test('requests that found their answer there, or waited for something else, do not count', () => {
+  const scripts = [
+    // The answer was there first.
+    `
+    +10    target  P.  501:551(50) ack 110 win 65535
+    +5     source  P.  110:120(10) ack 351
+    +0     sent    P.  110:120(10) ack 551
+    `,
+    // It follows from no answer.
+    `
+    +1     source  P.  110:120(10) ack 301
+    +0     sent    P.  110:120(10) ack 501
+    `,
+    // The target fell silent.
+    `
+    +1     source  P.  110:120(10) ack 351
+    +9     target  P.  501:540(39) ack 110 win 65535
+    +37    sent    P.  110:120(10) ack 540
+    `
+  ]
+  for (const script of scripts) assert.deepEqual(latencies(script), [])
+})
+
+test('what an intercept does not say is not counted', () => {
+  const waiting = `
+    +1     source  P.  110:120(10) ack 351
+    +10    target  P.  501:551(50) ack 110 win 65535
+    +0     sent    P.  110:120(10) ack 551
+  `
+  assert.deepEqual(latencies(waiting, { answerAgeMs: Number.NaN }), [])
+  assert.deepEqual(latencies(waiting, { channelVersion: 1 }), [])
+})
+
+test('requests count when the outbox has been sent, as many as it can hold, and each once', () => {
+  const counters = new Counters()
+  const latency = new Latency(counters.latency, 2)
+  assert.deepEqual(counters.report()['latency.requests'], 0)
+  for (const arrivedAt of [10, 12, 13]) latency.departs(arrivedAt)
+  assert.equal(latency.hasDepartures, true)
+  latency.departed(20)
+  latency.departed(500)
+  assert.equal(latency.hasDepartures, false)
+  const report = counters.report()
+  assert.equal(report['latency.requests'], 2)
+  assert.ok(Math.abs((report['latency.p50'] ?? 0) - 8) < 0.25)
+  assert.ok(Math.abs((report['latency.max'] ?? 0) - 10) < 0.32)
+})

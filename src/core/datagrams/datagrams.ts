@@ -1,0 +1,202 @@
+/**
+ * The copies of captured datagrams (`--udp`). There is nothing to acknowledge: a datagram goes out as it came in, in the
+ * same turn, and what the kernel took is delivered.
+ *
+ * A *flow* is what one client address and port sends to one source address and port. It is decided once whether and how
+ * often it is copied, and as whom; a flow that was silent for FLOW_IDLE_MS is forgotten, and decided about anew.
+ */
+import type { Datagram } from '../../wire/datagram.ts'
+import { Counter, type Counters } from '../books/counters.ts'
+import { Drop } from '../books/drop.ts'
+import { FlowTable } from '../memory/flow-table.ts'
+import { TimerWheel } from '../memory/timer-wheel.ts'
+import type { Mapping } from '../selection/mapping.ts'
+import { type CopiedFlow, PortsPool } from '../selection/ports-pool.ts'
+import { Sampling, type Selection } from '../selection/sampling.ts'
+import type { WorkerShare } from '../selection/worker-share.ts'
+import type { DatagramWriter } from './datagram-writer.ts'
+
+/** As connection trackers have it for flows that are answered (nf_conntrack_udp_timeout_stream). */
+export const FLOW_IDLE_MS = 120_000
+
+export interface DatagramsOptions {
+  readonly mapping: Mapping
+  readonly selection: Selection
+  /** `-f` */
+  readonly portShift: number
+  /** With more flows than this another is forgotten for each new one. */
+  readonly flowsMax: number
+  readonly share?: WorkerShare
+}
+
+/** What one client address and port sends to one source address and port, as captured. */
+class Flow {
+  readonly fromAddress: number
+  readonly fromPort: number
+  readonly toAddress: number
+  readonly toPort: number
+  readonly copies: readonly CopiedFlow[]
+  /** Why there are no copies. */
+  readonly refusal: Drop
+  usedAt: number
+
+  constructor(datagram: Datagram, copies: readonly CopiedFlow[], refusal: Drop, now: number) {
+    this.fromAddress = datagram.fromAddress
+    this.fromPort = datagram.fromPort
+    this.toAddress = datagram.toAddress
+    this.toPort = datagram.toPort
+    this.copies = copies
+    this.refusal = refusal
+    this.usedAt = now
+  }
+}
+
+export class Datagrams {
+  readonly #options: DatagramsOptions
+  readonly #writer: DatagramWriter
+  readonly #counters: Counters
+  readonly #sampling: Sampling
+  readonly #ports: PortsPool
+  /** Captured flow → its slot. */
+  readonly #bySource = new FlowTable()
+  readonly #flows: (Flow | undefined)[] = []
+  readonly #freeSlots: number[] = []
+  readonly #wheel: TimerWheel
+  /** Which flow is forgotten next when there are too many. */
+  #hand = 0
+  #now: number
+  readonly #fire = (slot: number): void => this.#onDue(slot)
+
+  constructor(options: DatagramsOptions, writer: DatagramWriter, counters: Counters, now: number) {
+    this.#options = options
+    this.#writer = writer
+    this.#counters = counters
+    this.#sampling = new Sampling(options.selection, now, options.share?.sampling)
+    this.#ports = new PortsPool(options.portShift, options.share)
+    this.#wheel = new TimerWheel(now)
+    this.#now = now
+  }
+
+  /** Flows that are remembered. */
+  get count(): number {
+    return this.#flows.length - this.#freeSlots.length
+  }
+
+  /** Every address that something here has. */
+  eachAddress(take: (address: number) => void): void {
+    this.#bySource.eachAddress(take)
+    this.#ports.eachAddress(take)
+  }
+
+  /** The instant by which `onTimer` is to be called. */
+  get deadline(): number {
+    return this.#wheel.next()
+  }
+
+  /** Copies a datagram whose payload the writer has just taken. @returns why it is not copied */
+  onSource(datagram: Datagram, now: number): Drop {
+    const { payloadLength } = datagram
+    this.#counters.add(Counter.capturedPayloadBytes, payloadLength)
+    const { fromAddress, fromPort, toAddress, toPort } = datagram
+    const found = this.#flows[this.#bySource.get(fromAddress, fromPort, toAddress, toPort)]
+    const flow = found ?? this.#begin(datagram, now)
+    if (flow === undefined) return this.#refuse(Drop.NotMapped, payloadLength)
+    flow.usedAt = now
+    const { copies } = flow
+    if (copies.length === 0) return this.#refuse(flow.refusal, payloadLength)
+    this.#counters.add(Counter.capturedPayloadBytes, payloadLength * (copies.length - 1))
+    for (let index = 0; index < copies.length; index++) {
+      const copy = copies[index]
+      if (copy !== undefined) this.#writer.write(datagram, copy)
+    }
+    return Drop.None
+  }
+
+  onTimer(now: number): void {
+    this.#now = now
+    this.#wheel.advance(now, this.#fire)
+  }
+
+  /** Forgets all flows. */
+  shutdown(): void {
+    for (const slot of this.#flows.keys()) this.#forget(slot)
+  }
+
+  #refuse(drop: Drop, payloadLength: number): Drop {
+    this.#counters.drop(drop, 1, payloadLength)
+    return drop
+  }
+
+  /** @returns undefined for what no map names */
+  #begin(datagram: Datagram, now: number): Flow | undefined {
+    const maps = this.#options.mapping.find(datagram.toAddress, datagram.toPort)
+    if (maps.length === 0) return undefined
+    const slot = this.#takeSlot()
+    const refusal = this.#sampling.refusal(true, now)
+    const copies: CopiedFlow[] = []
+    if (refusal !== Drop.None) this.#counters.add(Counter.flowsLeftOut, 1)
+    else {
+      const count = this.#sampling.copies()
+      for (const mapIndex of maps) this.#addCopies(datagram, mapIndex, count, slot, copies)
+      this.#counters.add(Counter.sessionsStarted, copies.length)
+    }
+    const flow = new Flow(datagram, copies, refusal === Drop.None ? Drop.NoFreePort : refusal, now)
+    this.#flows[slot] = flow
+    this.#bySource.set(flow.fromAddress, flow.fromPort, flow.toAddress, flow.toPort, slot)
+    this.#wheel.arm(slot, now + FLOW_IDLE_MS)
+    return flow
+  }
+
+  /** As whom a flow is copied to one target: the first time with the client's own port, if that is free. */
+  #addCopies(datagram: Datagram, mapIndex: number, count: number, slot: number, copies: CopiedFlow[]): void {
+    const { mapping } = this.#options
+    const map = mapping.maps[mapIndex]
+    if (map === undefined) return
+    const { targetAddress, targetPort } = map
+    for (let number = 0; number < count; number++) {
+      const clientAddress = mapping.clientAddress(datagram.fromAddress, targetAddress, number)
+      const clientPort =
+        clientAddress === 0
+          ? 0
+          : number === 0
+            ? this.#ports.forClient(clientAddress, datagram.fromPort, map)
+            : this.#ports.forCopy(clientAddress, datagram.fromPort, number, map)
+      if (clientPort === 0) {
+        this.#counters.add(Counter.copiesRefused, 1)
+        continue
+      }
+      const copy = { clientAddress, clientPort, targetAddress, targetPort }
+      this.#ports.take(copy, slot)
+      copies.push(copy)
+      if (number > 0) this.#counters.add(Counter.copiesStarted, 1)
+    }
+  }
+
+  #takeSlot(): number {
+    for (; this.count >= this.#options.flowsMax; this.#hand++) {
+      if (this.#hand >= this.#flows.length) this.#hand = 0
+      this.#forget(this.#hand)
+    }
+    return this.#freeSlots.pop() ?? this.#flows.push(undefined) - 1
+  }
+
+  #forget(slot: number): void {
+    const flow = this.#flows[slot]
+    if (flow === undefined) return
+    this.#flows[slot] = undefined
+    this.#freeSlots.push(slot)
+    this.#wheel.disarm(slot)
+    this.#bySource.delete(flow.fromAddress, flow.fromPort, flow.toAddress, flow.toPort)
+    for (const copy of flow.copies) this.#ports.release(copy)
+    this.#counters.add(Counter.sessionsEnded, flow.copies.length)
+  }
+
+  /** The wheel knows when a flow began; whether it was silent since is seen only now. */
+  #onDue(slot: number): void {
+    const flow = this.#flows[slot]
+    if (flow === undefined) return
+    const due = flow.usedAt + FLOW_IDLE_MS
+    if (due > this.#now) this.#wheel.arm(slot, due)
+    else this.#forget(slot)
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * Finds what belongs to a flow: open addressing with linear probing over typed arrays, so that a look-up makes no
+ * garbage and stays flat in the number of flows. A key is two addresses and two ports; a value is an int32 ≥ 0.
+ */
+import { int32At } from '../../wire/bytes.ts'
+
+const SLOT = 4 // two addresses, both ports, value + 1 (0: empty)
+const VALUE = 3
+
+/** Spreads the bits of a flow over an int32, which is never boxed (the finalizer of MurmurHash3). */
+function hash(addressA: number, addressB: number, ports: number): number {
+  let bits = Math.imul(addressA, 0x9e3779b1) ^ Math.imul(addressB, 0x85ebca6b) ^ Math.imul(ports, 0xc2b2ae35)
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35)
+  return bits ^ (bits >>> 16)
+}
+
+export class FlowTable {
+  #slots: Int32Array
+  #mask: number
+  size = 0
+
+  constructor(capacity = 1024) {
+    const slots = 1 << Math.ceil(Math.log2(Math.max(16, capacity * 2)))
+    this.#slots = new Int32Array(slots * SLOT)
+    this.#mask = slots - 1
+  }
+
+  /** @returns the flow's value, or −1 */
+  get(addressA: number, portA: number, addressB: number, portB: number): number {
+    const at = this.#find(addressA, addressB, (portA << 16) | portB)
+    return int32At(this.#slots, at + VALUE) - 1
+  }
+
+  set(addressA: number, portA: number, addressB: number, portB: number, value: number): void {
+    const ports = (portA << 16) | portB
+    let at = this.#find(addressA, addressB, ports)
+    if (int32At(this.#slots, at + VALUE) === 0) {
+      if ((this.size + 1) * 2 > this.#mask) {
+        this.#grow()
+        at = this.#find(addressA, addressB, ports)
+      }
+      this.size += 1
+    }
+    this.#slots[at] = addressA
+    this.#slots[at + 1] = addressB
+    this.#slots[at + 2] = ports
+    this.#slots[at + VALUE] = value + 1
+  }
+
+  delete(addressA: number, portA: number, addressB: number, portB: number): void {
+    const at = this.#find(addressA, addressB, (portA << 16) | portB)
+    if (int32At(this.#slots, at + VALUE) === 0) return
+    this.size -= 1
+    this.#close(at)
+  }
+
+  /** Both addresses of every key. */
+  eachAddress(take: (address: number) => void): void {
+    const slots = this.#slots
+    for (let at = 0; at < slots.length; at += SLOT) {
+      if (int32At(slots, at + VALUE) === 0) continue
+      take(int32At(slots, at))
+      take(int32At(slots, at + 1))
+    }
+  }
+
+  /** The slot that holds the key, or the empty one where it belongs. */
+  #find(addressA: number, addressB: number, ports: number): number {
+    const slots = this.#slots
+    let index = hash(addressA, addressB, ports) & this.#mask
+    for (;;) {
+      const at = index * SLOT
+      if (int32At(slots, at + VALUE) === 0) return at
+      if (int32At(slots, at + 2) === ports && int32At(slots, at) === addressA && int32At(slots, at + 1) === addressB) {
+        return at
+      }
+      index = (index + 1) & this.#mask
+    }
+  }
+
+  /** Empties a slot and moves back what would no longer be found past it, so that no markers are needed. */
+  #close(at: number): void {
+    const slots = this.#slots
+    let hole = at / SLOT
+    let index = hole
+    for (;;) {
+      index = (index + 1) & this.#mask
+      const from = index * SLOT
+      if (int32At(slots, from + VALUE) === 0) break
+      const home = hash(int32At(slots, from), int32At(slots, from + 1), int32At(slots, from + 2)) & this.#mask
+      if (((index - home) & this.#mask) < ((index - hole) & this.#mask)) continue
+      slots.copyWithin(hole * SLOT, from, from + SLOT)
+      hole = index
+    }
+    slots[hole * SLOT + VALUE] = 0
+  }
+
+  #grow(): void {
+    const before = this.#slots
+    this.#mask = this.#mask * 2 + 1
+    this.#slots = new Int32Array((this.#mask + 1) * SLOT)
+    for (let from = 0; from < before.length; from += SLOT) {
+      if (int32At(before, from + VALUE) === 0) continue
+      const at = this.#find(int32At(before, from), int32At(before, from + 1), int32At(before, from + 2))
+      for (let word = 0; word < SLOT; word++) this.#slots[at + word] = int32At(before, from + word)
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { seq } from '../../wire/seq.ts'
+import { Rows, Snapshot } from './snapshot.ts'
+
+const ROWS = 3
+const WORDS = 32
+const SHORTS = 17
+const REALS = 25
+const FLAGS = 12
+
+const contents = fc.record({
+  words: fc.array(fc.integer({ min: -0x80000000, max: 0x7fffffff }), { minLength: WORDS, maxLength: WORDS }),
+  shorts: fc.array(fc.nat(0xffff), { minLength: SHORTS, maxLength: SHORTS }),
+  reals: fc.array(fc.double(), { minLength: REALS, maxLength: REALS }),
+  flags: fc.array(fc.boolean(), { minLength: FLAGS, maxLength: FLAGS })
+})
+
+/** Passes everything snapshot in one order. @returns what came out */
+function pass(
+  snapshot: Snapshot,
+  { words, shorts, reals, flags }: typeof contents extends fc.Arbitrary<infer T> ? T : never
+) {
+  return {
+    words: words.map((word, index) => (index % 2 === 0 ? snapshot.whole(word) : snapshot.seq(seq(word)))),
+    shorts: shorts.map((short) => snapshot.short(short)),
+    reals: reals.map((real) => snapshot.number(real)),
+    flags: flags.map((flag) => snapshot.flag(flag))
+  }
+}
+
+test('what was written into a row is read from it, whatever is in the rows beside it', () => {
+  fc.assert(
+    fc.property(fc.array(contents, { minLength: ROWS, maxLength: ROWS }), contents, (written, before) => {
+      const rows = new Rows(ROWS)
+      const snapshot = new Snapshot()
+      for (const [row, content] of [[1, before] as const, ...written.entries()]) {
+        snapshot.beginWriting(rows, row)
+        pass(snapshot, content)
+        snapshot.end()
+      }
+      for (const [row, content] of written.entries()) {
+        assert.ok(rows.isTaken(row))
+        snapshot.beginReading(rows, row)
+        assert.deepEqual(pass(snapshot, before), { ...content })
+        snapshot.end()
+      }
+      rows.clear(1)
+      assert.deepEqual([rows.isTaken(0), rows.isTaken(1), rows.isTaken(2)], [true, false, true])
+    })
+  )
+})
+
+test('a session with a number more than a row holds does not get by', () => {
+  const snapshot = new Snapshot()
+  snapshot.beginWriting(new Rows(1), 0)
+  pass(snapshot, {
+    words: Array<number>(WORDS).fill(0),
+    shorts: Array<number>(SHORTS).fill(0),
+    reals: Array<number>(REALS + 1).fill(0),
+    flags: []
+  })
+  assert.throws(() => snapshot.end(), new RegExp(`33 words, ${SHORTS} shorts and ${REALS + 1} reals`))
+})

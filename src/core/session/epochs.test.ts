@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { seq } from '../../wire/seq.ts'
+import { Epochs, Gate } from './epochs.ts'
+
+const OPTIONS = { isWaiting: true, timeoutMs: 3000 }
+
+test('a target that answers as the source did releases each epoch with its last octet, and never before', () => {
+  const lengths = fc.array(fc.integer({ min: 1, max: 1 << 27 }), { minLength: 1, maxLength: 40 })
+  fc.assert(
+    fc.property(lengths, fc.integer(), (answers, start) => {
+      const epochs = new Epochs(OPTIONS)
+      epochs.begin(seq(start))
+      const response = { receivedBytes: 0, isPushed: false, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+      const ask = (ack: number) => epochs.ask(seq(start + ack), false, response, true, 10, 0)
+      assert.equal(ask(0), Gate.SameEpoch)
+      let total = 0
+      for (const length of answers) {
+        total += length
+        response.receivedBytes = total - 1
+        assert.equal(ask(total), Gate.Closed)
+        response.receivedBytes = total
+        response.isPushed = true
+        assert.equal(ask(total), Gate.Answered)
+        assert.equal(ask(total), Gate.SameEpoch)
+        response.isPushed = false
+      }
+    }),
+    { seed: 1 }
+  )
+})
+
+test('answers that are all a little shorter, or longer, keep the connection going', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: -9, max: 9 }), { maxLength: 60 }), (differences) => {
+      const epochs = new Epochs(OPTIONS)
+      epochs.begin(seq(0))
+      const response = { receivedBytes: 0, isPushed: true, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+      let now = 0
+      let ack = 0
+      for (const difference of differences) {
+        ack += 1000
+        response.receivedBytes += 1000 + difference
+        response.quietSince = now
+        let gate = epochs.ask(seq(ack), false, response, true, 10, now)
+        if (gate === Gate.Closed) {
+          assert.equal(epochs.lookAgainAt, now + 20)
+          now += 20
+          gate = epochs.ask(seq(ack), false, response, true, 10, now)
+        }
+        assert.ok(gate === Gate.Answered || gate === Gate.Quiet)
+        assert.equal(gate === Gate.Quiet, difference < 0, 'only a shorter answer costs a moment of quiet')
+      }
+    }),
+    { seed: 1 }
+  )
+})
+
+test('without a captured acknowledgment the first payload says where answers begin', () => {
+  const epochs = new Epochs(OPTIONS)
+  const response = { receivedBytes: 0, isPushed: false, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+  assert.equal(epochs.ask(seq(500), false, response, true, 10, 0), Gate.SameEpoch)
+  assert.equal(epochs.ask(seq(501), false, response, true, 10, 0), Gate.Closed)
+  assert.equal(epochs.lookAgainAt, 3000)
+  assert.equal(epochs.ask(seq(501), false, response, true, 10, 3000), Gate.TimedOut)
+})

@@ -1,0 +1,318 @@
+import { test } from 'node:test'
+import { drill } from '../../sim/drill/drill.ts'
+
+const OPEN = `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+`
+const SHORT = { timeoutMs: 10_000, keepAliveMs: 20_000 }
+
+test('a connection that is seen from the middle joins at its next payload with a made-up handshake', () => {
+  drill(`
+    +0     source  .   100:100(0) ack 301 win 502 <ts 105 1>
+    +0     dropped noSession 1
+    +0     source  P.  100:110(10) ack 301 win 502 id 7 ttl 60 <ts 105 1>
+    +0     sent    S   99:99(0) ttl 60 <mss 1460,sackOK,ts 105 0,wscale 7>
+    +0     counter sessionsJoined 1
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK,ts 900 105,wscale 9>
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501 win 502 id 7 <ts 105 900>
+    +9     target  P.  501:541(40) ack 110 win 128 <ts 901 105>
+    +0     source  P.  110:120(10) ack 341 win 502 <ts 106 1>
+    +0     sent    P.  110:120(10) ack 541
+    +1     source  P.  90:100(10) ack 301 win 502 <ts 106 1>
+    +0     counter duplicateBytes 10
+  `)
+})
+
+test('a FIN, a reset and an acknowledgment join nothing', () => {
+  drill(`
+    +0     source  F.  100:100(0) ack 301
+    +0     source  R.  100:110(10) ack 301
+    +0     source  .   100:100(0) ack 301
+    +0     dropped noSession 3
+    +0     sessions 0
+  `)
+})
+
+test('octets that were never captured end the connection; the copy goes on at the next request that is surely whole', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +0     source  P.  120:130(10) ack 341
+    +40    sent    .   110:110(0) ack 541
+    +1960  sent    R.  110:110(0) ack 541
+    +0     ended   hole
+    +9     source  P.  130:140(10) ack 341
+    +0     nothing
+    +9     source  P.  140:150(10) ack 381
+    +0     sent    S   139:139(0)
+    +0     dropped hole 1
+  `)
+})
+
+test('a hole that is filled in time costs nothing', () => {
+  drill(`${OPEN}
+    +9     target  .   501:501(0) ack 110 win 65535
+    +0     source  P.  120:130(10) ack 301
+    +1900  source  P.  110:120(10) ack 301
+    +0     sent    P.  110:120(10) ack 501
+    +0     sent    P.  120:130(10) ack 501
+    +9     target  .   501:501(0) ack 130 win 65535
+    +5000  nothing
+    +0     sessions 1
+  `)
+})
+
+test('a hole does not end the copy, nor keep it busy, before what came before is delivered', () => {
+  drill(`${OPEN}
+    +9     target  .   501:501(0) ack 110 win 0
+    +0     source  P.  110:120(10) ack 301
+    +0     source  P.  130:140(10) ack 301
+    +200   sent    .   109:109(0) ack 501
+    +400   sent    .   109:109(0) ack 501
+    +800   sent    .   109:109(0) ack 501
+    +1600  sent    .   109:109(0) ack 501
+    +3200  sent    .   109:109(0) ack 501
+    +1     target  .   501:501(0) ack 110 win 65535
+    +0     sent    P.  110:120(10) ack 501
+    +9     target  .   501:501(0) ack 120 win 65535
+    +1     sent    R.  120:120(0) ack 501
+    +0     ended   hole
+    +0     counter deliveredBytes 20
+  `)
+})
+
+test('a reset behind octets that were never captured ends the copy', () => {
+  drill(`${OPEN}
+    +9     target  .   501:501(0) ack 110 win 65535
+    +0     source  R   130:130(0)
+    +1000  sent    R.  110:110(0) ack 501
+    +0     ended   hole
+    +0     sessions 0
+  `)
+})
+
+test('a session without progress ends after -t', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +200   sent    P.  100:110(10) ack 501
+    +400   sent    P.  100:110(10) ack 501
+    +400   sent    R.  110:110(0) ack 501
+    +0     ended   timedOut
+    +0     counter sessionsTimedOut 1
+    +0     sessions 0
+    +0     pieces 0
+  `,
+    { timeoutMs: 1000, keepAliveMs: 2000 }
+  )
+})
+
+test('an idle session ends after -k, and its next payload joins', () => {
+  drill(
+    `${OPEN}
+    +9     target  .   501:501(0) ack 110 win 65535
+    +19999 nothing
+    +1     sent    R.  110:110(0) ack 501
+    +0     ended   timedOut
+    +9     source  P.  110:120(10) ack 301
+    +0     sent    S   109:109(0)
+    +0     counter sessionsJoined 1
+  `,
+    SHORT
+  )
+})
+
+test('a session that has work again is not idle any more', () => {
+  drill(
+    `${OPEN}
+    +9     target  .   501:501(0) ack 110 win 65535
+    +19000 source  P.  110:120(10) ack 301
+    +0     sent    P.  110:120(10) ack 501
+    +9     target  .   501:501(0) ack 120 win 65535
+    +19000 nothing
+    +0     sessions 1
+  `,
+    SHORT
+  )
+})
+
+test('a target that never closes its half is waited for as long as -t', () => {
+  drill(
+    `${OPEN}
+    +9     target  .   501:501(0) ack 110 win 65535
+    +0     source  F.  110:110(0) ack 301
+    +0     sent    F.  110:110(0) ack 501
+    +9     target  .   501:501(0) ack 111 win 65535
+    +10000 sent    R.  111:111(0) ack 501
+    +0     ended   timedOut
+  `,
+    SHORT
+  )
+})
+
+test('a port that is used again waits for the previous copy, and is then copied whole', () => {
+  drill(`${OPEN}
+    +1     source  F.  110:110(0) ack 301
+    +0     sent    F.  110:110(0) ack 501
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +0     source  .   7001:7001(0) ack 901
+    +0     source  P.  7001:7011(10) ack 901
+    +0     nothing
+    +0     counter sessionsWaited 1
+    +9     target  .   501:501(0) ack 111 win 65535
+    +9     target  F.  501:501(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 502
+    +0     sent    S   7000:7000(0)
+    +0     ended   none
+    +9     target  S.  900:900(0) ack 7001 win 65535 <mss 1460>
+    +0     sent    .   7001:7001(0) ack 901
+    +0     sent    P.  7001:7011(10) ack 901
+    +9     target  .   901:901(0) ack 7011 win 65535
+    +0     counter deliveredBytes 20
+    +0     sessions 1
+  `)
+})
+
+test('a connection whose end was not captured is reset when its port is used again', () => {
+  drill(`${OPEN}
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +9     target  .   501:501(0) ack 110 win 65535
+    +0     nothing
+    +9     source  .   7001:7001(0) ack 301                 // the source has taken it
+    +0     sent    R.  110:110(0) ack 501
+    +0     sent    S   7000:7000(0)
+    +0     ended   none
+  `)
+})
+
+test('a SYN that only a stranger sent ends nothing (RFC 5961 §4)', () => {
+  drill(`${OPEN}
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +0     dropped synHeld 1
+    +8     target  P.  501:541(40) ack 110 win 65535
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +1     source  S   3000:3010(10) win 64240 <mss 1460>
+    +0     dropped synHeld 2
+    +0     sessions 1
+  `)
+})
+
+test('a client that forgets its connection resets it and begins another (RFC 9293 §3.5.1, figure 9)', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +9     source  R   110:110(0)                           // to the source's challenge
+    +0     sent    R.  110:110(0) ack 541
+    +0     ended   none
+    +1000  source  S   7000:7000(0) win 64240 <mss 1460>
+    +0     sent    S   7000:7000(0)
+    +0     sessions 1
+  `)
+})
+
+test('a held SYN begins with the first packet captured behind it, and not with one of the connection before it', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +1     source  S   50:50(0) win 64240 <mss 1460>
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +9     target  P.  541:581(40) ack 120 win 65535
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +9     source  P.  7011:7021(10) ack 301                // 7001:7011 was missed
+    +0     sent    R.  120:120(0) ack 581
+    +0     sent    S   7000:7000(0)
+    +0     ended   none
+  `)
+})
+
+test('a SYN that is held is forgotten after a minute', () => {
+  drill(`${OPEN}
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +1     source  S   7000:7000(0) win 64240 <mss 1460>
+    +60001 source  P.  7001:7011(10) ack 301
+    +0     sessions 1
+  `)
+})
+
+test('connections that wait behind each other come in their order', () => {
+  drill(`
+    +0     source  S   99:99(0)
+    +0     sent    S   99:99(0)
+    +0     source  R   100:100(0)
+    +0     source  S   7000:7000(0)
+    +0     source  R   7001:7001(0)
+    +0     source  S   9000:9000(0)
+    +0     counter sessionsWaited 2
+    +9     target  S.  500:500(0) ack 100
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    R.  100:100(0) ack 501
+    +0     sent    S   7000:7000(0)
+    +9     target  S.  600:600(0) ack 7001
+    +0     sent    .   7001:7001(0) ack 601
+    +0     sent    R.  7001:7001(0) ack 601
+    +0     sent    S   9000:9000(0)
+    +0     sessions 1
+  `)
+})
+
+test('a connection that waited too long makes room for the next, which still waits', () => {
+  drill(
+    `${OPEN}
+    +9     target  .   501:501(0) ack 110 win 65535
+    +1     source  F.  110:110(0) ack 301
+    +0     sent    F.  110:110(0) ack 501
+    +0     source  S   7000:7000(0)
+    +100   target  .   501:501(0) ack 111 win 65535
+    +200   sent    .   110:110(0) ack 501               // is it still there?
+    +400   sent    .   110:110(0) ack 501
+    +800   sent    .   110:110(0) ack 501
+    +1600  sent    .   110:110(0) ack 501
+    +0     source  .   7001:7001(0) ack 301
+    +2000  source  S   9000:9000(0)
+    +0     source  .   9001:9001(0) ack 301
+    +1200  sent    .   110:110(0) ack 501
+    +2800  target  P.  501:541(40) ack 111 win 65535   // slow, but alive
+    +40    sent    .   111:111(0) ack 541
+    +900   ended   timedOut                             // 7000 had waited for 10 s
+    +0     sessions 2
+    +0     nothing
+    +9     target  F.  541:541(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +0     sent    S   9000:9000(0)
+    +0     ended   none
+  `,
+    SHORT
+  )
+})
+
+test('a SYN from the same address and port to another source port is another session', () => {
+  drill(
+    `
+    +0     source  S   99:99(0)
+    +0     sent    S   99:99(0) from 10.0.0.1:40001 to 10.0.0.3:8080
+    +0     source  S   50:50(0) to 10.0.0.2:81
+    +0     sent    S   50:50(0) from 10.0.0.1:40001 to 10.0.0.3:8081
+    +9     target  S.  700:700(0) ack 51 from 10.0.0.3:8081
+    +0     sent    .   51:51(0) ack 701 to 10.0.0.3:8081
+  `,
+    {
+      maps: [
+        { sourceAddress: 0, sourcePort: 80, targetAddress: 0x0a000003, targetPort: 8080 },
+        { sourceAddress: 0, sourcePort: 81, targetAddress: 0x0a000003, targetPort: 8081 }
+      ]
+    }
+  )
+})

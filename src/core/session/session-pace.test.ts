@@ -1,0 +1,194 @@
+import { test } from 'node:test'
+import { drill } from '../../sim/drill/drill.ts'
+
+const MEASURED = { clientRttMs: undefined }
+
+/** A client 100 ms away from the source, a target next to it. */
+const FAR = `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     nothing
+    +99    source  .   100:100(0) ack 301 win 64240
+    +0     sent    .   100:100(0) ack 501
+`
+
+test("the SYN-ACK is acknowledged when the client's acknowledgment is captured", () => {
+  drill(FAR, MEASURED)
+})
+
+test('the SYN-ACK is acknowledged in time even if the client is not heard of', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +900   sent    .   100:100(0) ack 501
+    +9     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+  `,
+    MEASURED
+  )
+})
+
+test('answers are acknowledged as late as a far client would', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  .   501:1961(1460) ack 110 win 65535
+    +1     target  .   1961:3421(1460) ack 110 win 65535
+    +10    target  P.  3421:4881(1460) ack 110 win 65535
+    +0     nothing
+    +89    sent    .   110:110(0) ack 3421
+    +50    sent    .   110:110(0) ack 4881
+  `,
+    MEASURED
+  )
+})
+
+test('the next request acknowledges all: the client had read it', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:601(100) ack 110 win 65535
+    +98    source  P.  110:120(10) ack 401 win 64240
+    +0     sent    P.  110:120(10) ack 601
+    +9     target  .   601:601(0) ack 120 win 65535
+    +200   nothing
+  `,
+    MEASURED
+  )
+})
+
+test('a target that sends again what we have is acknowledged at once, and sooner from then on', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:3421(2920) ack 110 win 65535
+    +20    target  P.  501:1961(1460) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 3421
+    +9     target  P.  3421:6341(2920) ack 110 win 65535
+    +49    sent    .   110:110(0) ack 6341
+  `,
+    MEASURED
+  )
+})
+
+test('what comes beyond a gap is told at once, and nothing in front of it looks lost', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK>
+    +99    source  .   100:100(0) ack 301 win 64240
+    +0     sent    .   100:100(0) ack 501
+    +1     target  P.  501:601(100) ack 100 win 65535
+    +1     target  P.  701:801(100) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 601 <nop,nop,sack 701:801>
+  `,
+    MEASURED
+  )
+})
+
+test('-R takes the place of what was measured', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     source  .   100:100(0) ack 301 win 64240
+    +49    sent    .   100:100(0) ack 501
+  `,
+    { clientRttMs: 50 }
+  )
+})
+
+test("the last acknowledgment covers the target's FIN, since none will follow it", () => {
+  drill(
+    `${FAR}
+    +0     source  F.  100:100(0) ack 301 win 64240
+    +0     sent    F.  100:100(0) ack 501
+    +1     target  F.  501:501(0) ack 101 win 65535
+    +0     sent    .   101:101(0) ack 502
+    +0     ended   none
+    +0     sessions 0
+  `,
+    MEASURED
+  )
+})
+
+test('what comes while the SYN-ACK waits for its acknowledgment does not keep the session busy', () => {
+  drill(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +1     target  .   500:500(0) ack 100 win 65535
+    +800   nothing
+    +99    sent    .   100:100(0) ack 501
+  `,
+    MEASURED
+  )
+})
+
+test('a target that waits for our late acknowledgments is not quiet: its answer goes on', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:3421(2920) ack 110 win 65535
+    +1     source  P.  110:120(10) ack 15000 win 64240
+    +90    nothing
+    +8     sent    .   110:110(0) ack 3421
+  `,
+    MEASURED
+  )
+})
+
+test('a target that gets our acknowledgment later than it was due is not quiet before it has had it', () => {
+  drill(
+    `${FAR}
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:3421(2920) ack 110 win 65535
+    +1     source  F.  110:110(0) ack 15000 win 64240
+    +400   stall
+    +0     sent    .   110:110(0) ack 3421
+    +198   nothing
+    +2     sent    F.  110:110(0) ack 3421
+  `,
+    MEASURED
+  )
+})
+
+test("without clients' acknowledgments the first payload tells the round trip, the least of an address holds", () => {
+  const opening = (port: number) => `
+    +0     source  S   99:99(0) win 64240 <mss 1460> from 10.0.0.1:${port} to 10.0.0.2:80
+    +0     sent    S   99:99(0)
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460> from 10.0.0.3:8080 to 10.0.0.1:${port}`
+  const request = (port: number) => `source  P.  100:110(10) ack 301 from 10.0.0.1:${port} to 10.0.0.2:80`
+  drill(
+    `${opening(1)}
+    +99    ${request(1)}
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  .   501:501(0) ack 110 win 65535 from 10.0.0.3:8080 to 10.0.0.1:1
+    ${opening(2)}
+    +99    sent    .   100:100(0) ack 501
+    +300   ${request(2)}
+    +0     sent    P.  100:110(10) ack 501
+    +1     target  P.  501:3421(2920) ack 110 win 65535 from 10.0.0.3:8080 to 10.0.0.1:2
+    +99    sent    .   110:110(0) ack 3421
+    ${opening(3)}
+    +19    ${request(3)}
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+    ${opening(4)}
+    +19    sent    .   100:100(0) ack 501
+  `,
+    { ...MEASURED, isWithoutAcks: true }
+  )
+})

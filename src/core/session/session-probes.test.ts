@@ -1,0 +1,135 @@
+/** Segments that carry no news: keep-alives, challenges, and what came before. */
+import { test } from 'node:test'
+import { drill } from '../../sim/drill/drill.ts'
+
+/** Client and source at 301, session and target at 501. */
+const OPEN = `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +20    target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+`
+
+test("the client's keep-alive probes are not copied, with an octet or without (RFC 9293 §3.8.4)", () => {
+  drill(`${OPEN}
+    +9000  source  .   109:109(0) ack 341
+    +9000  source  .   109:110(1) ack 341
+    +0     counter duplicateBytes 1
+    +0     nothing
+    +9000  source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+  `)
+})
+
+test("the target's keep-alive probes are answered each time, and are no answer (RFC 9293 §3.8.4)", () => {
+  drill(`${OPEN}
+    +9000  target  .   540:540(0) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 541
+    +9000  target  .   540:541(1) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 541
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +1     source  P.  120:130(10) ack 342
+    +8     target  .   541:541(0) ack 120 win 65535
+    +1     target  .   540:541(1) ack 120 win 65535
+    +0     sent    .   120:120(0) ack 541
+    +99    nothing
+    +9     target  P.  541:542(1) ack 120 win 65535
+    +0     sent    P.  120:130(10) ack 542
+  `)
+})
+
+test('a session at rest has not forgotten that it objected just now (RFC 5961 §7)', () => {
+  drill(`${OPEN}
+    +9     target  .   541:541(0) ack 5000 win 65535    // of octets that were never sent
+    +0     sent    .   110:110(0) ack 541
+    +20    target  .   541:541(0) ack 5000 win 65535
+    +0     nothing
+    +20    target  .   541:541(0) ack 5000 win 65535
+    +0     counter objectionsWithheld 2
+    +500   target  .   541:541(0) ack 5000 win 65535
+    +0     sent    .   110:110(0) ack 541
+  `)
+})
+
+test('challenge acknowledgments and SYN-ACKs of an open connection move nothing (RFC 5961 §4, §5)', () => {
+  drill(`${OPEN}
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +1     target  .   541:541(0) ack 110 win 65535
+    +1     target  S.  500:500(0) ack 100 win 65535
+    +0     sent    .   120:120(0) ack 541
+    +1     target  S   700:700(0) win 65535
+    +0     nothing                                      // two hosts could answer each other for ever (§7)
+    +0     counter objectionsWithheld 1
+    +1     target  .   541:541(0) ack 50 win 10          // long acknowledged
+    +1     target  .   541:541(0) ack 120 win 65535
+    +497   target  S   700:700(0) win 65535
+    +0     sent    .   120:120(0) ack 541
+    +0     counter deliveredBytes 20
+    +0     counter retransmissions 0
+    +999   nothing
+  `)
+})
+
+test('each segment beyond a gap asks for what is missing, and so does the FIN (RFC 5681 §3.2)', () => {
+  drill(`${OPEN}
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +9     target  .   2001:3461(1460) ack 120 win 65535
+    +0     sent    .   120:120(0) ack 541
+    +0     target  P.  3461:4921(1460) ack 120 win 65535
+    +0     sent    .   120:120(0) ack 541
+    +0     target  F.  4921:4921(0) ack 120 win 65535
+    +0     sent    .   120:120(0) ack 541
+    +9     target  .   541:2001(1460) ack 120 win 65535
+    +0     sent    .   120:120(0) ack 4922
+    +9     source  F.  120:120(0) ack 4722
+    +0     sent    F.  120:120(0) ack 4922
+    +9     target  .   4922:4922(0) ack 121 win 65535
+    +0     ended   none
+  `)
+})
+
+test('SACK blocks of what is acknowledged or was never sent are no blocks (RFC 2018 §4, RFC 2883)', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1000,sackOK>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000,sackOK>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:3100(3000) ack 301
+    +0     sent    .   100:1100(1000)
+    +0     sent    .   1100:2100(1000)
+    +0     sent    P.  2100:3100(1000)
+    +9     target  .   501:501(0) ack 1100 win 65535 <sack 100:1100>
+    +1     target  .   501:501(0) ack 1100 win 65535 <sack 3100:9100>
+    +1     target  .   501:501(0) ack 1100 win 65535 <sack 2100:3200>
+    +188   nothing
+    +9     sent    .   1100:2100(1000)
+    +9     target  .   501:501(0) ack 2100 win 65535
+    +0     sent    P.  2100:3100(1000)
+  `)
+})
+
+test('what a target has given up again goes again in the end (RFC 2018 §8)', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1000,sackOK>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000,sackOK>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:1300(1200) ack 301
+    +0     sent    .   100:1100(1000)
+    +0     sent    P.  1100:1300(200)
+    +9     target  .   501:501(0) ack 100 win 65535 <sack 1100:1300>
+    +191   sent    .   100:1100(1000)
+    +9     target  .   501:501(0) ack 1100 win 65535
+    +200   sent    P.  1100:1300(200)
+    +9     target  .   501:501(0) ack 1300 win 65535
+    +0     counter deliveredBytes 1200
+  `)
+})

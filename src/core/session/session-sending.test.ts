@@ -1,0 +1,215 @@
+import { test } from 'node:test'
+import { drill } from '../../sim/drill/drill.ts'
+
+/** Client and source at 301, session and target at 501; no options but the MSS. */
+const OPEN = `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+`
+/** The same with timestamps and window scaling. */
+const OPEN_SCALED = `
+    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK,ts 900 100,wscale 9>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 502 <ts 101 1>
+`
+
+test("a captured segment goes to the target with the client's window, IP id, TTL, PSH and TSval", () => {
+  drill(`${OPEN_SCALED}
+    +5     source  P.  100:138(38) ack 301 win 517 id 4711 ttl 57 <ts 105 1>
+    +0     sent    P.  100:138(38) ack 501 win 517 id 4711 ttl 64 <ts 105 900>
+    +1     target  .   501:501(0) ack 138 win 128 <ts 905 105>
+    +0     source  .   138:148(10) ack 301 win 520 id 4712 <ts 106 1>
+    +0     sent    .   138:148(10) ack 501 win 520 id 4712 <ts 106 905>
+  `)
+})
+
+test("TSecr is the target's last TSval, and TSval never goes back", () => {
+  drill(`${OPEN_SCALED}
+    +5     source  P.  110:120(10) ack 301 win 517 <ts 120 1>
+    +5     source  P.  100:110(10) ack 301 win 517 <ts 110 1>
+    +0     sent    P.  100:110(10) ack 501 <ts 110 900>
+    +0     sent    P.  110:120(10) ack 501 <ts 120 900>
+    +1     target  .   501:501(0) ack 120 win 128 <ts 990 110>
+    +0     source  P.  120:130(10) ack 301 win 517 <ts 90 1>
+    +0     sent    P.  120:130(10) ack 501 <ts 120 990>
+    +1     target  P.  501:511(10) ack 130 win 128 <ts 995 120>
+    +40    sent    .   130:130(0) ack 511 <ts 120 995>
+  `)
+})
+
+test('what the client repeats is counted as duplicate and not sent again', () => {
+  drill(`${OPEN}
+    +5     source  P.  100:138(38) ack 301
+    +0     sent    P.  100:138(38) ack 501
+    +9     source  P.  100:138(38) ack 301
+    +0     counter duplicateBytes 38
+    +1     target  .   501:501(0) ack 138 win 65535
+    +9     source  P.  100:138(38) ack 301
+    +0     counter duplicateBytes 76
+    +0     counter deliveredBytes 38
+    +0     counter pendingBytes 0
+    +0     pieces 0
+  `)
+})
+
+test('of octets that came twice the first stay', () => {
+  drill(`${OPEN}
+    +5     source  .   103:106(3) ack 301 "DEF"
+    +1     source  .   109:112(3) ack 301 "JKL"
+    +1     source  P.  101:114(13) ack 301 "bcdefghijklmn"
+    +0     nothing
+    +1     source  .   98:103(5) ack 301 "yzABC"
+    +0     sent    .   100:101(1) ack 501 "A"
+    +0     sent    .   101:103(2) ack 501 "bc"
+    +0     sent    .   103:106(3) ack 501 "DEF"
+    +0     sent    .   106:109(3) ack 501 "ghi"
+    +0     sent    .   109:112(3) ack 501 "JKL"
+    +0     sent    P.  112:114(2) ack 501 "mn"
+    +0     counter duplicateBytes 10
+  `)
+})
+
+test('urgent octets stay urgent, and are counted (RFC 9293 §3.8.5)', () => {
+  drill(`${OPEN}
+    +1     source  PU. 100:110(10) ack 301 urg 6
+    +0     sent    PU. 100:110(10) ack 501 urg 6
+    +1     source  PU. 100:110(10) ack 301 urg 6
+    +0     counter urgentSegments 1
+    +1     source  U.  110:120(10) ack 301 urg 15
+    +0     sent    U.  110:120(10) ack 501 urg 15
+    +0     source  P.  120:130(10) ack 301
+    +0     sent    P.  120:130(10) ack 501
+    +198   sent    PU. 100:110(10) ack 501 urg 6
+    +0     sent    U.  110:120(10) ack 501 urg 15
+    +0     sent    P.  120:130(10) ack 501
+    +9     target  .   501:501(0) ack 130
+    +0     pieces  0
+  `)
+})
+
+test('of a segment that is cut, those have URG whose octets are urgent or stand before them', () => {
+  drill(`${OPEN}
+    +1     source  PU. 100:4100(4000) ack 301 urg 2000
+    +0     sent    U.  100:1560(1460) ack 501 urg 2000
+    +0     sent    U.  1560:3020(1460) ack 501 urg 540
+    +0     sent    P.  3020:4100(1080) ack 501
+  `)
+})
+
+test('segments that came in disorder are sent in order, each as captured', () => {
+  drill(`${OPEN}
+    +1     source  P.  120:130(10) ack 301 id 3
+    +1     source  .   110:120(10) ack 301 id 2
+    +0     nothing
+    +1     source  .   100:110(10) ack 301 id 1
+    +0     sent    .   100:110(10) ack 501 id 1
+    +0     sent    .   110:120(10) ack 501 id 2
+    +0     sent    P.  120:130(10) ack 501 id 3
+  `)
+})
+
+test('a super-packet is cut at the MSS, its IP ids count on, and only the last piece has PSH', () => {
+  drill(`${OPEN}
+    +1     source  P.  100:4100(4000) ack 301 id 65535
+    +0     sent    .   100:1560(1460) ack 501 id 65535
+    +0     sent    .   1560:3020(1460) ack 501 id 0
+    +0     sent    P.  3020:4100(1080) ack 501 id 1
+  `)
+  drill(`${OPEN_SCALED}
+    +1     source  P.  100:3000(2900) ack 301 win 502 <ts 105 1>
+    +0     sent    .   100:1548(1448) ack 501
+    +0     sent    .   1548:2996(1448) ack 501
+    +0     sent    P.  2996:3000(4) ack 501
+  `)
+})
+
+test('a target with a smaller MSS gets smaller segments', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1460>
+    +0     sent    S   99:99(0)
+    +5     source  P.  100:1560(1460) ack 301 id 7
+    +5     target  S.  500:500(0) ack 100 win 65535 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    .   100:1100(1000) ack 501 id 7
+    +0     sent    P.  1100:1560(460) ack 501
+    +1     source  P.  1560:3020(1460) ack 301
+    +0     sent    .   1560:2560(1000) ack 501
+    +0     sent    P.  2560:3020(460) ack 501
+  `)
+})
+
+test('a target that names no MSS gets 536 octets, and -M bounds ours', () => {
+  drill(`
+    +0     source  S   99:99(0) <mss 1460>
+    +0     sent    S   99:99(0)
+    +5     target  S.  500:500(0) ack 100 win 65535
+    +0     sent    .   100:100(0) ack 501
+    +1     source  P.  100:700(600) ack 301
+    +0     sent    .   100:636(536) ack 501
+    +0     sent    P.  636:700(64) ack 501
+  `)
+  drill(
+    `${OPEN}
+    +1     source  P.  100:700(600) ack 301
+    +0     sent    .   100:560(460) ack 501
+    +0     sent    P.  560:700(140) ack 501
+  `,
+    { mtuBytes: 500 }
+  )
+})
+
+test('sequence numbers wrap around', () => {
+  drill(`
+    +0     source  S   4294967290:4294967290(0) <mss 1460>
+    +0     sent    S   4294967290:4294967290(0)
+    +9     target  S.  4294967295:4294967295(0) ack 4294967291 win 65535 <mss 1460>
+    +0     sent    .   4294967291:4294967291(0) ack 0
+    +0     source  .   4294967291:4294967291(0) ack 4294967200
+    +0     source  .   4294967291:5(10) ack 4294967200
+    +0     sent    .   4294967291:5(10) ack 0
+    +0     source  P.  5:15(10) ack 4294967200
+    +0     sent    P.  5:15(10) ack 0
+    +9     target  P.  0:200(200) ack 15 win 65535
+    +0     source  P.  15:25(10) ack 104
+    +0     sent    P.  15:25(10) ack 200
+    +9     target  .   200:200(0) ack 25 win 65535
+    +0     counter deliveredBytes 30
+  `)
+})
+
+test('after a time-out too, what the target has is not sent again', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  P.  100:4480(4380) ack 301 win 64240
+    +0     sent    .   100:1560(1460)
+    +0     sent    .   1560:3020(1460)
+    +0     sent    P.  3020:4480(1460)
+    +9     target  .   501:501(0) ack 100 win 65535 <sack 1560:3020>
+    +191   sent    .   100:1560(1460)
+    +9     target  .   501:501(0) ack 3020 win 65535 <>
+    +0     sent    P.  3020:4480(1460)
+    +9     target  .   501:501(0) ack 4480 win 65535
+    +0     counter retransmissions 2
+    +250   nothing
+  `)
+})
+
+test('octets that come before the SYN-ACK are kept however small the segments are that the SYN asks for', () => {
+  drill(`
+    +0     source  S   99:99(0) win 64240 <mss 8,ts 100 0>
+    +0     sent    S   99:99(0)
+    +0     source  P.  100:110(10) ack 301 <ts 101 1>
+    +0     pieces 1
+    +9     target  S.  500:500(0) ack 100 win 65535 <mss 1460,ts 1 100>
+    +0     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+  `)
+})

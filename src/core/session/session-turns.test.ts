@@ -1,0 +1,168 @@
+/** Answers that intercept captured in one turn: what they tell is the same, one by one or put together. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { drill } from '../../sim/drill/drill.ts'
+import { Counter } from '../books/counters.ts'
+
+/** Client and source at 301, session and target at 501; round trip 20 ms. */
+const OPEN = `
+    +0     source  S   99:99(0) win 64240 <mss 1000>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+`
+const OPEN_SACK = OPEN.replaceAll('<mss 1000>', '<mss 1000,sackOK>')
+const FLIGHT = `
+    +0     source  P.  100:5100(5000) ack 301
+    +0     sent    .   100:1100(1000) ack 501
+    +0     sent    .   1100:2100(1000) ack 501
+    +0     sent    .   2100:3100(1000) ack 501
+    +0     sent    .   3100:4100(1000) ack 501
+    +0     sent    P.  4100:5100(1000) ack 501
+`
+
+test('three duplicate acknowledgments of one turn have the first segment sent again', () => {
+  drill(`${OPEN}${FLIGHT}
+    +20    target+ .   501:501(0) ack 1100 win 65535
+    +0     target+ .   501:501(0) ack 1100 win 65535
+    +0     target+ .   501:501(0) ack 1100 win 65535
+    +0     target  .   501:501(0) ack 1100 win 65535
+    +0     sent    .   1100:2100(1000) ack 501
+    +0     counter retransmissions 1
+  `)
+})
+
+test('two duplicates of one turn and one of the next make three', () => {
+  drill(`${OPEN}${FLIGHT}
+    +20    target  .   501:501(0) ack 1100 win 65535
+    +1     target+ .   501:501(0) ack 1100 win 65535
+    +0     target  .   501:501(0) ack 1100 win 65535
+    +0     nothing
+    +1     target  .   501:501(0) ack 1100 win 65535
+    +0     sent    .   1100:2100(1000) ack 501
+  `)
+})
+
+test('an acknowledgment in front of an answer is no duplicate, nor is a change of the window', () => {
+  drill(`${OPEN}${FLIGHT}
+    +20    target+ .   501:501(0) ack 1100 win 65535
+    +0     target+ P.  501:511(10) ack 1100 win 65535
+    +0     target+ .   511:511(0) ack 1100 win 65000
+    +0     target+ .   511:511(0) ack 1100 win 64000
+    +0     target  .   511:511(0) ack 1100 win 63000
+    +40    sent    .   5100:5100(0) ack 511
+    +0     counter retransmissions 0
+  `)
+})
+
+test('a window that closes and opens in one turn is open, one that closes last is closed', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:1100(1000) ack 301
+    +0     sent    P.  100:1100(1000) ack 501
+    +20    target+ .   501:501(0) ack 1100 win 0
+    +0     target  .   501:501(0) ack 1100 win 5000
+    +0     source  P.  1100:2100(1000) ack 301
+    +0     sent    P.  1100:2100(1000) ack 501
+    +20    target+ .   501:501(0) ack 2100 win 5000
+    +0     target  .   501:501(0) ack 2100 win 0
+    +0     source  P.  2100:3100(1000) ack 301
+    +0     nothing
+  `)
+})
+
+test('a gap in the answer is told in SACK blocks', () => {
+  drill(
+    `${OPEN_SACK}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +20    target+ .   501:1501(1000) ack 110 win 65535
+    +0     target+ .   2501:3501(1000) ack 110 win 65535
+    +0     target+ .   3501:4501(1000) ack 110 win 65535
+    +0     target  P.  5501:6501(1000) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 1501 <sack 2501:4501>
+    +0     sent    .   110:110(0) ack 1501 <sack 5501:6501 2501:4501>
+  `,
+    { channelVersion: 2 }
+  )
+})
+
+test('what came behind a gap as three segments is told as three, unless SACK says how much it was', () => {
+  drill(
+    `${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +20    target+ .   1501:2501(1000) ack 110 win 65535
+    +0     target+ .   2501:3501(1000) ack 110 win 65535
+    +0     target  P.  3501:4501(1000) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 501
+    +0     sent    .   110:110(0) ack 501
+    +0     sent    .   110:110(0) ack 501
+  `,
+    { channelVersion: 2 }
+  )
+})
+
+test('octets that the target sends again in one turn are acknowledged at once', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +20    target+ P.  501:511(10) ack 110 win 65535
+    +0     target  P.  501:511(10) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 511
+  `)
+})
+
+test('only a PSH at the end of what came makes an answer whole', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +1     source  P.  110:120(10) ack 3301
+    +20    target+ P.  501:1501(1000) ack 110 win 65535
+    +0     target  .   1501:2501(1000) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 2501
+    +100   nothing
+    +0     target+ .   2501:2601(100) ack 110 win 65535
+    +0     target  P.  2601:2701(100) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 2701
+    +160   sent    P.  110:120(10) ack 2701    // silent for twice the longest pause of the answer
+    +0     counter epochsQuiet 1
+  `)
+})
+
+test('an answer and the FIN behind it end the connection, in one turn', () => {
+  drill(`${OPEN}
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +1     source  F.  110:110(0) ack 401
+    +20    target+ .   501:551(50) ack 110 win 65535
+    +0     target+ P.  551:601(50) ack 110 win 65535
+    +0     target  F.  601:601(0) ack 110 win 65535
+    +0     sent    F.  110:110(0) ack 602
+    +20    target  .   602:602(0) ack 111 win 65535
+    +0     ended   none
+  `)
+})
+
+test('a session whose port another tcpcopy has goes on with another, and says nothing more with the old one', () => {
+  const counters = drill(`
+    +0     source  S   99:99(0) id 7 win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
+    +0     sent    S   99:99(0) id 7 <mss 1460,sackOK,ts 100 0,wscale 7> from 10.0.0.1:40001 to 10.0.0.3:8080
+    +1     source  .   100:100(0) ack 301 <ts 101 1>
+    +1     source  P.  100:110(10) ack 301 <ts 101 1>
+    +0     taken   10.0.0.1:40001
+    +0     sent    S   99:99(0) <mss 1460,sackOK,ts 100 0,wscale 7> from 10.0.0.1:9281 to 10.0.0.3:8080
+    +0     ended   portTaken
+    +1     target  .   800:800(0) ack 5000 win 500
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460> from 10.0.0.3:8080 to 10.0.0.1:9281
+    +0     sent    .   100:100(0) ack 501 from 10.0.0.1:9281 to 10.0.0.3:8080
+    +0     sent    P.  100:110(10) ack 501 from 10.0.0.1:9281 to 10.0.0.3:8080
+    +0     dropped answerNoSession 1
+    +0     counter portsMoved 1
+    +1     taken   10.0.0.1:9281
+    +0     nothing
+    +1     target  .   501:501(0) ack 110 win 65535 from 10.0.0.3:8080 to 10.0.0.1:9281
+    +0     sessions 1
+  `)
+  assert.equal(counters.get(Counter.deliveredBytes), 10)
+})

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SimulatedWorker } from '../../sim/drill/simulated-worker.ts'
+import { writePacket } from '../../sim/network/packet.ts'
+import { ACK, PSH, Segment, SYN } from '../../wire/segment.ts'
+import { Counter } from '../books/counters.ts'
+import { Drop } from '../books/drop.ts'
+
+const SOURCE = 0x0a000001
+const TARGET = 0x0a000002
+const PORT = 80
+/** What a piece can hold at the most with an MSS of 1460: four of them fill a page. */
+const REQUEST = 14_600
+
+class Client {
+  readonly port: number
+  readonly #worker: SimulatedWorker
+  #seq = 100
+  #ack = 300
+
+  constructor(worker: SimulatedWorker, port: number) {
+    this.#worker = worker
+    this.port = port
+    this.#say(SYN, 99, 0)
+    this.#say(ACK, 100, 0)
+  }
+
+  /** A request, sent after an answer was read; the turn goes on. */
+  ask(): void {
+    this.#ack += 10
+    this.#say(ACK | PSH, this.#seq, REQUEST)
+    this.#seq += REQUEST
+  }
+
+  #say(flags: number, seq: number, length: number): void {
+    const { port } = this
+    const ends = { fromAddress: 0x0b000001, fromPort: port, toAddress: SOURCE, toPort: PORT }
+    this.#worker.source(writePacket({ ...ends, flags, seq, ack: this.#ack, payload: new Uint8Array(length) }))
+  }
+}
+
+/** Client ports of the SYNs and resets sent since the last call. */
+function sentBy(worker: SimulatedWorker, flags: number): number[] {
+  const segment = new Segment()
+  return worker.sent
+    .splice(0)
+    .filter((packet) => {
+      packet.parse(segment)
+      return (segment.flags & flags) !== 0
+    })
+    .map((packet) => {
+      packet.parse(segment)
+      return segment.fromPort
+    })
+}
+
+test('when the pool runs short, the sessions with the oldest octets give up what they hold and go on later', () => {
+  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+  const worker = new SimulatedWorker({ maps: [map], poolPages: 16 })
+  const clients = [1001, 1002, 1003, 1004].map((port) => new Client(worker, port))
+  assert.deepEqual(sentBy(worker, SYN), [1001, 1002, 1003, 1004])
+  // The target does not answer: 15 requests each are 60 of the 64 that the pool holds.
+  const [second, oldest, ...others] = clients
+  for (const client of [oldest, second, ...others]) {
+    for (let count = 0; count < 15; count++) client?.ask()
+    worker.step(worker.now + 1)
+  }
+  const { counters } = worker
+  assert.equal(counters.get(Counter.sessionsEvicted), 1)
+  assert.equal(counters.droppedBytes(Drop.Evicted), 15 * REQUEST)
+  assert.equal(counters.droppedBytes(Drop.PoolFull), 0)
+  assert.equal(counters.get(Counter.sessionsContinued), 1)
+  assert.deepEqual(sentBy(worker, SYN), [], 'it has nothing to say yet')
+  oldest?.ask()
+  assert.deepEqual(sentBy(worker, SYN), [1002], 'the next request begins a new connection')
+  assert.equal(counters.get(Counter.pendingBytes), 46 * REQUEST)
+  worker.close()
+})
+
+test('sessions whose octets lie among those of others are no more than have to be: one frees no page', () => {
+  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+  const worker = new SimulatedWorker({ maps: [map], poolPages: 16 })
+  const clients = [1001, 1002, 1003, 1004].map((port) => new Client(worker, port))
+  for (let count = 0; count < 15; count++) for (const client of clients) client.ask()
+  worker.step(worker.now + 1)
+  worker.step(worker.now + 1)
+  const { counters } = worker
+  assert.equal(counters.get(Counter.sessionsEvicted), 1)
+  assert.equal(counters.get(Counter.pendingBytes), 45 * REQUEST)
+  worker.close()
+})
+
+test('what finds no room within one turn is dropped by name, and the books close', () => {
+  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+  const worker = new SimulatedWorker({ maps: [map], poolPages: 1 })
+  const client = new Client(worker, 1001)
+  for (let count = 0; count < 7; count++) client.ask()
+  const { counters } = worker
+  assert.equal(counters.droppedBytes(Drop.PoolFull), 3 * REQUEST)
+  assert.equal(counters.droppedPackets(Drop.PoolFull), 3)
+  assert.equal(counters.get(Counter.pendingBytes), 4 * REQUEST)
+  worker.close()
+})
+
+/** Lets the target acknowledge what the client at `port` has sent so far. */
+function acknowledge(worker: SimulatedWorker, port: number, ack: number): void {
+  const ends = { fromAddress: TARGET, fromPort: PORT, toAddress: 0x0b000001, toPort: port }
+  const flags = ack === 100 ? SYN | ACK : ACK
+  worker.target(
+    writePacket({ ...ends, flags, seq: ack === 100 ? 500 : 501, ack, window: 0xffff, payload: new Uint8Array() })
+  )
+  worker.step(worker.now + 1)
+}
+
+test('what found no room is not waited for: the rest goes on as soon as all in front of it is delivered', () => {
+  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+  const worker = new SimulatedWorker({ maps: [map], poolPages: 16, isWaiting: false })
+  const clients = [1001, 1002].map((port) => new Client(worker, port))
+  const [large, small] = clients
+  for (let count = 0; count < 63; count++) large?.ask()
+  for (let count = 0; count < 3; count++) small?.ask()
+  worker.step(worker.now + 1)
+  const { counters } = worker
+  assert.equal(counters.droppedBytes(Drop.PoolFull), 2 * REQUEST)
+  assert.equal(counters.get(Counter.sessionsEvicted), 1, 'the pool is relieved of the others')
+  small?.ask()
+  worker.step(worker.now + 1)
+  for (let octets = 0; octets < REQUEST; octets += 1460) acknowledge(worker, 1002, 100 + octets)
+  assert.equal(counters.get(Counter.holesOfPool), 0)
+  const before = worker.now
+  acknowledge(worker, 1002, 100 + REQUEST)
+  worker.step(before + 3)
+  assert.equal(counters.get(Counter.holesOfPool), 1)
+  assert.equal(counters.get(Counter.sessionsContinued), 2)
+  worker.close()
+})

@@ -1,0 +1,154 @@
+/**
+ * Flows that are not copied although they could be: sampled out, or refused. They are remembered so that their later
+ * packets do not begin a copy in mid-stream: until 60 s after the client's FIN or RST, or until `-t` without a packet.
+ * Two lists in the order of their last packet, so that the oldest is found at once, in typed arrays.
+ */
+import { float64At, int32At } from '../../wire/bytes.ts'
+import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
+import { Drop } from '../books/drop.ts'
+import type { FlowTable } from '../memory/flow-table.ts'
+
+const CLOSED_LINGER_MS = 60_000
+/** More than this many are not remembered: the one that was silent for longest goes. */
+const IGNORED_MAX = 1 << 20
+
+/** Words of an entry. */
+const WORDS = 6
+const ADDRESS = 0
+const SOURCE_ADDRESS = 1
+const PORTS = 2
+const ISS = 3
+const NEXT = 4
+const PREVIOUS = 5
+
+/** The heads of the two lists are entries of their own. */
+const OPEN = 0
+const CLOSED = 1
+const HEADS = 2
+
+export class IgnoredFlows {
+  readonly #flows: FlowTable
+  readonly #timeoutMs: number
+  #words = new Int32Array(256 * WORDS)
+  #seenAt = new Float64Array(256)
+  /** Why it is not copied. */
+  #reason = new Uint8Array(256)
+  #isClosed = new Uint8Array(256)
+  readonly #free: number[] = []
+  #end = HEADS
+
+  /** @param flows what holds the markers of `add`; others change no entry that is one */
+  constructor(flows: FlowTable, timeoutMs: number) {
+    this.#flows = flows
+    this.#timeoutMs = timeoutMs
+    for (const head of [OPEN, CLOSED]) {
+      this.#words[head * WORDS + NEXT] = head
+      this.#words[head * WORDS + PREVIOUS] = head
+    }
+  }
+
+  /** Whether a value of the table stands for an ignored flow. */
+  static isMarker(value: number): boolean {
+    return (value & 3) === 3
+  }
+
+  get size(): number {
+    return this.#end - HEADS - this.#free.length
+  }
+
+  /** @param segment the flow's first packet */
+  add(segment: Segment, reason: Drop, now: number): void {
+    if (this.size >= IGNORED_MAX) this.#forget(this.#oldest())
+    const id = this.#free.pop() ?? this.#end++
+    if (id === this.#seenAt.length) this.#grow()
+    const at = id * WORDS
+    this.#words[at + ADDRESS] = segment.fromAddress
+    this.#words[at + SOURCE_ADDRESS] = segment.toAddress
+    this.#words[at + PORTS] = (segment.fromPort << 16) | segment.toPort
+    this.#words[at + ISS] = segment.seq
+    this.#reason[id] = reason
+    this.#isClosed[id] = 0
+    this.#append(OPEN, id, now)
+    this.#flows.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, id * 4 + 3)
+  }
+
+  /** Takes a later packet of an ignored flow. @returns why it is not copied; None: it begins another connection */
+  onSource(marker: number, segment: Segment, now: number): Drop {
+    const id = marker >>> 2
+    if (segment.flags & SYN && segment.seq !== int32At(this.#words, id * WORDS + ISS)) {
+      this.#forget(id)
+      return Drop.None
+    }
+    if (this.#isClosed[id] === 0) {
+      const isEnd = (segment.flags & (FIN | RST)) !== 0
+      this.#unlink(id)
+      this.#isClosed[id] = isEnd ? 1 : 0
+      this.#append(isEnd ? CLOSED : OPEN, id, now)
+    }
+    return this.#reason[id] as Drop // as: what `add` put there
+  }
+
+  /** Forgets up to `most` of either list whose time is over. */
+  expire(now: number, most: number): void {
+    this.#expire(OPEN, now - this.#timeoutMs, most)
+    this.#expire(CLOSED, now - CLOSED_LINGER_MS, most)
+  }
+
+  #expire(list: number, seenBefore: number, most: number): void {
+    for (let count = 0; count < most; count++) {
+      const id = this.#next(list)
+      if (id === list || float64At(this.#seenAt, id) > seenBefore) return
+      this.#forget(id)
+    }
+  }
+
+  #oldest(): number {
+    const closed = this.#next(CLOSED)
+    return closed === CLOSED ? this.#next(OPEN) : closed
+  }
+
+  #next(id: number): number {
+    return int32At(this.#words, id * WORDS + NEXT)
+  }
+
+  #forget(id: number): void {
+    this.#unlink(id)
+    this.#free.push(id)
+    const at = id * WORDS
+    const ports = int32At(this.#words, at + PORTS)
+    const address = int32At(this.#words, at + ADDRESS)
+    this.#flows.delete(address, ports >>> 16, int32At(this.#words, at + SOURCE_ADDRESS), ports & 0xffff)
+  }
+
+  #unlink(id: number): void {
+    const next = this.#next(id)
+    const previous = int32At(this.#words, id * WORDS + PREVIOUS)
+    this.#words[previous * WORDS + NEXT] = next
+    this.#words[next * WORDS + PREVIOUS] = previous
+  }
+
+  #append(list: number, id: number, now: number): void {
+    const last = int32At(this.#words, list * WORDS + PREVIOUS)
+    this.#words[last * WORDS + NEXT] = id
+    this.#words[id * WORDS + PREVIOUS] = last
+    this.#words[id * WORDS + NEXT] = list
+    this.#words[list * WORDS + PREVIOUS] = id
+    this.#seenAt[id] = now
+  }
+
+  #grow(): void {
+    const length = this.#seenAt.length * 2
+    const words = new Int32Array(length * WORDS)
+    const seenAt = new Float64Array(length)
+    const reason = new Uint8Array(length)
+    const isClosed = new Uint8Array(length)
+    words.set(this.#words)
+    seenAt.set(this.#seenAt)
+    reason.set(this.#reason)
+    isClosed.set(this.#isClosed)
+    this.#words = words
+    this.#seenAt = seenAt
+    this.#reason = reason
+    this.#isClosed = isClosed
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Copied connections that have ended, and what their targets are told that have not heard of it: an acknowledgment was
+ * lost on its way, or a reset. Bounded, without timers: a connection is forgotten when another takes its place.
+ */
+import { int32At } from '../../wire/bytes.ts'
+import { ACK, FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
+import { add, seq } from '../../wire/seq.ts'
+import { NONE } from '../memory/send-pool.ts'
+import type { Frames, PacketStyle } from '../packets/frames.ts'
+import type { Session } from '../session/session.ts'
+
+const PLACES_BITS = 14
+/** Words of a place. */
+const WORDS = 7
+const CLIENT_ADDRESS = 0
+const TARGET_ADDRESS = 1
+const PORTS = 2
+const IS_CLOSED = 3
+const SND_NXT = 4
+const RCV_NXT = 5
+const TS_VAL = 6
+const TTL = 64
+const WINDOW = 0xffff
+
+export class TimeWait {
+  readonly #words = new Int32Array(WORDS << PLACES_BITS)
+  readonly #style: { -readonly [field in keyof PacketStyle]: PacketStyle[field] } = {
+    clientAddress: 0,
+    clientPort: 0,
+    targetAddress: 0,
+    targetPort: 0,
+    ttl: TTL,
+    trafficClass: 0,
+    flowLabel: 0,
+    mss: 0,
+    windowScale: -1,
+    isSackPermitted: false,
+    hasTimestamps: false
+  }
+
+  /** Of a session that has ended. */
+  add(session: Session): void {
+    const { clientAddress, targetAddress, sender, response } = session
+    if (sender.sndMax === session.iss) return // not even a SYN went out
+    const ports = (session.clientPort << 16) | session.targetPort
+    const at = placeOf(clientAddress, targetAddress, ports)
+    const words = this.#words
+    words[at + CLIENT_ADDRESS] = clientAddress
+    words[at + TARGET_ADDRESS] = targetAddress
+    words[at + PORTS] = ports
+    words[at + IS_CLOSED] = isClosedByBoth(session) ? 1 : 0
+    words[at + SND_NXT] = sender.sndMax
+    words[at + RCV_NXT] = response.rcvNxt
+    words[at + TS_VAL] = session.tsVal
+  }
+
+  /** Every address that is remembered; 0 where nothing is. */
+  eachAddress(take: (address: number) => void): void {
+    for (let at = 0; at < this.#words.length; at += WORDS) {
+      take(int32At(this.#words, at + CLIENT_ADDRESS))
+      take(int32At(this.#words, at + TARGET_ADDRESS))
+    }
+  }
+
+  /**
+   * Takes a header of a target for which there is no session. One that had closed is acknowledged once more, as in
+   * TIME-WAIT (RFC 9293 §3.10.7.4); one that was given up does not exist any more (§3.10.7.1).
+   * @returns false if it was of none that is known, or calls for nothing
+   */
+  answer(segment: Segment, frames: Frames): boolean {
+    const { flags, toAddress, fromAddress, toPort, fromPort } = segment
+    const ports = (toPort << 16) | fromPort
+    const at = placeOf(toAddress, fromAddress, ports)
+    const word = (index: number): number => int32At(this.#words, at + index)
+    if (word(CLIENT_ADDRESS) !== toAddress || word(TARGET_ADDRESS) !== fromAddress || word(PORTS) !== ports)
+      return false
+    if (flags & RST || (flags & ACK) === 0) return false
+    const isClosed = word(IS_CLOSED) === 1
+    const isMore = segment.payloadLength > 0 || (flags & (SYN | FIN)) !== 0
+    if (isClosed && !isMore) return false
+    const { packet } = frames
+    packet.flags = isClosed ? ACK : RST
+    packet.sequence = isClosed ? seq(word(SND_NXT)) : segment.ack
+    packet.acknowledgment = seq(word(RCV_NXT))
+    packet.window = WINDOW
+    packet.tsVal = seq(word(TS_VAL))
+    packet.tsEcr = segment.tsVal
+    packet.sack = undefined
+    packet.piece = NONE
+    packet.offset = 0
+    packet.length = 0
+    packet.isCopy = false
+    packet.ipId = 0
+    const style = this.#style
+    style.clientAddress = toAddress
+    style.clientPort = toPort
+    style.targetAddress = fromAddress
+    style.targetPort = fromPort
+    style.hasTimestamps = segment.hasTimestamps
+    frames.write(style)
+    return true
+  }
+}
+
+/** True if both sides sent a FIN and each was acknowledged. */
+function isClosedByBoth({ stream, sender, response }: Session): boolean {
+  return response.isClosed && stream.hasFin && sender.sndUna === add(stream.finSeq, 1)
+}
+
+function placeOf(clientAddress: number, targetAddress: number, ports: number): number {
+  const mixed = Math.imul(
+    clientAddress ^ Math.imul(ports, 0x9e3779b1) ^ Math.imul(targetAddress, 0x85ebca6b),
+    0xc2b2ae35
+  )
+  return ((mixed ^ (mixed << 13)) >>> (32 - PLACES_BITS)) * WORDS
+}

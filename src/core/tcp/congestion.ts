@@ -1,0 +1,48 @@
+/** The congestion window of one connection (RFC 5681), in octets. */
+import type { Snapshot } from '../memory/snapshot.ts'
+
+/** Segments that may be sent before the first acknowledgment, in any case (RFC 6928). */
+const INITIAL_SEGMENTS = 10
+const NO_LOSS_YET = Number.MAX_SAFE_INTEGER
+
+export class Congestion {
+  windowBytes: number
+  #threshold = NO_LOSS_YET
+  #mss: number
+
+  constructor(mss: number) {
+    this.#mss = mss
+    this.windowBytes = INITIAL_SEGMENTS * mss
+  }
+
+  /** See `Snapshot`. */
+  save(snapshot: Snapshot): void {
+    this.windowBytes = snapshot.number(this.windowBytes)
+    this.#threshold = snapshot.number(this.#threshold)
+    this.#mss = snapshot.short(this.#mss)
+  }
+
+  /** The client itself sent so many octets before it can have heard of them. */
+  sawFlight(octets: number): void {
+    if (this.#threshold === NO_LOSS_YET) this.windowBytes = Math.max(this.windowBytes, octets)
+  }
+
+  /** §3.1: slow start below the threshold, then one segment a round trip. */
+  acknowledged(octets: number): void {
+    if (this.windowBytes < this.#threshold) this.windowBytes += Math.min(octets, 2 * this.#mss)
+    else this.windowBytes += Math.max(1, (this.#mss * Math.min(octets, this.#mss)) / this.windowBytes)
+  }
+
+  /** §3.2, steps 2 and 6, without inflation: a segment was lost, others arrived. */
+  lost(flightBytes: number): void {
+    this.#threshold = Math.max(flightBytes / 2, 2 * this.#mss)
+    this.windowBytes = this.#threshold
+  }
+
+  /** §3.1, equation 4. @param mss octets of a segment from now on */
+  timedOut(flightBytes: number, mss: number): void {
+    this.#mss = mss
+    this.#threshold = Math.max(flightBytes / 2, 2 * this.#mss)
+    this.windowBytes = this.#mss
+  }
+}

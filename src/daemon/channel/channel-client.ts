@@ -1,0 +1,280 @@
+/**
+ * tcpcopy's side of the channel: some connections to each intercept, made again with back-off when they break. Routes are
+ * announced to every intercept; after a break all that live are announced again, as fast as intercept takes them.
+ */
+import { Counter } from '../../core/books/counters.ts'
+import type { Log, Network } from '../../ports.ts'
+import {
+  ALL_ANNOUNCED,
+  type ChannelContext,
+  type ChannelEvents,
+  ClientConnection,
+  Phase,
+  type Route,
+  SPEAKS_OTHER
+} from './client-connection.ts'
+
+const RETRY_FIRST_MS = 100
+const RETRY_MAX_MS = 5000
+const CONNECT_PATIENCE_MS = 5000
+/** How long intercept may take to prove that it knows the secret. */
+const PROOF_PATIENCE_MS = 5000
+/** An intercept that has not replied by then is told of as one of version 1: such a one says nothing before it has a record. */
+const REPLY_PATIENCE_MS = 1000
+/** Reads from one connection in one turn: intercept never holds up the capture. What is left waits in the socket. */
+const READS_MAX = 4
+/** Octets of routes announced again that may wait in front of the next new one. */
+const ANNOUNCED_AHEAD = 64 * 1024
+
+export interface InterceptAddress {
+  /** As int32; of IPv6, its number in the thread's book. */
+  readonly address: number
+  readonly port: number
+}
+
+/** The routes that intercept has to know. */
+export interface Routes {
+  /** @returns the route with the lowest id from `id` on, if there is one */
+  routeFrom(id: number): Route | undefined
+}
+
+interface Intercept {
+  readonly where: InterceptAddress
+  readonly connections: ClientConnection[]
+  /** Its absence has been told. */
+  isAway: boolean
+  /** That it is there has been told. */
+  isTold: boolean
+}
+
+export class ChannelClient {
+  readonly #network: Network
+  readonly #context: ChannelContext
+  readonly #log: Log
+  readonly #intercepts: Intercept[]
+  readonly #routes: Routes
+  /** When something is due here. */
+  deadline = 0
+
+  constructor(
+    network: Network,
+    intercepts: readonly InterceptAddress[],
+    connectionsEach: number,
+    context: ChannelContext,
+    log: Log,
+    routes: Routes
+  ) {
+    this.#network = network
+    this.#context = context
+    this.#log = log
+    this.#routes = routes
+    this.#intercepts = intercepts.map((where) => ({
+      where,
+      connections: Array.from({ length: connectionsEach }, () => new ClientConnection(context, RETRY_FIRST_MS)),
+      isAway: false,
+      isTold: false
+    }))
+  }
+
+  /** Tells every intercept that the answers to this client are ours. In single mode all are. */
+  announce(route: Route): void {
+    if (this.#context.options.isSingle) return
+    for (const { connections } of this.#intercepts) {
+      const connection = connectionOf(connections, route)
+      if (connection === undefined || connection.announce(route)) continue
+      this.#context.counters.add(Counter.routesDelayed, 1)
+      connection.announceFrom = Math.min(connection.announceFrom, route.id)
+    }
+  }
+
+  /** Tells every intercept that no more answers to this client are awaited. */
+  withdraw(route: Route): void {
+    for (const { connections } of this.#intercepts) connectionOf(connections, route)?.withdraw(route)
+  }
+
+  /** Takes what has come. */
+  receive(events: ChannelEvents, now: number): void {
+    for (const intercept of this.#intercepts) {
+      for (const connection of intercept.connections) this.#receiveFrom(intercept, connection, events, now)
+    }
+  }
+
+  /** Connects where it is time to, and looks after those that do not reply. */
+  onTimer(now: number): void {
+    if (now < this.deadline) return
+    this.deadline = Number.POSITIVE_INFINITY
+    for (const intercept of this.#intercepts) {
+      for (const connection of intercept.connections) {
+        if (connection.isOpen) this.#onSilence(intercept, connection, now)
+        else if (now >= connection.nextAt) {
+          if (connection.stream !== undefined) this.#lose(intercept, connection, 'no answer to connect', now)
+          else {
+            connection.stream = this.#network.connect(intercept.where.address, intercept.where.port)
+            connection.nextAt = now + CONNECT_PATIENCE_MS
+          }
+        }
+        if (!connection.isOpen) this.#awake(connection.nextAt)
+      }
+    }
+  }
+
+  /** Hands what was announced to the kernel. */
+  flush(now: number): void {
+    for (const intercept of this.#intercepts) {
+      for (const connection of intercept.connections) {
+        const { stream, backlog } = connection
+        if (stream === undefined) continue
+        if (connection.announceFrom !== ALL_ANNOUNCED) this.#announceMore(intercept, connection, now)
+        if (backlog.length > 0 && !backlog.flush(stream)) this.#lose(intercept, connection, stream.failure, now)
+      }
+    }
+  }
+
+  close(): void {
+    for (const intercept of this.#intercepts) {
+      for (const connection of intercept.connections) connection.close()
+    }
+  }
+
+  /** Announces routes again, a few at a time: what is new does not wait behind a million of them. */
+  #announceMore(intercept: Intercept, connection: ClientConnection, now: number): void {
+    while (connection.backlog.length < ANNOUNCED_AHEAD) {
+      const route = this.#routes.routeFrom(connection.announceFrom)
+      if (route === undefined) {
+        connection.announceFrom = ALL_ANNOUNCED
+        return
+      }
+      if (connectionOf(intercept.connections, route) === connection) connection.announce(route)
+      connection.announceFrom = route.id + 1
+    }
+    this.#awake(now)
+  }
+
+  #receiveFrom(intercept: Intercept, connection: ClientConnection, events: ChannelEvents, now: number): void {
+    for (let reads = 0; reads < READS_MAX; reads++) {
+      const { stream, phase } = connection
+      if (stream === undefined) return
+      const room = stream.input.length - stream.inputLength
+      const octets = stream.read()
+      if (octets < 0) {
+        this.#lose(intercept, connection, stream.failure || 'it closed the connection', now)
+        return
+      }
+      if (!connection.isOpen && stream.open) this.#open(intercept, connection, now)
+      if (octets === 0) return
+      const fault = connection.take(events, now)
+      if (fault !== '') {
+        this.#lose(intercept, connection, fault, now)
+        return
+      }
+      if (connection.phase !== phase) this.#onPhase(intercept, connection)
+      // Only now is it plain that this is intercept: what takes a connection and ends it is not asked ever faster.
+      if (connection.isReady) connection.retryMs = RETRY_FIRST_MS
+      if (octets < room) return
+    }
+  }
+
+  #open(intercept: Intercept, connection: ClientConnection, now: number): void {
+    connection.open(now)
+    this.#context.counters.add(Counter.channelsOpen, 1)
+    const { options } = this.#context
+    if (connection.isReady) this.#announceAgain(intercept)
+    this.#awake(now + (options.secret === undefined ? REPLY_PATIENCE_MS : PROOF_PATIENCE_MS))
+    if (options.version === 1) this.#tell(intercept)
+  }
+
+  /** The connection has come to a version. */
+  #onPhase(intercept: Intercept, connection: ClientConnection): void {
+    if (!connection.isReady) return
+    if (this.#context.options.secret !== undefined) this.#announceAgain(intercept)
+    if (connection.isHoldingBack) connection.announceFrom = 0
+    connection.isHoldingBack = false
+    this.#tell(intercept)
+  }
+
+  /** Nothing has come yet on this connection. */
+  #onSilence(intercept: Intercept, connection: ClientConnection, now: number): void {
+    if (connection.phase !== Phase.Silent && connection.phase !== Phase.Proving) return
+    const isSecret = this.#context.options.secret !== undefined
+    const at = connection.openedAt + (isSecret ? PROOF_PATIENCE_MS : REPLY_PATIENCE_MS)
+    if (now < at) this.#awake(at)
+    else if (isSecret) this.#lose(intercept, connection, connection.silence, now)
+    else {
+      connection.isSilentForLong = true
+      this.#tell(intercept, true)
+    }
+  }
+
+  /** Says that an intercept is there, once all connections to it are. @param isPatient no reply is awaited any more */
+  #tell(intercept: Intercept, isPatient = this.#context.options.version === 1): void {
+    const { connections } = intercept
+    const isSettled = (one: ClientConnection): boolean => one.isReady && (isPatient || one.phase !== Phase.Silent)
+    if (intercept.isTold || !connections.every(isSettled)) return
+    intercept.isTold = true
+    intercept.isAway = false
+    const fields = { intercept: connections[0]?.stream?.peer }
+    if (connections.some((one) => one.phase === Phase.Silent)) {
+      this.#log('info', 'connected to intercept (version 1, no reply yet)', fields)
+      this.#warnOfVersion1()
+      return
+    }
+    const version = connections.every((one) => one.phase === Phase.Version2) ? 2 : 1
+    this.#log('info', 'connected to intercept', { ...fields, version })
+    if (version === 1) this.#warnOfVersion1()
+  }
+
+  #warnOfVersion1(): void {
+    if (this.#context.hasIpv6 !== true) return
+    const hint = 'Run an intercept of this version on the assistant, without --channel-version 1.'
+    this.#log('warn', 'version 1 of the channel has no IPv6: connections to IPv6 targets get no answers', { hint })
+  }
+
+  #lose(intercept: Intercept, connection: ClientConnection, reason: string, now: number): void {
+    const peer = connection.stream?.peer
+    const { isOpen, isReady } = connection
+    const { counters } = this.#context
+    connection.close()
+    counters.add(Counter.channelFailures, 1)
+    if (isReady && now - connection.openedAt >= RETRY_MAX_MS) connection.retryMs = RETRY_FIRST_MS
+    connection.nextAt = now + connection.retryMs
+    connection.retryMs = Math.min(connection.retryMs * 2, RETRY_MAX_MS)
+    this.#awake(connection.nextAt)
+    if (isOpen) counters.add(Counter.channelsOpen, -1)
+    if (isReady) this.#announceAgain(intercept)
+    intercept.isTold = false
+    if (intercept.isAway) return
+    intercept.isAway = true
+    this.#log('warn', 'intercept is away; copying goes on and tcpcopy keeps trying to connect', {
+      intercept: peer,
+      reason,
+      hint: hintOf(reason)
+    })
+  }
+
+  /** Which connection a route belongs to has changed for some: all live ones are announced again. */
+  #announceAgain({ connections }: Intercept): void {
+    if (this.#context.options.isSingle) return
+    for (const connection of connections) if (connection.isReady) connection.announceFrom = 0
+  }
+
+  #awake(at: number): void {
+    this.deadline = Math.min(this.deadline, at)
+  }
+}
+
+/** The one of an intercept's connections for a route: always the same as long as all are open. */
+function connectionOf(connections: readonly ClientConnection[], route: Route): ClientConnection | undefined {
+  for (let step = 0; step < connections.length; step++) {
+    const connection = connections[(route.id + step) % connections.length]
+    if (connection?.isReady === true) return connection
+  }
+  return undefined
+}
+
+/** What the operator may look at. */
+function hintOf(reason: string): string {
+  if (reason.includes('secret')) return 'both programs need a --secret-file with the same content, or none'
+  if (reason === SPEAKS_OTHER)
+    return 'is it intercept, with the same --disable-combined or --with-resp-payload as tcpcopy?'
+  return 'is intercept running on that host, on that port, and does a firewall let us through?'
+}

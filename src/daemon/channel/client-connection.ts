@@ -1,0 +1,341 @@
+/** One connection of tcpcopy to an intercept: how it comes to a version, and what is said in either. */
+import { Counter, type Counters } from '../../core/books/counters.ts'
+import type { Cryptography, Stream } from '../../ports.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
+import { copyBytes, u16 } from '../../wire/bytes.ts'
+import {
+  AnswerRecord,
+  ageMs,
+  fillAnswer,
+  fillFromRecord,
+  parseAnswerRecord,
+  parseHeaderRecord
+} from '../../wire/channel/answer-records.ts'
+import {
+  MESSAGE_LENGTH,
+  MessageType,
+  messageLength,
+  parseRecord,
+  putHello,
+  putMessage
+} from '../../wire/channel/channel-v1.ts'
+import {
+  ACCEPTANCE_LENGTH,
+  ACCEPTANCE_MARK,
+  acceptanceFlags,
+  acceptedVersion,
+  flowClient,
+  flowClientPort,
+  flowLength,
+  flowRecordLength,
+  flowTarget,
+  flowTargetPort,
+  INTRODUCTION_LENGTH,
+  INTRODUCTION_WITH_PROOF,
+  NONCE_LENGTH,
+  PROOF_LENGTH,
+  putFlowRecord,
+  putIntroduction,
+  putOffer,
+  RECORD_HEAD,
+  RecordType,
+  Refusal,
+  recordLength,
+  recordShape,
+  recordType,
+  VERSION_2,
+  WANTS_PROOF
+} from '../../wire/channel/channel-v2.ts'
+import { Flaw } from '../../wire/flaw.ts'
+import { Segment } from '../../wire/segment.ts'
+import { Backlog, consume } from './backlog.ts'
+import { type ChannelOptions, Negotiation } from './negotiation.ts'
+
+const BACKLOG_MAX = 4 << 20
+/** Records of types that nobody knows: more of them end the connection. */
+const UNKNOWN_MAX = 100
+const TRIP_ASK_MS = 1000
+/** Nothing is left to be announced. */
+export const ALL_ANNOUNCED = Number.POSITIVE_INFINITY
+
+export const SPEAKS_OTHER = 'it does not speak the protocol of intercept'
+const IS_VERSION_1 = 'it speaks version 1 of the channel, which cannot prove the secret of --secret-file'
+
+export const Phase = {
+  /** Not connected, or connecting. */
+  Closed: 0,
+  /** Version 2 is offered, or this side may only speak version 1; nothing has come yet. */
+  Silent: 1,
+  Version1: 2,
+  /** Version 2, as soon as intercept has proved the secret. */
+  Proving: 3,
+  Version2: 4
+} as const
+export type Phase = (typeof Phase)[keyof typeof Phase]
+
+/** The route of a session, as the channel tells it. */
+export interface Route {
+  readonly id: number
+  readonly clientAddress: number
+  readonly clientPort: number
+  readonly targetAddress: number
+  readonly targetPort: number
+}
+
+/** Takes what intercepts say. */
+export interface ChannelEvents {
+  /** An answer of the target. The segment is valid during the call. */
+  answered(segment: Segment): void
+  /** Another tcpcopy has this client address and port at the target. */
+  taken(clientAddress: number, clientPort: number, targetAddress: number, targetPort: number): void
+}
+
+/** What all connections have in common. */
+export interface ChannelContext {
+  readonly options: ChannelOptions
+  readonly cryptography: Cryptography
+  /** The same on all connections of this tcpcopy. */
+  readonly instance: Uint8Array
+  readonly counters: Counters
+  /** A `-x` has an IPv6 target. */
+  readonly hasIpv6?: boolean
+}
+
+export class ClientConnection {
+  stream: Stream | undefined
+  phase: Phase = Phase.Closed
+  openedAt = 0
+  /** When to connect again, or to give up connecting. */
+  nextAt = 0
+  retryMs: number
+  /** Routes of sessions from here on have to be announced yet. */
+  announceFrom = ALL_ANNOUNCED
+  /** By now intercept would have replied, if it spoke version 2. */
+  isSilentForLong = false
+  /** Routes to IPv6 targets wait for version 2. */
+  isHoldingBack = false
+  readonly backlog = new Backlog(BACKLOG_MAX)
+  readonly #context: ChannelContext
+  #negotiation: Negotiation | undefined
+  #unknownCount = 0
+  /** How long an octet is on its way from intercept: half the least round trip, which is asked for once a second. */
+  #tripMs = 0
+  #tripAskedAt = 0
+  readonly #segment = new Segment()
+  readonly #answers = new AnswerRecord()
+
+  constructor(context: ChannelContext, retryMs: number) {
+    this.#context = context
+    this.retryMs = retryMs
+  }
+
+  get isOpen(): boolean {
+    return this.phase !== Phase.Closed
+  }
+
+  /** Whether routes may be announced on it. */
+  get isReady(): boolean {
+    if (this.phase === Phase.Silent) return this.#context.options.secret === undefined
+    return this.phase === Phase.Version1 || this.phase === Phase.Version2
+  }
+
+  /** The stream is connected: says hello. */
+  open(now: number): void {
+    this.phase = Phase.Silent
+    this.openedAt = now
+    this.#tripAskedAt = Number.NEGATIVE_INFINITY
+    const { options, cryptography } = this.#context
+    const at = this.backlog.reserve(MESSAGE_LENGTH)
+    putHello(this.backlog.bytes, at)
+    this.#unknownCount = 0
+    this.#negotiation = undefined
+    if (options.version < VERSION_2) return
+    putOffer(this.backlog.bytes, at, options.version, options.secret === undefined ? 0 : WANTS_PROOF)
+    this.#negotiation = new Negotiation(cryptography)
+    this.#negotiation.hello(this.backlog.bytes, at)
+  }
+
+  close(): void {
+    this.stream?.close()
+    this.stream = undefined
+    this.phase = Phase.Closed
+    this.backlog.clear()
+    this.announceFrom = ALL_ANNOUNCED
+    this.isHoldingBack = false
+    this.isSilentForLong = false
+  }
+
+  /** @returns false if there is no room */
+  announce(route: Route): boolean {
+    return this.#putRoute(route, RecordType.Route)
+  }
+
+  /** The route is not needed any more. In version 1 nobody has ever said that, so it is left to be forgotten. */
+  withdraw(route: Route): void {
+    if (this.phase === Phase.Version2) this.#putRoute(route, RecordType.Withdrawal)
+  }
+
+  #putRoute({ clientAddress, clientPort, targetAddress, targetPort }: Route, type: number): boolean {
+    const { backlog } = this
+    const isVersion2 = this.phase === Phase.Version2
+    if (!isVersion2 && isIpv6(targetAddress)) return this.#holdBack()
+    const at = backlog.reserve(isVersion2 ? flowRecordLength(targetAddress) : MESSAGE_LENGTH)
+    if (at < 0) return false
+    if (isVersion2) putFlowRecord(backlog.bytes, at, type, clientAddress, clientPort, targetAddress, targetPort)
+    else putMessage(backlog.bytes, at, clientAddress, clientPort, MessageType.AddRoute, targetAddress, targetPort)
+    return true
+  }
+
+  /** Version 1 has no word for an IPv6 address; as long as intercept has not replied, version 2 may come. */
+  #holdBack(): boolean {
+    if (this.phase === Phase.Silent && this.#negotiation !== undefined) this.isHoldingBack = true
+    if (this.phase === Phase.Version1 || this.isSilentForLong) this.#context.counters.add(Counter.routesUntold, 1)
+    return true
+  }
+
+  /** Takes what is in the stream's input. @returns why the connection has to be given up; empty: it has not */
+  take(events: ChannelEvents, now: number): string {
+    const { stream } = this
+    if (stream === undefined) return ''
+    if (now - this.#tripAskedAt >= TRIP_ASK_MS) {
+      this.#tripAskedAt = now
+      this.#tripMs = (stream.leastRoundTripMs?.() ?? 0) / 2
+    }
+    const { input } = stream
+    let at = 0
+    let fault = ''
+    while (fault === '') {
+      const length = this.#lengthAt(input, at, stream.inputLength - at)
+      if (length < 0) return SPEAKS_OTHER
+      if (length === 0 || stream.inputLength - at < length) break
+      if (this.phase >= Phase.Proving) fault = this.#onRecord(input, at, events, now)
+      else if (u16(input, at) === ACCEPTANCE_MARK) fault = this.#onAcceptance(input, at)
+      else fault = this.#onMessage(input, at, events)
+      at += length
+    }
+    if (at > 0) {
+      this.#context.counters.add(Counter.channelBytes, at)
+      consume(stream, at)
+    }
+    return fault
+  }
+
+  /** @returns octets of what begins there; 0: not known yet; −1: that cannot be */
+  #lengthAt(input: Uint8Array, at: number, present: number): number {
+    if (present < 2) return 0
+    if (this.phase >= Phase.Proving) return recordLength(input, at) < RECORD_HEAD ? -1 : recordLength(input, at)
+    const mayAccept = this.phase === Phase.Silent && this.#negotiation !== undefined
+    if (mayAccept && u16(input, at) === ACCEPTANCE_MARK) return ACCEPTANCE_LENGTH
+    return messageLength(this.#context.options.framing, input, at, present)
+  }
+
+  /** A message of version 1. */
+  #onMessage(input: Uint8Array, at: number, events: ChannelEvents): string {
+    const { options, counters } = this.#context
+    if (options.secret !== undefined) return IS_VERSION_1
+    const { countLength, recordLength } = options.framing
+    this.phase = Phase.Version1
+    this.#segment.arrivedAt = Number.NaN
+    const count = countLength === 0 ? 1 : u16(input, at)
+    counters.add(Counter.answers, count)
+    for (let index = 0; index < count; index++) {
+      const flaw = parseRecord(input, at + countLength + index * recordLength, this.#segment)
+      if (flaw === Flaw.None) events.answered(this.#segment)
+      else counters.drop(flaw, 1, 0)
+    }
+    return ''
+  }
+
+  #onAcceptance(input: Uint8Array, at: number): string {
+    const { options, cryptography, instance } = this.#context
+    const { backlog } = this
+    const negotiation = this.#negotiation
+    const isWanted = (acceptanceFlags(input, at) & WANTS_PROOF) !== 0
+    if (negotiation === undefined || acceptedVersion(input, at) !== VERSION_2) return SPEAKS_OTHER
+    if (isWanted && options.secret === undefined) return 'it asks for a secret: give tcpcopy its --secret-file'
+    if (!isWanted && options.secret !== undefined) return 'it has no secret: give intercept the same --secret-file'
+    negotiation.acceptance(input, at)
+    const switchAt = backlog.reserve(MESSAGE_LENGTH)
+    const introductionAt = backlog.reserve(options.secret === undefined ? INTRODUCTION_LENGTH : INTRODUCTION_WITH_PROOF)
+    if (switchAt < 0 || introductionAt < 0) return 'it does not read'
+    putMessage(backlog.bytes, switchAt, 0, 0, MessageType.Switch, 0, 0)
+    if (options.secret === undefined) {
+      putIntroduction(backlog.bytes, introductionAt, instance)
+      this.phase = Phase.Version2
+      return ''
+    }
+    putIntroduction(backlog.bytes, introductionAt, instance, cryptography.random(NONCE_LENGTH))
+    const proofAt = introductionAt + INTRODUCTION_WITH_PROOF - PROOF_LENGTH
+    negotiation.introduction(backlog.bytes, introductionAt, INTRODUCTION_WITH_PROOF - PROOF_LENGTH)
+    copyBytes(negotiation.proofOfTcpcopy(options.secret), 0, backlog.bytes, proofAt, PROOF_LENGTH)
+    negotiation.introduction(backlog.bytes, introductionAt, INTRODUCTION_WITH_PROOF)
+    this.phase = Phase.Proving
+    return ''
+  }
+
+  #onRecord(input: Uint8Array, at: number, events: ChannelEvents, now: number): string {
+    const type = recordType(input, at)
+    if (this.phase === Phase.Proving) return this.#onProof(input, at)
+    if (type === RecordType.Answers) return this.#onAnswers(input, at, events, now)
+    if (type === RecordType.Header) return this.#onHeader(input, at, events)
+    if (type === RecordType.Taken) return this.#onTaken(input, at, events)
+    this.#unknownCount += 1
+    return this.#unknownCount > UNKNOWN_MAX ? 'it says too much that nobody knows' : ''
+  }
+
+  #onAnswers(input: Uint8Array, at: number, events: ChannelEvents, now: number): string {
+    const answers = this.#answers
+    const segment = this.#segment
+    if (!parseAnswerRecord(input, at, answers)) return SPEAKS_OTHER
+    const { counters } = this.#context
+    counters.add(Counter.answers, 1)
+    fillFromRecord(answers, segment)
+    segment.arrivedAt = now - this.#tripMs - ageMs(answers.age)
+    for (let index = 0; index < answers.segmentCount; index++) {
+      fillAnswer(answers, index, segment)
+      events.answered(segment)
+    }
+    return ''
+  }
+
+  #onHeader(input: Uint8Array, at: number, events: ChannelEvents): string {
+    const { counters } = this.#context
+    const flaw = parseHeaderRecord(input, at, this.#segment)
+    if (flaw === Flaw.BadHeader) return SPEAKS_OTHER
+    counters.add(Counter.answers, 1)
+    if (flaw === Flaw.None) events.answered(this.#segment)
+    else counters.drop(flaw, 1, 0)
+    return ''
+  }
+
+  #onTaken(input: Uint8Array, at: number, events: ChannelEvents): string {
+    const shape = recordShape(input, at)
+    if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape)) return SPEAKS_OTHER
+    const clientPort = flowClientPort(input, at, shape)
+    const targetPort = flowTargetPort(input, at, shape)
+    events.taken(flowClient(input, at, shape), clientPort, flowTarget(input, at, shape), targetPort)
+    return ''
+  }
+
+  /** Until it has proved that it knows the secret nothing else of intercept counts. */
+  #onProof(input: Uint8Array, at: number): string {
+    const { secret } = this.#context.options
+    if (recordType(input, at) === RecordType.Refusal) {
+      return recordShape(input, at) === Refusal.WrongProof
+        ? 'it has another secret: give both programs the same --secret-file'
+        : SPEAKS_OTHER
+    }
+    const isProof = recordType(input, at) === RecordType.Proof && recordLength(input, at) === RECORD_HEAD + PROOF_LENGTH
+    if (!isProof || secret === undefined || this.#negotiation === undefined) return SPEAKS_OTHER
+    if (!this.#negotiation.isProof(this.#negotiation.proofOfIntercept(secret), input, at + RECORD_HEAD)) {
+      return 'it has not proved that it knows the secret: is it intercept?'
+    }
+    this.phase = Phase.Version2
+    return ''
+  }
+
+  /** Why it is given up where nothing has come for long. */
+  get silence(): string {
+    return this.phase === Phase.Proving ? 'it does not prove the secret' : IS_VERSION_1
+  }
+}

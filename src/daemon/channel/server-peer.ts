@@ -1,0 +1,287 @@
+/** One connection of a tcpcopy, as intercept sees it: what it says in either version, and what waits to be sent to it. */
+import type { Cryptography, Stream } from '../../ports.ts'
+import { copyBytes, put16 } from '../../wire/bytes.ts'
+import {
+  type Framing,
+  MESSAGE_LENGTH,
+  MessageType,
+  messageClientAddress,
+  messageClientPort,
+  messageTargetAddress,
+  messageTargetPort,
+  messageType
+} from '../../wire/channel/channel-v1.ts'
+import {
+  ACCEPTANCE_LENGTH,
+  flowClient,
+  flowClientPort,
+  flowLength,
+  flowRecordLength,
+  flowTarget,
+  flowTargetPort,
+  hasProof,
+  INSTANCE_LENGTH,
+  INTRODUCTION_LENGTH,
+  INTRODUCTION_WITH_PROOF,
+  internFlow,
+  isIntroductionWhole,
+  NONCE_LENGTH,
+  offeredVersion,
+  offerFlags,
+  PROOF_LENGTH,
+  putAcceptance,
+  putFlowRecord,
+  putRecordHead,
+  RECORD_HEAD,
+  RecordType,
+  Refusal,
+  recordLength,
+  recordShape,
+  recordType,
+  VERSION_2,
+  WANTS_PROOF
+} from '../../wire/channel/channel-v2.ts'
+import { Backlog, consume } from './backlog.ts'
+import { type ChannelOptions, Negotiation } from './negotiation.ts'
+import type { Party } from './peer-workers.ts'
+
+const BACKLOG_MAX = 4 << 20
+/** Messages and records of types that nobody knows: more of them end the connection. */
+const UNKNOWN_MAX = 100
+
+const Phase = {
+  /** The hello has not come. */
+  New: 0,
+  /** Messages of version 1, for good. */
+  Version1: 1,
+  /** Version 2 is accepted; messages of version 1 up to the switch. */
+  Accepted: 2,
+  /** The introduction has to come. */
+  Switched: 3,
+  Introduced: 4
+} as const
+type Phase = (typeof Phase)[keyof typeof Phase]
+
+/** What a peer asks of intercept. */
+export interface PeerRequests {
+  /** @returns why it may not stay, if it may not */
+  introduced(peer: ServerPeer): Fault | undefined
+  addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
+  removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
+  /** A route cannot be added: there is no room for one more IPv6 address. */
+  refuseRoute(): void
+}
+
+/** Why a connection is closed. @property isUnproven for want of the secret */
+export interface Fault {
+  readonly reason: string
+  readonly isUnproven: boolean
+}
+
+const fault = (reason: string, isUnproven = false): Fault => ({ reason, isUnproven })
+
+export class ServerPeer implements Party {
+  readonly id: number
+  readonly stream: Stream
+  readonly acceptedAt: number
+  readonly backlog = new Backlog(BACKLOG_MAX)
+  /** 0: it may not have records; 1 and 2: records of this version. */
+  version = 0
+  /** The same for all connections of one tcpcopy; empty where that is not known. */
+  instance = ''
+  readonly #options: ChannelOptions
+  readonly #cryptography: Cryptography
+  readonly #negotiation: Negotiation
+  #phase: Phase = Phase.New
+  #unknownCount = 0
+  /** Where the count of the message of version 1 under construction stands in the backlog; −1: there is none. */
+  #messageAt = -1
+  #recordCount = 0
+
+  constructor(id: number, stream: Stream, acceptedAt: number, options: ChannelOptions, cryptography: Cryptography) {
+    this.id = id
+    this.stream = stream
+    this.acceptedAt = acceptedAt
+    this.#options = options
+    this.#cryptography = cryptography
+    this.#negotiation = new Negotiation(cryptography)
+  }
+
+  /** True once it is plain that this is a tcpcopy, which may announce routes. */
+  get isIntroduced(): boolean {
+    return this.#phase === Phase.Introduced || this.#phase === Phase.Version1
+  }
+
+  /** Takes what is in the stream's input. @returns why the connection has to be closed, if it has */
+  take(requests: PeerRequests): Fault | undefined {
+    const { stream } = this
+    let at = 0
+    let found: Fault | undefined
+    while (found === undefined) {
+      const length = this.#lengthAt(at)
+      if (length < 0) return fault('a record is shorter than any can be')
+      if (length === 0 || stream.inputLength - at < length) break
+      found = this.#phase >= Phase.Switched ? this.#onRecord(at, requests) : this.#onMessage(at, requests)
+      at += length
+    }
+    if (at > 0) consume(stream, at)
+    return found
+  }
+
+  /** @returns octets of what begins there; 0: not known yet; −1: that cannot be */
+  #lengthAt(at: number): number {
+    if (this.#phase < Phase.Switched) return MESSAGE_LENGTH
+    if (this.stream.inputLength - at < RECORD_HEAD) return 0
+    const length = recordLength(this.stream.input, at)
+    return length < RECORD_HEAD ? -1 : length
+  }
+
+  #onMessage(at: number, requests: PeerRequests): Fault | undefined {
+    const { input } = this.stream
+    const type = messageType(input, at)
+    const client = messageClientAddress(input, at)
+    const clientPort = messageClientPort(input, at)
+    if (this.#phase === Phase.New) {
+      if (client !== 0 || clientPort !== 0 || type !== MessageType.Version) {
+        return fault('its first message is not that of a tcpcopy')
+      }
+      return this.#onHello(at, requests)
+    }
+    if (type === MessageType.Switch && this.#phase === Phase.Accepted) {
+      this.#phase = Phase.Switched
+      return undefined
+    }
+    if (type !== MessageType.AddRoute && type !== MessageType.RemoveRoute) return this.#unknown()
+    if (this.#options.secret !== undefined) return fault('it announces a client before it has proved the secret', true)
+    const target = messageTargetAddress(input, at)
+    const targetPort = messageTargetPort(input, at)
+    if (type === MessageType.AddRoute) requests.addRoute(this, client, clientPort, target, targetPort)
+    else requests.removeRoute(this, client, clientPort, target, targetPort)
+    return undefined
+  }
+
+  #onHello(at: number, requests: PeerRequests): Fault | undefined {
+    const { input } = this.stream
+    const { secret, version } = this.#options
+    if (Math.min(version, offeredVersion(input, at)) < VERSION_2) {
+      if (secret !== undefined) return fault('it speaks version 1 of the channel, which cannot prove a secret', true)
+      this.#phase = Phase.Version1
+      this.version = 1
+      return requests.introduced(this)
+    }
+    this.#phase = Phase.Accepted
+    const { backlog } = this
+    const acceptanceAt = backlog.reserve(ACCEPTANCE_LENGTH)
+    const flags = secret === undefined ? 0 : WANTS_PROOF
+    putAcceptance(backlog.bytes, acceptanceAt, VERSION_2, flags, this.#cryptography.random(NONCE_LENGTH))
+    this.#negotiation.hello(input, at)
+    this.#negotiation.acceptance(backlog.bytes, acceptanceAt)
+    if (!backlog.flush(this.stream)) return fault(this.stream.failure || 'it closed the connection')
+    if (secret === undefined && offerFlags(input, at) & WANTS_PROOF) {
+      return fault('it has a secret and intercept has none: give intercept the same --secret-file', true)
+    }
+    if (secret === undefined) this.version = VERSION_2
+    return undefined
+  }
+
+  #onRecord(at: number, requests: PeerRequests): Fault | undefined {
+    const { input } = this.stream
+    const type = recordType(input, at)
+    if (this.#phase === Phase.Switched) {
+      if (type !== RecordType.Introduction) return fault('its first record is no introduction')
+      return this.#onIntroduction(at, requests)
+    }
+    if (type !== RecordType.Route && type !== RecordType.Withdrawal) return this.#unknown()
+    const shape = recordShape(input, at)
+    if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape))
+      return fault('a record has a length that cannot be')
+    if (type === RecordType.Route && !internFlow(input, at, shape)) {
+      requests.refuseRoute()
+      return undefined
+    }
+    const client = flowClient(input, at, shape)
+    const clientPort = flowClientPort(input, at, shape)
+    const target = flowTarget(input, at, shape)
+    const targetPort = flowTargetPort(input, at, shape)
+    if (type === RecordType.Route) requests.addRoute(this, client, clientPort, target, targetPort)
+    else requests.removeRoute(this, client, clientPort, target, targetPort)
+    return undefined
+  }
+
+  #onIntroduction(at: number, requests: PeerRequests): Fault | undefined {
+    const { input } = this.stream
+    if (!isIntroductionWhole(input, at)) return fault('a record has a length that cannot be')
+    const { secret } = this.#options
+    if (secret !== undefined) {
+      if (!hasProof(input, at))
+        return this.#refuse(Refusal.NoProof, 'it has no secret: give it the --secret-file of intercept')
+      const proofAt = at + INTRODUCTION_WITH_PROOF - PROOF_LENGTH
+      this.#negotiation.introduction(input, at, INTRODUCTION_WITH_PROOF)
+      if (!this.#negotiation.isProof(this.#negotiation.proofOfTcpcopy(secret), input, proofAt)) {
+        return this.#refuse(Refusal.WrongProof, 'its secret is another: give both programs the same --secret-file')
+      }
+      const ownAt = this.backlog.reserve(RECORD_HEAD + PROOF_LENGTH)
+      putRecordHead(this.backlog.bytes, ownAt, RecordType.Proof, RECORD_HEAD + PROOF_LENGTH, 0)
+      copyBytes(this.#negotiation.proofOfIntercept(secret), 0, this.backlog.bytes, ownAt + RECORD_HEAD, PROOF_LENGTH)
+      if (!this.backlog.flush(this.stream)) return fault(this.stream.failure || 'it closed the connection')
+    }
+    const instanceAt = at + INTRODUCTION_LENGTH - INSTANCE_LENGTH
+    this.instance = String.fromCharCode(...input.subarray(instanceAt, instanceAt + INSTANCE_LENGTH))
+    this.version = VERSION_2
+    this.#phase = Phase.Introduced
+    return requests.introduced(this)
+  }
+
+  #refuse(refusal: number, reason: string): Fault {
+    const at = this.backlog.reserve(RECORD_HEAD)
+    putRecordHead(this.backlog.bytes, at, RecordType.Refusal, RECORD_HEAD, refusal)
+    this.backlog.flush(this.stream)
+    return fault(reason, true)
+  }
+
+  #unknown(): Fault | undefined {
+    this.#unknownCount += 1
+    return this.#unknownCount > UNKNOWN_MAX ? fault('it says too much that nobody knows') : undefined
+  }
+
+  /** Adds a record of version 1. @returns octets taken in; 0: there is no room */
+  putRecord1(record: Uint8Array, at: number, { countLength, recordsMax, recordLength }: Framing): number {
+    const isNew = this.#messageAt < 0
+    const length = recordLength + (isNew ? countLength : 0)
+    const reserved = this.backlog.reserve(length)
+    if (reserved < 0) return 0
+    copyBytes(record, at, this.backlog.bytes, reserved + length - recordLength, recordLength)
+    if (isNew) {
+      this.#messageAt = reserved
+      this.#recordCount = 0
+    }
+    this.#recordCount += 1
+    if (countLength > 0) put16(this.backlog.bytes, this.#messageAt, this.#recordCount)
+    if (this.#recordCount === recordsMax) this.#messageAt = -1
+    return length
+  }
+
+  /** Adds a record of version 2. @returns octets taken in; 0: there is no room */
+  putRecord2(record: Uint8Array, length: number): number {
+    const at = this.backlog.reserve(length)
+    if (at < 0) return 0
+    copyBytes(record, 0, this.backlog.bytes, at, length)
+    return length
+  }
+
+  /** Says that a route is another's. @returns octets taken in; 0: there is no room, or its version has no word for it */
+  putTaken(client: number, clientPort: number, target: number, targetPort: number): number {
+    if (this.#phase !== Phase.Introduced) return 0
+    const length = flowRecordLength(target)
+    const at = this.backlog.reserve(length)
+    if (at < 0) return 0
+    putFlowRecord(this.backlog.bytes, at, RecordType.Taken, client, clientPort, target, targetPort)
+    return length
+  }
+
+  /** Writes what the stream takes. @returns false: the stream ended */
+  flush(): boolean {
+    this.#messageAt = -1
+    return this.backlog.flush(this.stream)
+  }
+}

@@ -1,0 +1,145 @@
+/** IPv6 addresses come and go: what nobody has is forgotten, and a full book costs packets, not more. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Counter, Counters } from '../../core/books/counters.ts'
+import { Drop } from '../../core/books/drop.ts'
+import { type AddressRange, Mapping } from '../../core/selection/mapping.ts'
+import { ALL_FLOWS, WHOLE } from '../../core/selection/sampling.ts'
+import { countingCryptography, MemoryCapture, MemorySender, NotingWaiter } from '../../sim/network/memory-ports.ts'
+import { writePacket } from '../../sim/network/packet.ts'
+import { formatAddress, parseAddress } from '../../wire/address.ts'
+import { addressBook } from '../../wire/address-book.ts'
+import { put32 } from '../../wire/bytes.ts'
+import { ACK, SYN } from '../../wire/segment.ts'
+import { CHANNEL_DEFAULT } from '../channel/negotiation.ts'
+import { Copier, copierMemoryLength } from './copier.ts'
+
+const SOURCE = parseAddress('2001:db8::1') ?? 0
+const TARGET = parseAddress('2001:db8::2') ?? 0
+const RANGE = parseAddress('2001:db8:2::1') ?? 0
+const CLIENT = parseAddress('2001:db8:1::') ?? 0
+// As a worker does with the addresses of its plan: these stay.
+addressBook.takeOver(addressBook.snapshot())
+const POOL_BYTES = 1 << 20
+const MINUTES = 60_000
+
+class World {
+  now = 1000
+  readonly counters = new Counters()
+  readonly capture = new MemoryCapture()
+  readonly sent: Uint8Array[] = []
+  readonly copier: Copier
+
+  /** @param copies of each connection, as clients of `ranges` */
+  constructor(copies = 1, ranges: readonly AddressRange[] = []) {
+    const map = { sourceAddress: 0, sourcePort: 80, targetAddress: TARGET, targetPort: 80 }
+    const ports = {
+      capture: this.capture,
+      sender: new MemorySender(
+        (packet) => this.sent.push(packet),
+        () => false
+      ),
+      network: { connect: () => assert.fail('there is no intercept') },
+      cryptography: countingCryptography(),
+      clock: { now: () => this.now },
+      waiter: new NotingWaiter(),
+      log: () => {}
+    }
+    const options = {
+      mapping: new Mapping([map], ranges),
+      selection: { ...ALL_FLOWS, copies: copies * WHOLE },
+      portShift: 0,
+      intercepts: [],
+      connectionsEach: 1,
+      channel: CHANNEL_DEFAULT,
+      poolBytes: POOL_BYTES,
+      sessionsMax: 1 << 16,
+      timeoutMs: 10_000,
+      keepAliveMs: 100 * MINUTES,
+      mtuBytes: undefined,
+      mssBytes: undefined,
+      clientRttMs: 0,
+      epochs: { isWaiting: true, timeoutMs: 3000 },
+      holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+      bytesPerSecondMax: Number.POSITIVE_INFINITY,
+      isWithoutAcks: false
+    }
+    this.copier = new Copier(ports, options, new Uint8Array(copierMemoryLength(POOL_BYTES)), this.counters)
+  }
+
+  /** A packet of the client of this number. */
+  send(number: number, flags: number): void {
+    const packet = writePacket({ fromAddress: CLIENT, fromPort: 40_000, toAddress: SOURCE, toPort: 80, flags, seq: 1 })
+    // In its place, with a checksum that stays right: the test's own book is the copier's.
+    put32(packet, 16, number)
+    put32(packet, 20, ~number)
+    this.capture.waiting.push(packet)
+    if (this.capture.waiting.length === 256) this.turn()
+  }
+
+  turn(ms = 0): void {
+    this.now += ms
+    this.copier.turn()
+  }
+}
+
+function fillBook(): void {
+  const octets = new Uint8Array(16).fill(9)
+  for (let number = 0; addressBook.intern(octets, 0) !== 0; number++) put32(octets, 12, number)
+}
+
+test('addresses of clients that are gone are forgotten; a session, and what its flow ended with, keep theirs', () => {
+  const world = new World()
+  world.send(1, SYN)
+  for (let number = 2; number <= 20_000; number++) world.send(number, ACK)
+  world.turn()
+  assert.equal(world.counters.get(Counter.sessionsStarted), 1)
+  assert.equal(world.counters.droppedPackets(Drop.NoSession), 19_999)
+  assert.ok(addressBook.size > 20_000)
+  world.turn(1000)
+  assert.ok(addressBook.size < 10, `${addressBook.size} addresses are left`)
+  // The numbers are given to others now, and the session's SYN still goes out from its own client.
+  for (let number = 30_000; number < 31_000; number++) world.send(number, ACK)
+  world.sent.length = 0
+  world.turn(2000)
+  const clients = world.sent.map((packet) => formatAddress(addressBook.find(packet, 8)))
+  assert.ok(clients.length > 0)
+  for (const client of clients) assert.equal(client, '2001:db8:1::1:ffff:fffe')
+  world.copier.stop()
+  assert.equal(world.counters.unaccountedBytes(), 0)
+})
+
+test('when the book is full a new client is dropped and counted, one that is known goes on, and later there is room', () => {
+  const world = new World()
+  world.send(1, SYN)
+  world.turn()
+  fillBook()
+  world.send(2, SYN)
+  world.send(1, ACK)
+  world.turn()
+  assert.equal(world.counters.droppedPackets(Drop.AddressesFull), 1)
+  assert.equal(world.counters.droppedPackets(Drop.NoSession), 0)
+  assert.equal(world.counters.get(Counter.sessionsStarted), 1)
+  world.turn(1000)
+  world.send(2, SYN)
+  world.turn()
+  assert.equal(world.counters.get(Counter.sessionsStarted), 2)
+  assert.equal(world.counters.droppedPackets(Drop.AddressesFull), 1)
+  world.copier.stop()
+})
+
+test('with a full book there is no address of -c left: neither for a connection, nor for its copies', () => {
+  const ranges = [{ first: RANGE, count: 2 ** 32 - 1 }]
+  const early = new World(1, ranges)
+  early.send(1, SYN)
+  early.turn()
+  fillBook()
+  const world = new World(2, ranges)
+  world.send(1, SYN)
+  world.turn()
+  assert.equal(world.counters.get(Counter.sessionsStarted), 1)
+  assert.equal(world.counters.get(Counter.copiesRefused), 1)
+  assert.equal(world.counters.droppedPackets(Drop.NoFreePort), 1)
+  world.copier.stop()
+  early.copier.stop()
+})

@@ -1,0 +1,160 @@
+/** tcpcopy's loop with `--udp`: wait, take a batch from the capture, send its copies. */
+import { Counter, type Counters } from '../../core/books/counters.ts'
+import { Drop } from '../../core/books/drop.ts'
+import { DatagramWriter } from '../../core/datagrams/datagram-writer.ts'
+import { Datagrams } from '../../core/datagrams/datagrams.ts'
+import { FragmentIds } from '../../core/datagrams/fragment-ids.ts'
+import { Outbox } from '../../core/packets/outbox.ts'
+import type { Mapping } from '../../core/selection/mapping.ts'
+import type { Selection } from '../../core/selection/sampling.ts'
+import type { WorkerShare } from '../../core/selection/worker-share.ts'
+import { type Capture, ChecksumState, type Clock, type Log, type PacketSender, type Waiter } from '../../ports.ts'
+import { addressBook } from '../../wire/address-book.ts'
+import { Datagram, isDatagramPartial, parseDatagram } from '../../wire/datagram.ts'
+import { Flaw } from '../../wire/flaw.ts'
+import { packetMax } from './packet-max.ts'
+
+const BATCH = 256
+/** Packets taken at most before timers are looked at. */
+const CAPTURE_FIRST = 4096
+const FRAMES_MAX = 1024
+/** For the payload of a batch: 64 of the largest datagrams. */
+const ARENA_LENGTH = 1 << 22
+const HOUSEKEEPING_MS = 1000
+const REPORT_MS = 60_000
+
+export interface DatagramPorts {
+  readonly capture: Capture
+  readonly sender: PacketSender
+  readonly clock: Clock
+  readonly waiter: Waiter
+  readonly log: Log
+}
+
+export interface DatagramCopierOptions {
+  readonly mapping: Mapping
+  readonly selection: Selection
+  readonly portShift: number
+  readonly flowsMax: number
+  readonly mtuBytes: number | undefined
+  /** Undefined: there is one worker. */
+  readonly share?: WorkerShare
+  /** Where the ids of what is cut into fragments begin, 0 to 65,535. */
+  readonly fragmentIdsFrom?: number
+}
+
+/** Octets of memory that it works in; pages not used cost nothing. */
+export const DATAGRAM_MEMORY_LENGTH = FRAMES_MAX * Outbox.headerStride + ARENA_LENGTH
+
+export class DatagramCopier {
+  readonly datagrams: Datagrams
+  readonly outbox: Outbox
+  readonly #ports: DatagramPorts
+  readonly #counters: Counters
+  readonly #writer: DatagramWriter
+  readonly #datagram = new Datagram()
+  #now: number
+  #housekeepingAt: number
+  #reportAt: number
+  #refusedReported = 0
+  readonly #takePacket = this.#onPacket.bind(this)
+
+  /** @param memory of `DATAGRAM_MEMORY_LENGTH`, which the sender can reach */
+  constructor(ports: DatagramPorts, options: DatagramCopierOptions, memory: Uint8Array, counters: Counters) {
+    this.#ports = ports
+    this.#counters = counters
+    this.#now = ports.clock.now()
+    this.#housekeepingAt = this.#now
+    this.#reportAt = this.#now
+    this.outbox = new Outbox(memory, 0, FRAMES_MAX)
+    this.#writer = new DatagramWriter(
+      this.outbox,
+      FRAMES_MAX * Outbox.headerStride,
+      ARENA_LENGTH,
+      counters,
+      () => this.#flush(),
+      (target) => packetMax(ports.sender.mtu(target), options.mtuBytes),
+      new FragmentIds(options.fragmentIdsFrom ?? 0, options.share)
+    )
+    this.datagrams = new Datagrams(options, this.#writer, counters, this.#now)
+  }
+
+  /** Runs until `shouldStop` says so. */
+  run(shouldStop: () => boolean): void {
+    while (!shouldStop()) this.turn()
+    this.stop()
+  }
+
+  /** One turn of the loop. */
+  turn(): void {
+    const { capture, clock, waiter } = this.#ports
+    waiter.wait(Math.max(0, Math.min(this.datagrams.deadline, this.#housekeepingAt) - clock.now()))
+    this.#now = clock.now()
+    let packets = capture.receive(this.#takePacket, BATCH)
+    let taken = packets
+    while (packets === BATCH && taken < CAPTURE_FIRST) {
+      packets = capture.receive(this.#takePacket, BATCH)
+      taken += packets
+    }
+    if (taken > 0) this.#counters.add(Counter.capturedPackets, taken)
+    this.#flush()
+    this.datagrams.onTimer(this.#now)
+    if (this.#now >= this.#housekeepingAt) this.#keepHouse()
+  }
+
+  /** Forgets all flows; the ports stay open. */
+  stop(): void {
+    this.#flush()
+    this.datagrams.shutdown()
+    this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
+  }
+
+  #onPacket(bytes: Uint8Array, at: number, captured: number, length: number, checksum: ChecksumState): void {
+    const datagram = this.#datagram
+    const flaw = parseDatagram(bytes, at, captured, length, datagram)
+    if (flaw !== Flaw.None) {
+      this.#counters.drop(flaw, 1, 0)
+      return
+    }
+    if (this.#writer.take(datagram, isTrusted(datagram, checksum)) === Flaw.None) {
+      this.datagrams.onSource(datagram, this.#now)
+      return
+    }
+    this.#counters.add(Counter.capturedPayloadBytes, datagram.payloadLength)
+    this.#counters.drop(Drop.BadChecksum, 1, datagram.payloadLength)
+  }
+
+  /** What the kernel took is delivered, what it refused is lost: nobody sends it again. */
+  #flush(): void {
+    if (this.outbox.count === 0) return
+    const { sender } = this.#ports
+    const { refusedFrames, refusedBytes } = this.outbox
+    sender.flush(this.outbox)
+    const lostFrames = this.outbox.refusedFrames - refusedFrames
+    const lostBytes = this.outbox.refusedBytes - refusedBytes
+    this.#counters.add(Counter.deliveredBytes, this.#counters.get(Counter.pendingBytes) - lostBytes)
+    this.#counters.set(Counter.pendingBytes, 0)
+    this.#counters.drop(Drop.SendRefused, lostFrames, lostBytes)
+    this.#counters.set(Counter.sentPackets, sender.sentCount)
+    this.#counters.add(Counter.sendRefused, lostFrames)
+  }
+
+  #keepHouse(): void {
+    const { capture, sender, log } = this.#ports
+    this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
+    this.#counters.set(Counter.captureDropped, capture.dropped())
+    sender.refresh()
+    if (addressBook.isReclaimDue) addressBook.reclaim((keep) => this.datagrams.eachAddress(keep))
+    const refused = this.#counters.get(Counter.sendRefused)
+    if (refused === this.#refusedReported || this.#now < this.#reportAt) return
+    this.#refusedReported = refused
+    this.#reportAt = this.#now + REPORT_MS
+    log('warn', 'the kernel refused to send packets', { refused, errnos: Object.fromEntries(sender.refused) })
+  }
+}
+
+/** Whether its checksum says nothing about its octets. */
+function isTrusted(datagram: Datagram, checksum: ChecksumState): boolean {
+  if (checksum === ChecksumState.Valid || checksum === ChecksumState.Partial) return true
+  return checksum === ChecksumState.Filed && isDatagramPartial(datagram)
+}

@@ -1,0 +1,225 @@
+/**
+ * A copier without a world: clients that ask and a target that answers, in memory. The engine compiles what runs often;
+ * until then a request takes a hundred times as long, and a busy server's packets would overrun the capture in the
+ * first half second. So a copier rehearses before it opens its capture.
+ */
+import { Counters } from '../../core/books/counters.ts'
+import type { CopyOctets } from '../../core/memory/send-pool.ts'
+import type { Outbox } from '../../core/packets/outbox.ts'
+import { Mapping } from '../../core/selection/mapping.ts'
+import { ALL_FLOWS } from '../../core/selection/sampling.ts'
+import {
+  type Capture,
+  ChecksumState,
+  type Clock,
+  type Cryptography,
+  type PacketSender,
+  type PacketSink
+} from '../../ports.ts'
+import { put16, put32, u16 } from '../../wire/bytes.ts'
+import { ACK, FIN, IPV4_HEADER, PSH, parseIpv4, Segment, SYN, TCP, TCP_HEADER } from '../../wire/segment.ts'
+import { CHANNEL_DEFAULT } from '../channel/negotiation.ts'
+import { Copier, copierMemoryLength } from './copier.ts'
+
+const SOURCE = 0x0a000001
+const TARGET = 0x0a000002
+const CLIENT = 0x0a000003
+const PORT = 80
+const CLIENTS = 16
+/** Requests of a connection, before its client closes it and opens another. */
+const REQUESTS = 30
+/** Octets: less than a sum is made of, a segment, several. */
+const LENGTHS = [40, 150, 700, 1448, 9000]
+const ANSWER_LENGTH = 50
+const POOL_BYTES = 1 << 20
+const OPTIONS_LENGTH = 16
+/** In a SYN an MSS of 1460, otherwise nothing; then the timestamps behind two NOPs (RFC 7323 appendix A). */
+const MSS_OPTION = 0x020405b4
+const NO_OPTION = 0x01010101
+const TIMESTAMPS = 0x0101080a
+const HEADERS = IPV4_HEADER + TCP_HEADER + OPTIONS_LENGTH
+const STRIDE = 16_384
+const MTU = 1500
+const TURN_MS = 0.05
+const NEVER_MS = 3600_000
+
+/** Packets of clients, each in a place of its own. */
+class Stage implements Capture {
+  readonly bytes = new Uint8Array(CLIENTS * STRIDE)
+  readonly #lengths = new Int32Array(CLIENTS)
+  #next = CLIENTS
+
+  /** Writes a client's next packet. */
+  set(client: number, flags: number, sequence: number, acknowledgment: number, length: number): void {
+    const at = client * STRIDE
+    putPacket(this.bytes, at, CLIENT, SOURCE, flags, sequence, acknowledgment, length)
+    this.#lengths[client] = HEADERS + length
+  }
+
+  begin(): void {
+    this.#next = 0
+  }
+
+  receive(sink: PacketSink, packetsMax: number): number {
+    let count = 0
+    for (; this.#next < CLIENTS && count < packetsMax; this.#next++, count++) {
+      const length = this.#lengths[this.#next] ?? 0
+      sink(this.bytes, this.#next * STRIDE, length, length, ChecksumState.Partial)
+    }
+    return count
+  }
+
+  dropped(): number {
+    return 0
+  }
+
+  close(): void {}
+}
+
+/** Writes a packet, but for its ports. */
+function putPacket(
+  bytes: Uint8Array,
+  at: number,
+  from: number,
+  to: number,
+  flags: number,
+  sequence: number,
+  acknowledgment: number,
+  length: number
+): void {
+  const tcpAt = at + IPV4_HEADER
+  bytes[at] = 0x45
+  put16(bytes, at + 2, HEADERS + length)
+  put16(bytes, at + 6, 0x4000)
+  bytes[at + 8] = 64
+  bytes[at + 9] = TCP
+  put32(bytes, at + 12, from)
+  put32(bytes, at + 16, to)
+  put32(bytes, tcpAt + 4, sequence)
+  put32(bytes, tcpAt + 8, acknowledgment)
+  bytes[tcpAt + 12] = ((TCP_HEADER + OPTIONS_LENGTH) / 4) << 4
+  bytes[tcpAt + 13] = flags
+  put16(bytes, tcpAt + 14, 60_000)
+  put32(bytes, tcpAt + 20, flags & SYN ? MSS_OPTION : NO_OPTION)
+  put32(bytes, tcpAt + 24, TIMESTAMPS)
+  put32(bytes, tcpAt + 28, 1)
+  put32(bytes, tcpAt + 32, 1)
+}
+
+/** Sends to nobody. */
+class Silence implements PacketSender {
+  sentCount = 0
+  readonly refused = new Map<number, number>()
+  canSegment(): boolean {
+    return true
+  }
+  mtu(): number {
+    return MTU
+  }
+  refresh(): void {}
+  flush(outbox: Outbox): void {
+    this.sentCount += outbox.count
+    outbox.clear()
+  }
+  close(): void {}
+}
+
+class WarmUp {
+  readonly counters = new Counters()
+  readonly #clock = { now: 1000 }
+  readonly #stage = new Stage()
+  readonly #copier: Copier
+  readonly #answer = new Uint8Array(HEADERS)
+  readonly #segment = new Segment()
+  #connection = 0
+
+  constructor(cryptography: Cryptography, copy: CopyOctets) {
+    const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+    const clock: Clock = { now: () => this.#clock.now }
+    const network = {
+      connect: () => {
+        throw new Error('a warm-up has no intercept')
+      }
+    }
+    const ports = { capture: this.#stage, sender: new Silence(), network, cryptography, clock, copy }
+    const options = {
+      mapping: new Mapping([map], []),
+      selection: ALL_FLOWS,
+      portShift: 0,
+      intercepts: [],
+      connectionsEach: 1,
+      channel: CHANNEL_DEFAULT,
+      poolBytes: POOL_BYTES,
+      sessionsMax: 1024,
+      timeoutMs: NEVER_MS,
+      keepAliveMs: NEVER_MS,
+      mtuBytes: MTU,
+      mssBytes: undefined,
+      clientRttMs: 0,
+      epochs: { isWaiting: true, timeoutMs: NEVER_MS },
+      holes: { timeoutMs: undefined, atEndMs: NEVER_MS, afterDropsMs: undefined },
+      bytesPerSecondMax: Number.POSITIVE_INFINITY,
+      isWithoutAcks: false
+    }
+    const memory = new Uint8Array(copierMemoryLength(POOL_BYTES))
+    this.#copier = new Copier({ ...ports, waiter: { wait: () => {} }, log: () => {} }, options, memory, this.counters)
+  }
+
+  /** A connection of each client, from its SYN to its FIN. */
+  act(): void {
+    const firstPort = 1024 + ((this.#connection++ * CLIENTS) % 60_000)
+    for (let client = 0; client < CLIENTS; client++)
+      put16(this.#stage.bytes, client * STRIDE + IPV4_HEADER, firstPort + client)
+    for (let client = 0; client < CLIENTS; client++) put16(this.#stage.bytes, client * STRIDE + IPV4_HEADER + 2, PORT)
+    let said = 100
+    let heard = 500
+    this.#exchange(SYN, said - 1, 0, 0, SYN | ACK, heard - 1, said, 0)
+    for (let request = 0; request < REQUESTS; request++) {
+      const length = LENGTHS[request % LENGTHS.length] ?? 0
+      this.#exchange(ACK | PSH, said, heard, length, ACK | PSH, heard, said + length, ANSWER_LENGTH)
+      said += length
+      heard += ANSWER_LENGTH
+    }
+    this.#exchange(ACK | FIN, said, heard, 0, ACK | FIN, heard, said + 1, 0)
+  }
+
+  /** Every client says something, and the target answers each. */
+  #exchange(
+    flags: number,
+    sequence: number,
+    acknowledgment: number,
+    length: number,
+    answerFlags: number,
+    answerSequence: number,
+    answerAcknowledgment: number,
+    answerLength: number
+  ): void {
+    for (let client = 0; client < CLIENTS; client++) this.#stage.set(client, flags, sequence, acknowledgment, length)
+    this.#stage.begin()
+    this.#turn()
+    const answer = this.#answer
+    for (let client = 0; client < CLIENTS; client++) {
+      putPacket(answer, 0, TARGET, CLIENT, answerFlags, answerSequence, answerAcknowledgment, answerLength)
+      put16(answer, IPV4_HEADER, PORT)
+      put16(answer, IPV4_HEADER + 2, u16(this.#stage.bytes, client * STRIDE + IPV4_HEADER))
+      parseIpv4(answer, 0, HEADERS, HEADERS + answerLength, true, this.#segment)
+      this.#copier.sessions.onTarget(this.#segment, this.#clock.now)
+    }
+    this.#turn()
+  }
+
+  #turn(): void {
+    this.#clock.now += TURN_MS
+    this.#copier.turn()
+  }
+}
+
+/**
+ * Rehearses as long as `mayGoOn` allows, asked after every 480 requests.
+ * @returns what the copier has counted
+ */
+export function warmUp(cryptography: Cryptography, copy: CopyOctets, mayGoOn: () => boolean): Counters {
+  const run = new WarmUp(cryptography, copy)
+  while (mayGoOn()) run.act()
+  return run.counters
+}

@@ -1,0 +1,162 @@
+/**
+ * Network devices of the namespace this thread is in. /proc/self/net, /proc/sys/net and ioctls follow the namespace,
+ * however it was entered; /sys does not under `nsenter --net`.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { OperatorError } from '../../../errors.ts'
+import { int32At, u8 } from '../../../wire/bytes.ts'
+import {
+  AF_INET,
+  close,
+  errno,
+  errnoMessage,
+  ifIndexToName,
+  ifNameToIndex,
+  ioctl,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  socket
+} from '../system/libc.ts'
+import { allocate, type Block } from '../system/memory.ts'
+
+/** netdevice(7). */
+const SIOCGIFFLAGS = 0x8913
+const SIOCGIFMTU = 0x8921
+const SIOCGIFHWADDR = 0x8927
+const IFREQ_LENGTH = 40
+const NAME_LENGTH_MAX = 15
+const HARDWARE_TYPE_AT = 16
+const MTU_WORD = 4
+const FLAGS_AT = 16
+const IFF_UP = 1
+
+/** Hardware types, linux/if_arp.h. The loopback device has Ethernet headers, too. */
+const ARPHRD_ETHER = 1
+const ARPHRD_LOOPBACK = 772
+
+/** The names of all devices, up or down. */
+export function listDevices(): string[] {
+  const lines = readFileSync('/proc/self/net/dev', 'latin1').split('\n').slice(2)
+  return lines.filter((line) => line.includes(':')).map((line) => line.slice(0, line.lastIndexOf(':')).trim())
+}
+
+/** Whether there is a device of this name, up or down. */
+export function isDevice(name: string): boolean {
+  return findDevice(name) !== 0
+}
+
+/** The index of a device, 0: there is none of this name now. */
+export function findDevice(name: string): number {
+  return ifNameToIndex(name)
+}
+
+function noDevice(name: string): OperatorError {
+  return new OperatorError(
+    'no-device',
+    `there is no network device ${name}`,
+    `name one of ${listDevices().join(', ')}, or none for all`
+  )
+}
+
+/** The index of a device. @throws OperatorError `no-device`, which lists those present */
+export function deviceIndex(name: string): number {
+  const index = ifNameToIndex(name)
+  if (index === 0) throw noDevice(name)
+  return index
+}
+
+/** The name of a device, or its index in words if it is gone. */
+export function deviceName(index: number): string {
+  const name = allocate(NAME_LENGTH_MAX + 1)
+  if (ifIndexToName(index, name.address) === 0) return `number ${index}`
+  return Buffer.from(name.bytes.subarray(0, name.bytes.indexOf(0))).toString('latin1')
+}
+
+interface Hardware {
+  /** ARPHRD_: 1 is Ethernet, 772 loopback. */
+  readonly type: number
+  /** Of an Ethernet device. */
+  readonly mac: Uint8Array
+}
+
+/** What a device is at its lowest. netdevice(7) @throws OperatorError `no-device` */
+export function hardwareOf(name: string): Hardware {
+  deviceIndex(name)
+  const { bytes } = askDevice(name, SIOCGIFHWADDR, 'type')
+  const type = u8(bytes, HARDWARE_TYPE_AT) | (u8(bytes, HARDWARE_TYPE_AT + 1) << 8)
+  return { type, mac: bytes.slice(HARDWARE_TYPE_AT + 2, HARDWARE_TYPE_AT + 8) }
+}
+
+/** Octets of the largest packet that a device takes; of IPv6 a router may have told it less. @throws Error where it is gone */
+export function mtuOf(name: string, version: 4 | 6): number {
+  const mtu = int32At(askDevice(name, SIOCGIFMTU, 'MTU').words, MTU_WORD)
+  return version === 4 ? mtu : Math.min(mtu, readSetting(`ipv6/conf/${name}/mtu`) ?? mtu)
+}
+
+/** An ioctl that fills an ifreq. */
+function askDevice(name: string, question: number, what: string): Block {
+  const request = allocate(IFREQ_LENGTH)
+  request.bytes.set(Buffer.from(name, 'latin1').subarray(0, NAME_LENGTH_MAX))
+  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+  const isDone = fd >= 0 && ioctl(fd, question, request.address) === 0
+  const error = isDone ? 0 : errno()
+  if (fd >= 0) close(fd)
+  if (!isDone) throw new Error(`cannot read the ${what} of ${name}: ${errnoMessage(error)}`)
+  return request
+}
+
+/** @throws OperatorError `no-device`; `bad-device` for one that Ethernet frames cannot be sent through */
+export function requireSender(name: string): void {
+  if (hardwareOf(name).type !== ARPHRD_ETHER) {
+    const hint = 'Name an Ethernet device, or none: packets then go where the routes say.'
+    throw new OperatorError('bad-device', `the device ${name} has no Ethernet, so no frames can be sent there`, hint)
+  }
+  if ((u8(askDevice(name, SIOCGIFFLAGS, 'flags').bytes, FLAGS_AT) & IFF_UP) === 0) {
+    throw new OperatorError('bad-device', `the device ${name} is down`, `Bring it up: ip link set ${name} up.`)
+  }
+}
+
+/** Whether frames of a device begin with an Ethernet header. @throws OperatorError `no-device` */
+export function isEthernet(name: string): boolean {
+  const { type } = hardwareOf(name)
+  return type === ARPHRD_ETHER || type === ARPHRD_LOOPBACK
+}
+
+function readSetting(path: string): number | undefined {
+  try {
+    return Number(readFileSync(`/proc/sys/net/${path}`, 'latin1'))
+  } catch {
+    return undefined // no such device, or a container that hides /proc/sys: the caller has to say what that means
+  }
+}
+
+/**
+ * Whether the host routes IPv4 packets that come in on a device.
+ * @param name undefined: whether it does on any, as `net.ipv4.ip_forward` says
+ * @returns undefined when the system does not tell
+ */
+export function isForwarding(name?: string, version: 'ipv4' | 'ipv6' = 'ipv4'): boolean | undefined {
+  const value = readSetting(name === undefined ? 'ipv4/ip_forward' : `${version}/conf/${name}/forwarding`)
+  return value === undefined ? undefined : value !== 0
+}
+
+/** Whether this host has IPv6 at all. */
+export function hasIpv6(): boolean {
+  return existsSync('/proc/self/net/if_inet6')
+}
+
+/**
+ * The reverse-path filter in force on a device: 0 none, 1 strict, 2 loose. The larger of the device's and that of all
+ * counts (ip-sysctl).
+ * @returns undefined when the system does not tell
+ */
+export function reversePathFilter(name: string): number | undefined {
+  const own = readSetting(`ipv4/conf/${name}/rp_filter`)
+  const all = readSetting('ipv4/conf/all/rp_filter')
+  return own === undefined || all === undefined ? undefined : Math.max(own, all)
+}
+
+/** Connections that the host's connection tracking follows now; 0 where it is not in use. */
+export function conntrackCount(): number {
+  return readSetting('netfilter/nf_conntrack_count') ?? 0
+}

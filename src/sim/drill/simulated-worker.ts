@@ -1,0 +1,269 @@
+/**
+ * All sessions of one worker on a fake clock, with real bytes in and out: what the drill and simple simulations stand
+ * on. Packets pass the same checks as in the copier.
+ */
+import assert from 'node:assert/strict'
+import { AnswerBatch } from '../../core/assistant/answer-batch.ts'
+import { Counter, Counters } from '../../core/books/counters.ts'
+import type { Drop } from '../../core/books/drop.ts'
+import { Latency } from '../../core/books/latency.ts'
+import { POOL_PAGE, SendPool } from '../../core/memory/send-pool.ts'
+import { Frames } from '../../core/packets/frames.ts'
+import { Outbox } from '../../core/packets/outbox.ts'
+import { RateLimit } from '../../core/packets/rate-limit.ts'
+import { type AddressRange, type CopyMap, Mapping } from '../../core/selection/mapping.ts'
+import { ALL_FLOWS, type Selection } from '../../core/selection/sampling.ts'
+import type { HolePatience } from '../../core/session/hole-watch.ts'
+import { IdlePolicy } from '../../core/session/idle-policy.ts'
+import { LeastRoundTrips } from '../../core/session/least-round-trips.ts'
+import type { Session } from '../../core/session/session.ts'
+import type { SessionContext } from '../../core/session/session-context.ts'
+import { Sessions } from '../../core/sessions/sessions.ts'
+import { isIpv6 } from '../../wire/address-book.ts'
+import {
+  AnswerRecord,
+  ageMs,
+  fillAnswer,
+  fillFromRecord,
+  isOrdinary,
+  parseAnswerRecord,
+  parseHeaderRecord
+} from '../../wire/channel/answer-records.ts'
+import { HEADER_LENGTH, parseRecord, putHeader, putHeader6 } from '../../wire/channel/channel-v1.ts'
+import { RecordType, recordType } from '../../wire/channel/channel-v2.ts'
+import { Flaw } from '../../wire/flaw.ts'
+import { parseIp } from '../../wire/ipv6.ts'
+import { Segment, verifyChecksum } from '../../wire/segment.ts'
+import { packetsOf } from '../network/segmentation.ts'
+
+export interface SimulatedWorkerOptions {
+  readonly maps: readonly CopyMap[]
+  readonly ranges: readonly AddressRange[]
+  readonly selection: Partial<Selection>
+  readonly portShift: number
+  readonly poolPages: number
+  readonly framesMax: number
+  readonly sessionsMax: number
+  readonly timeoutMs: number
+  readonly keepAliveMs: number
+  readonly hibernateAfterMs: number
+  readonly mtuBytes: number
+  /** `-R`; 0 unless a script is about the client's round trip. */
+  readonly clientRttMs: number | undefined
+  readonly isWaiting: boolean
+  readonly epochTimeoutMs: number
+  readonly holes: HolePatience
+  readonly isWithoutAcks: boolean
+  readonly bytesPerSecondMax: number
+  /** The sender takes super-packets. */
+  readonly canSegment: boolean
+  /** Of the channel: how answers come. */
+  readonly channelVersion: number
+  /** How long answers were at the assistant; NaN: it does not say. */
+  readonly answerAgeMs: number
+}
+
+const DEFAULTS = {
+  ranges: [],
+  selection: {},
+  portShift: 0,
+  poolPages: 4096,
+  framesMax: 64,
+  sessionsMax: 1024,
+  timeoutMs: 600_000,
+  keepAliveMs: 720_000,
+  hibernateAfterMs: Number.POSITIVE_INFINITY,
+  mtuBytes: 1500,
+  clientRttMs: 0,
+  isWaiting: true,
+  epochTimeoutMs: 3000,
+  holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
+  isWithoutAcks: false,
+  bytesPerSecondMax: Number.POSITIVE_INFINITY,
+  canSegment: false,
+  channelVersion: 1,
+  answerAgeMs: Number.NaN
+}
+
+const START = 1_000_000
+/** Longer than anything is remembered: a day. */
+const LINGER_MAX_MS = 86_400_000
+
+/** A packet that sessions sent, taken out of the outbox. */
+export class SentPacket {
+  readonly bytes: Uint8Array
+  /** When it was sent. */
+  readonly at: number
+  /** Where its IP header sends it. */
+  readonly targetAddress: number
+
+  constructor(bytes: Uint8Array, at: number, targetAddress: number) {
+    this.bytes = bytes
+    this.at = at
+    this.targetAddress = targetAddress
+  }
+
+  /** Reads and verifies it. */
+  parse(segment: Segment): void {
+    const flaw = parseIp(this.bytes, 0, this.bytes.length, this.bytes.length, false, segment)
+    assert.equal(flaw, Flaw.None, 'a packet that was sent cannot be parsed')
+    assert.equal(verifyChecksum(segment), Flaw.None, 'a packet that was sent has a wrong checksum')
+    assert.equal(segment.toAddress, this.targetAddress, 'a frame goes elsewhere than its packet')
+  }
+}
+
+export class SimulatedWorker {
+  now = START
+  readonly sessions: Sessions
+  readonly counters = new Counters()
+  readonly pool: SendPool
+  /** Packets in the order in which they were sent; whoever reads one takes it out. */
+  readonly sent: SentPacket[] = []
+  /** Why sessions ended, in order. */
+  readonly ended: Drop[] = []
+  /** Sessions whose routes intercept was told. */
+  readonly announced: Session[] = []
+  readonly #outbox: Outbox
+  readonly #segment = new Segment()
+  readonly #header = new Uint8Array(HEADER_LENGTH)
+  readonly #answers = new AnswerRecord()
+  readonly #batch = new AnswerBatch((_, record) => this.#onRecord(record))
+  readonly #channelVersion: number
+  readonly #answerAgeMs: number
+  readonly #latency: Latency
+  /** Flows by their slot. */
+  readonly #slots: string[] = []
+
+  constructor(given: Partial<SimulatedWorkerOptions> & Pick<SimulatedWorkerOptions, 'maps'>) {
+    const options = { ...DEFAULTS, ...given }
+    this.#channelVersion = options.channelVersion
+    this.#answerAgeMs = options.answerAgeMs
+    this.#latency = new Latency(this.counters.latency, options.framesMax)
+    const arena = options.framesMax * Outbox.headerStride
+    const memory = new Uint8Array(arena + options.poolPages * POOL_PAGE)
+    this.#outbox = new Outbox(memory, 0, options.framesMax)
+    this.pool = new SendPool(memory, arena, options.poolPages)
+    const context: SessionContext = {
+      pool: this.pool,
+      frames: new Frames(
+        this.#outbox,
+        this.pool,
+        () => this.#flush(),
+        () => options.canSegment,
+        new RateLimit(options.bytesPerSecondMax)
+      ),
+      counters: this.counters,
+      latency: this.#latency,
+      epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
+      holes: options.holes,
+      timeoutMs: options.timeoutMs,
+      keepAliveMs: options.keepAliveMs,
+      idlePolicy: new IdlePolicy(options.hibernateAfterMs),
+      roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
+      mtu: () => options.mtuBytes,
+      clientRttMs: options.clientRttMs,
+      announce: (session) => this.announced.push(session),
+      withdraw: () => {},
+      onOpen: () => {},
+      onEnd: (session, now) => {
+        this.ended.push(session.endReason)
+        this.sessions.ended(session, now)
+      }
+    }
+    const mapping = new Mapping(options.maps, options.ranges)
+    const selection = { ...ALL_FLOWS, ...options.selection }
+    this.sessions = new Sessions(context, { ...options, mapping, selection }, this.now)
+  }
+
+  get deadline(): number {
+    return this.sessions.deadline
+  }
+
+  /** A captured packet: `length` octets from `at` on. */
+  source(bytes: Uint8Array, at = 0, length = bytes.length): void {
+    const segment = this.#segment
+    let flaw = parseIp(bytes, at, length, length, false, segment)
+    if (flaw === Flaw.None) flaw = verifyChecksum(segment)
+    if (flaw === Flaw.None) this.sessions.onSource(segment, this.now)
+    else this.counters.drop(flaw, 1, 0)
+    this.sessions.settle(this.now)
+    this.#flush()
+  }
+
+  /**
+   * A packet of the target that intercept captured: only what the channel says of it arrives.
+   * @param isMore further ones come in the same turn
+   */
+  target(bytes: Uint8Array, isMore = false): void {
+    const segment = this.#segment
+    assert.equal(parseIp(bytes, 0, bytes.length, bytes.length, true, segment), Flaw.None)
+    if (isIpv6(segment.fromAddress)) putHeader6(segment, this.#header, 0)
+    else putHeader(bytes, 0, this.#header, 0)
+    if (this.#channelVersion === 1) {
+      if (parseRecord(this.#header, 0, segment) === Flaw.None) this.sessions.onTarget(segment, this.now)
+    } else {
+      segment.arrivedAt = this.now - this.#answerAgeMs
+      if (isOrdinary(segment.flags)) this.#batch.add(this.#slotOf(segment), 0, segment)
+      else this.#batch.addHeader(this.#slotOf(segment), 0, this.#header, segment)
+      if (!isMore) this.#batch.flush(this.now)
+    }
+    if (isMore) return
+    this.sessions.settle(this.now)
+    this.#flush()
+  }
+
+  /** As intercept's router: each flow has one. */
+  #slotOf({ toAddress, toPort, fromPort }: Segment): number {
+    const key = `${toAddress} ${toPort} ${fromPort}`
+    const found = this.#slots.indexOf(key)
+    return found >= 0 ? found : this.#slots.push(key) - 1
+  }
+
+  /** A record of version 2. */
+  #onRecord(record: Uint8Array): void {
+    const segment = this.#segment
+    if (recordType(record, 0) === RecordType.Header) {
+      assert.equal(parseHeaderRecord(record, 0, segment), Flaw.None)
+      this.sessions.onTarget(segment, this.now)
+      return
+    }
+    assert.ok(parseAnswerRecord(record, 0, this.#answers))
+    fillFromRecord(this.#answers, segment)
+    segment.arrivedAt = this.now - ageMs(this.#answers.age)
+    for (let index = 0; index < this.#answers.segmentCount; index++) {
+      fillAnswer(this.#answers, index, segment)
+      this.sessions.onTarget(segment, this.now)
+    }
+  }
+
+  /** Moves the clock and does what is due. */
+  step(now: number): void {
+    this.now = Math.max(this.now, now)
+    this.sessions.onTimer(this.now)
+    this.#flush()
+  }
+
+  /** Ends everything; nothing may be left, nor remembered when its time is over. */
+  close(): void {
+    this.sessions.shutdown(this.now)
+    this.#flush()
+    this.sent.length = 0
+    assert.equal(this.sessions.count, 0, 'sessions live on after the shutdown')
+    assert.equal(this.pool.usedCount, 0, 'the pool is not empty after the shutdown')
+    assert.equal(this.counters.get(Counter.pendingBytes), 0, 'octets are pending after the shutdown')
+    assert.equal(this.counters.unaccountedBytes(), 0, 'octets are in no place of the books after the shutdown')
+    assert.equal(this.counters.get(Counter.sessionsEnded), this.counters.get(Counter.sessionsStarted))
+    this.sessions.onTimer(this.now + LINGER_MAX_MS)
+    assert.equal(this.sessions.entryCount, 0, 'tables are not empty')
+  }
+
+  #flush(): void {
+    const box = this.#outbox
+    for (let frame = 0; frame < box.count; frame++) {
+      const target = box.targetAddress[frame] ?? 0
+      for (const bytes of packetsOf(box, frame)) this.sent.push(new SentPacket(bytes, this.now, target))
+    }
+    box.clear()
+    this.#latency.departed(this.now)
+  }
+}

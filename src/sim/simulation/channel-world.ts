@@ -1,0 +1,170 @@
+/**
+ * Both ends of the channel on streams in memory, on a clock that stands still unless it is moved. What either end writes
+ * is handed on by `move`, so that a test can keep it, change it or replay it.
+ */
+import assert from 'node:assert/strict'
+import { Router, type Routing } from '../../core/assistant/router.ts'
+import { SingleGroup } from '../../core/assistant/single-group.ts'
+import { Counters } from '../../core/books/counters.ts'
+import { InterceptCounters } from '../../core/books/intercept-counters.ts'
+import { ChannelClient } from '../../daemon/channel/channel-client.ts'
+import { ChannelServer } from '../../daemon/channel/channel-server.ts'
+import type { Route } from '../../daemon/channel/client-connection.ts'
+import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
+import { PeerWorkers } from '../../daemon/channel/peer-workers.ts'
+import type { Stream } from '../../ports.ts'
+import type { Segment } from '../../wire/segment.ts'
+import { MemoryExchange } from '../network/memory-exchange.ts'
+import { countingCryptography } from '../network/memory-ports.ts'
+
+/** What each end says of its connection. */
+export const ROUND_TRIP_MS = 4
+/** One for all: no nonce comes twice. */
+const cryptography = countingCryptography()
+
+/** One end of a connection. What it writes is handed on by `move`, so that a test can keep it or change it. */
+class End implements Stream {
+  readonly peer = 'peer'
+  readonly failure = ''
+  readonly open = true
+  readonly input = new Uint8Array(16 * 1024)
+  inputLength = 0
+  /** Octets that it takes until they are handed on. */
+  roomMax = Number.POSITIVE_INFINITY
+  written: number[] = []
+  arrived: number[] = []
+  isClosed = false
+  other: End | undefined
+
+  read(): number {
+    const taken = this.arrived.splice(0, this.input.length - this.inputLength)
+    this.input.set(taken, this.inputLength)
+    this.inputLength += taken.length
+    return taken.length === 0 && this.other?.isClosed === true ? -1 : taken.length
+  }
+  write(bytes: Uint8Array, at: number, length: number): number {
+    const count = Math.min(length, this.roomMax - this.written.length)
+    for (let index = 0; index < count; index++) this.written.push(bytes[at + index] ?? 0)
+    return count
+  }
+  leastRoundTripMs(): number {
+    return ROUND_TRIP_MS
+  }
+  awaitWritable(): void {}
+  close(): void {
+    this.isClosed = true
+  }
+}
+
+/** One intercept with any number of tcpcopy, on a clock that stands still unless it is moved. */
+export class ChannelWorld {
+  now = 1000
+  readonly logs: string[] = []
+  readonly interceptCounters = new InterceptCounters()
+  /** The first worker's. */
+  readonly server: ChannelServer
+  /** By worker; connections go to each in turn. */
+  readonly #servers: readonly (readonly [ChannelServer, Routing])[]
+  readonly waiting: End[] = []
+  readonly log = (_: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
+    this.logs.push([message, fields?.version, fields?.reason].filter((part) => part !== undefined).join(': '))
+  }
+
+  constructor(options: ChannelOptions, workers = 1) {
+    const { interceptCounters: counters, log } = this
+    const listener = { accept: () => this.waiting.shift(), close: () => {} }
+    const messages = Array.from({ length: workers }, () => [])
+    this.#servers = messages.map((_, worker) => {
+      const peerWorkers = workers === 1 ? undefined : new PeerWorkers(new MemoryExchange(worker, messages, () => {}))
+      const server = new ChannelServer(listener, 16, options, cryptography, counters, log, peerWorkers)
+      const routing = options.isSingle
+        ? new SingleGroup(false)
+        : new Router(16, counters, (peer, header, at) => server.deliver1(peer, header, at))
+      return [server, routing]
+    })
+    const [[server] = []] = this.#servers
+    assert(server !== undefined)
+    this.server = server
+  }
+
+  tcpcopy(options: ChannelOptions, name = 0, connections = 1): ChannelPeer {
+    return new ChannelPeer(this, options, name, connections)
+  }
+
+  turn(): void {
+    for (const [server, routing] of this.#servers) {
+      server.receive(routing, this.now)
+      server.flush()
+    }
+  }
+}
+
+export class ChannelPeer {
+  readonly counters = new Counters()
+  readonly ends: End[] = []
+  readonly answers: number[] = []
+  /** When each of them came to the assistant. */
+  readonly arrivals: number[] = []
+  readonly taken: number[] = []
+  /** By their ids. */
+  readonly routes: (Route | undefined)[] = []
+  readonly client: ChannelClient
+  readonly #world: ChannelWorld
+
+  constructor(world: ChannelWorld, options: ChannelOptions, name: number, connections: number) {
+    this.#world = world
+    const connect = (): Stream => {
+      const near = new End()
+      const far = new End()
+      near.other = far
+      far.other = near
+      this.ends.push(near)
+      world.waiting.push(far)
+      return near
+    }
+    const context = { options, cryptography, instance: new Uint8Array(16).fill(name + 1), counters: this.counters }
+    const routeFrom = (id: number): Route | undefined => {
+      for (let index = id; index < this.routes.length; index++) if (this.routes[index]) return this.routes[index]
+      return undefined
+    }
+    const where = [{ address: 1, port: 36524 }]
+    this.client = new ChannelClient({ connect }, where, connections, context, world.log, { routeFrom })
+  }
+
+  announce(id: number, clientPort = 1000 + id, clientAddress = 0x0a000001, targetAddress = 0x0a000003): void {
+    const route = { id, clientAddress, clientPort, targetAddress, targetPort: 80 }
+    this.routes[id] = route
+    this.client.announce(route)
+  }
+
+  turn(): void {
+    const { client } = this
+    const events = {
+      answered: ({ seq: sequence, arrivedAt }: Segment) => {
+        this.answers.push(sequence)
+        this.arrivals.push(arrivedAt)
+      },
+      taken: (_: number, port: number) => this.taken.push(port)
+    }
+    client.receive(events, this.#world.now)
+    client.onTimer(this.#world.now)
+    client.flush(this.#world.now)
+  }
+
+  /** Turns of both sides, with all that is written handed over in between. */
+  exchange(turns = 6): void {
+    for (let turn = 0; turn < turns; turn++) {
+      this.turn()
+      this.move(true)
+      this.#world.turn()
+      this.move(false)
+    }
+  }
+
+  move(isToIntercept: boolean, change = (octets: number[]): number[] => octets): void {
+    for (const near of this.ends) {
+      const from = isToIntercept ? near : near.other
+      from?.other?.arrived.push(...change(from.written.splice(0)))
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The server program behind one connection of the target: it reads when it likes, answers as the source did, or nearly,
+ * and may end the connection before its client does.
+ */
+
+import { answerDue, type Conversation, requestLengthOf, serverClosesAt } from '../scenario/conversation.ts'
+import type { Random } from '../scenario/random.ts'
+import type { Scheduler } from '../scenario/scheduler.ts'
+import type { TargetWeather } from '../scenario/weather.ts'
+
+/** How a program ends a connection that its client would go on with. */
+export const Quit = { Never: 0, Closes: 1, Resets: 2 } as const
+export type Quit = (typeof Quit)[keyof typeof Quit]
+
+export class TargetApplication {
+  /** Offset of the first octet that it has not read. */
+  readTo: number
+  /** Octets of answer that may be sent by now. */
+  answerBytes = 0
+  /** It will say no more. */
+  hasClosed = false
+  /** It has ended the connection before its client. */
+  hasQuit: Quit = Quit.Never
+  readonly #conversation: Conversation
+  readonly #start: number
+  readonly #weather: TargetWeather
+  readonly #scheduler: Scheduler
+  readonly #random: Random
+  readonly #read: () => void
+  readonly #quit: Quit
+  /** Where it ends the connection, as an offset. */
+  readonly #quitAt: number
+  #isStalled = false
+
+  /**
+   * @param start offset of the connection's first octet
+   * @param read makes the connection hand over what it has, by `onRead`
+   */
+  constructor(
+    conversation: Conversation,
+    start: number,
+    weather: TargetWeather,
+    scheduler: Scheduler,
+    random: Random,
+    read: () => void
+  ) {
+    this.#conversation = conversation
+    this.#start = start
+    this.readTo = start
+    this.#weather = weather
+    this.#scheduler = scheduler
+    this.#random = random
+    this.#read = read
+    const closes = random.chance(weather.earlyClose)
+    const resets = random.chance(weather.earlyReset)
+    this.#quit = resets ? Quit.Resets : closes ? Quit.Closes : Quit.Never
+    this.#quitAt = random.between(start, requestLengthOf(conversation))
+  }
+
+  /** Something came. */
+  wake(): void {
+    if (this.#isStalled) return
+    if (this.#random.chance(this.#weather.stalling)) {
+      this.#isStalled = true
+      this.#scheduler.after(this.#random.skewed(1, 3000), () => {
+        this.#isStalled = false
+        this.#read()
+      })
+      return
+    }
+    this.#scheduler.after(this.#random.next() * this.#weather.serviceMs, () => {
+      if (!this.#isStalled) this.#read()
+    })
+  }
+
+  /** @param to offset of the first octet that has not come in order; @param hasFin the client's FIN stands there */
+  onRead(to: number, hasFin: boolean): void {
+    this.readTo = to
+    if (this.hasQuit !== Quit.Never) return
+    this.answerBytes = answerDue(this.#conversation, this.#start, to)
+    if (hasFin || to >= serverClosesAt(this.#conversation)) this.hasClosed = true
+    else if (this.#quit !== Quit.Never && to >= this.#quitAt) {
+      this.hasQuit = this.#quit
+      this.hasClosed = true
+    }
+  }
+}

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { encodeOptions, writePacket } from '../../sim/network/packet.ts'
+import { Flaw } from '../flaw.ts'
+import { formatSegment } from '../packetdrill.ts'
+import { ACK, PSH, parseIpv4, Segment, SYN } from '../segment.ts'
+import {
+  type Framing,
+  Framings,
+  HEADER_LENGTH,
+  MESSAGE_LENGTH,
+  MessageType,
+  messageClientAddress,
+  messageClientPort,
+  messageLength,
+  messageTargetAddress,
+  messageTargetPort,
+  messageType,
+  parseRecord,
+  putHeader,
+  putHello,
+  putMessage,
+  putPayload,
+  RECORD_LENGTH,
+  RECORD_LENGTH_MAX
+} from './channel-v1.ts'
+
+/** A real exchange of the C programs: one `SET date today`, client 10.77.0.82:52788, target 10.77.0.143:6379. */
+const CLIENT = 0x0a4d0052
+const TARGET = 0x0a4d008f
+const HELLO = '0000000000000006000000000000'
+const ROUTE = '0a4d0052ce3400010a4d008f18eb'
+const SYN_ACK =
+  '4500003c00004000400625420a4d008f0a4d005218ebce34befce0544b4cff8ea012ffff3a5f0000' +
+  '020405b40402080a14dcd58bcbc6709a0103030800000000'
+const ACKNOWLEDGMENT =
+  '4500003411554000400613f50a4d008f0a4d005218ebce34befce0554b4cffb08010041c64ee0000' +
+  '0101080a14dcd58bcbc6709a000000000000000000000000'
+const ANSWER =
+  '4500003911564000400613ef0a4d008f0a4d005218ebce34befce0554b4cffb08018041ce4830000' +
+  '0101080a14dcd58ccbc6709a000000000000000000000000'
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}
+
+function parse(record: string): Segment {
+  const segment = new Segment()
+  assert.equal(parseRecord(Buffer.from(record, 'hex'), 0, segment), Flaw.None)
+  return segment
+}
+
+test('messages to intercept are those of tcpcopy 1.x, byte for byte', () => {
+  const bytes = new Uint8Array(MESSAGE_LENGTH + 2).fill(0xa5)
+  putHello(bytes, 1)
+  assert.equal(hex(bytes), `a5${HELLO}a5`)
+  putMessage(bytes, 1, CLIENT, 52788, MessageType.AddRoute, TARGET, 6379)
+  assert.equal(hex(bytes), `a5${ROUTE}a5`)
+  assert.equal(messageClientAddress(bytes, 1), CLIENT)
+  assert.equal(messageClientPort(bytes, 1), 52788)
+  assert.equal(messageType(bytes, 1), MessageType.AddRoute)
+  assert.equal(messageTargetAddress(bytes, 1), TARGET)
+  assert.equal(messageTargetPort(bytes, 1), 6379)
+  assert.equal(messageType(Buffer.from(HELLO, 'hex'), 0), MessageType.Version)
+})
+
+test('records of intercept 1.x are read', () => {
+  const synAck = parse(SYN_ACK)
+  assert.deepEqual([synAck.flags, synAck.mss, synAck.windowScale, synAck.sackPermitted], [SYN | ACK, 1460, 8, true])
+  assert.deepEqual([synAck.fromAddress, synAck.fromPort], [TARGET, 6379])
+  assert.deepEqual([synAck.toAddress, synAck.toPort], [CLIENT, 52788])
+  assert.equal(synAck.payloadLength, 0)
+  assert.equal(parse(ACKNOWLEDGMENT).payloadLength, 0)
+  const answer = parse(ANSWER)
+  assert.deepEqual([answer.flags, answer.payloadLength, answer.window], [PSH | ACK, 5, 0x41c])
+  assert.deepEqual([answer.tsVal, answer.tsEcr], [0x14dcd58c, 0xcbc6709a | 0])
+})
+
+test('records are written as intercept 1.x does', () => {
+  for (const expected of [SYN_ACK, ACKNOWLEDGMENT, ANSWER]) {
+    const packet = Buffer.concat([Buffer.from(expected, 'hex'), Buffer.from('+OK\r\n')])
+    const header = new Uint8Array(HEADER_LENGTH + 2).fill(0xa5)
+    putHeader(packet, 0, header, 1)
+    assert.equal(hex(header.subarray(0, 1 + RECORD_LENGTH)), `a5${expected}`)
+    assert.equal(hex(header.subarray(1 + RECORD_LENGTH)), `${'00'.repeat(HEADER_LENGTH - RECORD_LENGTH)}a5`)
+  }
+})
+
+/** The record of an answer with this payload, as intercept writes it for peers that want payload. */
+function longRecord(payload: string, captured = Number.POSITIVE_INFINITY): string {
+  const header = Buffer.from(ANSWER, 'hex').subarray(0, 52)
+  const packet = Buffer.concat([header, Buffer.from(payload)])
+  packet.writeUInt16BE(packet.length, 2)
+  const record = new Uint8Array(RECORD_LENGTH_MAX).fill(0xa5)
+  const segment = new Segment()
+  assert.equal(parseIpv4(packet, 0, packet.length, packet.length, true, segment), Flaw.None)
+  putHeader(packet, 0, record, 0)
+  putPayload(segment, Math.min(packet.length, captured), record)
+  assert.equal(hex(record.subarray(4, 52)), ANSWER.slice(8, 104))
+  return hex(record.subarray(52))
+}
+
+test('a record with payload has it right behind the TCP header, if it is 128 octets at most', () => {
+  assert.equal(longRecord('+OK\r\n'), `2b4f4b0d0a${'00'.repeat(135)}`)
+  assert.equal(longRecord('x'.repeat(128)), `${'78'.repeat(128)}${'00'.repeat(12)}`)
+  assert.equal(longRecord('x'.repeat(129)), '00'.repeat(140))
+  assert.equal(longRecord('+OK\r\n', 56), '00'.repeat(140), 'not all of it was captured')
+})
+
+test('a record with the longest header has as much payload as fits behind it', () => {
+  const options = new Uint8Array(40).fill(1)
+  const packet = writePacket({
+    ...{ fromAddress: TARGET, fromPort: 6379, toAddress: CLIENT, toPort: 52788, seq: 1, ack: 2, flags: ACK },
+    payload: new Uint8Array(128).fill(0x78),
+    options
+  })
+  const record = new Uint8Array(RECORD_LENGTH_MAX + 2).fill(0xa5)
+  const segment = new Segment()
+  assert.equal(parseIpv4(packet, 0, packet.length, packet.length, false, segment), Flaw.None)
+  putHeader(packet, 0, record, 0)
+  putPayload(segment, packet.length, record.subarray(0, RECORD_LENGTH_MAX))
+  assert.equal(hex(record.subarray(40)), `${'01'.repeat(40)}${'78'.repeat(112)}a5a5`)
+})
+
+test('how long a message is follows from the framing alone', () => {
+  const lengthOf = (framing: Framing, octets: string): number => {
+    const bytes = Buffer.from(octets, 'hex')
+    return messageLength(framing, bytes, 0, bytes.length)
+  }
+  const { Combined, Bare, WithPayload } = Framings
+  const cases = ['00', '0000', '0001', '0006', '0007', '0010', '0011', '4500', '5443'] as const
+  assert.deepEqual(
+    cases.map((octets) => [Combined, Bare, WithPayload].map((framing) => lengthOf(framing, octets))),
+    [
+      [0, 0, 0],
+      [-1, -1, -1],
+      [66, -1, 194],
+      [386, -1, 1154],
+      [450, -1, -1],
+      [1026, -1, -1],
+      [-1, -1, -1],
+      [-1, 64, -1],
+      [-1, -1, -1]
+    ]
+  )
+})
+
+test('a record says of a packet what the packet says, but for its payload and late options', () => {
+  const any = fc.record({
+    fromAddress: fc.integer({ min: 0x01000000 }),
+    toAddress: fc.integer({ min: 0x01000000 }),
+    fromPort: fc.nat(65535),
+    toPort: fc.nat(65535),
+    flags: fc.nat(255),
+    seq: fc.integer(),
+    ack: fc.integer(),
+    window: fc.nat(65535),
+    payload: fc.uint8Array({ maxLength: 40 }),
+    options: fc.constantFrom([], ['mss 1460', 'sackOK'], ['nop', 'nop', 'ts 1 2'], ['ts 5 6', 'nop', 'nop', 'sack 1:2'])
+  })
+  fc.assert(
+    fc.property(any, (given) => {
+      const packet = writePacket({ ...given, options: encodeOptions(given.options) })
+      const record = new Uint8Array(HEADER_LENGTH)
+      putHeader(packet, 0, record, 0)
+      const fromPacket = new Segment()
+      parseIpv4(packet, 0, packet.length, packet.length, false, fromPacket)
+      assert.equal(formatSegment(parse(hex(record))), formatSegment(fromPacket))
+    }),
+    { seed: 1 }
+  )
+})
+
+test('no 64 octets make the reader of records throw', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: RECORD_LENGTH, maxLength: RECORD_LENGTH }), fc.boolean(), (bytes, isIp) => {
+      if (isIp) bytes[0] = 0x45
+      const segment = new Segment()
+      if (parseRecord(bytes, 0, segment) === Flaw.None) assert.ok(segment.payloadLength >= 0)
+    }),
+    { seed: 1, numRuns: 2000 }
+  )
+})

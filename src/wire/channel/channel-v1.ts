@@ -1,0 +1,165 @@
+/**
+ * The channel's protocol, version 1: byte for byte that of tcpcopy 1.x. All integers are big-endian.
+ *
+ * To intercept go messages of 14 octets: `u32 clientAddress, u16 clientPort, u16 type, u32 targetAddress,
+ * u16 targetPort`. From intercept come records of 64 octets: the first 20 of the IP header, 20 of the TCP header and
+ * the first 24 of the TCP options, zero-padded, no payload. How they stand in the stream is a matter of the `Framing` that
+ * both programs are built for.
+ */
+import { copyBytes, i32, put16, put32, u8, u16 } from '../bytes.ts'
+import { Flaw } from '../flaw.ts'
+import { fillIp, fillTcp, IPV4_HEADER, readOptions, type Segment, TCP, TCP_HEADER } from '../segment.ts'
+
+/** Octets of a message to intercept. */
+export const MESSAGE_LENGTH = 14
+/** Octets of a record from intercept. */
+export const RECORD_LENGTH = 64
+/** Octets of TCP options in a record. */
+const RECORD_OPTIONS = 24
+/** A record with payload: an answer of at most so many octets stands behind its TCP header. */
+const LONG_RECORD_LENGTH = 192
+export const RECORD_PAYLOAD_MAX = 128
+
+/** How records stand in the stream from intercept. Nothing in it says which it is: both sides have to be told. */
+export interface Framing {
+  /** Octets of the count in front of each message; 0: there is none, each record is a message. */
+  readonly countLength: number
+  /** Most records of a message. */
+  readonly recordsMax: number
+  readonly recordLength: number
+}
+
+/** The ways to build tcpcopy 1.x and its intercept. */
+export const Framings = {
+  Combined: { countLength: 2, recordsMax: 16, recordLength: RECORD_LENGTH },
+  /** `--disable-combined` */
+  Bare: { countLength: 0, recordsMax: 1, recordLength: RECORD_LENGTH },
+  /** `--with-resp-payload` */
+  WithPayload: { countLength: 2, recordsMax: 6, recordLength: LONG_RECORD_LENGTH }
+} as const satisfies Record<string, Framing>
+
+/** Octets of the longest record. */
+export const RECORD_LENGTH_MAX = LONG_RECORD_LENGTH
+/** Octets of a captured header: a record, and the options that it has no room for. */
+export const HEADER_LENGTH = IPV4_HEADER + TCP_HEADER + 40
+
+/** `Switch` ends this version on a connection: what follows it is of version 2 (docs/channel.md). */
+export const MessageType = { AddRoute: 1, RemoveRoute: 2, Version: 6, Switch: 7 } as const
+
+/** The first message on each connection: all zero but the type, and the offer of version 2, if there is one. */
+export function putHello(bytes: Uint8Array, at: number): void {
+  putMessage(bytes, at, 0, 0, MessageType.Version, 0, 0)
+}
+
+export function putMessage(
+  bytes: Uint8Array,
+  at: number,
+  clientAddress: number,
+  clientPort: number,
+  type: number,
+  targetAddress: number,
+  targetPort: number
+): void {
+  put32(bytes, at, clientAddress)
+  put16(bytes, at + 4, clientPort)
+  put16(bytes, at + 6, type)
+  put32(bytes, at + 8, targetAddress)
+  put16(bytes, at + 12, targetPort)
+}
+
+export function messageClientAddress(bytes: Uint8Array, at: number): number {
+  return i32(bytes, at)
+}
+export function messageClientPort(bytes: Uint8Array, at: number): number {
+  return u16(bytes, at + 4)
+}
+export function messageType(bytes: Uint8Array, at: number): number {
+  return u16(bytes, at + 6)
+}
+export function messageTargetAddress(bytes: Uint8Array, at: number): number {
+  return i32(bytes, at + 8)
+}
+export function messageTargetPort(bytes: Uint8Array, at: number): number {
+  return u16(bytes, at + 12)
+}
+
+/**
+ * Writes the headers of a captured packet as a record has them, but with all TCP options: the first `RECORD_LENGTH` octets
+ * are its record.
+ * @param at where the packet's IPv4 header begins; IP and TCP headers are known to be whole
+ */
+export function putHeader(bytes: Uint8Array, at: number, header: Uint8Array, headerAt: number): void {
+  const tcpAt = at + (u8(bytes, at) & 0x0f) * 4
+  const tcpLength = (u8(bytes, tcpAt + 12) >>> 4) * 4
+  copyBytes(bytes, at, header, headerAt, IPV4_HEADER)
+  copyBytes(bytes, tcpAt, header, headerAt + IPV4_HEADER, tcpLength)
+  header.fill(0, headerAt + IPV4_HEADER + tcpLength, headerAt + HEADER_LENGTH)
+}
+
+/**
+ * The same of a packet over IPv6, which has no record in version 1: behind an IPv4 header that has the addresses' numbers
+ * in the book. So it is good in this process only.
+ * @param segment the packet, parsed
+ */
+export function putHeader6(segment: Segment, header: Uint8Array, at: number): void {
+  header.fill(0, at, at + HEADER_LENGTH)
+  header[at] = 0x45
+  header[at + 1] = segment.trafficClass
+  put16(header, at + 2, Math.min(IPV4_HEADER + segment.tcpLength, 0xffff))
+  header[at + 8] = segment.ttl
+  header[at + 9] = TCP
+  put32(header, at + 12, segment.fromAddress)
+  put32(header, at + 16, segment.toAddress)
+  copyBytes(segment.bytes, segment.tcpAt, header, at + IPV4_HEADER, segment.payloadAt - segment.tcpAt)
+}
+
+/**
+ * Reads a record into a segment without payload bytes; `payloadLength` says how long the payload was. IP options are
+ * counted in the lengths but are not in the record; TCP options beyond 24 octets are not either.
+ */
+export function parseRecord(bytes: Uint8Array, at: number, segment: Segment): Flaw {
+  const version = u8(bytes, at)
+  if (version >>> 4 !== 4) return Flaw.NotIpv4
+  const tcpAt = at + IPV4_HEADER
+  const ipHeader = (version & 0x0f) * 4
+  const tcpHeader = (u8(bytes, tcpAt + 12) >>> 4) * 4
+  const totalLength = u16(bytes, at + 2)
+  if (ipHeader < IPV4_HEADER || tcpHeader < TCP_HEADER || totalLength < ipHeader + tcpHeader) return Flaw.BadHeader
+  fillIp(bytes, at, segment)
+  fillTcp(bytes, tcpAt, segment)
+  const optionsAt = tcpAt + TCP_HEADER
+  readOptions(bytes, optionsAt, optionsAt + Math.min(tcpHeader - TCP_HEADER, RECORD_OPTIONS), segment)
+  segment.dontFragment = (u8(bytes, at + 6) & 0x40) !== 0
+  segment.tcpAt = tcpAt
+  segment.tcpLength = totalLength - ipHeader
+  segment.payloadAt = at + RECORD_LENGTH
+  segment.payloadLength = totalLength - ipHeader - tcpHeader
+  return Flaw.None
+}
+
+/**
+ * Puts an answer's payload behind the TCP header of its record, as intercept does for peers that ask for it: all of it,
+ * or none if it is longer than 128 octets.
+ * @param end where the octets end that were captured of it
+ * @param record as `putHeader` left it, of `RECORD_LENGTH_MAX`; what stands behind the headers is written over
+ */
+export function putPayload(segment: Segment, end: number, record: Uint8Array): void {
+  const { bytes, payloadAt, payloadLength, tcpAt } = segment
+  record.fill(0, HEADER_LENGTH)
+  if (payloadLength > RECORD_PAYLOAD_MAX || payloadAt + payloadLength > end) return
+  const at = IPV4_HEADER + (payloadAt - tcpAt)
+  copyBytes(bytes, payloadAt, record, at, Math.min(payloadLength, RECORD_LENGTH_MAX - at))
+}
+
+/**
+ * Octets of the message from intercept that begins at `at`.
+ * @param present octets that there are from there on
+ * @returns 0: not known yet; −1: it is none in this framing
+ */
+export function messageLength(framing: Framing, bytes: Uint8Array, at: number, present: number): number {
+  const { countLength, recordsMax, recordLength } = framing
+  if (present < 2) return 0
+  if (countLength === 0) return u8(bytes, at) >>> 4 === 4 ? recordLength : -1
+  const count = u16(bytes, at)
+  return count > 0 && count <= recordsMax ? countLength + count * recordLength : -1
+}
