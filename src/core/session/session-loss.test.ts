@@ -36,7 +36,7 @@ test('what is not acknowledged is sent again after the time-out of RFC 6298, wit
 
 test('a slow target is waited for', () => {
   drill(`
-    +0     source  S   99:99(0) <mss 1460>
+    +0     source  S   99:99(0) win 64240 <mss 1460>
     +0     sent    S   99:99(0)
     +300   target  S.  500:500(0) ack 100 win 65535 <mss 1460>
     +0     sent    .   100:100(0) ack 501
@@ -49,7 +49,7 @@ test('a slow target is waited for', () => {
 
 test('three duplicate acknowledgments have the first segment sent again, partial ones the next', () => {
   drill(`
-    +0     source  S   99:99(0) <mss 1000>
+    +0     source  S   99:99(0) win 64240 <mss 1000>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
     +0     sent    .   100:100(0) ack 501
@@ -76,7 +76,7 @@ test('three duplicate acknowledgments have the first segment sent again, partial
 
 test('what is sent again is never more than what was sent', () => {
   drill(`
-    +0     source  S   99:99(0) <mss 1000>
+    +0     source  S   99:99(0) win 64240 <mss 1000>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 400 <mss 1000>
     +0     sent    .   100:100(0) ack 501

@@ -11,7 +11,7 @@ const OPEN = `
     +0     source  .   100:100(0) ack 301 win 64240
     +0     source  P.  100:110(10) ack 301
     +0     sent    P.  100:110(10) ack 501
-    +20    target  P.  501:541(40) ack 110 win 65535
+    +9     target  P.  501:541(40) ack 110 win 65535
     +40    sent    .   110:110(0) ack 541
 `
 

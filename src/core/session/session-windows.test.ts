@@ -13,11 +13,11 @@ const OPEN = `
 `
 /** The client's round trip is 20 ms, the copy's 10 ms. */
 const OPEN_1000 = `
-    +0     source  S   99:99(0) <mss 1000>
+    +0     source  S   99:99(0) win 64240 <mss 1000>
     +0     sent    S   99:99(0)
     +10    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
     +0     sent    .   100:100(0) ack 501
-    +10    source  .   100:100(0) ack 301
+    +10    source  .   100:100(0) ack 301 win 64240
 `
 
 /** Lines for segments of 1000 octets that are sent at once. */
@@ -53,7 +53,7 @@ test("the first flight is as large as the client's own", () => {
 
 test('a first flight that was captured before the target answered goes at once', () => {
   drill(`
-    +0     source  S   99:99(0) <mss 1000>
+    +0     source  S   99:99(0) win 64240 <mss 1000>
     +0     sent    S   99:99(0)
     +20    source  .   100:100(0) ack 301
     +0     source  .   100:15100(15000) ack 301
@@ -65,7 +65,7 @@ test('a first flight that was captured before the target answered goes at once',
 
 test("the target's window is respected, and what does not fit waits for the flight to be acknowledged", () => {
   drill(`
-    +0     source  S   99:99(0) <mss 1460>
+    +0     source  S   99:99(0) win 64240 <mss 1460>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 1500 <mss 1460>
     +0     sent    .   100:100(0) ack 501
@@ -120,7 +120,7 @@ test('what is sent into a window that has opened has the time-out of before the 
 
 test('a window update without a new acknowledgment lets octets go at once (RFC 9293 §3.10.7.4)', () => {
   drill(`
-    +0     source  S   99:99(0) <mss 1000>
+    +0     source  S   99:99(0) win 64240 <mss 1000>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
     +0     sent    .   100:100(0) ack 501
@@ -139,7 +139,7 @@ test('a window update without a new acknowledgment lets octets go at once (RFC 9
 
 test('a window that the target takes back is sent into once at each time-out (RFC 9293 §3.8.6)', () => {
   drill(`
-    +0     source  S   99:99(0) <mss 1000>
+    +0     source  S   99:99(0) win 64240 <mss 1000>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
     +0     sent    .   100:100(0) ack 501
@@ -174,7 +174,7 @@ test('an old segment does not move the window', () => {
 
 test('an old segment that acknowledges more says how large the window is from there on', () => {
   drill(`
-    +0     source  S   99:99(0) <mss 1000>
+    +0     source  S   99:99(0) win 64240 <mss 1000>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
     +0     sent    .   100:100(0) ack 501
