@@ -1,6 +1,7 @@
 /** Reads the lines of a drill. See `drill.ts` for what they mean. */
 import { parseAddress } from '../../wire/address.ts'
 import { parseFlags } from '../../wire/packetdrill.ts'
+import { openingLines } from './drill-opening.ts'
 
 export interface Endpoint {
   readonly address: number
@@ -44,6 +45,8 @@ export type Line = Common &
 export function parseScript(script: string): Line[] {
   return script.split('\n').flatMap((raw, index) => {
     const text = raw.replace(/\/\/.*$/, '').trim()
+    const [, after, opening] = /^\+(\d+)\s+open\b(.*)$/.exec(text) ?? []
+    if (opening !== undefined) return openingLines(Number(after), opening).map((line) => parseLine(line, index + 1))
     return text === '' ? [] : [parseLine(text, index + 1)]
   })
 }
@@ -51,7 +54,8 @@ export function parseScript(script: string): Line[] {
 function parseLine(text: string, number: number): Line {
   const match = /^\+(\d+(?:\.\d+)?)\s+(\w+\+?)\s*(.*)$/.exec(text)
   const [, after, kind, rest] = match ?? []
-  if (after === undefined || kind === undefined || rest === undefined) return wrong(number, text, 'no line of a drill')
+  if (after === undefined || kind === undefined || rest === undefined)
+    return wrong(number, text, 'not a line of a drill')
   const common = { number, text, afterMs: Number(after) }
   const [first = '', second = ''] = rest.split(/\s+/)
   switch (kind) {
@@ -75,7 +79,7 @@ function parseLine(text: string, number: number): Line {
     case 'lost':
       return { ...common, kind, value: Number(first) }
     default:
-      return wrong(number, text, 'nothing begins so')
+      return wrong(number, text, `unknown word "${kind}"`)
   }
 }
 
@@ -89,7 +93,7 @@ function parseSegment(text: string, number: number): SegmentLine {
   if ((seq + length) >>> 0 !== Number(to)) return wrong(number, text, `${from} + ${count} is not ${to}`)
   const options = /<([^>]*)>/.exec(rest)?.[1]
   const quoted = /"([^"]*)"/.exec(rest)?.[1]
-  if (quoted !== undefined && quoted.length !== length) wrong(number, text, `the payload has ${quoted.length} octets`)
+  if (quoted !== undefined && quoted.length !== length) wrong(number, text, `the payload has ${quoted.length} bytes`)
   const plain = rest.replace(/<[^>]*>/, ' ').replace(/"[^"]*"/, ' ')
   const { numbers, endpoints } = parseFields(plain.trim(), number, text)
   return {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill } from './drill.ts'
+import { parseScript } from './drill-script.ts'
 
 const HANDSHAKE = `
   +0     source  S   99:99(0)  win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
@@ -9,7 +10,7 @@ const HANDSHAKE = `
   +0     sent    .   100:100(0) ack 501
 `
 
-test('a drill that comes true passes', () => {
+test('a drill passes if all that it says happens', () => {
   drill(HANDSHAKE)
 })
 
@@ -44,5 +45,51 @@ test('a drill refuses lines that it does not understand', () => {
   assert.throws(() => drill('+0 source S 99:98(0)'), /99 \+ 0 is not 98/)
   assert.throws(() => drill('+0 source X 99:99(0)'), /not a segment/)
   assert.throws(() => drill('+0 source S 99:99(0) was 3'), /what is "was 3"/)
-  assert.throws(() => drill('source S 99:99(0)'), /no line of a drill/)
+  assert.throws(() => drill('source S 99:99(0)'), /not a line of a drill/)
+})
+
+/** What the lines of a script say, wherever they stand. */
+function meaning(script: string): object[] {
+  return parseScript(script).map((line) => ({ ...line, number: 0, text: '' }))
+}
+
+test('`open` stands for the lines of a handshake', () => {
+  const opened = `
+    +5     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0)
+    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     sent    .   100:100(0) ack 501
+    +0     source  .   100:100(0) ack 301 win 64240
+  `
+  assert.deepEqual(meaning('+5 open'), meaning(opened))
+  const others = opened.replaceAll('1460', '1000,sackOK').replace('+20', '+300').replace('65535', '400')
+  assert.deepEqual(meaning('+5 open win 400 rtt 300 <mss 1000,sackOK>'), meaning(others))
+  assert.deepEqual(meaning('+5 open ack +10'), meaning(opened.replace('+0     source', '+10 source')))
+  assert.deepEqual(meaning('+5 open ack none'), meaning(opened).slice(0, -1))
+})
+
+test("the client's ACK of `open` has the window and timestamps that both SYNs imply", () => {
+  const lastOf = (script: string) => meaning(script).at(-1)
+  const ends = (fields: string) => lastOf(`+0 source . 100:100(0) ack 301 ${fields}`)
+  assert.deepEqual(lastOf('+0 open <ts 100 0,wscale 7> <ts 900 100,wscale 9>'), ends('win 502 <ts 101 1>'))
+  assert.deepEqual(lastOf('+0 open <ts 100 0,wscale 7> <mss 1460>'), ends('win 64240'))
+})
+
+test('`open` can include the first request and its answer', () => {
+  const exchange = `
+    +0     source  P.  100:110(10) ack 301
+    +0     sent    P.  100:110(10) ack 501
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+  `
+  const open = meaning('+0 open')
+  assert.deepEqual(meaning('+0 open request 10 answer 40'), [...open, ...meaning(exchange)])
+  assert.deepEqual(meaning('+0 open request 10'), [...open, ...meaning(exchange).slice(0, 2)])
+})
+
+test('a drill fails at each line that `open` stands for', () => {
+  assert.throws(() => drill('+0 open', { clientRttMs: 50 }), /line 1: \+0 sent \. 100.*\n.*nothing was sent/)
+  assert.throws(() => drill('+0 open win 0 request 10'), /line 1: \+0 sent P\. 100.*\n.*nothing was sent/)
+  assert.throws(() => drill('+0 open mss 1460'), /what is "mss 1460"/)
+  assert.throws(() => drill('+0 open ack 10'), /what is "ack 10"/)
 })

@@ -1,6 +1,6 @@
 /**
- * Scripts for sessions, in the manner of packetdrill: what is captured, what the target answers, and what has to be
- * sent, each at its time.
+ * Scripts that test sessions, in the style of packetdrill: what is captured, what the target answers, and what the
+ * session must send, each at its time.
  *
  *     +0     source  S   99:99(0)  win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
  *     +0     sent    S   99:99(0)
@@ -8,21 +8,50 @@
  *     +20    target  S.  500:500(0) ack 100 <mss 1460>
  *     +0     sent    .   100:100(0) ack 501
  *
- * `+N`: milliseconds after the line before. `source`: a captured segment of the client. `target`: a header that
- * intercept returned; `target+`: one that comes in the same turn as the next. `sent`: the next packet of the session; it has to leave at that instant, 1 ms earlier or later
- * (timers fire on whole milliseconds, and what is smoothed has fractions). Before any line that is not `sent`, and at
- * the end, all packets sent must have been named. `nothing`: only that check. `stall`: since the line before tcpcopy had
- * no processor; what was due goes out only now. `counter NAME VALUE`;
- * `dropped REASON PACKETS`; `ended REASON`: the next session that ended did so for it; `sessions N`: as many live;
- * `pieces N`: as many of the send pool are in use; `lost N`: the capture says so; `taken A:P`: intercept says that another
- * tcpcopy has this client; `shutdown`.
+ * `+N` is the time since the line before, in milliseconds. Text behind `//` is a comment. The words:
  *
- * A segment is flags, `first:last(length)`, and what matters of `ack N win N urg N id N ttl N tos N "payload" <options>
- * from A:P to A:P`; what is not written is not compared (of options also their order and NOPs). Payload that is not
- * written is a function of its sequence number, which every packet sent is held to. Text behind `//` is a comment.
+ * - `source SEGMENT`: the client's segment is captured.
+ * - `target SEGMENT`: intercept returns the header of the target's segment. `target+`: so does the next line, in the
+ *   same turn.
+ * - `sent SEGMENT`: the next packet of the session. It must leave at that instant, give or take 1 ms: timers fire on
+ *   whole milliseconds, and smoothed times have fractions. Every packet sent must be named before the next line that is
+ *   not `sent`, and before the end.
+ * - `nothing`: only checks that no packet was sent.
+ * - `open`: a connection is opened (below).
+ * - `stall`: tcpcopy had no processor since the line before; what was due goes out only now.
+ * - `lost N`: the capture reports N lost packets. `taken A:P`: intercept reports that another tcpcopy has this client.
+ * - `shutdown`: tcpcopy ends.
+ * - `counter NAME VALUE`, `dropped REASON PACKETS`, `sessions N` (live ones), `pieces N` (in use in the send pool): what
+ *   the counts must be. `ended REASON`: why the next session that ended did so.
  *
- * Each script runs once with each version of the channel. Every packet is real bytes with real checksums. After every script the books must be closed and, after a shutdown,
- * nothing may be held any more.
+ * A segment is its flags, `first:last(length)`, and any of `ack N win N urg N id N ttl N tos N "payload" <options>
+ * from A:P to A:P`. What is not written is not compared, nor are the order of options and NOPs. Payload that is not
+ * written is a function of its sequence number, and every packet sent is checked against it.
+ *
+ * `open` stands for these lines, which are run and checked as if written out:
+ *
+ *     +0     source  S   99:99(0) win 64240 <mss 1460>
+ *     +0     sent    S   99:99(0)
+ *     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+ *     +0     sent    .   100:100(0) ack 501
+ *     +0     source  .   100:100(0) ack 301 win 64240
+ *
+ * Then the client's next byte is 100, the source's 301 and the target's 501. Its options, in any order:
+ *
+ * - `<options>`: those of both SYNs. `<options> <options>`: those of the SYN and of the SYN-ACK. The client's ACK has the
+ *   timestamps and the scaled window that they imply.
+ * - `rtt N`: time until the SYN-ACK (default: 20). `win N`: window of the SYN-ACK (default: 65535).
+ * - `ack +N`: the client's ACK is captured N ms later. `ack none`: it is not captured.
+ * - `request N`: the client's first N bytes follow, and are sent at once. `answer N`: 9 ms later the target answers with
+ *   N bytes, acknowledged after 40 ms. Neither has timestamps. With `request 10 answer 40` the added lines are
+ *
+ *       +0     source  P.  100:110(10) ack 301
+ *       +0     sent    P.  100:110(10) ack 501
+ *       +9     target  P.  501:541(40) ack 110 win 65535
+ *       +40    sent    .   110:110(0) ack 541
+ *
+ * Each script runs with both versions of the channel, and in the other variants of `drill`. Every packet is real bytes
+ * with real checksums. After every script the books must balance, and after a shutdown nothing may be left.
  */
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
@@ -39,7 +68,7 @@ import { type SentPacket, SimulatedWorker, type SimulatedWorkerOptions } from '.
 export interface DrillOptions extends Partial<SimulatedWorkerOptions> {
   /** `-c` */
   readonly ranges?: readonly AddressRange[]
-  /** Addresses of the script stand for such of IPv6, and packets are longer by what its header is. */
+  /** Maps the script's addresses to IPv6 ones, and makes the MTU larger by as much as the IPv6 header is longer. */
   readonly isIpv6?: boolean
 }
 
@@ -47,10 +76,10 @@ const client: Endpoint = { address: parseAddress('10.0.0.1') ?? 0, port: 40001 }
 const source: Endpoint = { address: parseAddress('10.0.0.2') ?? 0, port: 80 }
 const target: Endpoint = { address: parseAddress('10.0.0.3') ?? 0, port: 8080 }
 
-/** In front of the octets of an IPv4 address that one of IPv6 stands for. */
+/** In IPv6 runs it precedes the bytes of an IPv4 address. */
 const PREFIX_6 = '2001:db8::'
-/** Of the worker; and by how much the header of IPv6 is longer. */
 const MTU = 1500
+/** By how much the IPv6 header is longer than the IPv4 header. */
 const LONGER_6 = 20
 
 const TOLERANCE_MS = 1
@@ -58,8 +87,8 @@ const TOLERANCE_MS = 1
 const STEPS_PER_SECOND = 100
 
 /**
- * Runs a script: with a sender that takes super-packets and with one that does not, with both versions of the channel,
- * unless one is given, over IPv6, and with sessions that lie down whenever they may: what is on the wire is to be the same.
+ * Runs a script with a sender that takes super-packets and with one that does not, with both versions of the channel
+ * (unless one is given), over IPv6, and with sessions that hibernate whenever they can. All must send the same packets.
  * @returns the counters, for what a script cannot say
  */
 export function drill(script: string, options: DrillOptions = {}): Counters {
@@ -71,13 +100,13 @@ export function drill(script: string, options: DrillOptions = {}): Counters {
   return run({ canSegment: false, channelVersion: 2 })
 }
 
-/** Whether a script means the same over IPv6: options with addresses, or that count octets of packets, do not. */
+/** Whether a script means the same over IPv6. It does not with options that have addresses or count bytes of packets. */
 function isOfEitherVersion({ maps, ranges, bytesPerSecondMax, channelVersion }: DrillOptions): boolean {
   return [maps, ranges, bytesPerSecondMax, channelVersion].every((option) => option === undefined)
 }
 
-/** The octet of a stream at a sequence number, where a script does not write the payload. */
-function octetAt(seq: number): number {
+/** The byte of a stream at a sequence number, where a script does not write the payload. */
+function byteAt(seq: number): number {
   return (Math.imul(seq, 0x9e3779b1) >>> 24) & 255
 }
 
@@ -119,7 +148,7 @@ class Drill {
     this.#line = undefined
     this.#allNamed()
     const books = worker.counters.unaccountedBytes()
-    assert.equal(books, 0, `${books} octets are in no place of the books`)
+    assert.equal(books, 0, `${books} bytes are missing from the books`)
     worker.close()
     return worker.counters
   }
@@ -185,7 +214,7 @@ class Drill {
     const payload =
       line.text !== undefined
         ? new TextEncoder().encode(line.text)
-        : Uint8Array.from({ length: line.length }, (_, index) => octetAt(first + index))
+        : Uint8Array.from({ length: line.length }, (_, index) => byteAt(first + index))
     return writePacket({
       fromAddress: this.#as(line.from ?? from).address,
       fromPort: (line.from ?? from).port,
@@ -204,7 +233,7 @@ class Drill {
     })
   }
 
-  /** Steps the sessions through all that is due up to an instant, or until something is sent. */
+  /** Runs the timers that are due up to an instant, or until something is sent. */
   #advance(until: number, isOver: () => boolean = () => false): void {
     const worker = this.#worker
     while (!isOver() && worker.deadline <= until) {
@@ -221,7 +250,7 @@ class Drill {
     return { address: this.#isIpv6 ? (parseAddress(PREFIX_6 + formatAddress(address)) ?? 0) : address, port }
   }
 
-  /** What a line says that can be seen in this run: over IPv6 there are no ids. */
+  /** The part of a line that this run can check: IPv6 packets have no id. */
   #visible(line: SegmentLine): SegmentLine {
     if (!this.#isIpv6) return line
     const { from, to } = line
@@ -243,7 +272,7 @@ class Drill {
     this.#checkPayload(packet)
   }
 
-  /** The packet in the words of the line: what the line does not say is left out. */
+  /** The packet with the fields that the line has, so that the two can be compared. */
   #describe(packet: SentPacket, line: SegmentLine): string {
     const segment = this.#segment
     packet.parse(segment)
@@ -271,7 +300,7 @@ class Drill {
     const segment = this.#segment
     packet.parse(segment)
     for (let index = 0; index < segment.payloadLength && this.#isPatterned; index++) {
-      if (u8(segment.bytes, segment.payloadAt + index) === octetAt(segment.seq + index)) continue
+      if (u8(segment.bytes, segment.payloadAt + index) === byteAt(segment.seq + index)) continue
       this.#fail(`the payload is not the client's from ${(segment.seq + index) >>> 0} on`)
     }
   }
