@@ -5,20 +5,11 @@ import { type DrillOptions, drill } from '../../sim/drill/drill.ts'
 import { Counters } from './counters.ts'
 import { Latency } from './latency.ts'
 
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-`
 const AGE_MS = 4
 
 /** The latencies that a script makes where answers were at the assistant for 4 ms. */
 function latencies(script: string, options: DrillOptions = {}): readonly number[] {
-  const { latency } = drill(OPEN + script, { channelVersion: 2, answerAgeMs: AGE_MS, ...options })
+  const { latency } = drill(`+0 open request 10${script}`, { channelVersion: 2, answerAgeMs: AGE_MS, ...options })
   return latency.count === 0 ? [] : [latency.count, latency.quantile(0.5) / 1000, latency.most / 1000]
 }
 

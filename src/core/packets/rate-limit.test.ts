@@ -10,11 +10,7 @@ test('payload waits for its turn within the rate, acknowledgments do not, and no
   // 100,000 bytes a second: 3000 at once, then a packet of 1500 each 15 ms.
   drill(
     `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
+    +0     open
     +0     source  P.  100:7400(7300) ack 301
     +0     sent    .   100:1560(1460)
     +0     sent    .   1560:3020(1460)

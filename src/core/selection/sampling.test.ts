@@ -61,10 +61,7 @@ test('-r decides by flow: what it leaves out does not join later', () => {
 test('a flow that was left out is forgotten a minute after its end', () => {
   drill(
     `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
+    +0     open ack none
     +0     source  R   100:100(0)
     +0     sent    R.  100:100(0)
     +0     source  P.  100:110(10) ack 301 from 10.0.0.1:40002
@@ -82,10 +79,7 @@ test('a flow that was left out stays so while it speaks, and for -t after', () =
   const packet = 'source  P.  100:110(10) ack 301 from 10.0.0.1:40002'
   drill(
     `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
+    +0     open ack none
     +0     source  R   100:100(0)
     +0     sent    R.  100:100(0)
     +0     ${packet}
@@ -117,10 +111,7 @@ test('a new connection with the address and port of one that was left out is dec
 test('a copied connection whose port begins one that is left out is over', () => {
   drill(
     `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
+    +0     open ack none
     +0     source  S   7000:7000(0)
     +0     source  P.  7001:7011(10) ack 901
     +0     sent    R.  100:100(0) ack 501

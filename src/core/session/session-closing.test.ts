@@ -1,23 +1,9 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501; round trip 20 ms; a request is answered with 40 octets. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-`
-const ANSWER = `
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +40    sent    .   110:110(0) ack 541
-`
-
 test('a client that closes first is copied so', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
     +0     sent    F.  110:110(0) ack 541
     +9     target  F.  541:541(0) ack 111 win 65535
@@ -30,7 +16,8 @@ test('a client that closes first is copied so', () => {
 })
 
 test('a server that closes first is copied so', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  FP. 501:541(40) ack 110 win 65535
     +0     sent    .   110:110(0) ack 542
     +9     source  F.  110:110(0) ack 342
@@ -42,7 +29,8 @@ test('a server that closes first is copied so', () => {
 })
 
 test("where the server closed first the copy's FIN waits for the target's, so that TIME-WAIT is on its side", () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  F.  110:110(0) ack 342         // 40 octets and a FIN
     +9     target  P.  501:541(40) ack 110 win 65535
     +40    sent    .   110:110(0) ack 541
@@ -56,7 +44,8 @@ test("where the server closed first the copy's FIN waits for the target's, so th
 })
 
 test('a target that does not close first is not waited for longer than for an answer', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  F.  110:110(0) ack 342
     +9     target  P.  501:541(40) ack 110 win 65535
     +40    sent    .   110:110(0) ack 541
@@ -69,7 +58,8 @@ test('a target that does not close first is not waited for longer than for an an
 })
 
 test('a server that answered more before it closed first is not waited for: the target plainly differs', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  F.  110:110(0) ack 352
     +9     target  P.  501:541(40) ack 110 win 65535
     +40    sent    .   110:110(0) ack 541
@@ -82,7 +72,8 @@ test('a server that answered more before it closed first is not waited for: the 
 })
 
 test('both may close at once', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
     +0     sent    F.  110:110(0) ack 541
     +1     target  F.  541:541(0) ack 110 win 65535
@@ -93,7 +84,8 @@ test('both may close at once', () => {
 })
 
 test('a FIN waits for the answer that the client had read', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  F.  110:110(0) ack 341
     +0     nothing
     +9     target  P.  501:541(40) ack 110 win 65535
@@ -104,7 +96,8 @@ test('a FIN waits for the answer that the client had read', () => {
 })
 
 test('a FIN that comes with payload is sent behind it, and repeated until it is acknowledged', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  FP. 110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
     +0     sent    F.  120:120(0) ack 541
@@ -118,7 +111,8 @@ test('a FIN that comes with payload is sent behind it, and repeated until it is 
 })
 
 test('a FIN goes once at each time-out, into a closed window too', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 0
     +40    sent    .   110:110(0) ack 541
     +9     source  F.  110:110(0) ack 341
@@ -132,7 +126,8 @@ test('a FIN goes once at each time-out, into a closed window too', () => {
 })
 
 test('a FIN that overtook payload waits for it', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  F.  120:120(0) ack 341
     +0     nothing
     +1     source  P.  110:120(10) ack 341
@@ -142,7 +137,8 @@ test('a FIN that overtook payload waits for it', () => {
 })
 
 test('a client that has closed its half goes on reading', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  F.  110:110(0) ack 301
     +0     sent    F.  110:110(0) ack 501
     +9     target  .   501:501(0) ack 111 win 65535
@@ -156,7 +152,8 @@ test('a client that has closed its half goes on reading', () => {
 })
 
 test('a client goes on sending after the target has closed its half', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  F.  501:501(0) ack 110 win 65535
     +0     sent    .   110:110(0) ack 502
     +9     source  P.  110:120(10) ack 302
@@ -170,7 +167,8 @@ test('a client goes on sending after the target has closed its half', () => {
 })
 
 test('what the client says after it has read the whole answer and a FIN goes also where an answer had seemed shorter', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  P.  501:521(20) ack 110 win 65535
     +1     source  P.  110:120(10) ack 341
     +36    sent    P.  110:120(10) ack 521     // half of the answer, and then silence
@@ -184,7 +182,8 @@ test('what the client says after it has read the whole answer and a FIN goes als
 })
 
 test('a target that has forgotten a connection which only waits for its FIN does not hold up the next one', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
     +0     sent    F.  110:110(0) ack 541
     +9     target  .   541:541(0) ack 111 win 65535
@@ -197,7 +196,8 @@ test('a target that has forgotten a connection which only waits for its FIN does
 })
 
 test('a FIN in front of octets that the client has sent is none (RFC 9293 §3.10.7.4)', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  F.  105:105(0) ack 341
     +0     dropped duplicate 1
     +0     nothing
@@ -217,7 +217,8 @@ test('a FIN in front of octets that the client has sent is none (RFC 9293 §3.10
 })
 
 test('SYNs with FIN or RST, and segments without ACK, neither lose nor hang anything', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +1     source  FS  99:99(0)
     +1     source  SR  99:99(0)
     +1     source  S.  99:99(0) ack 301
@@ -234,7 +235,8 @@ test('SYNs with FIN or RST, and segments without ACK, neither lose nor hang anyt
 })
 
 test('payload behind the FIN is dropped by name', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
     +0     sent    F.  110:110(0) ack 541
     +1     source  P.  111:121(10) ack 341
@@ -243,7 +245,8 @@ test('payload behind the FIN is dropped by name', () => {
 })
 
 test('late packets of a connection that is over do not begin another', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
     +0     sent    F.  110:110(0) ack 541
     +9     target  F.  541:541(0) ack 111 win 65535
@@ -258,7 +261,8 @@ test('late packets of a connection that is over do not begin another', () => {
   `)
 })
 
-const BOTH_CLOSED = `${OPEN}${ANSWER}
+const BOTH_CLOSED = `
+    +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
     +0     sent    F.  110:110(0) ack 541
     +1     target  F.  541:541(0) ack 111 win 65535
@@ -298,7 +302,8 @@ test('a late acknowledgment has timestamps that the target accepts', () => {
 })
 
 test('a target that goes on after the reset of its copy was lost is reset again', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +9     source  R   110:110(0)
     +0     sent    R.  110:110(0) ack 501

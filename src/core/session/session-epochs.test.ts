@@ -1,19 +1,9 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501; round trip 20 ms. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-`
-
 test('a request waits until the target has answered as much as the source had', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 351
     +0     nothing
     +9     target  .   501:501(0) ack 110 win 65535
@@ -29,9 +19,8 @@ test('a request waits until the target has answered as much as the source had', 
 
 test('without waiting (-W) requests go as they come', () => {
   drill(
-    `${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+    `
+    +0     open request 10
     +1     source  P.  110:120(10) ack 351
     +0     sent    P.  110:120(10) ack 501
     +1     source  F.  120:120(0) ack 401
@@ -42,7 +31,8 @@ test('without waiting (-W) requests go as they come', () => {
 })
 
 test('a server that speaks first is waited for', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +5     source  P.  100:110(10) ack 331
     +0     nothing
     +5     target  P.  501:531(30) ack 100 win 65535
@@ -52,9 +42,8 @@ test('a server that speaks first is waited for', () => {
 })
 
 test('requests of one epoch go one behind the other', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +0     source  P.  110:120(10) ack 301
     +0     sent    P.  110:120(10) ack 501
     +5     source  P.  120:130(10) ack 341
@@ -69,9 +58,8 @@ test('requests of one epoch go one behind the other', () => {
 })
 
 test('an answer that is shorter is taken for whole once the target has been quiet', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 351
     +9     target  P.  501:540(39) ack 110 win 65535
     +37    sent    P.  110:120(10) ack 540 // 2 × round trip, smoothed 20, 20, …, then 10
@@ -84,9 +72,8 @@ test('an answer that is shorter is taken for whole once the target has been quie
 })
 
 test('a target that pauses between the parts of its answer is waited for twice as long as it paused', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 801       // its client had read 500 octets
     +99    target  P.  501:601(100) ack 110 win 65535
     +40    sent    .   110:110(0) ack 601
@@ -103,9 +90,8 @@ test('a target that pauses between the parts of its answer is waited for twice a
 })
 
 test('an answer that came in parts and stays shorter is taken for whole after twice its longest pause', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 501
     +8     target  .   501:501(0) ack 110 win 65535
     +11    target  P.  501:581(80) ack 110 win 65535
@@ -121,9 +107,8 @@ test('an answer that came in parts and stays shorter is taken for whole after tw
 })
 
 test('a slow answer in one part that is a byte shorter costs no more than a moment', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 351
     +9     target  .   501:501(0) ack 110 win 65535
     +190   target  P.  501:550(49) ack 110 win 65535
@@ -133,9 +118,8 @@ test('a slow answer in one part that is a byte shorter costs no more than a mome
 })
 
 test('a target that is quiet without PSH, or has not taken everything, is still at work', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 351
     +9     target  .   501:540(39) ack 110 win 65535
     +40    sent    .   110:110(0) ack 540
@@ -146,9 +130,8 @@ test('a target that is quiet without PSH, or has not taken everything, is still 
 })
 
 test('an answer that is longer moves what the next one is measured by', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +9     target  P.  501:552(51) ack 110 win 65535
     +1     source  P.  110:120(10) ack 351
     +0     sent    P.  110:120(10) ack 552
@@ -162,9 +145,8 @@ test('an answer that is longer moves what the next one is measured by', () => {
 })
 
 test('an epoch whose answer never comes goes after the time-out, counted', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +1     source  P.  110:120(10) ack 351
     +3000  sent    P.  110:120(10) ack 501
@@ -174,9 +156,8 @@ test('an epoch whose answer never comes goes after the time-out, counted', () =>
 })
 
 test('a target that closes early is not waited for: the next request goes on a new connection', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 351
     +9     target  F.  501:501(0) ack 110 win 65535
     +0     sent    R.  110:110(0) ack 502
@@ -190,7 +171,8 @@ test('a target that closes early is not waited for: the next request goes on a n
 })
 
 test("a retransmission's newer acknowledgment moves nothing", () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +0     source  P.  110:120(10) ack 301
     +5     source  P.  110:120(10) ack 351
     +5     source  P.  100:110(10) ack 301
@@ -201,9 +183,8 @@ test("a retransmission's newer acknowledgment moves nothing", () => {
 })
 
 test("an answer's lost part is asked for and does not release the next request", () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 351
     +9     target  P.  541:551(10) ack 110 win 65535
     +0     sent    .   110:110(0) ack 501
@@ -214,11 +195,8 @@ test("an answer's lost part is asked for and does not release the next request",
 })
 
 test('answers are acknowledged after 40 ms, or at once when two segments came', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +40    sent    .   110:110(0) ack 541
+  drill(`
+    +0     open request 10 answer 40
     +9     target  .   541:2001(1460) ack 110 win 65535
     +0     nothing
     +9     target  .   2001:3461(1460) ack 110 win 65535
@@ -231,9 +209,8 @@ test('answers are acknowledged after 40 ms, or at once when two segments came', 
 })
 
 test('an acknowledgment rides on the next request', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +9     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
@@ -243,7 +220,8 @@ test('an acknowledgment rides on the next request', () => {
 })
 
 test('octets that the target sends again are acknowledged at once', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +9     target  P.  501:541(40) ack 100 win 65535
     +40    sent    .   100:100(0) ack 541
     +99    target  P.  501:541(40) ack 100 win 65535
@@ -254,7 +232,8 @@ test('octets that the target sends again are acknowledged at once', () => {
 })
 
 test("the target's keep-alive probes are answered", () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +9000  target  .   500:500(0) ack 100 win 65535
     +0     sent    .   100:100(0) ack 501
     +9000  target  .   500:501(1) ack 100 win 65535
@@ -278,9 +257,8 @@ test('the window that is advertised never shrinks while an answer comes', () => 
 
 test('the books close wherever a session stands that waits to go on', () => {
   // More than 2³¹ octets behind the client's first: a number before that would look later than what is held.
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +1     target  R   501:501(0)
     +0     source  .   1500000000:1500000010(10) ack 301
@@ -315,9 +293,8 @@ test('a target that opens no window and resets each connection is given up in th
 })
 
 test('a request waits for an answer that is longer than sequence numbers reach', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +1     source  .   110:110(0) ack 1250000301
     +1     source  P.  110:120(10) ack 2500000301

@@ -2,15 +2,6 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501; our windows are scaled by 7, the target's by 9. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 1000 <mss 1460,sackOK,ts 900 100,wscale 9>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 502 <ts 101 1>
-`
-
 test('TSval goes on where the timestamps wrap, and never back (RFC 7323 §5.2)', () => {
   drill(`
     +0     source  S   99:99(0) win 64240 <mss 1460,ts 4294967290 0>
@@ -29,7 +20,8 @@ test('TSval goes on where the timestamps wrap, and never back (RFC 7323 §5.2)',
 })
 
 test('an answer with a timestamp from before is not taken, but acknowledged (RFC 7323 §5.3)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9> win 1000
     +0     source  P.  100:110(10) ack 301 win 502 <ts 102 1>
     +0     sent    P.  100:110(10) ack 501
     +9     target  P.  501:541(40) ack 110 win 128 <ts 910 102>
@@ -43,7 +35,8 @@ test('an answer with a timestamp from before is not taken, but acknowledged (RFC
 })
 
 test("the target's windows are scaled by its own shift, but not that of its SYN-ACK (RFC 7323 §2.2)", () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9> win 1000
     +0     source  P.  100:1300(1200) ack 301 win 502 <ts 102 1>
     +0     sent    .   100:1100(1000) ack 501 win 502
     +9     target  .   501:501(0) ack 1100 win 1 <ts 901 102>
@@ -71,7 +64,8 @@ test('a scale that the client did not offer is not in force, whatever the target
 })
 
 test('a client that closes its window does not close ours: the answer may be longer than the one it has', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9> win 1000
     +0     source  P.  100:110(10) ack 301 win 0 <ts 102 1>
     +0     sent    P.  100:110(10) ack 501 win 502
     +9     target  P.  501:541(40) ack 110 win 128 <ts 910 102>

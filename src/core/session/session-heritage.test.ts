@@ -1,17 +1,9 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-`
 test('of requests held behind a hole the first that is surely whole goes at once, with all after it', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +0     source  P.  120:130(10) ack 341
     +40    sent    .   110:110(0) ack 541
@@ -37,7 +29,8 @@ test('of requests held behind a hole the first that is surely whole goes at once
 })
 
 test('where the capture says that it lost packets, a hole is given up soon', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +0     source  P.  120:130(10) ack 341
     +40    sent    .   110:110(0) ack 541
@@ -49,7 +42,8 @@ test('where the capture says that it lost packets, a hole is given up soon', () 
 })
 
 test('a request that ended a connection before it was acknowledged is sent again once', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +1     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
@@ -72,7 +66,8 @@ test('a request that ended a connection before it was acknowledged is sent again
 })
 
 test('a connection that the target has no knowledge of right after its SYN-ACK has sent nothing: the request goes again', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     target  R   501:501(0)
     +1000  sent    S   99:99(0)
     +1     target  S.  900:900(0) ack 100 win 65535
@@ -90,9 +85,8 @@ test('a connection that the target has no knowledge of right after its SYN-ACK h
 })
 
 test('a connection that the target ended while the client was silent is made again when the client speaks', () => {
-  drill(`${OPEN}
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +40    sent    .   110:110(0) ack 541
+  drill(`
+    +0     open request 10 answer 40
     +1     target  R   541:541(0)
     +500   source  P.  100:110(10) ack 301
     +0     counter duplicateBytes 10
@@ -107,9 +101,8 @@ test('a connection that the target ended while the client was silent is made aga
 })
 
 test('a client that closes after the target ended its connection leaves nothing behind', () => {
-  drill(`${OPEN}
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +40    sent    .   110:110(0) ack 541
+  drill(`
+    +0     open request 10 answer 40
     +1     target  R   541:541(0)
     +0     sessions 1
     +500   source  F.  110:110(0) ack 341
@@ -122,11 +115,7 @@ test('a client that closes after the target ended its connection leaves nothing 
 
 test('a connection that would go on, and whose client begins another, makes room at once', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
+    +0     open
     +9     target  R   501:501(0)
     +0     ended   targetReset
     +9     source  S   7000:7000(0) win 64240 <mss 1460>
@@ -138,9 +127,8 @@ test('a connection that would go on, and whose client begins another, makes room
 })
 
 test('what a client that has ended said beyond a hole goes on after a reset, too', () => {
-  drill(`${OPEN}
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +40    sent    .   110:110(0) ack 541
+  drill(`
+    +0     open request 10 answer 40
     +9     source  P.  120:130(10) ack 341          // 110:120 was not captured
     +0     source  P.  130:140(10) ack 381
     +0     source  F.  140:140(0) ack 421
@@ -154,7 +142,8 @@ test('what a client that has ended said beyond a hole goes on after a reset, too
 })
 
 test('a connection whose reset was lost is reset again when the one that goes on meets it', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  FP. 501:541(40) ack 110 win 65535
     +0     sent    .   110:110(0) ack 542
     +9     source  P.  110:120(10) ack 341
@@ -174,9 +163,8 @@ test('a connection whose reset was lost is reset again when the one that goes on
 })
 
 test('an answer of an earlier connection is told by what it acknowledges, wherever its numbers lie (RFC 5961 §5)', () => {
-  drill(`${OPEN}
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +40    sent    .   110:110(0) ack 541
+  drill(`
+    +0     open request 10 answer 40
     +9     target  P.  641:681(40) ack 4294900000 win 65535
     +0     sent    .   110:110(0) ack 541 <>
     +0     dropped answerUnacceptable 1
@@ -184,7 +172,8 @@ test('an answer of an earlier connection is told by what it acknowledges, wherev
 })
 
 test('a hole that is reached late is given up at once: its age counts from what was captured beyond it', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +0     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
@@ -209,13 +198,7 @@ test('a hole that is reached late is given up at once: its age counts from what 
 
 test('a request that a target acknowledged in part before it reset is not sent again', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+    +0     open request 10
     +9     target  P.  501:551(50) ack 110 win 5
     +1     source  P.  110:120(10) ack 351
     +0     sent    .   110:115(5) ack 551
@@ -229,13 +212,7 @@ test('a request that a target acknowledged in part before it reset is not sent a
 
 test('late octets of a client that had ended when a hole was given up begin no copy', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +0     source  F.  120:120(0) ack 301
     +1000  sent    R.  110:110(0)
@@ -246,7 +223,8 @@ test('late octets of a client that had ended when a hole was given up begin no c
   `)
 })
 
-const HOLE = `${OPEN}
+const HOLE = `
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +0     source  P.  120:130(10) ack 341
     +40    sent    .   110:110(0) ack 541`

@@ -1,15 +1,6 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-`
 const SHORT = { timeoutMs: 10_000, keepAliveMs: 20_000 }
 
 test('a connection that is seen from the middle joins at its next payload with a made-up handshake', () => {
@@ -41,7 +32,8 @@ test('a FIN, a reset and an acknowledgment join nothing', () => {
 })
 
 test('octets that were never captured end the connection; the copy goes on at the next request that is surely whole', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +0     source  P.  120:130(10) ack 341
     +40    sent    .   110:110(0) ack 541
@@ -56,7 +48,8 @@ test('octets that were never captured end the connection; the copy goes on at th
 })
 
 test('a hole that is filled in time costs nothing', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +0     source  P.  120:130(10) ack 301
     +1900  source  P.  110:120(10) ack 301
@@ -69,7 +62,8 @@ test('a hole that is filled in time costs nothing', () => {
 })
 
 test('a hole does not end the copy, nor keep it busy, before what came before is delivered', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 0
     +0     source  P.  110:120(10) ack 301
     +0     source  P.  130:140(10) ack 301
@@ -88,7 +82,8 @@ test('a hole does not end the copy, nor keep it busy, before what came before is
 })
 
 test('a reset behind octets that were never captured ends the copy', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +0     source  R   130:130(0)
     +1000  sent    R.  110:110(0) ack 501
@@ -100,12 +95,7 @@ test('a reset behind octets that were never captured ends the copy', () => {
 test('a session without progress ends after -t', () => {
   drill(
     `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+    +0     open request 10 ack none
     +200   sent    P.  100:110(10) ack 501
     +400   sent    P.  100:110(10) ack 501
     +400   sent    R.  110:110(0) ack 501
@@ -120,7 +110,8 @@ test('a session without progress ends after -t', () => {
 
 test('an idle session ends after -k, and its next payload joins', () => {
   drill(
-    `${OPEN}
+    `
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +19999 nothing
     +1     sent    R.  110:110(0) ack 501
@@ -135,7 +126,8 @@ test('an idle session ends after -k, and its next payload joins', () => {
 
 test('a session that has work again is not idle any more', () => {
   drill(
-    `${OPEN}
+    `
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +19000 source  P.  110:120(10) ack 301
     +0     sent    P.  110:120(10) ack 501
@@ -149,7 +141,8 @@ test('a session that has work again is not idle any more', () => {
 
 test('a target that never closes its half is waited for as long as -t', () => {
   drill(
-    `${OPEN}
+    `
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +0     source  F.  110:110(0) ack 301
     +0     sent    F.  110:110(0) ack 501
@@ -162,7 +155,8 @@ test('a target that never closes its half is waited for as long as -t', () => {
 })
 
 test('a port that is used again waits for the previous copy, and is then copied whole', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  F.  110:110(0) ack 301
     +0     sent    F.  110:110(0) ack 501
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
@@ -185,7 +179,8 @@ test('a port that is used again waits for the previous copy, and is then copied 
 })
 
 test('a connection whose end was not captured is reset when its port is used again', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
     +9     target  .   501:501(0) ack 110 win 65535
     +0     nothing
@@ -197,7 +192,8 @@ test('a connection whose end was not captured is reset when its port is used aga
 })
 
 test('a SYN that only a stranger sent ends nothing (RFC 5961 §4)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
     +0     dropped synHeld 1
     +8     target  P.  501:541(40) ack 110 win 65535
@@ -210,7 +206,8 @@ test('a SYN that only a stranger sent ends nothing (RFC 5961 §4)', () => {
 })
 
 test('a client that forgets its connection resets it and begins another (RFC 9293 §3.5.1, figure 9)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
     +9     source  R   110:110(0)                           // to the source's challenge
@@ -223,7 +220,8 @@ test('a client that forgets its connection resets it and begins another (RFC 929
 })
 
 test('a held SYN begins with the first packet captured behind it, and not with one of the connection before it', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +1     source  S   50:50(0) win 64240 <mss 1460>
     +1     source  P.  110:120(10) ack 341
@@ -238,9 +236,8 @@ test('a held SYN begins with the first packet captured behind it, and not with o
 })
 
 test('a SYN that is held is forgotten after a minute', () => {
-  drill(`${OPEN}
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +40    sent    .   110:110(0) ack 541
+  drill(`
+    +0     open request 10 answer 40
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
     +60001 source  P.  7001:7011(10) ack 301
     +0     sessions 1
@@ -270,7 +267,8 @@ test('connections that wait behind each other come in their order', () => {
 
 test('a connection that waited too long makes room for the next, which still waits', () => {
   drill(
-    `${OPEN}
+    `
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +1     source  F.  110:110(0) ack 301
     +0     sent    F.  110:110(0) ack 501

@@ -1,25 +1,9 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501; no options but the MSS. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-`
-/** The same with timestamps and window scaling. */
-const OPEN_SCALED = `
-    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK,ts 900 100,wscale 9>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 502 <ts 101 1>
-`
-
 test('what is not acknowledged is sent again after the time-out of RFC 6298, with back-off', () => {
-  drill(`${OPEN_SCALED}
+  drill(`
+    +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9>
     +0     source  P.  100:110(10) ack 301 id 9 win 517 <ts 105 1>
     +0     sent    P.  100:110(10) ack 501 id 9 win 517 <ts 105 900>
     +200   sent    P.  100:110(10) ack 501 id 0 <ts 105 900>
@@ -36,10 +20,7 @@ test('what is not acknowledged is sent again after the time-out of RFC 6298, wit
 
 test('a slow target is waited for', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +300   target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
+    +0     open rtt 300 ack none
     +0     source  P.  100:110(10) ack 301
     +0     sent    P.  100:110(10) ack 501
     +900   sent    P.  100:110(10) ack 501  // smoothed 300, variation 150: 300 + 4 × 150
@@ -49,10 +30,7 @@ test('a slow target is waited for', () => {
 
 test('three duplicate acknowledgments have the first segment sent again, partial ones the next', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1000>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1000> ack none
     +0     source  P.  100:5100(5000) ack 301
     +0     sent    .   100:1100(1000) ack 501
     +0     sent    .   1100:2100(1000) ack 501
@@ -76,10 +54,7 @@ test('three duplicate acknowledgments have the first segment sent again, partial
 
 test('what is sent again is never more than what was sent', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1000>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 400 <mss 1000>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1000> win 400 ack none
     +0     source  P.  100:1100(1000) ack 301
     +0     sent    .   100:500(400) ack 501
     +20    target  .   501:501(0) ack 100 win 400
@@ -94,9 +69,8 @@ test('what is sent again is never more than what was sent', () => {
 })
 
 test('an acknowledgment of what was never sent is answered and moves nothing', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +5     target  .   501:501(0) ack 111 win 65535
     +0     sent    .   110:110(0) ack 501
     +0     dropped answerUnacceptable 1
@@ -108,10 +82,7 @@ test('an acknowledgment of what was never sent is answered and moves nothing', (
 
 test('of what was sent only what the target lacks goes again, by its SACK blocks (RFC 6675)', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1460,sackOK> ack none
     +0     source  P.  100:5940(5840) ack 301 win 64240
     +0     sent    .   100:1560(1460)
     +0     sent    .   1560:3020(1460)
@@ -132,10 +103,7 @@ test('of what was sent only what the target lacks goes again, by its SACK blocks
 
 test('what the target sends beyond a gap is told in SACK blocks, the latest first (RFC 2018)', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1460,sackOK> ack none
     +1     target  P.  601:701(100) ack 100 win 65535
     +0     sent    .   100:100(0) ack 501 <nop,nop,sack 601:701>
     +1     target  P.  801:901(100) ack 100 win 65535
@@ -147,7 +115,8 @@ test('what the target sends beyond a gap is told in SACK blocks, the latest firs
 })
 
 test('a late segment of an earlier connection is not taken for an answer beyond a gap', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +5     target  P.  90000000:90000010(10) ack 100 win 65535
     +0     dropped answerUnacceptable 1
     +5     target  P.  521:531(10) ack 100 win 65535

@@ -2,16 +2,9 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501; no options but the MSS. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-`
 /** The path takes packets of 1000 octets. */
-const BLACK_HOLE = `${OPEN}
+const BLACK_HOLE = `
+    +0     open
     +0     source  P.  100:1560(1460) ack 301
     +0     sent    P.  100:1560(1460) ack 501
     +200   sent    P.  100:1560(1460) ack 501
@@ -35,10 +28,7 @@ test('a large segment that times out twice is sent in halves (RFC 8899 §4.3)', 
 
 test('segments are halved down to what every path takes (RFC 9293 §3.7.1), and no further', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1460,ts 100 0>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,ts 1 100>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1460,ts 100 0> <mss 1460,ts 1 100> ack none
     +0     source  P.  100:1548(1448) ack 301 win 502 <ts 101 1>
     +0     sent    P.  100:1548(1448) ack 501
     +200   sent    P.  100:1548(1448) ack 501
@@ -55,7 +45,8 @@ test('segments are halved down to what every path takes (RFC 9293 §3.7.1), and 
 })
 
 test('large segments that had arrived, only their acknowledgments had not, keep their size', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +0     source  P.  100:3020(2920) ack 301
     +0     sent    .   100:1560(1460) ack 501
     +0     sent    P.  1560:3020(1460) ack 501
@@ -68,7 +59,8 @@ test('large segments that had arrived, only their acknowledgments had not, keep 
 })
 
 test('a small segment that times out says nothing of the path', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +0     source  P.  100:800(700) ack 301
     +0     sent    P.  100:800(700) ack 501
     +200   sent    P.  100:800(700) ack 501

@@ -2,21 +2,9 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +40    sent    .   110:110(0) ack 541
-`
-
 test("the client's keep-alive probes are not copied, with an octet or without (RFC 9293 §3.8.4)", () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10 answer 40
     +9000  source  .   109:109(0) ack 341
     +9000  source  .   109:110(1) ack 341
     +0     counter duplicateBytes 1
@@ -27,7 +15,8 @@ test("the client's keep-alive probes are not copied, with an octet or without (R
 })
 
 test("the target's keep-alive probes are answered each time, and are no answer (RFC 9293 §3.8.4)", () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10 answer 40
     +9000  target  .   540:540(0) ack 110 win 65535
     +0     sent    .   110:110(0) ack 541
     +9000  target  .   540:541(1) ack 110 win 65535
@@ -45,7 +34,8 @@ test("the target's keep-alive probes are answered each time, and are no answer (
 })
 
 test('a session at rest has not forgotten that it objected just now (RFC 5961 §7)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10 answer 40
     +9     target  .   541:541(0) ack 5000 win 65535    // of octets that were never sent
     +0     sent    .   110:110(0) ack 541
     +20    target  .   541:541(0) ack 5000 win 65535
@@ -58,7 +48,8 @@ test('a session at rest has not forgotten that it objected just now (RFC 5961 §
 })
 
 test('challenge acknowledgments and SYN-ACKs of an open connection move nothing (RFC 5961 §4, §5)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10 answer 40
     +1     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
     +1     target  .   541:541(0) ack 110 win 65535
@@ -78,7 +69,8 @@ test('challenge acknowledgments and SYN-ACKs of an open connection move nothing 
 })
 
 test('each segment beyond a gap asks for what is missing, and so does the FIN (RFC 5681 §3.2)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10 answer 40
     +1     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
     +9     target  .   2001:3461(1460) ack 120 win 65535
@@ -98,10 +90,7 @@ test('each segment beyond a gap asks for what is missing, and so does the FIN (R
 
 test('SACK blocks of what is acknowledged or was never sent are no blocks (RFC 2018 §4, RFC 2883)', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1000,sackOK>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000,sackOK>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1000,sackOK> ack none
     +0     source  P.  100:3100(3000) ack 301
     +0     sent    .   100:1100(1000)
     +0     sent    .   1100:2100(1000)
@@ -118,10 +107,7 @@ test('SACK blocks of what is acknowledged or was never sent are no blocks (RFC 2
 
 test('what a target has given up again goes again in the end (RFC 2018 §8)', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1000,sackOK>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000,sackOK>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1000,sackOK> ack none
     +0     source  P.  100:1300(1200) ack 301
     +0     sent    .   100:1100(1000)
     +0     sent    P.  1100:1300(200)

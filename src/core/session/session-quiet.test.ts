@@ -2,22 +2,12 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501; round trip 20 ms. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-`
-
 test('an answer that is long on its way is waited for, beyond the time-out', () => {
   const part = (from: number) => `
     +2500  target  P.  ${from}:${from + 20_000}(20000) ack 110 win 65535
     +0     sent    .   110:110(0) ack ${from + 20_000}`
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  F.  110:110(0) ack 100301
     +9     target  .   501:501(0) ack 110 win 65535
     ${part(501)}
@@ -31,9 +21,8 @@ test('an answer that is long on its way is waited for, beyond the time-out', () 
 })
 
 test('what a target says now and then is no answer on its way', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 10301
     +9     target  .   501:501(0) ack 110 win 65535
     +1391  target  P.  501:511(10) ack 110 win 65535
@@ -46,9 +35,8 @@ test('what a target says now and then is no answer on its way', () => {
 })
 
 test('a target that has to send a part of its answer again is not quiet', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 401
     +9     target  P.  501:541(40) ack 110 win 65535
     +1     target  P.  561:581(20) ack 110 win 65535
@@ -61,9 +49,8 @@ test('a target that has to send a part of its answer again is not quiet', () => 
 })
 
 test('requests in a row are all answered before the FIN, also if the target thinks between two answers', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:130(30) ack 301
-    +0     sent    P.  100:130(30) ack 501
+  drill(`
+    +0     open request 30
     +1     source  F.  130:130(0) ack 1201
     +9     target  P.  501:801(300) ack 130 win 65535
     +5     target  P.  801:1101(300) ack 130 win 65535
@@ -74,9 +61,8 @@ test('requests in a row are all answered before the FIN, also if the target thin
 })
 
 test('pipelined requests whose answers are longer move what the next ones are measured by', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +0     source  P.  110:120(10) ack 301
     +0     sent    P.  110:120(10) ack 501
     +5     source  P.  120:130(10) ack 501       // 100 octets each at the source

@@ -2,23 +2,9 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501; round trip 20 ms; a request is answered with 40 octets. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
-`
-const ANSWER = `
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +40    sent    .   110:110(0) ack 541
-`
-
 test("a client's reset is sent when all before it is delivered and answered", () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 301
     +0     sent    P.  110:120(10) ack 501
     +1     source  R.  120:120(0) ack 341
@@ -33,7 +19,8 @@ test("a client's reset is sent when all before it is delivered and answered", ()
 })
 
 test('a reset that came before the payload it follows waits for it', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +1     source  R   120:120(0)
     +0     nothing
@@ -46,7 +33,8 @@ test('a reset that came before the payload it follows waits for it', () => {
 })
 
 test('a reset behind a FIN follows it, and waits for the answer as the FIN does', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  F.  110:110(0) ack 341
     +1     source  R   111:111(0)
     +9     target  .   501:501(0) ack 110 win 65535
@@ -72,7 +60,8 @@ test('a reset without a connection at the target costs a SYN', () => {
 })
 
 test('a FIN and a reset from far away are of another connection', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  F.  1000000000:1000000000(0) ack 341
     +9     source  R   100000000:100000000(0)
     +9     source  R   4200000000:4200000000(0)
@@ -84,7 +73,8 @@ test('a FIN and a reset from far away are of another connection', () => {
 })
 
 test('a reset in front of octets that the source had not acknowledged ends the copy behind them', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
     +1     source  R   110:110(0)
@@ -95,7 +85,8 @@ test('a reset in front of octets that the source had not acknowledged ends the c
 })
 
 test('payload of resets is in the books', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     source  R.  110:120(10) ack 301
     +1     source  R.  110:120(10) ack 301
     +9     target  .   501:501(0) ack 110 win 65535
@@ -104,7 +95,8 @@ test('payload of resets is in the books', () => {
 })
 
 test('a target that resets ends the connection, and the rest of the request it did not take is dropped by name', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +1     source  P.  110:120(10) ack 301
     +0     sent    P.  110:120(10) ack 501
     +9     target  .   501:501(0) ack 110 win 65535
@@ -123,7 +115,8 @@ test('a target that resets ends the connection, and the rest of the request it d
 })
 
 test('a reset that is in the window, but not at the next octet, is challenged (RFC 5961 §3.2)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  R   521:521(0)            // 501:521 was lost on its way to intercept
     +0     sent    .   110:110(0) ack 501
     +0     counter resetsChallenged 1
@@ -136,7 +129,8 @@ test('a reset that is in the window, but not at the next octet, is challenged (R
 })
 
 test('a target that lives on after a challenged reset is believed (RFC 5961 §3.2)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  R.  521:521(0) ack 110
     +0     sent    .   110:110(0) ack 501
     +9     target  P.  501:541(40) ack 110 win 65535
@@ -148,7 +142,8 @@ test('a target that lives on after a challenged reset is believed (RFC 5961 §3.
 })
 
 test('a reset that is not in the window is ignored (RFC 5961 §3.2)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  R   500:500(0)
     +0     target  R   100000000:100000000(0)   // of an earlier connection
     +0     dropped answerUnacceptable 2
@@ -157,7 +152,8 @@ test('a reset that is not in the window is ignored (RFC 5961 §3.2)', () => {
 })
 
 test('a target that has no such connection right after its SYN-ACK was reset by another host (RFC 9293 §3.10.7.1)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +2     target  R   501:501(0)
     +0     counter sessionsReset 1
     +0     counter sessionsDisowned 1
@@ -165,25 +161,29 @@ test('a target that has no such connection right after its SYN-ACK was reset by 
 })
 
 test('resets that the target means, and late ones, are its own', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +2     target  R.  501:501(0) ack 110    // it has given the connection up
     +0     counter sessionsDisowned 0
   `)
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +2     target  R.  541:541(0) ack 110    // and what it had answered before was lost
     +0     sent    .   110:110(0) ack 501
     +2     target  R   501:501(0)
     +0     counter sessionsReset 1
     +0     counter sessionsDisowned 0
   `)
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +2     target  F.  501:501(0) ack 100 win 65535
     +0     sent    .   110:110(0) ack 502
     +2     target  R   502:502(0)            // it had closed before our request came
     +0     counter sessionsReset 1
     +0     counter sessionsDisowned 0
   `)
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +3000  target  R   501:501(0)            // it was started again
     +0     counter sessionsReset 1
@@ -192,7 +192,8 @@ test('resets that the target means, and late ones, are its own', () => {
 })
 
 test('a target that resets after all was delivered and the client was done has closed', () => {
-  drill(`${OPEN}${ANSWER}
+  drill(`
+    +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
     +0     sent    F.  110:110(0) ack 541
     +9     target  R.  541:541(0) ack 111
@@ -201,7 +202,8 @@ test('a target that resets after all was delivered and the client was done has c
 })
 
 test('a shutdown resets every connection at the target', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open request 10
     +9     source  S   7000:7000(0)          // waits
     +0     source  .   7001:7001(0) ack 301
     +1     source  S   9000:9000(0)          // waits for that one

@@ -1,25 +1,9 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501; no options but the MSS. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-`
-/** The same with timestamps and window scaling. */
-const OPEN_SCALED = `
-    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK,ts 900 100,wscale 9>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 502 <ts 101 1>
-`
-
 test("a captured segment goes to the target with the client's window, IP id, TTL, PSH and TSval", () => {
-  drill(`${OPEN_SCALED}
+  drill(`
+    +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9>
     +5     source  P.  100:138(38) ack 301 win 517 id 4711 ttl 57 <ts 105 1>
     +0     sent    P.  100:138(38) ack 501 win 517 id 4711 ttl 64 <ts 105 900>
     +1     target  .   501:501(0) ack 138 win 128 <ts 905 105>
@@ -29,7 +13,8 @@ test("a captured segment goes to the target with the client's window, IP id, TTL
 })
 
 test("TSecr is the target's last TSval, and TSval never goes back", () => {
-  drill(`${OPEN_SCALED}
+  drill(`
+    +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9>
     +5     source  P.  110:120(10) ack 301 win 517 <ts 120 1>
     +5     source  P.  100:110(10) ack 301 win 517 <ts 110 1>
     +0     sent    P.  100:110(10) ack 501 <ts 110 900>
@@ -43,7 +28,8 @@ test("TSecr is the target's last TSval, and TSval never goes back", () => {
 })
 
 test('what the client repeats is counted as duplicate and not sent again', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +5     source  P.  100:138(38) ack 301
     +0     sent    P.  100:138(38) ack 501
     +9     source  P.  100:138(38) ack 301
@@ -58,7 +44,8 @@ test('what the client repeats is counted as duplicate and not sent again', () =>
 })
 
 test('of octets that came twice the first stay', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +5     source  .   103:106(3) ack 301 "DEF"
     +1     source  .   109:112(3) ack 301 "JKL"
     +1     source  P.  101:114(13) ack 301 "bcdefghijklmn"
@@ -75,7 +62,8 @@ test('of octets that came twice the first stay', () => {
 })
 
 test('urgent octets stay urgent, and are counted (RFC 9293 §3.8.5)', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +1     source  PU. 100:110(10) ack 301 urg 6
     +0     sent    PU. 100:110(10) ack 501 urg 6
     +1     source  PU. 100:110(10) ack 301 urg 6
@@ -93,7 +81,8 @@ test('urgent octets stay urgent, and are counted (RFC 9293 §3.8.5)', () => {
 })
 
 test('of a segment that is cut, those have URG whose octets are urgent or stand before them', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +1     source  PU. 100:4100(4000) ack 301 urg 2000
     +0     sent    U.  100:1560(1460) ack 501 urg 2000
     +0     sent    U.  1560:3020(1460) ack 501 urg 540
@@ -102,7 +91,8 @@ test('of a segment that is cut, those have URG whose octets are urgent or stand 
 })
 
 test('segments that came in disorder are sent in order, each as captured', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +1     source  P.  120:130(10) ack 301 id 3
     +1     source  .   110:120(10) ack 301 id 2
     +0     nothing
@@ -114,13 +104,15 @@ test('segments that came in disorder are sent in order, each as captured', () =>
 })
 
 test('a super-packet is cut at the MSS, its IP ids count on, and only the last piece has PSH', () => {
-  drill(`${OPEN}
+  drill(`
+    +0     open
     +1     source  P.  100:4100(4000) ack 301 id 65535
     +0     sent    .   100:1560(1460) ack 501 id 65535
     +0     sent    .   1560:3020(1460) ack 501 id 0
     +0     sent    P.  3020:4100(1080) ack 501 id 1
   `)
-  drill(`${OPEN_SCALED}
+  drill(`
+    +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9>
     +1     source  P.  100:3000(2900) ack 301 win 502 <ts 105 1>
     +0     sent    .   100:1548(1448) ack 501
     +0     sent    .   1548:2996(1448) ack 501
@@ -154,7 +146,8 @@ test('a target that names no MSS gets 536 octets, and -M bounds ours', () => {
     +0     sent    P.  636:700(64) ack 501
   `)
   drill(
-    `${OPEN}
+    `
+    +0     open
     +1     source  P.  100:700(600) ack 301
     +0     sent    .   100:560(460) ack 501
     +0     sent    P.  560:700(140) ack 501
@@ -184,10 +177,7 @@ test('sequence numbers wrap around', () => {
 
 test('after a time-out too, what the target has is not sent again', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1460,sackOK> ack none
     +0     source  P.  100:4480(4380) ack 301 win 64240
     +0     sent    .   100:1560(1460)
     +0     sent    .   1560:3020(1460)

@@ -4,15 +4,6 @@ import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 import { Counter } from '../books/counters.ts'
 
-/** Client and source at 301, session and target at 501; round trip 20 ms. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1000>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-`
-const OPEN_SACK = OPEN.replaceAll('<mss 1000>', '<mss 1000,sackOK>')
 const FLIGHT = `
     +0     source  P.  100:5100(5000) ack 301
     +0     sent    .   100:1100(1000) ack 501
@@ -23,7 +14,8 @@ const FLIGHT = `
 `
 
 test('three duplicate acknowledgments of one turn have the first segment sent again', () => {
-  drill(`${OPEN}${FLIGHT}
+  drill(`
+    +0     open <mss 1000>${FLIGHT}
     +20    target+ .   501:501(0) ack 1100 win 65535
     +0     target+ .   501:501(0) ack 1100 win 65535
     +0     target+ .   501:501(0) ack 1100 win 65535
@@ -34,7 +26,8 @@ test('three duplicate acknowledgments of one turn have the first segment sent ag
 })
 
 test('two duplicates of one turn and one of the next make three', () => {
-  drill(`${OPEN}${FLIGHT}
+  drill(`
+    +0     open <mss 1000>${FLIGHT}
     +20    target  .   501:501(0) ack 1100 win 65535
     +1     target+ .   501:501(0) ack 1100 win 65535
     +0     target  .   501:501(0) ack 1100 win 65535
@@ -45,7 +38,8 @@ test('two duplicates of one turn and one of the next make three', () => {
 })
 
 test('an acknowledgment in front of an answer is no duplicate, nor is a change of the window', () => {
-  drill(`${OPEN}${FLIGHT}
+  drill(`
+    +0     open <mss 1000>${FLIGHT}
     +20    target+ .   501:501(0) ack 1100 win 65535
     +0     target+ P.  501:511(10) ack 1100 win 65535
     +0     target+ .   511:511(0) ack 1100 win 65000
@@ -57,9 +51,8 @@ test('an acknowledgment in front of an answer is no duplicate, nor is a change o
 })
 
 test('a window that closes and opens in one turn is open, one that closes last is closed', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:1100(1000) ack 301
-    +0     sent    P.  100:1100(1000) ack 501
+  drill(`
+    +0     open <mss 1000> request 1000
     +20    target+ .   501:501(0) ack 1100 win 0
     +0     target  .   501:501(0) ack 1100 win 5000
     +0     source  P.  1100:2100(1000) ack 301
@@ -73,9 +66,8 @@ test('a window that closes and opens in one turn is open, one that closes last i
 
 test('a gap in the answer is told in SACK blocks', () => {
   drill(
-    `${OPEN_SACK}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+    `
+    +0     open <mss 1000,sackOK> request 10
     +20    target+ .   501:1501(1000) ack 110 win 65535
     +0     target+ .   2501:3501(1000) ack 110 win 65535
     +0     target+ .   3501:4501(1000) ack 110 win 65535
@@ -89,9 +81,8 @@ test('a gap in the answer is told in SACK blocks', () => {
 
 test('what came behind a gap as three segments is told as three, unless SACK says how much it was', () => {
   drill(
-    `${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+    `
+    +0     open <mss 1000> request 10
     +20    target+ .   1501:2501(1000) ack 110 win 65535
     +0     target+ .   2501:3501(1000) ack 110 win 65535
     +0     target  P.  3501:4501(1000) ack 110 win 65535
@@ -104,9 +95,8 @@ test('what came behind a gap as three segments is told as three, unless SACK say
 })
 
 test('octets that the target sends again in one turn are acknowledged at once', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open <mss 1000> request 10
     +20    target+ P.  501:511(10) ack 110 win 65535
     +0     target  P.  501:511(10) ack 110 win 65535
     +0     sent    .   110:110(0) ack 511
@@ -114,9 +104,8 @@ test('octets that the target sends again in one turn are acknowledged at once', 
 })
 
 test('only a PSH at the end of what came makes an answer whole', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open <mss 1000> request 10
     +1     source  P.  110:120(10) ack 3301
     +20    target+ P.  501:1501(1000) ack 110 win 65535
     +0     target  .   1501:2501(1000) ack 110 win 65535
@@ -131,9 +120,8 @@ test('only a PSH at the end of what came makes an answer whole', () => {
 })
 
 test('an answer and the FIN behind it end the connection, in one turn', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open <mss 1000> request 10
     +1     source  F.  110:110(0) ack 401
     +20    target+ .   501:551(50) ack 110 win 65535
     +0     target+ P.  551:601(50) ack 110 win 65535

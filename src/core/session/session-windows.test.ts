@@ -3,23 +3,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Client and source at 301, session and target at 501; no options but the MSS. */
-const OPEN = `
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
-    +0     source  .   100:100(0) ack 301 win 64240
-`
-/** The client's round trip is 20 ms, the copy's 10 ms. */
-const OPEN_1000 = `
-    +0     source  S   99:99(0) win 64240 <mss 1000>
-    +0     sent    S   99:99(0)
-    +10    target  S.  500:500(0) ack 100 win 65535 <mss 1000>
-    +0     sent    .   100:100(0) ack 501
-    +10    source  .   100:100(0) ack 301 win 64240
-`
-
 /** Lines for segments of 1000 octets that are sent at once. */
 function flight(from: number, count: number): string {
   const line = (index: number) => `+0 sent . ${from + index * 1000}:${from + index * 1000 + 1000}(1000) ack 501`
@@ -27,7 +10,8 @@ function flight(from: number, count: number): string {
 }
 
 test('the first flight has ten segments, and grows with acknowledgments (RFC 6928, RFC 5681 §3.1)', () => {
-  const counters = drill(`${OPEN_1000}
+  const counters = drill(`
+    +0     open <mss 1000> rtt 10 ack +10
     +0     source  .   100:10100(10000) ack 301
     ${flight(100, 10)}
     +5     source  .   11100:30100(19000) ack 301
@@ -39,7 +23,8 @@ test('the first flight has ten segments, and grows with acknowledgments (RFC 692
 })
 
 test("the first flight is as large as the client's own", () => {
-  drill(`${OPEN_1000}
+  drill(`
+    +0     open <mss 1000> rtt 10 ack +10
     +0     source  .   100:14100(14000) ack 301
     ${flight(100, 14)}
     +9     source  .   14100:16100(2000) ack 301
@@ -65,10 +50,7 @@ test('a first flight that was captured before the target answered goes at once',
 
 test("the target's window is respected, and what does not fit waits for the flight to be acknowledged", () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1460>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 1500 <mss 1460>
-    +0     sent    .   100:100(0) ack 501
+    +0     open win 1500 ack none
     +0     source  P.  100:3100(3000) ack 301
     +0     sent    .   100:1560(1460) ack 501
     +9     target  .   501:501(0) ack 1560 win 1500
@@ -79,9 +61,8 @@ test("the target's window is respected, and what does not fit waits for the flig
 })
 
 test('a closed window is probed with back-off until it opens (RFC 9293 §3.8.6.1)', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +20    target  .   501:501(0) ack 110 win 0
     +0     source  P.  110:130(20) ack 301
     +0     nothing
@@ -100,9 +81,8 @@ test('a closed window is probed with back-off until it opens (RFC 9293 §3.8.6.1
 })
 
 test('what is sent into a window that has opened has the time-out of before the probes (RFC 9293 §3.8.6.1)', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +20    target  .   501:501(0) ack 110 win 0
     +0     source  P.  110:120(10) ack 301
     +200   sent    .   109:109(0) ack 501
@@ -120,10 +100,7 @@ test('what is sent into a window that has opened has the time-out of before the 
 
 test('a window update without a new acknowledgment lets octets go at once (RFC 9293 §3.10.7.4)', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1000>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1000> win 2000 ack none
     +0     source  P.  100:5100(5000) ack 301
     +0     sent    .   100:1100(1000) ack 501
     +0     sent    .   1100:2100(1000) ack 501
@@ -139,10 +116,7 @@ test('a window update without a new acknowledgment lets octets go at once (RFC 9
 
 test('a window that the target takes back is sent into once at each time-out (RFC 9293 §3.8.6)', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1000>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1000> win 2000 ack none
     +0     source  P.  100:2100(2000) ack 301
     +0     sent    .   100:1100(1000) ack 501
     +0     sent    P.  1100:2100(1000) ack 501
@@ -158,9 +132,8 @@ test('a window that the target takes back is sent into once at each time-out (RF
 })
 
 test('an old segment does not move the window', () => {
-  drill(`${OPEN}
-    +0     source  P.  100:110(10) ack 301
-    +0     sent    P.  100:110(10) ack 501
+  drill(`
+    +0     open request 10
     +5     target  P.  501:511(10) ack 110 win 65535
     +0     target  P.  511:521(10) ack 110 win 0
     +0     source  P.  110:120(10) ack 301
@@ -174,10 +147,7 @@ test('an old segment does not move the window', () => {
 
 test('an old segment that acknowledges more says how large the window is from there on', () => {
   drill(`
-    +0     source  S   99:99(0) win 64240 <mss 1000>
-    +0     sent    S   99:99(0)
-    +20    target  S.  500:500(0) ack 100 win 2000 <mss 1000>
-    +0     sent    .   100:100(0) ack 501
+    +0     open <mss 1000> win 2000 ack none
     +0     source  P.  100:4100(4000) ack 301
     +0     sent    .   100:1100(1000) ack 501
     +0     sent    .   1100:2100(1000) ack 501

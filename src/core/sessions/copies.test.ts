@@ -13,7 +13,7 @@ const TWICE = { selection: { copies: 2 * WHOLE } }
 /** Where the second copy of the client 10.0.0.1:40001 speaks from. */
 const SECOND = '10.0.0.1:9281'
 
-const OPEN = `
+const BOTH_OPEN = `
     +0     source  S   99:99(0) win 64240 <mss 1460>
     +0     sent    S   99:99(0) from 10.0.0.1:40001
     +0     sent    S   99:99(0) from ${SECOND}
@@ -32,7 +32,7 @@ const REQUEST = `
 
 test('each copy is a session of its own, with its own port and its own books', () => {
   drill(
-    `${OPEN}${REQUEST}
+    `${BOTH_OPEN}${REQUEST}
     +0     counter capturedPayloadBytes 20
     +0     counter deliveredBytes 20
     +0     counter copiesStarted 1
@@ -56,7 +56,7 @@ test('each copy is a session of its own, with its own port and its own books', (
 
 test('a copy goes on when the other was reset by the target, and that one on a new connection', () => {
   drill(
-    `${OPEN}
+    `${BOTH_OPEN}
     +0     target  R   501:501(0)
     +0     ended   targetReset
     +0     source  P.  100:110(10) ack 301
@@ -85,7 +85,7 @@ test('a copy that was joined in mid-stream is joined by all', () => {
 
 test('a client that comes with a port that a copy has goes first; the copy begins again on another', () => {
   drill(
-    `${OPEN}${REQUEST}
+    `${BOTH_OPEN}${REQUEST}
     +0     source  S   7000:7000(0) from ${SECOND}
     +0     sent    R.  110:110(0) ack 901 from ${SECOND}
     +0     sent    S   7000:7000(0) from ${SECOND}
@@ -109,7 +109,7 @@ test('a client that comes with a port that a copy has goes first; the copy begin
 
 test('a port that is used again: the first copy waits, the others begin on ports of their own', () => {
   drill(
-    `${OPEN}${REQUEST}
+    `${BOTH_OPEN}${REQUEST}
     +0     source  F.  110:110(0) ack 301
     +0     sent    F.  110:110(0) ack 501 from 10.0.0.1:40001
     +0     sent    F.  110:110(0) ack 901 from ${SECOND}
@@ -233,7 +233,7 @@ test('-f moves the ports of copies, and of copies only', () => {
 
 test('when a client begins anew all copies of its old connection end, not only the one that is waited for', () => {
   drill(
-    `${OPEN}
+    `${BOTH_OPEN}
     +100   source  S   7099:7099(0) win 64240 <mss 1460>
     +0     nothing
     +9     source  .   7100:7100(0) ack 301
