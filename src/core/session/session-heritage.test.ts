@@ -1,12 +1,15 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-test('of requests held behind a hole the first that is surely whole goes at once, with all after it', () => {
-  drill(`
+/** 110:120 is not captured. */
+const HOLE = `
     +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +0     source  P.  120:130(10) ack 341
-    +40    sent    .   110:110(0) ack 541
+    +40    sent    .   110:110(0) ack 541`
+
+test('of requests held behind a hole the first that is surely whole goes at once, with all after it', () => {
+  drill(`${HOLE}
     +0     source  P.  130:140(10) ack 381
     +0     source  P.  140:150(10) ack 421
     +1960  sent    R.  110:110(0) ack 541
@@ -29,11 +32,7 @@ test('of requests held behind a hole the first that is surely whole goes at once
 })
 
 test('where the capture says that it lost packets, a hole is given up soon', () => {
-  drill(`
-    +0     open request 10
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +0     source  P.  120:130(10) ack 341
-    +40    sent    .   110:110(0) ack 541
+  drill(`${HOLE}
     +0     lost    3
     +0     source  P.  130:140(10) ack 381
     +40    sent    R.  110:110(0) ack 541
@@ -223,11 +222,6 @@ test('late octets of a client that had ended when a hole was given up begin no c
   `)
 })
 
-const HOLE = `
-    +0     open request 10
-    +9     target  P.  501:541(40) ack 110 win 65535
-    +0     source  P.  120:130(10) ack 341
-    +40    sent    .   110:110(0) ack 541`
 const GIVEN_UP = `sent    R.  110:110(0) ack 541`
 const HOLES = { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined }
 

@@ -13,8 +13,17 @@ const FAR = `
     +0     sent    .   100:100(0) ack 501
 `
 
+const REQUEST = `
+    +0     source  P.  100:110(10) ack 301 win 64240
+    +0     sent    P.  100:110(10) ack 501
+`
+
+function drillFar(script: string): void {
+  drill(FAR + script, MEASURED)
+}
+
 test("the SYN-ACK is acknowledged when the client's acknowledgment is captured", () => {
-  drill(FAR, MEASURED)
+  drillFar('')
 })
 
 test('the SYN-ACK is acknowledged in time even if the client is not heard of', () => {
@@ -32,49 +41,34 @@ test('the SYN-ACK is acknowledged in time even if the client is not heard of', (
 })
 
 test('answers are acknowledged as late as a far client would', () => {
-  drill(
-    `${FAR}
-    +0     source  P.  100:110(10) ack 301 win 64240
-    +0     sent    P.  100:110(10) ack 501
+  drillFar(`${REQUEST}
     +1     target  .   501:1961(1460) ack 110 win 65535
     +1     target  .   1961:3421(1460) ack 110 win 65535
     +10    target  P.  3421:4881(1460) ack 110 win 65535
     +0     nothing
     +89    sent    .   110:110(0) ack 3421
     +50    sent    .   110:110(0) ack 4881
-  `,
-    MEASURED
-  )
+  `)
 })
 
 test('the next request acknowledges all: the client had read it', () => {
-  drill(
-    `${FAR}
-    +0     source  P.  100:110(10) ack 301 win 64240
-    +0     sent    P.  100:110(10) ack 501
+  drillFar(`${REQUEST}
     +1     target  P.  501:601(100) ack 110 win 65535
     +98    source  P.  110:120(10) ack 401 win 64240
     +0     sent    P.  110:120(10) ack 601
     +9     target  .   601:601(0) ack 120 win 65535
     +200   nothing
-  `,
-    MEASURED
-  )
+  `)
 })
 
 test('a target that sends again what we have is acknowledged at once, and sooner from then on', () => {
-  drill(
-    `${FAR}
-    +0     source  P.  100:110(10) ack 301 win 64240
-    +0     sent    P.  100:110(10) ack 501
+  drillFar(`${REQUEST}
     +1     target  P.  501:3421(2920) ack 110 win 65535
     +20    target  P.  501:1961(1460) ack 110 win 65535
     +0     sent    .   110:110(0) ack 3421
     +9     target  P.  3421:6341(2920) ack 110 win 65535
     +49    sent    .   110:110(0) ack 6341
-  `,
-    MEASURED
-  )
+  `)
 })
 
 test('what comes beyond a gap is told at once, and nothing in front of it looks lost', () => {
@@ -107,17 +101,14 @@ test('-R takes the place of what was measured', () => {
 })
 
 test("the last acknowledgment covers the target's FIN, since none will follow it", () => {
-  drill(
-    `${FAR}
+  drillFar(`
     +0     source  F.  100:100(0) ack 301 win 64240
     +0     sent    F.  100:100(0) ack 501
     +1     target  F.  501:501(0) ack 101 win 65535
     +0     sent    .   101:101(0) ack 502
     +0     ended   none
     +0     sessions 0
-  `,
-    MEASURED
-  )
+  `)
 })
 
 test('what comes while the SYN-ACK waits for its acknowledgment does not keep the session busy', () => {
@@ -135,33 +126,23 @@ test('what comes while the SYN-ACK waits for its acknowledgment does not keep th
 })
 
 test('a target that waits for our late acknowledgments is not quiet: its answer goes on', () => {
-  drill(
-    `${FAR}
-    +0     source  P.  100:110(10) ack 301 win 64240
-    +0     sent    P.  100:110(10) ack 501
+  drillFar(`${REQUEST}
     +1     target  P.  501:3421(2920) ack 110 win 65535
     +1     source  P.  110:120(10) ack 15000 win 64240
     +90    nothing
     +8     sent    .   110:110(0) ack 3421
-  `,
-    MEASURED
-  )
+  `)
 })
 
 test('a target that gets our acknowledgment later than it was due is not quiet before it has had it', () => {
-  drill(
-    `${FAR}
-    +0     source  P.  100:110(10) ack 301 win 64240
-    +0     sent    P.  100:110(10) ack 501
+  drillFar(`${REQUEST}
     +1     target  P.  501:3421(2920) ack 110 win 65535
     +1     source  F.  110:110(0) ack 15000 win 64240
     +400   stall
     +0     sent    .   110:110(0) ack 3421
     +198   nothing
     +2     sent    F.  110:110(0) ack 3421
-  `,
-    MEASURED
-  )
+  `)
 })
 
 test("without clients' acknowledgments the first payload tells the round trip, the least of an address holds", () => {

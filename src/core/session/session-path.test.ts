@@ -14,6 +14,15 @@ const BLACK_HOLE = `
     +20    target  .   501:501(0) ack 1560 win 65535
 `
 
+/** Ten seconds later the full size is tried. */
+const RAISED = `${BLACK_HOLE}
+    +10000 source  P.  1560:1570(10) ack 301
+    +0     sent    P.  1560:1570(10) ack 501
+    +20    target  .   501:501(0) ack 1570 win 65535
+    +0     source  P.  1570:3030(1460) ack 301
+    +0     sent    P.  1570:3030(1460) ack 501
+`
+
 test('a large segment that times out twice is sent in halves (RFC 8899 §4.3)', () => {
   drill(`${BLACK_HOLE}
     +0     counter segmentsHalved 1
@@ -74,12 +83,7 @@ test('a small segment that times out says nothing of the path', () => {
 })
 
 test('the full size is tried again after a time, and given up at its first time-out (RFC 8899 §5.2)', () => {
-  drill(`${BLACK_HOLE}
-    +10000 source  P.  1560:1570(10) ack 301
-    +0     sent    P.  1560:1570(10) ack 501
-    +20    target  .   501:501(0) ack 1570 win 65535
-    +0     source  P.  1570:3030(1460) ack 301
-    +0     sent    P.  1570:3030(1460) ack 501
+  drill(`${RAISED}
     +200   sent    .   1570:2300(730) ack 501
     +20    target  .   501:501(0) ack 2300 win 65535
     +0     sent    P.  2300:3030(730) ack 501
@@ -95,12 +99,7 @@ test('the full size is tried again after a time, and given up at its first time-
 })
 
 test('a full size that gets through stays', () => {
-  drill(`${BLACK_HOLE}
-    +10000 source  P.  1560:1570(10) ack 301
-    +0     sent    P.  1560:1570(10) ack 501
-    +20    target  .   501:501(0) ack 1570 win 65535
-    +0     source  P.  1570:3030(1460) ack 301
-    +0     sent    P.  1570:3030(1460) ack 501
+  drill(`${RAISED}
     +20    target  .   501:501(0) ack 3030 win 65535
     +0     source  P.  3030:4490(1460) ack 301
     +0     sent    P.  3030:4490(1460) ack 501

@@ -155,6 +155,10 @@ test('with -c, copies have other addresses', () => {
 const SOURCE = { toAddress: 0x0a000002, toPort: 80 }
 const TARGET = 0x0a000003
 
+function mapsTo(targets: readonly number[]) {
+  return targets.map((targetAddress) => ({ sourceAddress: 0, sourcePort: 80, targetAddress, targetPort: 80 }))
+}
+
 /** Targets that accept every connection and take every octet that comes in order. @param read by connection */
 function serve(worker: SimulatedWorker, read: Map<string, number[]>): void {
   const segment = new Segment()
@@ -183,13 +187,11 @@ test("every copy gets exactly the client's octets, at each of one to three targe
   fc.assert(
     fc.property(fc.array(client, { minLength: 1, maxLength: 8 }), amount, (clients, { copies, targets }) => {
       const addresses = Array.from({ length: targets }, (_, index) => TARGET + index)
-      const maps = addresses.map((targetAddress) => ({
-        sourceAddress: 0,
-        sourcePort: 80,
-        targetAddress,
-        targetPort: 80
-      }))
-      const worker = new SimulatedWorker({ maps, selection: { copies: copies * WHOLE }, isWaiting: false })
+      const worker = new SimulatedWorker({
+        maps: mapsTo(addresses),
+        selection: { copies: copies * WHOLE },
+        isWaiting: false
+      })
       const read = new Map<string, number[]>()
       const ends = clients.map(() => 101)
       const send = (index: number, flags: number, seq: number, payload = new Uint8Array(0)): void => {
@@ -248,13 +250,7 @@ test('when a client begins anew all copies of its old connection end, not only t
 })
 
 test('a client that begins anew does so at each target, when its old connection there has ended', () => {
-  const maps = [TARGET, TARGET + 1].map((targetAddress) => ({
-    sourceAddress: 0,
-    sourcePort: 80,
-    targetAddress,
-    targetPort: 80
-  }))
-  const worker = new SimulatedWorker({ maps })
+  const worker = new SimulatedWorker({ maps: mapsTo([TARGET, TARGET + 1]) })
   const client = { fromAddress: 0x0a000001, fromPort: 40_000, ...SOURCE, ack: 301 }
   worker.source(writePacket({ ...client, flags: SYN, seq: 100 }))
   serve(worker, new Map())

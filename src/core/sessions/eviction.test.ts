@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SimulatedWorker } from '../../sim/drill/simulated-worker.ts'
+import { SimulatedWorker, type SimulatedWorkerOptions } from '../../sim/drill/simulated-worker.ts'
 import { writePacket } from '../../sim/network/packet.ts'
 import { ACK, PSH, Segment, SYN } from '../../wire/segment.ts'
 import { Counter } from '../books/counters.ts'
@@ -39,6 +39,12 @@ class Client {
   }
 }
 
+function begin(options: Partial<SimulatedWorkerOptions>, ports: readonly number[]) {
+  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
+  const worker = new SimulatedWorker({ maps: [map], ...options })
+  return { worker, counters: worker.counters, clients: ports.map((port) => new Client(worker, port)) }
+}
+
 /** Client ports of the SYNs and resets sent since the last call. */
 function sentBy(worker: SimulatedWorker, flags: number): number[] {
   const segment = new Segment()
@@ -55,9 +61,7 @@ function sentBy(worker: SimulatedWorker, flags: number): number[] {
 }
 
 test('when the pool runs short, the sessions with the oldest octets give up what they hold and go on later', () => {
-  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
-  const worker = new SimulatedWorker({ maps: [map], poolPages: 16 })
-  const clients = [1001, 1002, 1003, 1004].map((port) => new Client(worker, port))
+  const { worker, counters, clients } = begin({ poolPages: 16 }, [1001, 1002, 1003, 1004])
   assert.deepEqual(sentBy(worker, SYN), [1001, 1002, 1003, 1004])
   // The target does not answer: 15 requests each are 60 of the 64 that the pool holds.
   const [second, oldest, ...others] = clients
@@ -65,7 +69,6 @@ test('when the pool runs short, the sessions with the oldest octets give up what
     for (let count = 0; count < 15; count++) client?.ask()
     worker.step(worker.now + 1)
   }
-  const { counters } = worker
   assert.equal(counters.get(Counter.sessionsEvicted), 1)
   assert.equal(counters.droppedBytes(Drop.Evicted), 15 * REQUEST)
   assert.equal(counters.droppedBytes(Drop.PoolFull), 0)
@@ -78,24 +81,18 @@ test('when the pool runs short, the sessions with the oldest octets give up what
 })
 
 test('sessions whose octets lie among those of others are no more than have to be: one frees no page', () => {
-  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
-  const worker = new SimulatedWorker({ maps: [map], poolPages: 16 })
-  const clients = [1001, 1002, 1003, 1004].map((port) => new Client(worker, port))
+  const { worker, counters, clients } = begin({ poolPages: 16 }, [1001, 1002, 1003, 1004])
   for (let count = 0; count < 15; count++) for (const client of clients) client.ask()
   worker.step(worker.now + 1)
   worker.step(worker.now + 1)
-  const { counters } = worker
   assert.equal(counters.get(Counter.sessionsEvicted), 1)
   assert.equal(counters.get(Counter.pendingBytes), 45 * REQUEST)
   worker.close()
 })
 
 test('what finds no room within one turn is dropped by name, and the books close', () => {
-  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
-  const worker = new SimulatedWorker({ maps: [map], poolPages: 1 })
-  const client = new Client(worker, 1001)
-  for (let count = 0; count < 7; count++) client.ask()
-  const { counters } = worker
+  const { worker, counters, clients } = begin({ poolPages: 1 }, [1001])
+  for (let count = 0; count < 7; count++) clients[0]?.ask()
   assert.equal(counters.droppedBytes(Drop.PoolFull), 3 * REQUEST)
   assert.equal(counters.droppedPackets(Drop.PoolFull), 3)
   assert.equal(counters.get(Counter.pendingBytes), 4 * REQUEST)
@@ -113,14 +110,11 @@ function acknowledge(worker: SimulatedWorker, port: number, ack: number): void {
 }
 
 test('what found no room is not waited for: the rest goes on as soon as all in front of it is delivered', () => {
-  const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
-  const worker = new SimulatedWorker({ maps: [map], poolPages: 16, isWaiting: false })
-  const clients = [1001, 1002].map((port) => new Client(worker, port))
+  const { worker, counters, clients } = begin({ poolPages: 16, isWaiting: false }, [1001, 1002])
   const [large, small] = clients
   for (let count = 0; count < 63; count++) large?.ask()
   for (let count = 0; count < 3; count++) small?.ask()
   worker.step(worker.now + 1)
-  const { counters } = worker
   assert.equal(counters.droppedBytes(Drop.PoolFull), 2 * REQUEST)
   assert.equal(counters.get(Counter.sessionsEvicted), 1, 'the pool is relieved of the others')
   small?.ask()

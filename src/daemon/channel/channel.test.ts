@@ -31,6 +31,28 @@ function meet(copier: ChannelOptions, intercept: ChannelOptions): string[] {
   return world.logs
 }
 
+/** Connects a tcpcopy to an intercept. `near` is its end of the connection. */
+function connect() {
+  const world = new ChannelWorld(V2)
+  const tcpcopy = world.tcpcopy(V2)
+  tcpcopy.exchange()
+  const near = tcpcopy.ends[0]
+  assert.ok(near)
+  return { world, tcpcopy, near }
+}
+
+/** As far as intercept's acceptance. @param change what happens on the way to what tcpcopy sends */
+function offerSecret(change?: (bytes: number[]) => number[]) {
+  const world = new ChannelWorld(SECRET)
+  const tcpcopy = world.tcpcopy(SECRET)
+  tcpcopy.turn()
+  tcpcopy.turn()
+  tcpcopy.move(true, change)
+  world.turn()
+  tcpcopy.move(false)
+  return { world, tcpcopy }
+}
+
 const AWAY = 'intercept is away; copying goes on and tcpcopy keeps trying to connect'
 
 test('two programs of ours speak version 2, with a secret too', () => {
@@ -130,13 +152,7 @@ test('what was recorded of one connection proves nothing on another, to either s
 })
 
 test('a proof sent back to its maker is none', () => {
-  const world = new ChannelWorld(SECRET)
-  const tcpcopy = world.tcpcopy(SECRET)
-  tcpcopy.turn()
-  tcpcopy.turn()
-  tcpcopy.move(true)
-  world.turn()
-  tcpcopy.move(false)
+  const { world, tcpcopy } = offerSecret()
   tcpcopy.turn()
   const near = tcpcopy.ends[0]
   assert.ok(near)
@@ -147,13 +163,7 @@ test('a proof sent back to its maker is none', () => {
 })
 
 test('an offer that is changed on the way ends in no proof', () => {
-  const world = new ChannelWorld(SECRET)
-  const tcpcopy = world.tcpcopy(SECRET)
-  tcpcopy.turn()
-  tcpcopy.turn()
-  tcpcopy.move(true, (octets) => octets.map((octet, index) => (index === 12 ? 3 : octet)))
-  world.turn()
-  tcpcopy.move(false)
+  const { world, tcpcopy } = offerSecret((bytes) => bytes.map((byte, index) => (index === 12 ? 3 : byte)))
   tcpcopy.exchange()
   assert.equal(world.interceptCounters.get(InterceptCounter.peersUnproven), 1)
 })
@@ -221,11 +231,7 @@ for (const workers of [1, 4]) {
 }
 
 test('routes for which there is no room are counted, and told once intercept reads', () => {
-  const world = new ChannelWorld(V2)
-  const tcpcopy = world.tcpcopy(V2)
-  tcpcopy.exchange()
-  const near = tcpcopy.ends[0]
-  assert.ok(near)
+  const { world, tcpcopy, near } = connect()
   const routeCount = 300_000
   for (let id = 0; id < routeCount; id++) tcpcopy.announce(id, id & 0xffff, 0x0a000000 + (id >> 16))
   const delayed = tcpcopy.counters.get(Counter.routesDelayed)
@@ -243,11 +249,7 @@ test('routes for which there is no room are counted, and told once intercept rea
 })
 
 test('one side cannot be held up by what the other sends without pause', () => {
-  const world = new ChannelWorld(V2)
-  const tcpcopy = world.tcpcopy(V2)
-  tcpcopy.exchange()
-  const near = tcpcopy.ends[0]
-  assert.ok(near)
+  const { tcpcopy, near } = connect()
   const record = new Uint8Array(RECORD_MAX)
   const length = putAnswerRecord(someAnswers(), record, 0)
   for (let count = 0; count < 10_000; count++) near.arrived.push(...record.subarray(0, length))
@@ -267,9 +269,7 @@ function someAnswers(): AnswerRecord {
 }
 
 test('of an answer it is known when it came to the assistant: its age there and half a round trip ago', () => {
-  const world = new ChannelWorld(V2)
-  const tcpcopy = world.tcpcopy(V2)
-  tcpcopy.exchange()
+  const { world, tcpcopy } = connect()
   const record = new Uint8Array(RECORD_MAX)
   const answers = someAnswers()
   for (const age of [ageOctet(0.5), ageOctet(Number.NaN)]) {
@@ -283,11 +283,7 @@ test('of an answer it is known when it came to the assistant: its age there and 
 })
 
 test('types that nobody knows are skipped, and too many of them end the connection', () => {
-  const world = new ChannelWorld(V2)
-  const tcpcopy = world.tcpcopy(V2)
-  tcpcopy.exchange()
-  const near = tcpcopy.ends[0]
-  assert.ok(near)
+  const { world, tcpcopy, near } = connect()
   const record = new Uint8Array(RECORD_MAX)
   const answers = record.subarray(0, putAnswerRecord(someAnswers(), record, 0))
   for (let count = 0; count < 100; count++) near.arrived.push(99, 5, 0, 0, 1, ...answers)

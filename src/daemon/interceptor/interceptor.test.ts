@@ -5,23 +5,12 @@ import type { Translation } from '../../core/assistant/address-translation.ts'
 import { InterceptCounter, InterceptCounters } from '../../core/books/intercept-counters.ts'
 import type { Capture, Stream } from '../../ports.ts'
 import { countingCryptography, MemoryCapture } from '../../sim/network/memory-ports.ts'
+import { ACKNOWLEDGMENT, ANSWER, HELLO, ROUTE, SYN_ACK } from '../../sim/network/recorded-exchange.ts'
 import { Framings } from '../../wire/channel/channel-v1.ts'
 import { TranslatingCapture } from '../capture/translating-capture.ts'
 import { CHANNEL_DEFAULT, type ChannelOptions } from '../channel/negotiation.ts'
 import { Interceptor } from './interceptor.ts'
 
-/** A real exchange of the C programs: one `SET date today`, client 10.77.0.82:52788, target 10.77.0.143:6379. */
-const HELLO = '0000000000000006000000000000'
-const ROUTE = '0a4d0052ce3400010a4d008f18eb'
-const SYN_ACK =
-  '4500003c00004000400625420a4d008f0a4d005218ebce34befce0544b4cff8ea012ffff3a5f0000' +
-  '020405b40402080a14dcd58bcbc6709a0103030800000000'
-const ACKNOWLEDGMENT =
-  '4500003411554000400613f50a4d008f0a4d005218ebce34befce0554b4cffb08010041c64ee0000' +
-  '0101080a14dcd58bcbc6709a000000000000000000000000'
-const ANSWER =
-  '4500003911564000400613ef0a4d008f0a4d005218ebce34befce0554b4cffb08018041ce4830000' +
-  '0101080a14dcd58ccbc6709a000000000000000000000000'
 const OK = '2b4f4b0d0a'
 /** Behind the headers of an answer of 12 octets of options, and behind those of a SYN-ACK of 20. */
 const NO_MORE = '00'.repeat(128)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { encodeOptions, writePacket } from '../../sim/network/packet.ts'
+import { ACKNOWLEDGMENT, ANSWER, HELLO, ROUTE, SYN_ACK } from '../../sim/network/recorded-exchange.ts'
 import { Flaw } from '../flaw.ts'
 import { formatSegment } from '../packetdrill.ts'
 import { ACK, PSH, parseIpv4, Segment, SYN } from '../segment.ts'
@@ -26,20 +27,9 @@ import {
   RECORD_LENGTH_MAX
 } from './channel-v1.ts'
 
-/** A real exchange of the C programs: one `SET date today`, client 10.77.0.82:52788, target 10.77.0.143:6379. */
+/** Of the recorded exchange. */
 const CLIENT = 0x0a4d0052
 const TARGET = 0x0a4d008f
-const HELLO = '0000000000000006000000000000'
-const ROUTE = '0a4d0052ce3400010a4d008f18eb'
-const SYN_ACK =
-  '4500003c00004000400625420a4d008f0a4d005218ebce34befce0544b4cff8ea012ffff3a5f0000' +
-  '020405b40402080a14dcd58bcbc6709a0103030800000000'
-const ACKNOWLEDGMENT =
-  '4500003411554000400613f50a4d008f0a4d005218ebce34befce0554b4cffb08010041c64ee0000' +
-  '0101080a14dcd58bcbc6709a000000000000000000000000'
-const ANSWER =
-  '4500003911564000400613ef0a4d008f0a4d005218ebce34befce0554b4cffb08018041ce4830000' +
-  '0101080a14dcd58ccbc6709a000000000000000000000000'
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')

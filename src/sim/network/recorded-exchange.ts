@@ -1,0 +1,15 @@
+/**
+ * What a tcpcopy and an intercept of 1.x, the C programs, sent each other for one `SET date today` of the client
+ * 10.77.0.82:52788 to the target 10.77.0.143:6379, in hexadecimal.
+ */
+export const HELLO = '0000000000000006000000000000'
+export const ROUTE = '0a4d0052ce3400010a4d008f18eb'
+export const SYN_ACK =
+  '4500003c00004000400625420a4d008f0a4d005218ebce34befce0544b4cff8ea012ffff3a5f0000' +
+  '020405b40402080a14dcd58bcbc6709a0103030800000000'
+export const ACKNOWLEDGMENT =
+  '4500003411554000400613f50a4d008f0a4d005218ebce34befce0554b4cffb08010041c64ee0000' +
+  '0101080a14dcd58bcbc6709a000000000000000000000000'
+export const ANSWER =
+  '4500003911564000400613ef0a4d008f0a4d005218ebce34befce0554b4cffb08018041ce4830000' +
+  '0101080a14dcd58ccbc6709a000000000000000000000000'
