@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Counters } from '../core/books/counters.ts'
 import { copySummary } from './summary.ts'
 
-test('the line of statistics says what a copy is behind as soon as a request has waited', () => {
+test('the statistics line shows the latency as soon as a request has waited', () => {
   const counters = new Counters()
   assert.doesNotMatch(copySummary(counters.report()), /next request/)
   for (let index = 0; index < 100; index++) counters.latency.add(index < 95 ? 50 : 4_000_000)

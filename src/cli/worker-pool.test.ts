@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { WorkerPool } from './worker-pool.ts'
 
-/** A worker that does as its `does` says. `opened`: how many have opened; which, one after the other; how many have begun. */
+/** A worker that behaves as `does` says. `opened`: how many have opened; which, in order; how many have started. */
 const script = `
   import { OperatorError } from ${JSON.stringify(new URL('../errors.js', import.meta.url).href)}
   import { Poller } from ${JSON.stringify(new URL('../io/linux/system/poller.js', import.meta.url).href)}
@@ -42,7 +42,7 @@ class TestCrew implements AsyncDisposable {
     })
   }
 
-  /** Workers that have opened, in their order. */
+  /** Workers that have opened, in order. */
   get opened(): number[] {
     return [...this.#opened.subarray(1, 1 + (this.#opened[0] ?? 0))]
   }
@@ -63,12 +63,12 @@ function wakeCount(): number {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventfd]'
     } catch {
-      return false // that of the folder
+      return false // the descriptor of the folder
     }
   }).length
 }
 
-test('workers open one after the other, and none begins before all are open', async () => {
+test('workers open one after the other, and none starts before all are open', async () => {
   await using tested = new TestCrew('work', 'lose', 'work')
   const { workerPool } = tested
   await workerPool.ready
@@ -78,7 +78,7 @@ test('workers open one after the other, and none begins before all are open', as
   assert.deepEqual(tested.failures, [])
 })
 
-test('a worker that cannot open keeps the program from starting, and says why', async () => {
+test('if a worker cannot open, the program does not start, and reports why', async () => {
   await using tested = new TestCrew('work', 'fail', 'work')
   await assert.rejects(tested.workerPool.ready, { code: 'no-memory', message: 'worker 1 has no memory' })
   assert.equal(await tested.workerPool.ended, 1)
@@ -91,7 +91,7 @@ for (const [does, failure] of [
 ] as const) {
   test(`a worker that ends by itself ends the others and the program (${does})`, async () => {
     await using tested = new TestCrew('work', does, 'work')
-    // Whether all were ready before does not matter.
+    // It does not matter whether all were ready before.
     await tested.workerPool.ready.catch(() => {})
     assert.equal(await tested.workerPool.ended, 1)
     assert.equal(tested.failures.length, 1)
@@ -99,7 +99,7 @@ for (const [does, failure] of [
   })
 }
 
-test('a workerPool may be woken and stopped at any time: as it starts, while its workers end, when they have gone', async () => {
+test('a worker pool can be woken and stopped at any time: while it starts, while its workers end, and afterwards', async () => {
   const wakes = wakeCount()
   for (const stopAfterMs of [0, 5, 20, 40, 60, 80]) {
     await using tested = new TestCrew('work', 'work', 'work')

@@ -1,4 +1,4 @@
-/** Whatever comes over the channel, both its ends go on, and hold nothing when all is over. FUZZ_SEED chooses other cases. */
+/** With any input both ends of the channel keep working, and hold nothing at the end. FUZZ_SEED selects other cases. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -23,9 +23,9 @@ import { CHANNEL_DEFAULT, type ChannelOptions } from './channel/negotiation.ts'
 const RUNS = { numRuns: 300, seed: Number(process.env.FUZZ_SEED ?? 1), interruptAfterTimeLimit: 2000 }
 const HOURS_MS = 3 * 3600_000
 const SWEEPS = 200
-/** Of a record of version 2: what is in it does not matter to who passes it on. */
+/** A record of version 2. Its content does not matter to those who forward it. */
 const RECORD2_LENGTH = 40
-const SECRET = new TextEncoder().encode('sixteen octets at least')
+const SECRET = new TextEncoder().encode('sixteen bytes at least')
 const CHANNELS: readonly ChannelOptions[] = [
   { ...CHANNEL_DEFAULT, version: 1 },
   { ...CHANNEL_DEFAULT, version: 1, framing: Framings.Bare },
@@ -35,7 +35,7 @@ const CHANNELS: readonly ChannelOptions[] = [
   { ...CHANNEL_DEFAULT, secret: SECRET }
 ]
 
-/** A stream that gives what it was fed, in parts, and takes as much as it likes. */
+/** A stream that returns its input in parts, and accepts any amount of output. */
 class FedStream implements Stream {
   readonly peer = 'fed'
   readonly failure = ''
@@ -69,7 +69,7 @@ class FedStream implements Stream {
 }
 
 const small = fc.integer({ min: 0, max: 3 })
-/** What a tcpcopy says: mostly routes of few clients, seldom anything else. */
+/** What a tcpcopy sends: mostly routes of a few clients, rarely anything else. */
 const message = fc.tuple(small, small, fc.constantFrom(1, 1, 1, 2, 6, 9)).map(([client, port, type]) => {
   const bytes = new Uint8Array(MESSAGE_LENGTH)
   putMessage(bytes, 0, client, port, type, 7, 8080)
@@ -80,18 +80,18 @@ const hello = fc.constant(0).map(() => {
   putHello(bytes, 0)
   return [...bytes]
 })
-const octets = fc.array(fc.nat(255), { maxLength: 40 })
+const anyBytes = fc.array(fc.nat(255), { maxLength: 40 })
 const serverStep = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('connect' as const), says: hello }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('connect' as const), says: octets }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('connect' as const), says: anyBytes }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('says' as const), peer: small, says: message }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), peer: small, says: octets }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), peer: small, says: anyBytes }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('ends' as const), peer: small }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('answer' as const), client: small, port: small }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(1, 20_000, 4_000_000) }) }
 )
 
-test("intercept's end of the channel, with its routes, bears any peers", () => {
+test("intercept's end of the channel, with its routes, survives any peers", () => {
   fc.assert(
     fc.property(
       fc.array(serverStep, { maxLength: 80 }),
@@ -145,24 +145,24 @@ test("intercept's end of the channel, with its routes, bears any peers", () => {
   )
 })
 
-const records = fc.tuple(fc.integer({ min: 1, max: 3 }), fc.nat(255)).map(([count, octet]) => {
-  return [0, count, ...new Array<number>(count * RECORD_LENGTH).fill(octet)]
+const records = fc.tuple(fc.integer({ min: 1, max: 3 }), fc.nat(255)).map(([count, byte]) => {
+  return [0, count, ...new Array<number>(count * RECORD_LENGTH).fill(byte)]
 })
-const longRecords = fc.tuple(fc.integer({ min: 1, max: 6 }), fc.nat(255)).map(([count, octet]) => {
-  return [0, count, ...new Array<number>(count * RECORD_LENGTH_MAX).fill(octet)]
+const longRecords = fc.tuple(fc.integer({ min: 1, max: 6 }), fc.nat(255)).map(([count, byte]) => {
+  return [0, count, ...new Array<number>(count * RECORD_LENGTH_MAX).fill(byte)]
 })
-const bareRecord = fc.nat(255).map((octet) => [0x45, ...new Array<number>(RECORD_LENGTH - 1).fill(octet)])
+const bareRecord = fc.nat(255).map((byte) => [0x45, ...new Array<number>(RECORD_LENGTH - 1).fill(byte)])
 const clientStep = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('says' as const), says: records }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), says: longRecords }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), says: bareRecord }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), says: octets }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('says' as const), says: anyBytes }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('ends' as const) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('announce' as const), id: fc.nat(1000) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(1, 100, 6000) }) }
 )
 
-test("tcpcopy's end of the channel bears any intercept", () => {
+test("tcpcopy's end of the channel survives any intercept", () => {
   fc.assert(
     fc.property(fc.array(clientStep, { maxLength: 80 }), fc.constantFrom(...CHANNELS), (steps, options) => {
       const counters = new Counters()

@@ -11,7 +11,7 @@ function emptyNote(): PeerMessage {
   return { type: 0, peer: 0, words: new Int32Array(3), length: 0, bytes: new Uint8Array(LENGTH_MAX) }
 }
 
-/** A message all of whose parts follow from its number. */
+/** A message whose content follows from its number. */
 function fill(message: PeerMessage, number: number): PeerMessage {
   message.type = 1 + (number % 100)
   message.peer = number
@@ -26,7 +26,7 @@ function exchanges(workers: number, wake: (worker: number) => void = () => {}): 
   return Array.from({ length: workers }, (_, worker) => new WorkerExchange(memory, worker, workers, wake))
 }
 
-test('messages come whole and in the order of their sender, however they are mixed', () => {
+test('messages arrive complete and in the order of their sender, however senders are mixed', () => {
   const step = fc.record({ from: fc.nat(2), to: fc.nat(2), count: fc.nat(3000), takes: fc.nat(3000) })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
@@ -53,7 +53,7 @@ test('messages come whole and in the order of their sender, however they are mix
         }
         for (let index = 0; index < takes && take(to); index++);
       }
-      // Who has sent so much that it cannot be answered is read when the answers are.
+      // A sender with too many unanswered messages is read once its answers are.
       for (let round = 0; round < 3; round++) for (let to = 0; to < 3; to++) while (take(to));
       assert.deepEqual(waiting.flat(), [])
     }),
@@ -61,7 +61,7 @@ test('messages come whole and in the order of their sender, however they are mix
   )
 })
 
-test('a ring that is full takes nothing, and goes on when it is read; `room` says how full the fullest is', () => {
+test('a full ring accepts nothing until it is read, and `room` tells how full the fullest ring is', () => {
   const [one, other] = exchanges(2)
   assert.ok(one && other)
   const message = emptyNote()
@@ -81,7 +81,7 @@ test('a ring that is full takes nothing, and goes on when it is read; `room` say
   assert.equal(one.room, empty)
 })
 
-test('from whom has left too many answers unread nothing is taken', () => {
+test('nothing is accepted from a worker that has left too many answers unread', () => {
   const [one, other] = exchanges(2)
   assert.ok(one && other)
   const message = emptyNote()
@@ -93,7 +93,7 @@ test('from whom has left too many answers unread nothing is taken', () => {
   assert.equal(message.peer, 7)
 })
 
-test('who was sent something is woken, once', () => {
+test('a worker that was sent something is woken, once', () => {
   const woken: number[] = []
   const [one] = exchanges(3, (worker) => woken.push(worker))
   assert.ok(one)
@@ -105,7 +105,7 @@ test('who was sent something is woken, once', () => {
   assert.deepEqual(woken, [2])
 })
 
-test('another thread takes what this one sends, while it is sent', { timeout: 60_000 }, async () => {
+test('another thread reads messages while this one sends', { timeout: 60_000 }, async () => {
   const count = 300_000
   const memory = WorkerExchange.memory(2)
   const script = `

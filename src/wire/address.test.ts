@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { addressFrom, addressOctets, formatAddress, formatEndpoint, parseAddress } from './address.ts'
 import { isIpv6 } from './address-book.ts'
 
-test('addresses are printed as RFC 5952 has them, however they were written', () => {
+test('addresses are printed as RFC 5952 requires, however they were written', () => {
   const texts = [
     ['2001:0DB8:0:0:1:0:0:1', '2001:db8::1:0:0:1'],
     ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1'],
@@ -20,23 +20,23 @@ test('addresses are printed as RFC 5952 has them, however they were written', ()
   assert.equal(formatEndpoint(parseAddress('2001:db8::2') ?? 0, 80), '[2001:db8::2]:80')
 })
 
-test('what is no address is none', () => {
+test('invalid addresses are rejected', () => {
   const texts = ['', ':', ':::', '1::2::3', '1:2:3:4:5:6:7', '1:2:3:4:5:6:7:8:9', '1:2:3:4:5:6:7::8', '12345::', 'g::']
   texts.push('::1.2.3', '::1.2.3.256', '1.2.3.4::', '2001:db8::1%eth0', '[::1]', '1.2.3', '1.2.3.4.5', '::1.2.3.4:5')
   for (const text of texts) assert.equal(parseAddress(text), undefined, text)
 })
 
-test('an address is read as it is printed', () => {
-  const octet = fc.oneof(fc.constant(0), fc.nat(255))
+test('a printed address parses to the same address', () => {
+  const byte = fc.oneof(fc.constant(0), fc.nat(255))
   fc.assert(
     fc.property(
       fc.uint8Array({ minLength: 16, maxLength: 16 }),
-      fc.array(octet, { minLength: 16, maxLength: 16 }),
+      fc.array(byte, { minLength: 16, maxLength: 16 }),
       (...all) => {
-        for (const octets of all) {
-          const address = addressFrom(Uint8Array.from(octets))
+        for (const bytes of all) {
+          const address = addressFrom(Uint8Array.from(bytes))
           assert.equal(parseAddress(formatAddress(address)), address)
-          if (isIpv6(address)) assert.deepEqual(addressOctets(address), Uint8Array.from(octets))
+          if (isIpv6(address)) assert.deepEqual(addressOctets(address), Uint8Array.from(bytes))
         }
       }
     ),

@@ -8,8 +8,8 @@ import { Flaw } from './flaw.ts'
 import { parseIp } from './ipv6.ts'
 import { ACK, PSH, Segment, verifyChecksum } from './segment.ts'
 
-const address = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((octets) => addressBook.intern(octets, 0))
-/** Hop-by-hop, routing and destination options, and a fragment header of a packet that is whole. */
+const address = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => addressBook.intern(bytes, 0))
+/** Hop-by-hop, routing and destination options, and the fragment header of a complete packet. */
 const extension = fc.oneof(
   fc.tuple(
     fc.constantFrom(0, 43, 60),
@@ -37,7 +37,7 @@ function parse(packet: Uint8Array, captured: number, segment: Segment, wire = pa
   return parseIp(packet, 0, captured, wire, false, segment)
 }
 
-test('what is written is read, behind any extension headers', () => {
+test('a written packet is parsed back, after any extension headers', () => {
   fc.assert(
     fc.property(fields, (given) => {
       const packet = writePacket(given)
@@ -54,7 +54,7 @@ test('what is written is read, behind any extension headers', () => {
   )
 })
 
-test('a cut packet is truncated wherever it is cut, and nothing beyond is read', () => {
+test('a packet cut anywhere is reported as truncated, and nothing beyond is read', () => {
   fc.assert(
     fc.property(fields, fc.nat(), (given, where) => {
       const packet = writePacket(given)
@@ -66,7 +66,7 @@ test('a cut packet is truncated wherever it is cut, and nothing beyond is read',
   )
 })
 
-test('a fragment, another protocol and a header that cannot be are told apart', () => {
+test('fragments, other protocols and invalid headers are reported as such', () => {
   const base = {
     fromAddress: addressBook.intern(new Uint8Array(16).fill(1), 0),
     fromPort: 1,
@@ -88,7 +88,7 @@ test('a fragment, another protocol and a header that cannot be are told apart', 
   assert.equal(flawOf(long), Flaw.BadHeader)
 })
 
-test('a payload length of 0 is that of a packet as long as the capture says', () => {
+test('with a payload length of 0, the packet is as long as the capture says', () => {
   const from = addressBook.intern(new Uint8Array(16).fill(1), 0)
   const payload = new Uint8Array(65_600).fill(7)
   const small = { fromAddress: from, toAddress: from, fromPort: 1, toPort: 2, flags: ACK, seq: 0 }
@@ -99,7 +99,7 @@ test('a payload length of 0 is that of a packet as long as the capture says', ()
   assert.equal(segment.payloadLength, 65_600)
 })
 
-test('an IPv4 packet whose address could be taken for an IPv6 one is refused', () => {
+test('an IPv4 packet whose address looks like the number of an IPv6 one is rejected', () => {
   const packet = writePacket({
     fromAddress: 0x0a000001,
     toAddress: 0x0a000002,
@@ -112,7 +112,7 @@ test('an IPv4 packet whose address could be taken for an IPv6 one is refused', (
   assert.equal(parse(packet, packet.length, new Segment()), Flaw.BadHeader)
 })
 
-test('no octets make the parser throw, or hang', () => {
+test('no input makes the parser throw or hang', () => {
   fc.assert(
     fc.property(
       fields,
@@ -120,7 +120,7 @@ test('no octets make the parser throw, or hang', () => {
       fc.boolean(),
       (given, changes, isHeader) => {
         const packet = writePacket(given)
-        for (const [at, octet] of changes) if (at < packet.length) packet[at] = octet
+        for (const [at, byte] of changes) if (at < packet.length) packet[at] = byte
         const segment = new Segment()
         const flaw = parseIp(packet, 0, packet.length, packet.length, isHeader, segment)
         if (flaw !== Flaw.None) return

@@ -24,7 +24,7 @@ function hex(text: string): Buffer {
 
 const MACS = '020000000001 020000000002'
 
-/** An IPv4 header of 20 octets before a payload. */
+/** An IPv4 header of 20 bytes before a payload. */
 function ipv4(protocol: number, payload: Uint8Array): Buffer {
   const header = hex('4500 0000 0001 0000 40 00 0000 0a000001 0a000002')
   header[9] = protocol
@@ -130,7 +130,7 @@ for (const [name, linkType, frame] of encapsulated6) {
   })
 }
 
-test('what holds no IP packet is named', () => {
+test('frames without an IP packet are reported as such', () => {
   const cases: [number, Uint8Array, number][] = [
     [LinkType.Ethernet, hex(`${MACS} 0806 00010800`), Flaw.NotIpv4],
     [LinkType.Ethernet, hex(`${MACS} 86dd 60000000`), Flaw.Truncated],
@@ -148,18 +148,18 @@ test('what holds no IP packet is named', () => {
   for (const [linkType, frame, flaw] of cases) assert.equal(findIp(frame, 0, frame.length, linkType), -flaw)
 })
 
-test('a fragment of a tunnel is the packet: what is inside is known when it is whole', () => {
+test('a fragment of a tunnel is itself the packet, since its content is not complete', () => {
   const tunnel = ipv4(4, inner)
   put16(tunnel, 6, 0x2000)
   assert.equal(findIp(tunnel, 0, tunnel.length, LinkType.Raw), 0)
 })
 
-test('UDP to the port of VXLAN that is no VXLAN is UDP', () => {
+test('UDP to the VXLAN port without a VXLAN header is plain UDP', () => {
   const packet = ipv4(17, udp(4789, Buffer.alloc(60)))
   assert.equal(findIp(packet, 0, packet.length, LinkType.Raw), 0)
 })
 
-test('whatever the octets are, what is found lies inside of them', () => {
+test('a packet found in random bytes lies within them', () => {
   const frames = fc.oneof(
     fc.uint8Array({ maxLength: 120 }),
     fc
@@ -184,7 +184,7 @@ test('whatever the octets are, what is found lies inside of them', () => {
   )
 })
 
-test('tunnels in tunnels end', () => {
+test('nested tunnels are limited', () => {
   let packet: Buffer = Buffer.from(inner)
   for (let depth = 0; depth < 3000; depth++) packet = ipv4(4, packet)
   assert.equal(findIp(packet, 0, packet.length, LinkType.Raw), -Flaw.BadHeader)

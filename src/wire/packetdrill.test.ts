@@ -14,7 +14,7 @@ function format(fields: { flags: number; seq: number; ack?: number; payload?: Ui
   return formatSegment(segment)
 }
 
-test('segments are printed as packetdrill does', () => {
+test('segments are printed in packetdrill notation', () => {
   const data = { flags: PSH | ACK, seq: 100, ack: 501, payload: new Uint8Array(38) }
   assert.equal(format(data, ['nop', 'nop', 'ts 1 2']), 'P. 100:138(38) ack 501 win 502 <nop,nop,TS val 1 ecr 2>')
   const syn = { flags: SYN, seq: -1 }
@@ -27,12 +27,12 @@ test('segments are printed as packetdrill does', () => {
   assert.equal(format({ flags: RST, seq: 1 }, []), 'R 1:1(0) win 502')
 })
 
-test('flags are read as they are printed', () => {
+test('printed flags parse to the same flags', () => {
   for (let flags = 0; flags < 256; flags++) assert.equal(parseFlags(formatFlags(flags)), flags)
   assert.equal(parseFlags('X'), undefined)
 })
 
-test('of a record of intercept the options that are there are printed', () => {
+test('for a record of intercept only the options present are printed', () => {
   const options = encodeOptions(['ts 1 2', 'sack 1:2 3:4', 'nop'])
   const packet = writePacket({ ...BASE, flags: ACK, seq: 1, ack: 2, window: 3, options, payload: new Uint8Array(9) })
   const record = new Uint8Array(HEADER_LENGTH)

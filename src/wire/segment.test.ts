@@ -35,12 +35,12 @@ const fields = fc.record({
   payload: fc.uint8Array({ maxLength: 50 })
 })
 
-/** Throws when it is read outside of its octets: what is beyond the packet belongs to somebody else. */
+/** Throws when it is read outside the packet. */
 function fenced(bytes: Uint8Array, from: number, end: number): Uint8Array {
   return new Proxy(bytes, {
     get(array, key) {
       if (typeof key === 'string' && /^-?\d+$/.test(key)) {
-        assert.ok(Number(key) >= from && Number(key) < end, `octet ${key} is outside of ${from}…${end}`)
+        assert.ok(Number(key) >= from && Number(key) < end, `byte ${key} is outside of ${from}…${end}`)
       }
       const value: unknown = Reflect.get(array, key, array)
       return value
@@ -48,7 +48,7 @@ function fenced(bytes: Uint8Array, from: number, end: number): Uint8Array {
   })
 }
 
-test('what is written is what is parsed', () => {
+test('a written packet is parsed back', () => {
   fc.assert(
     fc.property(fields, fc.nat(20), (given, at) => {
       const packet = writePacket({ ...given, options: encodeOptions(['mss 1400', 'nop', 'wscale 7', 'ts 7 9']) })
@@ -69,7 +69,7 @@ test('what is written is what is parsed', () => {
   )
 })
 
-test('one changed octet is found out', () => {
+test('the checksum detects any changed byte', () => {
   fc.assert(
     fc.property(fields, fc.nat(), fc.integer({ min: 1, max: 255 }), (given, where, change) => {
       const packet = writePacket(given)
@@ -83,12 +83,12 @@ test('one changed octet is found out', () => {
   )
 })
 
-test('no octets make the parser throw, or read what it was not given', () => {
+test('no input makes the parser throw, or read beyond it', () => {
   const mutated = fc
     .tuple(fields, fc.array(fc.tuple(fc.nat(80), fc.nat(255)), { maxLength: 6 }))
     .map(([given, changes]) => {
       const packet = writePacket({ ...given, options: encodeOptions(['sackOK', 'sack 1:2 3:4', 'ts 1 2']) })
-      for (const [at, octet] of changes) if (at < packet.length) packet[at] = octet
+      for (const [at, byte] of changes) if (at < packet.length) packet[at] = byte
       return packet
     })
   fc.assert(
@@ -111,7 +111,7 @@ test('no octets make the parser throw, or read what it was not given', () => {
   )
 })
 
-test('no options make the reader throw, or read beyond their end', () => {
+test('no options make the parser throw, or read beyond their end', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (options) => {
       const segment = new Segment()
@@ -182,7 +182,7 @@ test('each flaw has its name', () => {
   )
 })
 
-test('a checksum that is left to the network card is told from a wrong one', () => {
+test('a checksum left to the network card is distinguished from a wrong one', () => {
   fc.assert(
     fc.property(fields, fc.integer({ min: 1, max: 0xfffe }), (given, change) => {
       const packet = writePacket(given)

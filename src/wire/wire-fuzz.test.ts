@@ -1,4 +1,4 @@
-/** Whatever comes, wire says what is wrong with it, and reads nothing beside it. FUZZ_SEED chooses other cases. */
+/** For any input, wire reports what is wrong and reads nothing outside. FUZZ_SEED selects other cases. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -22,7 +22,7 @@ const written = fc
     options: fc.uint8Array({ maxLength: 40 })
   })
   .map((fields) => writePacket({ fromAddress: 0x0a000001, fromPort: 2, toAddress: 0x0a000003, toPort: 4, ...fields }))
-/** Some octets of the headers are others, and the end may be missing. */
+/** Changes some bytes of the headers, and may cut off the end. */
 const mutated = fc
   .tuple(written, fc.array(fc.tuple(fc.nat(59), fc.nat(255)), { maxLength: 3 }), fc.nat(160))
   .map(([packet, changes, length]) => {
@@ -31,7 +31,7 @@ const mutated = fc
   })
 const packet = fc.oneof(noise, written, mutated, mutated)
 
-test('a packet, whatever it is, has a flaw or is read whole', () => {
+test('any packet has a flaw or is parsed completely', () => {
   fc.assert(
     fc.property(packet, fc.nat(70_000), fc.boolean(), (bytes, wireLength, headersOnly) => {
       const segment = new Segment()
@@ -43,7 +43,7 @@ test('a packet, whatever it is, has a flaw or is read whole', () => {
         const record = new Uint8Array(RECORD_LENGTH_MAX)
         putHeader(guard.bytes, guard.at, record, 0)
         putPayload(segment, guard.at + bytes.length, record)
-        // Packets of 64 KB and more (BIG TCP) do not say how long they are, and a record cannot.
+        // Packets of 64 KB and more (BIG TCP) do not state their length, and a record cannot.
         const isLengthSaid = u16(bytes, 2) !== 0
         assert.equal(parseRecord(record, 0, new Segment()) === Flaw.None, isLengthSaid)
       } else {
@@ -56,7 +56,7 @@ test('a packet, whatever it is, has a flaw or is read whole', () => {
   )
 })
 
-test('a record, whatever it is, has a flaw or is read whole', () => {
+test('any record has a flaw or is parsed completely', () => {
   const record = fc.oneof(
     fc.uint8Array({ minLength: RECORD_LENGTH, maxLength: RECORD_LENGTH }),
     packet.map((bytes) => Uint8Array.from({ length: RECORD_LENGTH }, (_, index) => bytes[index] ?? 0))

@@ -16,7 +16,7 @@ const queued: RuleSet = {
 const dropped: RuleSet = { version: 4, mark: 'tcpcopy-intercept-port-36524', action: { kind: 'drop' }, places: [PLACE] }
 const untracked: RuleSet = { version: 4, mark: 'tcpcopy-copies', action: { kind: 'untrack' }, places: [PLACE] }
 
-test('the rules in the words of iptables', () => {
+test('rules are written for iptables', () => {
   assert.equal(
     iptablesByHand(queued),
     'iptables -t mangle -I OUTPUT ! -o lo -p tcp -s 10.77.0.2 --sport 6379 -m comment --comment tcpcopy-intercept-queue-3 ' +
@@ -35,13 +35,13 @@ test('the rules in the words of iptables', () => {
   )
 })
 
-test('what comes from 127.0.0.0/8 goes through lo only, so its rule does not leave lo out', () => {
+test('a rule for 127.0.0.0/8 includes lo, the only device that such packets use', () => {
   const home: RuleSet = { ...queued, places: [{ address: 0x7f000001, port: 6380 }] }
   assert.match(iptablesByHand(home), /-I OUTPUT -p tcp -s 127\.0\.0\.1 --sport 6380 /)
   assert.match(nftScript(home), /^ +ip saddr 127\.0\.0\.1 tcp sport 6380 queue/m)
 })
 
-test('the rules in the words of nft: a table of their own, in the place of what it was', () => {
+test('rules for nft are one table that replaces the previous one', () => {
   const script = nftScript(queued).split('\n')
   assert.deepEqual(script.slice(0, 3), [
     'add table ip tcpcopy-intercept-queue-3',
@@ -62,7 +62,7 @@ test('the rules in the words of nft: a table of their own, in the place of what 
 
 const PLACE_6 = { address: parseAddress('fd77::2') ?? 0, port: 6379 }
 
-test('the rules of IPv6 are for ip6tables, and for tables of nft that are called like those of IPv4', () => {
+test('IPv6 rules are written for ip6tables, and for nft tables named like those of IPv4', () => {
   const queued6: RuleSet = { ...queued, version: 6, places: [PLACE_6, { address: 0, port: 80 }] }
   assert.match(
     iptablesByHand(queued6),
@@ -75,7 +75,7 @@ test('the rules of IPv6 are for ip6tables, and for tables of nft that are called
   assert.match(iptablesByHand(home), /-I OUTPUT -p tcp -s ::1 --sport 6380 /)
 })
 
-test('a rule against tracking is found in what the firewalls list, and others are not taken for it', () => {
+test('a notrack rule is found in the output of the firewalls, and other rules are not mistaken for it', () => {
   for (const [rule, expected] of [
     ['-A OUTPUT -d 10.77.0.2/32 -p tcp -m tcp --dport 6379 -j CT --notrack', true],
     ['-A OUTPUT -d 10.77.0.2/32 -p tcp -m tcp --dport 6379 -m comment --comment x -j NOTRACK', true],
@@ -98,7 +98,7 @@ test('a rule against tracking is found in what the firewalls list, and others ar
   assert.ok(!isUntracked(['\t\tip6 daddr fd77::3 tcp dport 6379 notrack'], PLACE_6))
 })
 
-test('of a filter that a rule can say, the places are found', () => {
+test('addresses and ports are taken from a filter that a rule can express', () => {
   const any = { address: 0, port: 6379 }
   for (const [filter, expected, expected6] of [
     ['tcp and src port 6379', [any], [any]],
@@ -120,7 +120,7 @@ test('of a filter that a rule can say, the places are found', () => {
   }
 })
 
-test('a filter that could mean something else than a rule would is refused', () => {
+test('a filter that a rule cannot express exactly is rejected', () => {
   for (const filter of [
     'tcp',
     '',

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { type CopyOptions, copyCommand } from '../plans/copy-plan.ts'
 import { readOptions } from './command.ts'
 
-/** The options that tcpcopy takes from a file, with what the command line says besides. */
+/** The options that tcpcopy reads from a file and a command line. */
 function optionsOf(toml: string, ...args: readonly string[]): CopyOptions | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'config-'))
   try {
@@ -18,7 +18,7 @@ function optionsOf(toml: string, ...args: readonly string[]): CopyOptions | unde
   }
 }
 
-test('a choice, a list, a number and a switch are taken from the file', () => {
+test('choices, lists, numbers and switches are read from the file', () => {
   const options = optionsOf('log-format = "json"\nmap = ["80-192.0.2.1:80"]\ntimeout = 30\nonly-new = true')
   assert.equal(options?.logFormat, 'json')
   assert.deepEqual(options?.map, ['80-192.0.2.1:80'])
@@ -26,18 +26,18 @@ test('a choice, a list, a number and a switch are taken from the file', () => {
   assert.equal(options?.onlyNew, true)
 })
 
-test('what the command line says wins', () => {
+test('the command line overrides the file', () => {
   assert.equal(optionsOf('timeout = 30', '-t', '60')?.timeout, '60')
 })
 
-test('a negated option may be written either way', () => {
+test('a negated option can be written either way', () => {
   assert.equal(optionsOf('no-wait = true')?.wait, false)
   assert.equal(optionsOf('no-wait = false')?.wait, true)
   assert.equal(optionsOf('wait = false')?.wait, false)
   assert.equal(optionsOf('')?.wait, true)
 })
 
-test('what is no option, no choice or of the wrong kind is an operator error', () => {
+test('unknown options, unknown choices and wrong types are operator errors', () => {
   for (const toml of [
     'log-format = "xml"',
     'log-format = { a = 1 }',

@@ -1,4 +1,4 @@
-/** Whatever options say, what follows is a plan or one sentence for the operator. FUZZ_SEED chooses other cases. */
+/** Any options give a plan or a one-sentence error. FUZZ_SEED selects other cases. */
 import assert from 'node:assert/strict'
 import dns from 'node:dns/promises'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -19,7 +19,7 @@ const lookup = dns.lookup
 const folder = mkdtempSync(join(tmpdir(), 'options-'))
 
 before(() => {
-  // Nobody is asked for names that were made up.
+  // Random names are not looked up.
   Object.assign(dns, { lookup: () => Promise.reject(new Error('not known')) })
   syncBuiltinESMExports()
 })
@@ -44,7 +44,7 @@ function namesOf(command: Command): string[] {
   return command.options.flatMap(({ long, short }) => [long ?? '', short ?? '']).filter((name) => name !== '')
 }
 
-/** Ends in an OperatorError, or not at all. */
+/** Throws an OperatorError or nothing. */
 async function bears(run: () => Promise<unknown>): Promise<void> {
   try {
     await run()
@@ -79,7 +79,7 @@ for (const { name, needed, command, plan } of programs) {
   const quiet = (): Command => command().configureOutput({ writeOut: () => {}, writeErr: () => {} })
   const option = fc.oneof({ weight: 5, arbitrary: fc.constantFrom(...namesOf(command())) }, word)
 
-  test(`${name} bears any command line`, async () => {
+  test(`${name} handles any command line`, async () => {
     const args = fc.array(fc.oneof(fc.tuple(option, word), fc.tuple(option)), { maxLength: 5 }).map((all) => all.flat())
     const line = fc.tuple(fc.constantFrom(needed, needed, []), args).map(([first, rest]) => [...first, ...rest])
     await fc.assert(
@@ -88,7 +88,7 @@ for (const { name, needed, command, plan } of programs) {
     )
   })
 
-  test(`${name} bears any configuration file`, async () => {
+  test(`${name} handles any configuration file`, async () => {
     const keys = namesOf(command()).map((one) => one.replace(/^-+/, ''))
     const scalar = fc.oneof(
       word.map((text) => JSON.stringify(text)),

@@ -6,7 +6,7 @@ function plan(options: Partial<CaptureOptions> = {}): ReturnType<typeof captureP
   return capturePlan({ buffer: '32', ...options })
 }
 
-test('a file is told from devices, and a device goes first', () => {
+test('-i takes a path or an existing file as a file, unless a device has that name', () => {
   for (const path of ['-', './eth0', 'requests.pcap', 'requests.pcapng.gz', 'package.json', './a,b.pcap']) {
     assert.deepEqual(inputOf([path]), { path, devices: [] })
   }
@@ -17,13 +17,13 @@ test('a file is told from devices, and a device goes first', () => {
   }
 })
 
-test('what is neither is named, with the devices that there are', () => {
+test('an error for an unknown device names the existing ones', () => {
   assert.throws(() => inputOf(['nosuchdev']), { code: 'no-device', message: /nosuchdev, and no file/, hint: /\blo\b/ })
   assert.throws(() => inputOf(['lo,nosuchdev']), { code: 'no-device', message: /device nosuchdev$/, hint: /\blo\b/ })
   assert.throws(() => inputOf(['lo', './file.pcap']), { code: 'no-device', message: /device \.\/file\.pcap$/ })
 })
 
-test('without options all of what is for this host is captured, on any device', () => {
+test('without options everything for this host is captured, on any device', () => {
   assert.deepEqual(plan(), { by: 'ring', devices: [], filter: undefined, ringMegabytes: 32, snapLength: 0x40000 })
   assert.deepEqual(plan({ device: ['lo'], filter: 'tcp', buffer: '8', snapLength: '200' }), {
     by: 'ring',

@@ -1,4 +1,4 @@
-/** What the two programs are told of each other, and what of it excludes what. */
+/** Options about the other program, and conflicts between them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CHANNEL_DEFAULT, type ChannelOptions } from '../../daemon/channel/negotiation.ts'
@@ -20,7 +20,7 @@ async function interceptOf(...args: readonly string[]): Promise<InterceptPlan> {
   return await interceptPlan(options)
 }
 
-test('how the other program is built is an option of both, and means version 1', async () => {
+test('both programs have an option for the build of the other, which implies version 1', async () => {
   const version1 = { ...CHANNEL_DEFAULT, version: 1 }
   const expected: readonly (readonly [readonly string[], ChannelOptions])[] = [
     [[], CHANNEL_DEFAULT],
@@ -36,7 +36,7 @@ test('how the other program is built is an option of both, and means version 1',
   assert.equal((await interceptOf('--single', '-c')).keepsFirst, true)
 })
 
-test('what cannot be had together is refused in one sentence', async () => {
+test('conflicting options are rejected in one sentence', async () => {
   const version2 = /^--single needs version 1 of the channel, and --channel-version 2 is given$/
   const secret = /^--secret-file needs version 2 of the channel, and --with-resp-payload needs version 1$/
   const both = /^--disable-combined and --with-resp-payload exclude each other$/

@@ -1,4 +1,4 @@
-/** Which connections are copied, how often, and in packets of which size, as the command line says it. */
+/** Options for which connections are copied, how often, and in packets of which size. */
 import assert from 'node:assert/strict'
 import { availableParallelism } from 'node:os'
 import { test } from 'node:test'
@@ -26,7 +26,7 @@ test('fractions of -r and -n are exact', async () => {
   assert.deepEqual(selection, { share: 125_000, isOnlyNew: true, isRampUp: true, copies: 1_300_000 })
 })
 
-test('-D lowers the size of packets, and does not raise it above -M', async () => {
+test('-D lowers the size of packets, but does not raise it above -M', async () => {
   const limits = async (...args: readonly string[]): Promise<readonly (number | undefined)[]> => {
     const plan = await planOf(...args)
     return ['192.0.2.1', '2001:db8::1'].map((target) => packetLimit(plan, parseAddress(target) ?? 0))
@@ -38,7 +38,7 @@ test('-D lowers the size of packets, and does not raise it above -M', async () =
   assert.deepEqual(await limits('-D', '9000', '-M', '1500'), [1500, 1500])
 })
 
-test('how long holes are waited for follows from the round trip, unless options say otherwise', async () => {
+test('the wait for holes follows from the round trip, unless options say otherwise', async () => {
   assert.deepEqual((await planOf()).holes, { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined })
   const { holes } = await planOf(
     '--hole-timeout',
@@ -51,13 +51,13 @@ test('how long holes are waited for follows from the round trip, unless options 
   assert.deepEqual(holes, { timeoutMs: 5000, atEndMs: 500, afterDropsMs: 0 })
 })
 
-test('--max-rate takes bytes a second, in thousands where a letter says so', async () => {
+test('--max-rate is in bytes per second, with an optional suffix', async () => {
   assert.equal((await planOf()).bytesPerSecondMax, Number.POSITIVE_INFINITY)
   assert.equal((await planOf('--max-rate', '10000')).bytesPerSecondMax, 10_000)
   assert.equal((await planOf('--max-rate', '1.5M')).bytesPerSecondMax, 1_500_000)
 })
 
-test('workers share what is limited for all', async () => {
+test('limits for all are divided among the workers', async () => {
   assert.equal((await planOf()).workers, 1)
   assert.equal((await planOf('--workers', 'auto')).workers, Math.min(availableParallelism(), 64))
   const whole = await planOf('--workers', '3', '-m', '300', '-B', '48', '--max-rate', '600k')
@@ -68,7 +68,7 @@ test('workers share what is limited for all', async () => {
   assert.equal(part.selection, whole.selection)
 })
 
-test('frames, and what a raw socket gets, are not shared', async () => {
+test('with -i or a raw socket there is one worker', async () => {
   for (const args of [
     ['-i', 'lo'],
     ['--capture', 'ip']
@@ -78,7 +78,7 @@ test('frames, and what a raw socket gets, are not shared', async () => {
   }
 })
 
-test('what is over IPv6 is not shared, and no raw socket captures it', async () => {
+test('with an IPv6 target there is one worker, and no raw socket can capture', async () => {
   const map = ['-x', '80-[2001:db8::2]:8080']
   assert.equal((await planOf('--workers', 'auto', ...map)).workers, 1)
   await assert.rejects(planOf('--workers', '2', ...map), { code: 'contradiction', message: /one thread reads IPv6/ })
@@ -93,7 +93,7 @@ test('a file is replayed by one worker', async () => {
   })
 })
 
-test('a value that cannot be is refused in one sentence', async () => {
+test('an invalid value is rejected in one sentence', async () => {
   const wrong = [
     '-r 0',
     '-r 101',
@@ -123,7 +123,7 @@ test('a value that cannot be is refused in one sentence', async () => {
   }
 })
 
-test('too few ports or too small a table for -n is said with numbers', async () => {
+test('the errors for too few ports and too small a table for -n have numbers', async () => {
   assert.deepEqual(copiesWarnings(await planOf('-n', '64')), [])
   const [warning] = copiesWarnings(await planOf('-n', '100'))
   assert.match(warning ?? '', /each client address has 64,512 ports, enough for 645 connections/)
@@ -132,7 +132,7 @@ test('too few ports or too small a table for -n is said with numbers', async () 
   assert.deepEqual(copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.x')), [])
 })
 
-test('maps of both versions of IP stand beside each other; one that mixes them is refused', async () => {
+test('IPv4 and IPv6 maps can be combined, but one map cannot mix them', async () => {
   const { maps } = await planOf('-x', '80-[2001:db8::2]:8080', '-x', '[2001:db8::1]:81-[2001:db8::2]:8080')
   assert.equal(maps.length, 3)
   const refused = async (...args: readonly string[]): Promise<void> => {
@@ -145,7 +145,7 @@ test('maps of both versions of IP stand beside each other; one that mixes them i
   await refused('-c', '2001:db8::1/64')
 })
 
-test('--udp needs no intercept, and refuses what is about connections', async () => {
+test('--udp needs no intercept, and rejects options about connections', async () => {
   const read = (...args: readonly string[]): CopyOptions => {
     const options = readOptions<CopyOptions>(copyCommand(), ['-x', '53-192.0.2.1:53', '--udp', ...args])
     assert.ok(options)
@@ -170,7 +170,7 @@ test('several -x for one port are several targets; the same target twice is an e
   await assert.rejects(planOf('-x', '80-192.0.2.1:80'), /to one target twice/)
 })
 
-test('MACs are those of the frames to a target, whichever -x has them', async () => {
+test('MACs apply to all frames to a target, whichever -x names them', async () => {
   const from = Uint8Array.of(2, 0, 0, 0, 0, 0x66)
   const to = Uint8Array.of(2, 0, 0, 0, 0, 0x77)
   const target = { targetAddress: 0xc0000205 | 0, from, to }
@@ -198,7 +198,7 @@ test('MACs are those of the frames to a target, whichever -x has them', async ()
   await assert.rejects(planOf('-x', both, '--send', 'ip'), { code: 'contradiction', message: /@mac/ })
 })
 
-test('frames are sent through a device that can', async () => {
+test('frames are sent only through a device that supports them', async () => {
   await assert.rejects(planOf('-o', 'lo'), { code: 'bad-device', message: /lo has no Ethernet/ })
   await assert.rejects(planOf('-o', 'nosuchdev'), { code: 'no-device', hint: /\blo\b/ })
   await assert.rejects(planOf('-o', 'lo', '--send', 'ip'), { code: 'contradiction', message: /-o too/ })

@@ -11,7 +11,7 @@ function read(...argv: readonly string[]): CopyOptions {
   return withPlaces(options, command.args)
 }
 
-test('places say what to copy, and that intercept is on the target', async () => {
+test('positional arguments say what to copy, and that intercept runs on the target', async () => {
   const plan = await copyPlan(read('10.0.0.1:10.0.0.9', '80', '192.0.2.2', '8080', '-p', '1234'))
   const map = { sourcePort: 80, targetAddress: 0xc0000202 | 0, targetPort: 8080 }
   assert.deepEqual(plan.maps, [
@@ -21,13 +21,13 @@ test('places say what to copy, and that intercept is on the target', async () =>
   assert.deepEqual(plan.intercepts, [{ address: 0xc0000202 | 0, port: 1234 }])
 })
 
-test('another intercept may be named, and options stand before and between', async () => {
+test('another intercept can be named, and options can come before and between the arguments', async () => {
   const plan = await copyPlan(read('-W', '10.0.0.1', '80', '-s', '192.0.2.3', '192.0.2.2', '8080'))
   assert.deepEqual(plan.intercepts, [{ address: 0xc0000203 | 0, port: 36_524 }])
   assert.equal(plan.isWaiting, false)
 })
 
-test('places that are too few, too many, or beside -x are refused', () => {
+test('too few or too many positional arguments, or any with -x, are rejected', () => {
   for (const [code, ...argv] of [
     ['bad-option', 'extra'],
     ['bad-option', '10.0.0.1', '80', '192.0.2.2'],
@@ -38,7 +38,7 @@ test('places that are too few, too many, or beside -x are refused', () => {
   }
 })
 
-test('a place that is wrong is told in the words of -x', async () => {
+test('an invalid positional argument gives the same error as with -x', async () => {
   await assert.rejects(copyPlan(read('10.0.0.1', 'http', '192.0.2.2', '80')), { code: 'bad-value' })
   await assert.rejects(copyPlan(read('10.0.0', '80', '192.0.2.2', '80')), { code: 'bad-value' })
 })

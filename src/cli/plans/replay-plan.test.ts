@@ -9,7 +9,7 @@ function plan(options: Partial<ReplayOptions>): ReturnType<typeof replayPlan> {
 
 const LIVE: ReplayOptions = { checksums: true, buffer: '32' }
 
-test('without an option a file is replayed once, as it was', () => {
+test('without options a file is replayed once, at its own pace', () => {
   assert.deepEqual(plan({}), {
     path: './requests.pcap',
     pace: { speed: 1, gapMaxMs: Number.POSITIVE_INFINITY },
@@ -31,7 +31,7 @@ test('times are dates, seconds since 1970 or seconds after the first packet', ()
   assert.deepEqual(plan({ to: '+1.5' })?.to, { ms: 1500, isRelative: true })
 })
 
-test('what an option cannot take is refused, and so is an option for files without a file', () => {
+test('invalid values are rejected, and so are options for files without a file', () => {
   const wrong: Partial<ReplayOptions>[] = [
     { accelerate: '0' },
     { accelerate: 'fast' },
@@ -46,7 +46,7 @@ test('what an option cannot take is refused, and so is an option for files witho
   }
 })
 
-test('without a file there is no replay, and -F is of live traffic then', () => {
+test('without a file there is no replay, and -F applies to live traffic', () => {
   for (const device of [undefined, ['lo'], ['any']]) {
     assert.equal(replayPlan({ ...LIVE, ...(device && { device }), filter: 'tcp' }), undefined)
   }
@@ -54,7 +54,7 @@ test('without a file there is no replay, and -F is of live traffic then', () => 
   assert.throws(() => plan({ snapLength: '200' }), { code: 'contradiction', message: /is for live traffic/ })
 })
 
-test('progress tells the share, the rate and the time that is left', () => {
+test('progress shows the share, the rate and the remaining time', () => {
   const done = { octets: 250, packets: 5000 }
   assert.equal(progressText(done, 1000, 2000, 1), '[######..................] 25 %, 2,500 packets/s, 6 s left')
   assert.match(progressText(done, 1000, 2_000_000, 1), /100 min|1 h 40 min left/)

@@ -11,14 +11,14 @@ async function planOf(...args: readonly string[]): Promise<InterceptPlan> {
   return await interceptPlan(options)
 }
 
-test('workers of intercept share its ring and the headers that wait', async () => {
+test("the ring and the pending headers are divided among intercept's workers", async () => {
   assert.equal((await planOf('-F', 'tcp')).workers, 1)
   const part = partOfInterceptPlan(await planOf('-F', 'tcp', '--workers', '4', '-B', '24', '-s', '10'))
   assert.deepEqual([part.ringMegabytes, part.delayMax], [6, 3])
   await assert.rejects(planOf('-F', 'tcp', '--workers', '17'), { hint: /a number from 1 to 16, or auto/ })
 })
 
-test('the answers of --single are taken by one worker, on either side', async () => {
+test('with --single both programs have one worker', async () => {
   const message = '--workers 2 is of no use: one thread reads the answers of --single'
   assert.equal((await planOf('-F', 'tcp', '--single', '--workers', 'auto')).workers, 1)
   await assert.rejects(planOf('-F', 'tcp', '--single', '--workers', '2'), { message })
@@ -28,7 +28,7 @@ test('the answers of --single are taken by one worker, on either side', async ()
   await assert.rejects(copyPlan(options), { message })
 })
 
-test('a queue is read by one worker', async () => {
+test('an nfqueue is read by one worker', async () => {
   assert.equal((await planOf('--nfqueue', '--workers', 'auto')).workers, 1)
   await assert.rejects(planOf('--nfqueue', '--workers', '2'), {
     code: 'contradiction',

@@ -30,13 +30,13 @@ function translated(fromAddress: number, fromPort: number, toAddress: number, to
   return [segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort]
 }
 
-test('the target and the client of an answer get their original addresses, and ports where they are given', () => {
+test('answers get back the original addresses of target and client, and the ports if they were given', () => {
   assert.deepEqual(translated(CONTAINER, 6380, CLIENT, 40_000), [TARGET, 6379, CLIENT, 40_000])
   assert.deepEqual(translated(CONTAINER, 6380, HIDDEN, 40_000), [TARGET, 6379, CLIENT, 40_000])
   assert.deepEqual(translated(TARGET, 6379, HIDDEN, 6380), [TARGET, 6379, CLIENT, 6380])
 })
 
-test('over IPv6 it is the same, behind extension headers too', () => {
+test('IPv6 answers are translated too, even after extension headers', () => {
   assert.deepEqual(translated(CONTAINER_6, 6380, HIDDEN_6, 40_000), [TARGET_6, 6379, CLIENT_6, 40_000])
   assert.deepEqual(translated(CONTAINER_6, 6381, CLIENT_6, 40_000), [CONTAINER_6, 6381, CLIENT_6, 40_000])
   const flow = { fromAddress: CONTAINER_6, fromPort: 6380, toAddress: CLIENT_6, toPort: 7 }
@@ -47,12 +47,12 @@ test('over IPv6 it is the same, behind extension headers too', () => {
   assert.deepEqual([segment.fromAddress, segment.fromPort], [TARGET_6, 6379])
 })
 
-test('what no translation names stays as it is', () => {
+test('addresses without a translation stay unchanged', () => {
   assert.deepEqual(translated(TARGET, 6379, CLIENT, 40_000), [TARGET, 6379, CLIENT, 40_000])
   assert.deepEqual(translated(CONTAINER, 6381, CLIENT, 40_000), [CONTAINER, 6381, CLIENT, 40_000])
 })
 
-test('of what is cut before its ports nothing is touched', () => {
+test('a packet truncated before its ports stays unchanged', () => {
   const bytes = new Uint8Array(40).fill(0x45)
   for (const length of [0, 19, 20, 23]) translate(bytes, 0, length, translations)
   assert.deepEqual(bytes, new Uint8Array(40).fill(0x45))

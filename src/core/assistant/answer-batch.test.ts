@@ -33,7 +33,7 @@ function segmentOf({ flow, length, ...rest }: Step): Segment {
   })
 }
 
-/** What records stand for, in their order. */
+/** The segments that records stand for, in their order. */
 function unpack(steps: readonly Step[]): { readonly steps: Step[]; readonly records: number } {
   const unpacked: Step[] = []
   let records = 0
@@ -83,20 +83,20 @@ const answer = (at: number, length: number, rest: Partial<Step> = {}): Step => (
   ...rest
 })
 
-test('an answer of many segments is one record, as is an acknowledgment that came often', () => {
+test('an answer of many segments takes one record, and so do repeated ACKs', () => {
   const long = Array.from({ length: 14 }, (_, index) => answer(1000 + index * 1448, 1448))
   assert.deepEqual(unpack(long), { steps: [answer(1000, 14 * 1448)], records: 1 })
   const often = Array.from({ length: 9 }, () => answer(1000, 0))
   assert.deepEqual(unpack(often), { steps: often, records: 1 })
 })
 
-test('flows are kept apart, and come in the order in which they began', () => {
+test('each flow has its own record, in the order of their first answers', () => {
   const mixed = [0, 1, 2, 3].flatMap((part) => [2, 1, 3].map((flow) => answer(part * 10, 10, { flow })))
   const expected = [2, 1, 3].map((flow) => answer(0, 40, { flow }))
   assert.deepEqual(unpack(mixed), { steps: expected, records: 3 })
 })
 
-test('SYN-ACK, RST and a window that closes or opens are never put together with others', () => {
+test('SYN-ACKs, RSTs and window changes to or from zero are never merged with other answers', () => {
   const steps = [
     answer(0, 10, { flags: SYN | ACK }),
     answer(0, 10),
@@ -108,13 +108,13 @@ test('SYN-ACK, RST and a window that closes or opens are never put together with
   assert.deepEqual(unpack(steps), { steps, records: 6 })
 })
 
-test('more records than a batch holds are handed on early, in order', () => {
+test('records that exceed a batch are delivered early, in order', () => {
   const many = Array.from({ length: 1000 }, (_, flow) => answer(0, 10, { flow }))
   assert.deepEqual(unpack(many), { steps: many, records: 1000 })
 })
 
-test('nothing is hidden: octets, their order, FIN, the last window and acknowledgment, and duplicates', () => {
-  // As a target sends: mostly in order, now and then again or with a gap, with acknowledgments that move or do not.
+test('a batch preserves bytes, their order, FIN, the last window and acknowledgment, and duplicate ACKs', () => {
+  // Like a target: mostly in order, sometimes repeated or with a gap, with new or duplicate acknowledgments.
   const anyStep = fc.record({
     flow: fc.nat(2),
     jump: fc.constantFrom(0, 0, 0, 0, 10, -10),
@@ -140,7 +140,7 @@ test('nothing is hidden: octets, their order, FIN, the last window and acknowled
         assert.deepEqual(pieces(told), pieces(given))
         assert.deepEqual(last(told), last(given))
         assert.deepEqual(zeroChanges(told), zeroChanges(given))
-        // Where acknowledgments overtake each other nobody can say which is a duplicate.
+        // When ACKs arrive out of order, duplicates cannot be recognized.
         if (isSorted(given)) assert.deepEqual(duplicates(told), duplicates(given))
       }
     }),
@@ -148,7 +148,7 @@ test('nothing is hidden: octets, their order, FIN, the last window and acknowled
   )
 })
 
-/** Octets in order of arrival, with what stands between them: contiguous ones are one piece. */
+/** Bytes in order of arrival, and what separates them. Contiguous bytes are one piece. */
 function pieces(steps: readonly Step[]): string[] {
   const found: { seq: number; end: number; flags: number }[] = []
   for (const { seq: at, length, flags } of steps) {

@@ -9,7 +9,7 @@ function sharers(group: SingleGroup): number[] {
   return [...peers].sort((one, other) => one - other)
 }
 
-test('connections that are made within 3 s of the first share the answers, each client always the same', () => {
+test('connections opened within 3 s of the first share the answers, and each client stays with one of them', () => {
   const group = new SingleGroup(false)
   assert.equal(group.find(1, 2), -1)
   for (const [peer, now] of [
@@ -20,11 +20,11 @@ test('connections that are made within 3 s of the first share the answers, each 
     assert.deepEqual(group.admit(peer, now), [])
   }
   assert.deepEqual(sharers(group), [1, 2, 3])
-  // The last octet of the sum, modulo the connections: 0x0a4d0052 + 52788 ends in 0x86, and 134 % 3 is 2.
+  // The last byte of the sum, modulo the connections: 0x0a4d0052 + 52788 ends in 0x86, and 134 % 3 is 2.
   assert.equal(group.find(0x0a4d0052, 52788), 2)
 })
 
-test('a connection that is made later takes the place of all that were there', () => {
+test('a connection opened later replaces all earlier ones', () => {
   const group = new SingleGroup(false)
   group.admit(1, 5000)
   group.admit(2, 5000)
@@ -35,7 +35,7 @@ test('a connection that is made later takes the place of all that were there', (
   assert.deepEqual(sharers(group), [3, 4])
 })
 
-test('where the first is kept a later connection is not let in, until the first has gone', () => {
+test('if the first connection is kept, later ones are refused until it closes', () => {
   const group = new SingleGroup(true)
   group.admit(1, 5000)
   group.admit(2, 5000)

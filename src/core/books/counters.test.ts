@@ -4,7 +4,7 @@ import { Counter, Counters } from './counters.ts'
 import { Drop } from './drop.ts'
 import { InterceptCounter, InterceptCounters } from './intercept-counters.ts'
 
-test('every counter and every drop reason has a slot of its own', () => {
+test('every counter and every drop reason has its own slot', () => {
   const counters = new Counters()
   for (const [index, counter] of Object.values(Counter).entries()) counters.add(counter, index + 1)
   for (const [index, reason] of Object.values(Drop).entries()) counters.drop(reason, 1000 + index, 2000 + index)
@@ -15,7 +15,7 @@ test('every counter and every drop reason has a slot of its own', () => {
   assert.equal(counters.latency.count, 0)
 })
 
-test("so has every counter of intercept, and sums are each counter's", () => {
+test('every counter of intercept has its own slot, and counters add up one by one', () => {
   const counters = new InterceptCounters()
   for (const [index, counter] of Object.values(InterceptCounter).entries()) counters.add(counter, index + 1)
   const sum = InterceptCounters.sum([counters, counters])

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { Histogram } from './histogram.ts'
 
-test('quantiles are those of the values, but for 3 percent', () => {
+test('quantiles are exact to 3 percent', () => {
   const values = fc.array(fc.integer({ min: 0, max: 0x7fffffff }), { minLength: 1, maxLength: 200 })
   fc.assert(
     fc.property(values, fc.constantFrom(0.01, 0.5, 0.9, 0.99, 1), (given, share) => {
@@ -20,7 +20,7 @@ test('quantiles are those of the values, but for 3 percent', () => {
   )
 })
 
-test('histograms add up slot by slot, and what no number should be is counted as well', () => {
+test('histograms add up slot by slot, and invalid numbers are counted too', () => {
   const slots = [new Float64Array(Histogram.slotCount), new Float64Array(Histogram.slotCount)] as const
   const [one, other] = slots.map((each) => new Histogram(each))
   for (const value of [5, -1, Number.NaN]) one?.add(value)

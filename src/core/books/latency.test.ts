@@ -1,4 +1,4 @@
-/** Which requests count as having waited for an answer, and from when to when. */
+/** Which requests count towards latency, and from when to when. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type DrillOptions, drill } from '../../sim/drill/drill.ts'
@@ -7,13 +7,13 @@ import { Latency } from './latency.ts'
 
 const AGE_MS = 4
 
-/** The latencies that a script makes where answers were at the assistant for 4 ms. */
+/** The latencies of a script whose answers spent 4 ms at the assistant. */
 function latencies(script: string, options: DrillOptions = {}): readonly number[] {
   const { latency } = drill(`+0 open request 10${script}`, { channelVersion: 2, answerAgeMs: AGE_MS, ...options })
   return latency.count === 0 ? [] : [latency.count, latency.quantile(0.5) / 1000, latency.most / 1000]
 }
 
-test('a request that waited for its answer counts once, with the time that the answer was at the assistant', () => {
+test('a request that waited for an answer counts once, with the time that the answer spent at the assistant', () => {
   const [count, median = 0, most = 0] = latencies(`
     +1     source  P.  110:120(10) ack 351
     +10    target  P.  501:551(50) ack 110 win 65535
@@ -25,7 +25,7 @@ test('a request that waited for its answer counts once, with the time that the a
   for (const ms of [median, most]) assert.ok(Math.abs(ms - AGE_MS) < AGE_MS / 8, `${ms}`)
 })
 
-test('the newest of the segments that make up an answer counts, and so does a window that opens late', () => {
+test('latency counts from the last segment of the answer, and includes the wait for a window that opens late', () => {
   const [count, median = 0] = latencies(`
     +1     source  P.  110:120(10) ack 351
     +10    target  .   501:531(30) ack 110 win 65535
@@ -38,20 +38,20 @@ test('the newest of the segments that make up an answer counts, and so does a wi
   assert.ok(Math.abs(median - AGE_MS - 6) < 1, `${median}`)
 })
 
-test('requests that found their answer there, or waited for something else, do not count', () => {
+test('requests that did not wait, or waited for something else, do not count', () => {
   const scripts = [
-    // The answer was there first.
+    // The answer arrived first.
     `
     +10    target  P.  501:551(50) ack 110 win 65535
     +5     source  P.  110:120(10) ack 351
     +0     sent    P.  110:120(10) ack 551
     `,
-    // It follows from no answer.
+    // The request does not follow an answer.
     `
     +1     source  P.  110:120(10) ack 301
     +0     sent    P.  110:120(10) ack 501
     `,
-    // The target fell silent.
+    // The target became quiet.
     `
     +1     source  P.  110:120(10) ack 351
     +9     target  P.  501:540(39) ack 110 win 65535
@@ -61,7 +61,7 @@ test('requests that found their answer there, or waited for something else, do n
   for (const script of scripts) assert.deepEqual(latencies(script), [])
 })
 
-test('what an intercept does not say is not counted', () => {
+test('requests do not count if intercept reports no age', () => {
   const waiting = `
     +1     source  P.  110:120(10) ack 351
     +10    target  P.  501:551(50) ack 110 win 65535
@@ -71,7 +71,7 @@ test('what an intercept does not say is not counted', () => {
   assert.deepEqual(latencies(waiting, { channelVersion: 1 }), [])
 })
 
-test('requests count when the outbox has been sent, as many as it can hold, and each once', () => {
+test('requests count once the outbox has been sent, each once, and at most as many as it holds', () => {
   const counters = new Counters()
   const latency = new Latency(counters.latency, 2)
   assert.deepEqual(counters.report()['latency.requests'], 0)

@@ -22,7 +22,7 @@ function packetOf(ipId: number, payload: Uint8Array): Uint8Array {
   })
 }
 
-/** Cuts behind the header at these units of eight octets. */
+/** Splits the payload at these multiples of eight bytes. */
 function cut(packet: Uint8Array, units: readonly number[]): Uint8Array[] {
   const carried = packet.subarray(20)
   const edges = [0, ...units.map((unit) => unit * 8).filter((at) => at < carried.length), carried.length]
@@ -43,7 +43,7 @@ function packet6Of(payload: Uint8Array, extensions: readonly (readonly [number, 
   return writePacket({ fromAddress, fromPort: 2, toAddress, toPort: 80, flags: 0x18, seq: 9, payload, extensions })
 }
 
-/** The same of a packet over IPv6: a fragment header behind `headerLength` octets, whose last header is named at `namedAt`. */
+/** The same for IPv6: the fragment header follows `headerLength` bytes, and `namedAt` is where its type is named. */
 function cut6(packet: Uint8Array, headerLength: number, namedAt: number, units: readonly number[]): Uint8Array[] {
   const carried = packet.subarray(headerLength)
   const protocol = packet[namedAt] ?? 0
@@ -65,7 +65,7 @@ const cuts = fc
   .uniqueArray(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 5 })
   .map((units) => units.sort((a, b) => a - b))
 
-test('a packet becomes whole from its fragments in any order, also when some come twice', () => {
+test('fragments are reassembled in any order, even if some arrive twice', () => {
   fc.assert(
     fc.property(
       fc.uint8Array({ minLength: 9, maxLength: 400, size: 'max' }),
@@ -80,7 +80,7 @@ test('a packet becomes whole from its fragments in any order, also when some com
         let wholeCount = 0
         for (const piece of shuffled) {
           if (!fragments.add(piece, 0, piece.length, 0)) continue
-          // At once: the next fragment may be written where this packet is.
+          // Copied at once: the next fragment may overwrite this packet.
           wholeCount += 1
           const { bytes, at, length } = fragments
           const segment = new Segment()
@@ -94,7 +94,7 @@ test('a packet becomes whole from its fragments in any order, also when some com
   )
 })
 
-test('over IPv6 the headers in front of the fragment header stay, and those behind it become whole with the rest', () => {
+test('over IPv6 headers before the fragment header are kept, and those after it are reassembled', () => {
   const routing: readonly [number, Uint8Array] = [43, new Uint8Array(6)]
   const options: readonly [number, Uint8Array] = [60, new Uint8Array(14)]
   fc.assert(
@@ -116,7 +116,7 @@ test('over IPv6 the headers in front of the fragment header stay, and those behi
   )
 })
 
-test('fragments of both versions are kept apart, and those of IPv6 that are cut are counted', () => {
+test('IPv4 and IPv6 fragments are kept apart, and truncated IPv6 fragments are counted', () => {
   const fragments = new Fragments()
   const packet = packet6Of(new Uint8Array(100), [])
   const [first = new Uint8Array(20), second = new Uint8Array(20)] = cut6(packet, 40, 6, [4])
@@ -129,7 +129,7 @@ test('fragments of both versions are kept apart, and those of IPv6 that are cut 
   assert.equal(fragments.add(second, 0, second.length, 0), true)
 })
 
-test('fragments that never become a packet are counted, and do not pile up', () => {
+test('fragments that never become a packet are counted, and do not accumulate', () => {
   const fragments = new Fragments()
   for (let ipId = 1; ipId <= 100; ipId++) {
     const [first = new Uint8Array(20)] = cut(packetOf(ipId, new Uint8Array(100)), [4])
@@ -140,7 +140,7 @@ test('fragments that never become a packet are counted, and do not pile up', () 
   assert.equal(fragments.lostCount, 100)
 })
 
-test('a fragment long after the first belongs to another packet', () => {
+test('a fragment that arrives long after the first belongs to another packet', () => {
   const fragments = new Fragments()
   const [first = new Uint8Array(20), second = new Uint8Array(20)] = cut(packetOf(1, new Uint8Array(100)), [4])
   assert.equal(fragments.add(first, 0, first.length, 0), false)
@@ -148,7 +148,7 @@ test('a fragment long after the first belongs to another packet', () => {
   assert.equal(fragments.lostCount, 1)
 })
 
-test('a cut fragment, and one that reaches beyond the largest packet, are counted', () => {
+test('truncated fragments, and fragments beyond the largest packet, are counted', () => {
   const fragments = new Fragments()
   const [first = new Uint8Array(20)] = cut(packetOf(1, new Uint8Array(100)), [4])
   assert.equal(fragments.add(first, 0, first.length - 1, 0), false)
@@ -157,7 +157,7 @@ test('a cut fragment, and one that reaches beyond the largest packet, are counte
   assert.equal(fragments.lostCount, 2)
 })
 
-test('whatever a fragment says, nothing throws', () => {
+test('no fragment makes it throw', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ minLength: 20, maxLength: 80 }), { maxLength: 20 }), (packets) => {
       const fragments = new Fragments()

@@ -7,7 +7,7 @@ function segment(fromAddress: number, fromPort: number, toAddress: number, toPor
   return Object.assign(new Segment(), { fromAddress, fromPort, toAddress, toPort, flags })
 }
 
-test('servers are told by the handshake, or by the lower port, the busiest first', () => {
+test('servers are recognized by the handshake or the lower port, and listed busiest first', () => {
   const servers = new ServersSeen()
   servers.add(segment(1, 40_000, 2, 50_000, SYN))
   servers.add(segment(2, 50_000, 1, 40_000, SYN | ACK))

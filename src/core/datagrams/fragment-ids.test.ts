@@ -9,7 +9,7 @@ function some(count: number, from: number, worker: number, workers: number): num
   return Array.from({ length: count }, () => ids.next(MOST))
 }
 
-test('workers have no id in common, wherever they begin, and use all of theirs before one comes again', () => {
+test('workers share no id, wherever they start, and each uses all of its ids before it repeats one', () => {
   for (const workers of [1, 2, 3, 64]) {
     const share = Math.floor(MOST / workers)
     for (const from of [0, 1, 40_000, MOST]) {
@@ -20,7 +20,7 @@ test('workers have no id in common, wherever they begin, and use all of theirs b
   }
 })
 
-test('ids that were beyond the most of one version begin again', () => {
+test('ids start again after the largest one of the IP version', () => {
   const ids = new FragmentIds(MOST, undefined)
   assert.ok(ids.next(0x7fffffff) > MOST)
   assert.equal(ids.next(MOST), 1)

@@ -5,7 +5,7 @@ import { BLOCK_MAX, BlockStore, PAGE } from './block-store.ts'
 
 const START = 4096
 
-test('blocks never overlap, lie in the memory, and are as large as asked for', () => {
+test('blocks never overlap, lie within the memory, and are as large as requested', () => {
   const step = fc.oneof(fc.integer({ min: 1, max: BLOCK_MAX }), fc.constant(-1))
   fc.assert(
     fc.property(fc.array(step, { maxLength: 400 }), fc.nat(), (steps, dice) => {
@@ -29,7 +29,7 @@ test('blocks never overlap, lie in the memory, and are as large as asked for', (
   )
 })
 
-test('memory once full of small blocks can be filled with large ones', () => {
+test('memory that was full of small blocks can be filled with large ones', () => {
   const store = new BlockStore(0, 4)
   const small: number[] = []
   for (let at = store.take(100); at >= 0; at = store.take(100)) small.push(at)

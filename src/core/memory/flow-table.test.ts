@@ -5,13 +5,13 @@ import { FlowTable } from './flow-table.ts'
 
 type Flow = readonly [number, number, number, number]
 
-/** Few enough that keys meet again, in all corners of their ranges. */
+/** Few enough that keys repeat, and at the ends of their ranges. */
 const address = fc.constantFrom(0, 1, -1, 0x0a000001, -(2 ** 31), 2 ** 31 - 1)
 const port = fc.constantFrom(0, 1, 80, 32768, 65535)
 const flow: fc.Arbitrary<Flow> = fc.tuple(address, port, address, port)
 const action = fc.record({ kind: fc.constantFrom('set', 'set', 'delete', 'get'), flow, value: fc.nat(2 ** 31 - 2) })
 
-test('a flow table does what a Map does', () => {
+test('a flow table behaves like a Map', () => {
   fc.assert(
     fc.property(fc.array(action, { maxLength: 300 }), (actions) => {
       const table = new FlowTable(1)
@@ -33,7 +33,7 @@ test('a flow table does what a Map does', () => {
   )
 })
 
-test('a flow table grows, and is empty when all is deleted', () => {
+test('a flow table grows, and is empty after everything is deleted', () => {
   const table = new FlowTable()
   for (let index = 0; index < 20_000; index++) table.set(index >> 8, index & 255, -index, 80, index)
   for (let index = 0; index < 20_000; index++) assert.equal(table.get(index >> 8, index & 255, -index, 80), index)

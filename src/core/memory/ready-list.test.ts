@@ -4,17 +4,17 @@ import type { Session } from '../session/session.ts'
 import { State } from '../session/session-context.ts'
 import { ReadyList } from './ready-list.ts'
 
-/** As much of a session as the list looks at. */
+/** The part of a session that the list reads. */
 function waiting(id: number): Session {
-  return { id, isReady: false, state: State.Established } as Session // as: it is never stepped
+  return { id, isReady: false, state: State.Established } as Session // as: the list never calls it
 }
 
-test('under lasting load sessions are taken in order, each once, and the store stays as long as they are many', () => {
+test('under constant load sessions are taken in order, each once, and the list does not outgrow their number', () => {
   const list = new ReadyList()
   let added = 0
   let taken = 0
   for (let round = 0; round < 10_000; round++) {
-    // Never empty: 300 and then as many as are taken.
+    // Never empty: 300 sessions, and one more for each that is taken.
     for (let count = round === 0 ? 300 : 256; count > 0; count--) list.add(waiting(added++))
     for (let count = 0; count < 256; count++) {
       const session = list.take()
@@ -29,12 +29,12 @@ test('under lasting load sessions are taken in order, each once, and the store s
   assert.ok(list.isEmpty)
 })
 
-test('a session that is in the list already, or has ended, is not added', () => {
+test('a session that is already in the list, or has ended, is not added', () => {
   const list = new ReadyList()
   const session = waiting(1)
   list.add(session)
   list.add(session)
-  list.add({ ...waiting(2), state: State.Closed } as Session) // as: it is never stepped
+  list.add({ ...waiting(2), state: State.Closed } as Session) // as: the list never calls it
   assert.equal(list.take(), session)
   assert.equal(list.take(), undefined)
 })

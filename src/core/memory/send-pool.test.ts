@@ -26,7 +26,7 @@ function segmentOf(payload: Uint8Array, fields: { ipId?: number; seq?: number } 
   return segment
 }
 
-test("a piece keeps the octets, their sum, and what the segment's headers said", () => {
+test("a piece keeps the bytes, their checksum and the segment's header fields", () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 300 }), fc.nat(299), fc.nat(3), (payload, skip, number) => {
       const from = skip % payload.length
@@ -46,7 +46,7 @@ test("a piece keeps the octets, their sum, and what the segment's headers said",
   )
 })
 
-test('without pages a piece takes a larger block, and only where there is none the pool refuses', () => {
+test('without free pages a piece takes a larger block, and the pool refuses only if there is none', () => {
   const pool = new SendPool(new Uint8Array(POOL_PAGE), 0, 1)
   const whole = segmentOf(new Uint8Array(PIECE_MAX))
   const first = pool.add(whole, 0, PIECE_MAX, 0, false)
@@ -66,26 +66,26 @@ test('an IP id of 0 stays 0 in every piece', () => {
   assert.equal(pool.ipId(pool.add(segmentOf(Uint8Array.of(1), { ipId: 0 }), 0, 1, 3, false)), 0)
 })
 
-test('pieces in use keep their octets, whatever is added and freed, and an empty pool has room again', () => {
+test('pieces in use keep their bytes whatever is added and freed, and an empty pool can be filled again', () => {
   const length = fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: PIECE_MAX }))
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(20), length), { maxLength: 100 }), (choices) => {
       const pool = new SendPool(new Uint8Array(6 * POOL_PAGE), 0, 6)
-      const used: { piece: number; length: number; octet: number }[] = []
+      const used: { piece: number; length: number; byte: number }[] = []
       for (const [index, [choice, length]] of choices.entries()) {
         const given = choice < used.length ? used.splice(choice, 1)[0] : undefined
         if (given !== undefined) pool.free(given.piece)
         else {
-          const octet = index & 255
-          const piece = pool.add(segmentOf(new Uint8Array(length).fill(octet)), 0, length, 0, false)
-          if (piece !== NONE) used.push({ piece, length, octet })
+          const byte = index & 255
+          const piece = pool.add(segmentOf(new Uint8Array(length).fill(byte)), 0, length, 0, false)
+          if (piece !== NONE) used.push({ piece, length, byte })
         }
         assert.equal(pool.usedCount, used.length)
         assert.ok(pool.usedBytes <= 6 * POOL_PAGE)
       }
-      for (const { piece, length, octet } of used) {
-        const octets = pool.memory.subarray(pool.at(piece), pool.at(piece) + length)
-        assert.ok(octets.every((one) => one === octet))
+      for (const { piece, length, byte } of used) {
+        const bytes = pool.memory.subarray(pool.at(piece), pool.at(piece) + length)
+        assert.ok(bytes.every((one) => one === byte))
         pool.free(piece)
       }
       assert.equal(pool.usedBytes, 0)

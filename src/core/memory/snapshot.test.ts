@@ -17,7 +17,7 @@ const contents = fc.record({
   flags: fc.array(fc.boolean(), { minLength: FLAGS, maxLength: FLAGS })
 })
 
-/** Passes everything snapshot in one order. @returns what came out */
+/** Transfers every field, in one order. @returns the fields afterwards */
 function pass(
   snapshot: Snapshot,
   { words, shorts, reals, flags }: typeof contents extends fc.Arbitrary<infer T> ? T : never
@@ -30,7 +30,7 @@ function pass(
   }
 }
 
-test('what was written into a row is read from it, whatever is in the rows beside it', () => {
+test('a row returns what was written into it, whatever the rows beside it hold', () => {
   fc.assert(
     fc.property(fc.array(contents, { minLength: ROWS, maxLength: ROWS }), contents, (written, before) => {
       const rows = new Rows(ROWS)
@@ -52,7 +52,7 @@ test('what was written into a row is read from it, whatever is in the rows besid
   )
 })
 
-test('a session with a number more than a row holds does not get by', () => {
+test('a session with more numbers than a row holds is rejected', () => {
   const snapshot = new Snapshot()
   snapshot.beginWriting(new Rows(1), 0)
   pass(snapshot, {

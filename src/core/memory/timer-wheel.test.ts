@@ -11,7 +11,7 @@ const action = fc.record({
   after: fc.oneof(fc.double({ min: -5, max: 50, noNaN: true }), fc.double({ min: 0, max: 20_000, noNaN: true }))
 })
 
-test('a wheel fires what a sorted list would, once, and never later than the next millisecond', () => {
+test('a wheel fires the timers that a sorted list would, once, and at most 1 ms late', () => {
   fc.assert(
     fc.property(fc.array(action, { maxLength: 100 }), (actions) => {
       const wheel = new TimerWheel(START)
@@ -43,7 +43,7 @@ test('a wheel fires what a sorted list would, once, and never later than the nex
   )
 })
 
-test('within a turn of the wheel the next instant is exact', () => {
+test('within one turn of the wheel the next instant is exact', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(4094), { minLength: 1, maxLength: 10 }), (delays) => {
       const wheel = new TimerWheel(START)
@@ -54,7 +54,7 @@ test('within a turn of the wheel the next instant is exact', () => {
   )
 })
 
-test('what fires may arm itself and others', () => {
+test('a timer that fires may arm itself and others', () => {
   const wheel = new TimerWheel(0)
   const fired: string[] = []
   let now = 0

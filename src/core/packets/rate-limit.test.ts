@@ -6,7 +6,7 @@ import { writePacket } from '../../sim/network/packet.ts'
 import { ACK, PSH, Segment, SYN } from '../../wire/segment.ts'
 import { Counter } from '../books/counters.ts'
 
-test('payload waits for its turn within the rate, acknowledgments do not, and nothing is lost', () => {
+test('the rate limit delays payload but not ACKs, and loses nothing', () => {
   // 100,000 bytes a second: 3000 at once, then a packet of 1500 each 15 ms.
   drill(
     `
@@ -31,7 +31,7 @@ const SOURCE = 0x0a000001
 const TARGET = 0x0a000002
 const CLIENT = 0x0b000001
 
-test('sessions share the rate, and what is sent in any second stays below it', () => {
+test('sessions share the rate evenly, and no second exceeds it', () => {
   const rate = 200_000
   const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
   const worker = new SimulatedWorker({ maps: [map], bytesPerSecondMax: rate, isWaiting: false, framesMax: 1024 })
@@ -53,10 +53,10 @@ test('sessions share the rate, and what is sent in any second stays below it', (
   for (const port of ports) {
     say(port, SYN, 99, 0)
     say(port, ACK, 100, 0)
-    // The first has all there at once, before the others come.
+    // The first connection has all its data before the others start.
     for (let at = 0; at < each; at += 10_000) say(port, ACK | PSH, 100 + at, 10_000)
   }
-  const octets = new Map<number, number>()
+  const sentBytes = new Map<number, number>()
   let total = 0
   const segment = new Segment()
   const begun = worker.now
@@ -65,7 +65,7 @@ test('sessions share the rate, and what is sent in any second stays below it', (
       packet.parse(segment)
       total += packet.bytes.length
       const { fromPort, flags, seq, payloadLength } = segment
-      octets.set(fromPort, (octets.get(fromPort) ?? 0) + payloadLength)
+      sentBytes.set(fromPort, (sentBytes.get(fromPort) ?? 0) + payloadLength)
       const isSyn = (flags & SYN) !== 0
       if (!isSyn && payloadLength === 0) continue
       worker.target(
@@ -83,10 +83,10 @@ test('sessions share the rate, and what is sent in any second stays below it', (
       )
     }
     const elapsed = worker.now - begun
-    assert.ok(total <= 3000 + (rate * elapsed) / 1000 + 4 * 1500, `${total} octets in ${elapsed} ms`)
+    assert.ok(total <= 3000 + (rate * elapsed) / 1000 + 4 * 1500, `${total} bytes in ${elapsed} ms`)
     if (elapsed > 500) {
-      const shares = ports.map((port) => octets.get(port) ?? 0)
-      assert.ok(Math.max(...shares) - Math.min(...shares) <= 2 * 16_384, `octets of each: ${shares}`)
+      const shares = ports.map((port) => sentBytes.get(port) ?? 0)
+      assert.ok(Math.max(...shares) - Math.min(...shares) <= 2 * 16_384, `bytes of each: ${shares}`)
     }
     worker.step(Math.min(worker.deadline, worker.now + 1))
   }

@@ -7,7 +7,7 @@ import { Mapping } from './mapping.ts'
 const ip = (text: string): number => parseAddress(text) ?? assert.fail(text)
 const TARGET = ip('10.0.0.3')
 
-test('all maps that fit an address and port are taken', () => {
+test('all maps that match an address and port are used', () => {
   const map = (source: string, sourcePort: number) => ({
     sourceAddress: ip(source),
     sourcePort,
@@ -23,14 +23,14 @@ test('all maps that fit an address and port are taken', () => {
   assert.deepEqual([mapping.has(ip('10.0.0.7'), 80), mapping.has(ip('10.0.0.7'), 81)], [true, false])
 })
 
-test('clients without -c are who they are; -H stands in for the loopback address only', () => {
+test('without -c clients keep their addresses, and -H replaces only the loopback address', () => {
   const mapping = new Mapping([], [], ip('10.1.1.1'))
   assert.equal(mapping.clientAddress(ip('10.0.0.7'), TARGET), ip('10.0.0.7'))
   assert.equal(mapping.clientAddress(ip('127.0.0.1'), TARGET), ip('10.1.1.1'))
   assert.equal(new Mapping([]).clientAddress(ip('127.0.0.1'), TARGET), ip('127.0.0.1'))
 })
 
-test("-c gives each client one of its addresses, always the same, and never the target's", () => {
+test("-c gives each client one address of the range, always the same, and never the target's", () => {
   const ranges = [
     { first: ip('10.0.0.1'), count: 4 },
     { first: ip('192.168.255.254'), count: 3 }
@@ -52,7 +52,7 @@ test("-c gives each client one of its addresses, always the same, and never the 
   assert.equal(used.size, allowed.size)
 })
 
-test('a map without a source address, and the addresses of -c, are for their own version of IP', () => {
+test('a map without a source address, and a range of -c, apply only to their own IP version', () => {
   const target6 = ip('2001:db8::2')
   const maps = [TARGET, target6].map((targetAddress) => ({
     sourceAddress: 0,

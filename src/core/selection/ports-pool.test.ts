@@ -6,11 +6,11 @@ import { PORTS_EACH, PortsPool } from './ports-pool.ts'
 const ADDRESS = 0x0a000001
 const target = { targetAddress: 0x0a000003, targetPort: 80 }
 
-test('no address, port and target is given twice, whatever comes and goes', () => {
+test('no combination of address, port and target is given out twice', () => {
   const step = fc.record({
     isCopy: fc.boolean(),
     copy: fc.integer({ min: 1, max: 1022 }),
-    // Few ports, so that they meet.
+    // Few ports, so that they collide.
     port: fc.oneof(fc.integer({ min: 1, max: 65_535 }), fc.integer({ min: 40_000, max: 40_010 })),
     address: fc.integer({ min: 1, max: 2 }),
     targetPort: fc.integer({ min: 80, max: 81 }),
@@ -41,10 +41,10 @@ test('no address, port and target is given twice, whatever comes and goes', () =
   )
 })
 
-test('a pool gives every port of an address, then says that none is left', () => {
+test('a pool gives out every port of an address, then reports that none is left', () => {
   const pool = new PortsPool()
   const given = new Set<number>()
-  // The clients' own ports are none of the pool's, so that it is emptied.
+  // The clients' own ports are outside the pool, so that it is emptied.
   for (let port = 1; ; port = (port % 1000) + 1) {
     const clientPort = pool.forCopy(ADDRESS, port, given.size, target)
     if (clientPort === 0) break
@@ -59,7 +59,7 @@ test('a pool gives every port of an address, then says that none is left', () =>
   assert.equal(pool.forCopy(ADDRESS, 40_001, 3, target), 5000)
 })
 
-test('copies keep out of the ports that Linux gives to clients, while there are others', () => {
+test('copies avoid the ports that Linux gives to clients while others are free', () => {
   const pool = new PortsPool()
   for (let port = 32_768; port < 61_000; port++) {
     const clientPort = pool.forCopy(ADDRESS, port, 1, target)
@@ -68,7 +68,7 @@ test('copies keep out of the ports that Linux gives to clients, while there are 
   }
 })
 
-test('with the numbers of -f far apart, the copies of the same clients do not meet', () => {
+test('copies of the same clients do not collide if their values of -f are far apart', () => {
   const [one, other] = [new PortsPool(1), new PortsPool(513)]
   const given = new Set<number>()
   for (let port = 40_000; port < 50_000; port++) {

@@ -5,7 +5,7 @@ import { drill } from '../../sim/drill/drill.ts'
 import { Drop } from '../books/drop.ts'
 import { ALL_FLOWS, EvenShare, Sampling, WHOLE } from './sampling.ts'
 
-test('of any 1000 questions in a row, exactly 1000 × share are a yes', () => {
+test('of any 1000 consecutive flows exactly 1000 × share are copied', () => {
   fc.assert(
     fc.property(fc.integer({ min: 10, max: 1000 }), fc.nat(5000), (perMille, offset) => {
       const share = new EvenShare()
@@ -17,7 +17,7 @@ test('of any 1000 questions in a row, exactly 1000 × share are a yes', () => {
   )
 })
 
-test('any share is kept to within one question, over any number of them', () => {
+test('over any number of flows the copied share is exact to within one flow', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: WHOLE }), fc.nat(3000), fc.nat(3000), (share, offset, count) => {
       const even = new EvenShare()
@@ -36,13 +36,13 @@ test('everything is copied unless an option says otherwise', () => {
 
 const HALF = { selection: { share: WHOLE / 2 } }
 
-test('-r decides by flow: what it leaves out does not join later', () => {
+test('-r decides per flow: a flow that is left out does not join later', () => {
   const counters = drill(
     `
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
     +0     source  S   99:99(0) from 10.0.0.1:40002
-    +1     source  S   99:99(0) from 10.0.0.1:40002        // repeated: the same flow
+    +1     source  S   99:99(0) from 10.0.0.1:40002        // retransmitted: the same flow
     +1     source  .   100:100(0) ack 301 from 10.0.0.1:40002
     +1     source  P.  100:110(10) ack 301 from 10.0.0.1:40002
     +0     dropped sampledOut 4
@@ -75,7 +75,7 @@ test('a flow that was left out is forgotten a minute after its end', () => {
   )
 })
 
-test('a flow that was left out stays so while it speaks, and for -t after', () => {
+test('a flow that was left out stays so while it sends, and for -t after', () => {
   const packet = 'source  P.  100:110(10) ack 301 from 10.0.0.1:40002'
   drill(
     `
@@ -94,7 +94,7 @@ test('a flow that was left out stays so while it speaks, and for -t after', () =
   )
 })
 
-test('a new connection with the address and port of one that was left out is decided anew', () => {
+test('a new connection with the address and port of one that was left out is decided again', () => {
   drill(
     `
     +0     source  S   99:99(0)
@@ -108,7 +108,7 @@ test('a new connection with the address and port of one that was left out is dec
   )
 })
 
-test('a copied connection whose port begins one that is left out is over', () => {
+test('a copied connection ends if its port is reused for one that is left out', () => {
   drill(
     `
     +0     open ack none
@@ -124,7 +124,7 @@ test('a copied connection whose port begins one that is left out is over', () =>
   )
 })
 
-test('-O copies no connection from its middle', () => {
+test('-O does not join connections in mid-stream', () => {
   const counters = drill(
     `
     +0     source  P.  100:110(10) ack 301
@@ -139,7 +139,7 @@ test('-O copies no connection from its middle', () => {
   assert.equal(counters.droppedBytes(Drop.NotFromSyn), 20)
 })
 
-test('-O and -r together: the share is of the connections seen from their SYN', () => {
+test('with -O and -r the share is of the connections seen from their SYN', () => {
   const sampling = new Sampling({ ...ALL_FLOWS, share: WHOLE / 2, isOnlyNew: true }, 0)
   const decisions = [true, false, true, false, true].map((isSyn) => sampling.refusal(isSyn, 0))
   assert.deepEqual(decisions, [Drop.None, Drop.NotFromSyn, Drop.SampledOut, Drop.NotFromSyn, Drop.None])

@@ -8,7 +8,7 @@ import { workerOf } from './worker-share.ts'
 
 const target = { targetAddress: 0x0a000003, targetPort: 80 }
 
-test('ports as clients get them, one after the other or every second one, spread over the workers evenly', () => {
+test('consecutive ports, and every second one, spread evenly over the workers', () => {
   for (let workers = 1; workers <= 16; workers++) {
     for (const step of [1, 2]) {
       for (const first of [32_768, 40_001, 49_152]) {
@@ -24,7 +24,7 @@ test('ports as clients get them, one after the other or every second one, spread
   }
 })
 
-test('what workers give away never meets, whoever the client is and however often it is copied', () => {
+test('ports given out by different workers never collide, whatever the client and the number of copies', () => {
   const step = fc.record({
     port: fc.oneof(fc.integer({ min: 1, max: 65_535 }), fc.integer({ min: 40_000, max: 40_020 })),
     copy: fc.nat(3)
@@ -44,12 +44,12 @@ test('what workers give away never meets, whoever the client is and however ofte
         pool.take({ clientAddress: 1, clientPort, ...target }, 0)
       }
     }),
-    // Each makes pools, which count their ports.
+    // Each run makes pools, which count their ports.
     { numRuns: 30 }
   )
 })
 
-test('a worker whose ports are all taken says so', () => {
+test('a worker whose ports are all taken gives out none', () => {
   const workers = 3
   let total = 0
   for (let worker = 0; worker < workers; worker++) {
@@ -65,7 +65,9 @@ test('a worker whose ports are all taken says so', () => {
   assert.equal(total, 64_512)
 })
 
-test('threads that ask at once get exactly the share that one would get', { timeout: 60_000 }, async () => {
+test('threads that ask at the same time get exactly the share that one thread would get', {
+  timeout: 60_000
+}, async () => {
   const threads = 3
   const questions = 200_000
   const words = new Int32Array(new SharedArrayBuffer(Sampling.length * 4))

@@ -24,7 +24,7 @@ function world(start: number, pagesMax: number): World {
   return { stream: new ClientStream(seq(start), pool, counters), pool, counters, start: seq(start) }
 }
 
-const octetOf = (offset: number): number => (offset * 7 + (offset >> 8)) & 255
+const byteOf = (offset: number): number => (offset * 7 + (offset >> 8)) & 255
 
 function segmentOf(fields: Pick<PacketFields, 'seq'> & Partial<PacketFields>): Segment {
   const flow = { fromAddress: 0x0a000001, fromPort: 1, toAddress: 0x0a000002, toPort: 2, flags: ACK }
@@ -35,19 +35,19 @@ function segmentOf(fields: Pick<PacketFields, 'seq'> & Partial<PacketFields>): S
 }
 
 function capture(world: World, from: number, to: number, cut: number): Drop {
-  const payload = Uint8Array.from({ length: to - from }, (_, index) => octetOf(from + index))
+  const payload = Uint8Array.from({ length: to - from }, (_, index) => byteOf(from + index))
   const segment = segmentOf({ seq: add(world.start, from), payload })
   world.counters.add(Counter.capturedPayloadBytes, payload.length)
   return world.stream.insert(segment, cut)
 }
 
-/** The octets of the contiguous part, from the first piece that is held. */
+/** The bytes of the contiguous part, from the first held piece. */
 function contiguous({ stream, pool }: World): number[] {
-  const octets: number[] = []
+  const bytes: number[] = []
   for (let piece = stream.head; piece !== NONE && isBefore(pool.seq(piece), stream.end); piece = pool.next(piece)) {
-    octets.push(...pool.memory.subarray(pool.at(piece), pool.at(piece) + pool.length(piece)))
+    bytes.push(...pool.memory.subarray(pool.at(piece), pool.at(piece) + pool.length(piece)))
   }
-  return octets
+  return bytes
 }
 
 const range = fc
@@ -56,7 +56,7 @@ const range = fc
   .filter(([from, to]) => from < to)
 const starts = fc.constantFrom(0, 1, -1, -200, 2 ** 31 - 200, -(2 ** 31), 0x12345678)
 
-test('any cuts, in any order, with any overlaps, give the stream once', () => {
+test('segments of any size, in any order and with any overlap, give the stream once', () => {
   fc.assert(
     fc.property(starts, fc.array(range, { maxLength: 60 }), fc.integer({ min: 1, max: 70 }), (start, ranges, cut) => {
       const it = world(start, 4096)
@@ -74,7 +74,7 @@ test('any cuts, in any order, with any overlaps, give the stream once', () => {
         assert.equal(it.stream.hasHole, seen.size > end)
         assert.deepEqual(
           contiguous(it),
-          Array.from({ length: end }, (_, offset) => octetOf(offset))
+          Array.from({ length: end }, (_, offset) => byteOf(offset))
         )
         assert.equal(it.counters.get(Counter.duplicateBytes), duplicates)
         assert.equal(it.counters.get(Counter.pendingBytes), seen.size)
@@ -91,10 +91,10 @@ test('any cuts, in any order, with any overlaps, give the stream once', () => {
 
 const step = fc.oneof(
   range.map(([from, to]) => ({ kind: 'capture' as const, from, to })),
-  fc.nat(100).map((octets) => ({ kind: 'acknowledge' as const, octets }))
+  fc.nat(100).map((bytes) => ({ kind: 'acknowledge' as const, bytes }))
 )
 
-test('the books close while octets are acknowledged, and when the pool is full', () => {
+test('the books balance while bytes are acknowledged, and when the pool is full', () => {
   fc.assert(
     fc.property(
       starts,
@@ -107,7 +107,7 @@ test('the books close while octets are acknowledged, and when the pool is full',
           if (action.kind === 'capture') capture(it, action.from, action.to, 25)
           else {
             const before = una
-            una = isBefore(add(una, action.octets), it.stream.end) ? add(una, action.octets) : it.stream.end
+            una = isBefore(add(una, action.bytes), it.stream.end) ? add(una, action.bytes) : it.stream.end
             it.stream.release(una)
             it.counters.add(Counter.deliveredBytes, una - before)
             it.counters.add(Counter.pendingBytes, before - una)
@@ -119,7 +119,7 @@ test('the books close while octets are acknowledged, and when the pool is full',
             const offset = it.pool.seq(it.stream.head) - it.start
             assert.deepEqual(
               contiguous(it),
-              Array.from({ length: it.stream.end - it.start - offset }, (_, index) => octetOf(offset + index))
+              Array.from({ length: it.stream.end - it.start - offset }, (_, index) => byteOf(offset + index))
             )
           }
         }
@@ -133,17 +133,17 @@ test('the books close while octets are acknowledged, and when the pool is full',
   )
 })
 
-test('octets that are too far ahead to be anything but stray are dropped by name', () => {
+test('bytes too far ahead in the stream are dropped as tooFarAhead', () => {
   const it = world(0, 16)
   assert.equal(capture(it, (1 << 29) + 10, (1 << 29) + 20, 25), Drop.TooFarAhead)
   assert.equal(it.counters.droppedBytes(Drop.TooFarAhead), 10)
-  // Its end looks as if it lay before the beginning of the stream.
+  // Its end looks as if it were before the start of the stream.
   assert.equal(capture(it, 2 ** 31 - 10, 2 ** 31 + 10, 25), Drop.TooFarAhead)
   assert.equal(it.counters.droppedBytes(Drop.TooFarAhead), 30)
   assert.equal(it.counters.unaccountedBytes(), 0)
 })
 
-test('behind a hole a segment is put in its place in constant time, however many wait there', () => {
+test('a segment beyond a hole is inserted in constant time, however many wait there', () => {
   const { stream, pool, counters, start } = world(0, 40)
   let steps = 0
   const next = pool.next.bind(pool)
@@ -163,7 +163,7 @@ test('behind a hole a segment is put in its place in constant time, however many
 
 const SEGMENT_MAX = 250
 
-/** A packet with payload, as it was captured or as pieces are cut into it. */
+/** A packet with payload, as captured or as split from pieces. */
 interface Cut {
   readonly seq: number
   readonly length: number
@@ -176,7 +176,7 @@ interface Cut {
   readonly capturedAt: number
 }
 
-/** What is captured or kept as one, cut into segments of `SEGMENT_MAX`. */
+/** Splits what was captured or kept as one into segments of `SEGMENT_MAX`. */
 function cut(whole: Cut): Cut[] {
   const { seq, length, ipId, isPushed } = whole
   return Array.from({ length: Math.ceil(length / SEGMENT_MAX) }, (_, number) => {
@@ -206,7 +206,7 @@ function pieces({ stream, pool }: World): Cut[] {
   return all
 }
 
-/** Captured segments: mostly full, and with the same headers as the one before. */
+/** Captured segments: mostly full, and with the headers of the previous one. */
 const segments = fc.array(
   fc.record({
     length: fc.oneof({ weight: 6, arbitrary: fc.constant(SEGMENT_MAX) }, fc.integer({ min: 1, max: 3 * SEGMENT_MAX })),
@@ -219,7 +219,7 @@ const segments = fc.array(
   { minLength: 1, maxLength: 40 }
 )
 
-test('segments that are kept as one piece are cut into the same packets again', () => {
+test('segments kept as one piece are split into the same packets again', () => {
   let longPieces = 0
   fc.assert(
     fc.property(segments, fc.constantFrom(0, 1, 65_530), (list, firstId) => {
@@ -227,9 +227,9 @@ test('segments that are kept as one piece are cut into the same packets again', 
       const captured: Cut[] = []
       let next = { seq: 0, ack: 5, window: 500, tsVal: 9, trafficClass: 0, ipId: firstId as number, capturedAt: 1 }
       for (const { length, isPushed, differs } of list) {
-        if (differs in next) next = { ...next, [differs]: next[differs as keyof typeof next] + 1 } // as: it is in there
+        if (differs in next) next = { ...next, [differs]: next[differs as keyof typeof next] + 1 } // as: a field of it
         if (firstId === 0) next.ipId = 0
-        const payload = Uint8Array.from({ length }, (_, index) => octetOf(next.seq + index))
+        const payload = Uint8Array.from({ length }, (_, index) => byteOf(next.seq + index))
         const options = encodeOptions(['nop', 'nop', `ts ${next.tsVal} 1`])
         here.pool.now = next.capturedAt
         const flags = isPushed ? ACK | PSH : ACK
@@ -241,7 +241,7 @@ test('segments that are kept as one piece are cut into the same packets again', 
       }
       longPieces += pieces(here).filter(({ length }) => length > 3 * SEGMENT_MAX).length
       assert.deepEqual(pieces(here).flatMap(cut), captured)
-      assert.ok(contiguous(here).every((octet, index) => octet === octetOf(index)))
+      assert.ok(contiguous(here).every((byte, index) => byte === byteOf(index)))
       here.stream.clear(seq(0), Drop.Shutdown)
       assert.equal(here.pool.usedBytes, 0)
     }),

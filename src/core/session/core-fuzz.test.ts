@@ -1,6 +1,6 @@
 /**
- * Whatever clients and targets send, sessions neither throw nor spin, send only packets that can be read, and hold
- * nothing when all is over: the worker sees to the last two. FUZZ_SEED chooses other cases.
+ * Whatever clients and targets send, sessions neither throw nor spin, send only valid packets, and hold nothing at the
+ * end. The worker checks the last two. FUZZ_SEED selects other cases.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -13,13 +13,13 @@ import { Counter } from '../books/counters.ts'
 import { WHOLE } from '../selection/sampling.ts'
 
 const RUNS = { numRuns: 120, seed: Number(process.env.FUZZ_SEED ?? 1), interruptAfterTimeLimit: 3000 }
-/** Steps of the clock that a stretch of time may take: more means that something spins. */
+/** Limit of clock steps for a period of time. More means that something spins. */
 const STEPS_MAX = 20_000
 
 const CLIENT = { fromAddress: 0x0a000001, toAddress: 0x0a000002, toPort: 80 }
 const MAP = { sourceAddress: 0, sourcePort: 80, targetAddress: 0x0a000003, targetPort: 8080 }
 
-/** Mostly where it belongs, sometimes a little beside, seldom anywhere. */
+/** Mostly the expected value, sometimes slightly off, rarely any value. */
 const shift = fc.oneof(
   { weight: 8, arbitrary: fc.constant(0) },
   { weight: 4, arbitrary: fc.integer({ min: -3000, max: 3000 }) },
@@ -53,7 +53,7 @@ type Fields = Extract<Step, { kind: 'source' | 'target' }>
 
 class Fuzz {
   readonly #worker: SimulatedWorker
-  /** By client: the next octets of its stream, and of the source's. */
+  /** By client: the next bytes of its stream, and of the source's. */
   readonly #seq = [100, 2 ** 31 - 50, -20]
   readonly #ack = [7000, 8000, 9000]
   /** Packets of sessions that the target may still answer. */
@@ -158,6 +158,9 @@ function fuzz(name: string, given: Partial<SimulatedWorkerOptions>): void {
   })
 }
 
-fuzz('clients and targets that send anything', {})
-fuzz('with a pool that holds little', { poolPages: 16, framesMax: 4 })
-fuzz('with copies, samples and few sessions', { selection: { copies: 2.5 * WHOLE, share: WHOLE / 2 }, sessionsMax: 5 })
+fuzz('sessions survive clients and targets that send anything', {})
+fuzz('sessions survive a small pool', { poolPages: 16, framesMax: 4 })
+fuzz('sessions survive copies, sampling and a small table', {
+  selection: { copies: 2.5 * WHOLE, share: WHOLE / 2 },
+  sessionsMax: 5
+})

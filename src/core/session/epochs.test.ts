@@ -6,7 +6,7 @@ import { Epochs, Gate } from './epochs.ts'
 
 const OPTIONS = { isWaiting: true, timeoutMs: 3000 }
 
-test('a target that answers as the source did releases each epoch with its last octet, and never before', () => {
+test('a target that answers as the source did releases each epoch with its last byte, and never before', () => {
   const lengths = fc.array(fc.integer({ min: 1, max: 1 << 27 }), { minLength: 1, maxLength: 40 })
   fc.assert(
     fc.property(lengths, fc.integer(), (answers, start) => {
@@ -31,7 +31,7 @@ test('a target that answers as the source did releases each epoch with its last 
   )
 })
 
-test('answers that are all a little shorter, or longer, keep the connection going', () => {
+test('answers that are all slightly shorter or longer do not stall the connection', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -9, max: 9 }), { maxLength: 60 }), (differences) => {
       const epochs = new Epochs(OPTIONS)
@@ -57,7 +57,7 @@ test('answers that are all a little shorter, or longer, keep the connection goin
   )
 })
 
-test('without a captured acknowledgment the first payload says where answers begin', () => {
+test('without a captured ACK the first payload tells where answers start', () => {
   const epochs = new Epochs(OPTIONS)
   const response = { receivedBytes: 0, isPushed: false, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
   assert.equal(epochs.ask(seq(500), false, response, true, 10, 0), Gate.SameEpoch)

@@ -1,7 +1,7 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-test('a client that closes first is copied so', () => {
+test('if the client closes first, so does the copy', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
@@ -15,7 +15,7 @@ test('a client that closes first is copied so', () => {
   `)
 })
 
-test('a server that closes first is copied so', () => {
+test('if the target closes first, the copy acknowledges its FIN and closes second', () => {
   drill(`
     +0     open request 10
     +9     target  FP. 501:541(40) ack 110 win 65535
@@ -28,10 +28,10 @@ test('a server that closes first is copied so', () => {
   `)
 })
 
-test("where the server closed first the copy's FIN waits for the target's, so that TIME-WAIT is on its side", () => {
+test("if the server closed first, the copy's FIN waits for the target's, so that the target has TIME-WAIT", () => {
   drill(`
     +0     open request 10
-    +1     source  F.  110:110(0) ack 342         // 40 octets and a FIN
+    +1     source  F.  110:110(0) ack 342         // 40 bytes and a FIN
     +9     target  P.  501:541(40) ack 110 win 65535
     +40    sent    .   110:110(0) ack 541
     +900   target  F.  541:541(0) ack 110 win 65535
@@ -43,7 +43,7 @@ test("where the server closed first the copy's FIN waits for the target's, so th
   `)
 })
 
-test('a target that does not close first is not waited for longer than for an answer', () => {
+test("a FIN waits for the target's FIN no longer than for an answer", () => {
   drill(`
     +0     open request 10
     +1     source  F.  110:110(0) ack 342
@@ -57,7 +57,7 @@ test('a target that does not close first is not waited for longer than for an an
   `)
 })
 
-test('a server that answered more before it closed first is not waited for: the target plainly differs', () => {
+test("a FIN does not wait for the target's FIN after a shorter answer", () => {
   drill(`
     +0     open request 10
     +1     source  F.  110:110(0) ack 352
@@ -71,7 +71,7 @@ test('a server that answered more before it closed first is not waited for: the 
   `)
 })
 
-test('both may close at once', () => {
+test('both sides may close at the same time', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
@@ -95,7 +95,7 @@ test('a FIN waits for the answer that the client had read', () => {
   `)
 })
 
-test('a FIN that comes with payload is sent behind it, and repeated until it is acknowledged', () => {
+test('a FIN captured with payload is sent after it, and retransmitted until it is acknowledged', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  FP. 110:120(10) ack 341
@@ -110,7 +110,7 @@ test('a FIN that comes with payload is sent behind it, and repeated until it is 
   `)
 })
 
-test('a FIN goes once at each time-out, into a closed window too', () => {
+test('a FIN is retransmitted once per timeout, even into a closed window', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 0
@@ -125,7 +125,7 @@ test('a FIN goes once at each time-out, into a closed window too', () => {
   `)
 })
 
-test('a FIN that overtook payload waits for it', () => {
+test('a FIN captured ahead of earlier payload waits for that payload', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  F.  120:120(0) ack 341
@@ -136,7 +136,7 @@ test('a FIN that overtook payload waits for it', () => {
   `)
 })
 
-test('a client that has closed its half goes on reading', () => {
+test('after the client has closed its half, answers are still acknowledged', () => {
   drill(`
     +0     open request 10
     +1     source  F.  110:110(0) ack 301
@@ -151,7 +151,7 @@ test('a client that has closed its half goes on reading', () => {
   `)
 })
 
-test('a client goes on sending after the target has closed its half', () => {
+test('after the target has closed its half, requests are still sent', () => {
   drill(`
     +0     open request 10
     +9     target  F.  501:501(0) ack 110 win 65535
@@ -166,12 +166,12 @@ test('a client goes on sending after the target has closed its half', () => {
   `)
 })
 
-test('what the client says after it has read the whole answer and a FIN goes also where an answer had seemed shorter', () => {
+test('a request that follows the whole answer and a FIN is sent even if an earlier answer had seemed shorter', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:521(20) ack 110 win 65535
     +1     source  P.  110:120(10) ack 341
-    +36    sent    P.  110:120(10) ack 521     // half of the answer, and then silence
+    +36    sent    P.  110:120(10) ack 521     // half of the answer, then nothing
     +9     target  P.  521:541(20) ack 120 win 65535
     +0     target  FP. 541:581(40) ack 120 win 65535
     +0     sent    .   120:120(0) ack 582
@@ -181,7 +181,7 @@ test('what the client says after it has read the whole answer and a FIN goes als
   `)
 })
 
-test('a target that has forgotten a connection which only waits for its FIN does not hold up the next one', () => {
+test('a connection that waits only for the FIN of a target that forgot it does not block the next one', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
@@ -195,7 +195,7 @@ test('a target that has forgotten a connection which only waits for its FIN does
   `)
 })
 
-test('a FIN in front of octets that the client has sent is none (RFC 9293 §3.10.7.4)', () => {
+test('a FIN before bytes that the client has sent is ignored (RFC 9293 §3.10.7.4)', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  F.  105:105(0) ack 341
@@ -216,7 +216,7 @@ test('a FIN in front of octets that the client has sent is none (RFC 9293 §3.10
   `)
 })
 
-test('SYNs with FIN or RST, and segments without ACK, neither lose nor hang anything', () => {
+test('SYNs with FIN or RST, and segments without ACK, lose no data and leave no session open', () => {
   drill(`
     +0     open request 10 answer 40
     +1     source  FS  99:99(0)
@@ -234,7 +234,7 @@ test('SYNs with FIN or RST, and segments without ACK, neither lose nor hang anyt
   `)
 })
 
-test('payload behind the FIN is dropped by name', () => {
+test('payload after the FIN is dropped as beyondEnd', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
@@ -244,7 +244,7 @@ test('payload behind the FIN is dropped by name', () => {
   `)
 })
 
-test('late packets of a connection that is over do not begin another', () => {
+test('late packets of a closed connection do not start a session', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
@@ -271,7 +271,7 @@ const BOTH_CLOSED = `
     +0     sessions 0
 `
 
-test("a target whose FIN's acknowledgment was lost gets it again, each time it asks", () => {
+test("if the ACK of the target's FIN was lost, each retransmitted FIN is acknowledged again", () => {
   drill(`${BOTH_CLOSED}
     +200   target  F.  541:541(0) ack 111 win 65535
     +0     sent    .   111:111(0) ack 542
@@ -284,7 +284,7 @@ test("a target whose FIN's acknowledgment was lost gets it again, each time it a
   `)
 })
 
-test('a late acknowledgment has timestamps that the target accepts', () => {
+test('an ACK sent in time-wait has timestamps that the target accepts', () => {
   drill(`
     +0     source  S   99:99(0) win 64240 <mss 1460,ts 100 0>
     +0     sent    S   99:99(0) <mss 1460,ts 100 0>
@@ -301,7 +301,7 @@ test('a late acknowledgment has timestamps that the target accepts', () => {
   `)
 })
 
-test('a target that goes on after the reset of its copy was lost is reset again', () => {
+test('if the reset of a connection was lost, the target is reset again when it sends more', () => {
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
@@ -316,7 +316,7 @@ test('a target that goes on after the reset of its copy was lost is reset again'
   `)
 })
 
-test('a flow that was never copied is not answered', () => {
+test('an answer to a flow that was never copied gets no reply', () => {
   drill(`
     +0     target  F.  541:541(0) ack 111 win 65535
     +0     dropped answerNoSession 1

@@ -17,7 +17,7 @@ test('a request waits until the target has answered as much as the source had', 
   `)
 })
 
-test('without waiting (-W) requests go as they come', () => {
+test('with -W, requests are sent as soon as they are captured', () => {
   drill(
     `
     +0     open request 10
@@ -30,7 +30,7 @@ test('without waiting (-W) requests go as they come', () => {
   )
 })
 
-test('a server that speaks first is waited for', () => {
+test('if the server sends first, the first request waits for as much from the target', () => {
   drill(`
     +0     open
     +5     source  P.  100:110(10) ack 331
@@ -41,7 +41,7 @@ test('a server that speaks first is waited for', () => {
   `)
 })
 
-test('requests of one epoch go one behind the other', () => {
+test('requests of one epoch do not wait for each other', () => {
   drill(`
     +0     open request 10
     +0     source  P.  110:120(10) ack 301
@@ -57,7 +57,7 @@ test('requests of one epoch go one behind the other', () => {
   `)
 })
 
-test('an answer that is shorter is taken for whole once the target has been quiet', () => {
+test('a shorter answer counts as complete once the target has been quiet', () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 351
@@ -71,10 +71,10 @@ test('an answer that is shorter is taken for whole once the target has been quie
   `)
 })
 
-test('a target that pauses between the parts of its answer is waited for twice as long as it paused', () => {
+test('if the target pauses within its answer, the next request waits for twice as long as the pause', () => {
   drill(`
     +0     open request 10
-    +1     source  P.  110:120(10) ack 801       // its client had read 500 octets
+    +1     source  P.  110:120(10) ack 801       // its client had read 500 bytes
     +99    target  P.  501:601(100) ack 110 win 65535
     +40    sent    .   110:110(0) ack 601
     +60    target  P.  601:701(100) ack 110 win 65535
@@ -89,7 +89,7 @@ test('a target that pauses between the parts of its answer is waited for twice a
   `)
 })
 
-test('an answer that came in parts and stays shorter is taken for whole after twice its longest pause', () => {
+test('a shorter answer that arrived in parts counts as complete after twice its longest pause', () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 501
@@ -99,14 +99,14 @@ test('an answer that came in parts and stays shorter is taken for whole after tw
     +10    sent    .   110:110(0) ack 661
     +50    sent    P.  110:120(10) ack 661
     +0     counter epochsQuiet 1
-    +1     source  P.  120:130(10) ack 551       // what an answer was like says nothing of the next
+    +1     source  P.  120:130(10) ack 551       // the pauses of one answer do not affect the next
     +9     target  P.  661:710(49) ack 120 win 65535
     +36    sent    P.  120:130(10) ack 710
     +0     counter epochsQuiet 2
   `)
 })
 
-test('a slow answer in one part that is a byte shorter costs no more than a moment', () => {
+test('a slow answer that is one byte shorter delays the next request by two round trips only', () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 351
@@ -117,7 +117,7 @@ test('a slow answer in one part that is a byte shorter costs no more than a mome
   `)
 })
 
-test('a target that is quiet without PSH, or has not taken everything, is still at work', () => {
+test('a quiet target is still answering if its last segment had no PSH or it has not acknowledged everything', () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 351
@@ -129,7 +129,7 @@ test('a target that is quiet without PSH, or has not taken everything, is still 
   `)
 })
 
-test('an answer that is longer moves what the next one is measured by', () => {
+test('after a longer answer, the next one is counted from its end', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:552(51) ack 110 win 65535
@@ -144,7 +144,7 @@ test('an answer that is longer moves what the next one is measured by', () => {
   `)
 })
 
-test('an epoch whose answer never comes goes after the time-out, counted', () => {
+test('a request is sent after the timeout if the answer before it never comes, and counted', () => {
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
@@ -155,7 +155,7 @@ test('an epoch whose answer never comes goes after the time-out, counted', () =>
   `)
 })
 
-test('a target that closes early is not waited for: the next request goes on a new connection', () => {
+test('if the target closes early, the session reconnects for the next request', () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 351
@@ -170,7 +170,7 @@ test('a target that closes early is not waited for: the next request goes on a n
   `)
 })
 
-test("a retransmission's newer acknowledgment moves nothing", () => {
+test("a newer acknowledgment number in a client's retransmission does not start an epoch", () => {
   drill(`
     +0     open
     +0     source  P.  110:120(10) ack 301
@@ -182,7 +182,7 @@ test("a retransmission's newer acknowledgment moves nothing", () => {
   `)
 })
 
-test("an answer's lost part is asked for and does not release the next request", () => {
+test('a gap in the answer is answered by a duplicate ACK and does not release the next request', () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 351
@@ -194,7 +194,7 @@ test("an answer's lost part is asked for and does not release the next request",
   `)
 })
 
-test('answers are acknowledged after 40 ms, or at once when two segments came', () => {
+test('answers are acknowledged after 40 ms, or at once after two full segments', () => {
   drill(`
     +0     open request 10 answer 40
     +9     target  .   541:2001(1460) ack 110 win 65535
@@ -208,7 +208,7 @@ test('answers are acknowledged after 40 ms, or at once when two segments came', 
   `)
 })
 
-test('an acknowledgment rides on the next request', () => {
+test('the next request carries the acknowledgment of the answer', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
@@ -219,7 +219,7 @@ test('an acknowledgment rides on the next request', () => {
   `)
 })
 
-test('octets that the target sends again are acknowledged at once', () => {
+test('bytes that the target retransmits are acknowledged at once', () => {
   drill(`
     +0     open
     +9     target  P.  501:541(40) ack 100 win 65535
@@ -241,7 +241,7 @@ test("the target's keep-alive probes are answered", () => {
   `)
 })
 
-test('the window that is advertised never shrinks while an answer comes', () => {
+test('the right edge of the advertised window does not move back while an answer arrives', () => {
   drill(`
     +0     source  S   99:99(0) win 8000 <mss 1460>
     +0     sent    S   99:99(0) win 65535
@@ -255,8 +255,8 @@ test('the window that is advertised never shrinks while an answer comes', () => 
   `)
 })
 
-test('the books close wherever a session stands that waits to go on', () => {
-  // More than 2³¹ octets behind the client's first: a number before that would look later than what is held.
+test('the books balance wherever a session stands that waits to reconnect', () => {
+  // More than 2³¹ bytes after the client's first one: a number before it would look later than the held bytes.
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
@@ -275,7 +275,7 @@ test('the books close wherever a session stands that waits to go on', () => {
   `)
 })
 
-test('a target that opens no window and resets each connection is given up in the end', () => {
+test('a session ends if the target resets each of its connections without opening the window', () => {
   const connection = `
     +0     sent    S   99:99(0)
     +1     target  S.  500:500(0) ack 100 win 0 <mss 1460>
@@ -292,7 +292,7 @@ test('a target that opens no window and resets each connection is given up in th
   `)
 })
 
-test('a request waits for an answer that is longer than sequence numbers reach', () => {
+test('a request waits for an answer of more than 2³¹ bytes', () => {
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535

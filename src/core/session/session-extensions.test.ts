@@ -1,8 +1,8 @@
-/** Timestamps and window scaling (RFC 7323), and numbers that wrap. */
+/** Timestamps and window scaling (RFC 7323), and wrapping sequence numbers. */
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-test('TSval goes on where the timestamps wrap, and never back (RFC 7323 §5.2)', () => {
+test('TSval continues where timestamps wrap, and never goes back (RFC 7323 §5.2)', () => {
   drill(`
     +0     source  S   99:99(0) win 64240 <mss 1460,ts 4294967290 0>
     +0     sent    S   99:99(0) <mss 1460,ts 4294967290 0>
@@ -19,7 +19,7 @@ test('TSval goes on where the timestamps wrap, and never back (RFC 7323 §5.2)',
   `)
 })
 
-test('an answer with a timestamp from before is not taken, but acknowledged (RFC 7323 §5.3)', () => {
+test('an answer with an old timestamp is discarded, and acknowledged (RFC 7323 §5.3)', () => {
   drill(`
     +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9> win 1000
     +0     source  P.  100:110(10) ack 301 win 502 <ts 102 1>
@@ -34,7 +34,7 @@ test('an answer with a timestamp from before is not taken, but acknowledged (RFC
   `)
 })
 
-test("the target's windows are scaled by its own shift, but not that of its SYN-ACK (RFC 7323 §2.2)", () => {
+test("the target's windows are scaled by its own shift, except in its SYN-ACK (RFC 7323 §2.2)", () => {
   drill(`
     +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9> win 1000
     +0     source  P.  100:1300(1200) ack 301 win 502 <ts 102 1>
@@ -47,7 +47,7 @@ test("the target's windows are scaled by its own shift, but not that of its SYN-
   `)
 })
 
-test('a scale that the client did not offer is not in force, whatever the target says (RFC 7323 §2.5)', () => {
+test('windows are not scaled unless the client offered it, even if the target does (RFC 7323 §2.5)', () => {
   drill(`
     +0     source  S   99:99(0) win 64240 <mss 1460>
     +0     sent    S   99:99(0)
@@ -63,7 +63,7 @@ test('a scale that the client did not offer is not in force, whatever the target
   `)
 })
 
-test('a client that closes its window does not close ours: the answer may be longer than the one it has', () => {
+test("a window that the client closes stays open at the target, whose answer may be longer than the source's", () => {
   drill(`
     +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9> win 1000
     +0     source  P.  100:110(10) ack 301 win 0 <ts 102 1>
@@ -73,7 +73,7 @@ test('a client that closes its window does not close ours: the answer may be lon
   `)
 })
 
-test('numbers wrap in a whole conversation: payload, answers, SACK, what goes again, and both FINs (RFC 9293 §3.4)', () => {
+test('sequence numbers wrap in payload, answers, SACK blocks, retransmissions and both FINs (RFC 9293 §3.4)', () => {
   drill(`
     +0     source  S   4294967000:4294967000(0) win 64240 <mss 1000,sackOK>
     +0     sent    S   4294967000:4294967000(0)

@@ -14,7 +14,7 @@ test("the handshake carries the client's address, sequence number, options, wind
   `)
 })
 
-test('the SYN carries of unusual options only those that sessions understand, and no ECN', () => {
+test('the copied SYN has only options that sessions support, and no ECN', () => {
   drill(`
     +0     source  SEW 99:99(0) win 1024 tos 3 <mss 536,nop,nop,ts 5 0>
     +0     sent    S   99:99(0) tos 0 <mss 536,ts 5 0>
@@ -25,7 +25,7 @@ test('the SYN carries of unusual options only those that sessions understand, an
   `)
 })
 
-test('the SYN is repeated with back-off until the target answers', () => {
+test('the SYN is retransmitted with back-off until the target answers', () => {
   drill(`
     +0     source  S   99:99(0) <mss 1460,ts 100 0>
     +0     sent    S   99:99(0)
@@ -40,7 +40,7 @@ test('the SYN is repeated with back-off until the target answers', () => {
   `)
 })
 
-test('a target that never answers costs a session, its octets and nothing more', () => {
+test('a session that the target never answers times out and frees all it held', () => {
   drill(
     `
     +0     source  S   99:99(0)
@@ -60,7 +60,7 @@ test('a target that never answers costs a session, its octets and nothing more',
   )
 })
 
-test('a target that refuses is asked again, and what is captured meanwhile waits', () => {
+test('after a refusal the SYN is sent again, and captured payload waits', () => {
   drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
@@ -76,7 +76,7 @@ test('a target that refuses is asked again, and what is captured meanwhile waits
   `)
 })
 
-test('a target that refuses for too long costs the session', () => {
+test('a session ends if the target refuses it for too long', () => {
   const counters = drill(
     `
     +0     source  S   99:99(0)
@@ -95,7 +95,7 @@ test('a target that refuses for too long costs the session', () => {
   assert.equal(counters.allDroppedBytes(), 20)
 })
 
-test('only a SYN-ACK of this very incarnation opens the session, only its reset refuses it (RFC 9293 §3.10.7.3)', () => {
+test('only a SYN-ACK that acknowledges this SYN opens the session, and only such a reset refuses it (RFC 9293 §3.10.7.3)', () => {
   drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
@@ -106,7 +106,7 @@ test('only a SYN-ACK of this very incarnation opens the session, only its reset 
     +1     target  S   500:500(0)
     +1     target  R.  0:0(0) ack 99
     +1     target  R   0:0(0)
-    +1     target  .   500:500(0) ack 100      // a late packet, as long as the SYN was not repeated
+    +1     target  .   500:500(0) ack 100      // a late packet, unless the SYN was retransmitted
     +0     dropped answerUnacceptable 6
     +0     nothing
     +1     target  S.  600:600(0) ack 100
@@ -114,7 +114,7 @@ test('only a SYN-ACK of this very incarnation opens the session, only its reset 
   `)
 })
 
-test('a SYN-ACK that comes twice is answered twice', () => {
+test('a retransmitted SYN-ACK is acknowledged again', () => {
   drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
@@ -125,7 +125,7 @@ test('a SYN-ACK that comes twice is answered twice', () => {
   `)
 })
 
-test('options that the target does not have are not in force', () => {
+test('options missing from the SYN-ACK are not used', () => {
   drill(`
     +0     source  S   99:99(0)  win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
     +0     sent    S   99:99(0)
@@ -137,7 +137,7 @@ test('options that the target does not have are not in force', () => {
   `)
 })
 
-test('a SYN that the client repeats is not copied again', () => {
+test('a SYN that the client retransmits is not copied again', () => {
   drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
@@ -151,7 +151,7 @@ test('a SYN that the client repeats is not copied again', () => {
   `)
 })
 
-test('octets in a SYN are sent after the handshake, and without waiting for an answer', () => {
+test('payload of a SYN is sent after the handshake, without waiting for an answer', () => {
   drill(`
     +0     source  S   99:109(10)  <mss 1460>
     +0     sent    S   99:99(0)
@@ -170,7 +170,7 @@ test('octets in a SYN are sent after the handshake, and without waiting for an a
   `)
 })
 
-test('clients appear at the target with the addresses of -c, and stay who they are', () => {
+test('with -c, clients appear at the target with addresses of the range, and never with the same port', () => {
   drill(
     `
     +0     source  S   99:99(0)
@@ -188,7 +188,7 @@ test('clients appear at the target with the addresses of -c, and stay who they a
   )
 })
 
-test('what is not mapped, and a table that is full, are named', () => {
+test('packets that no -x maps, and sessions beyond the limit, are dropped and counted', () => {
   drill(
     `
     +0     source  S   99:99(0) to 10.0.0.2:81
@@ -204,7 +204,7 @@ test('what is not mapped, and a table that is full, are named', () => {
   )
 })
 
-test('a target that still holds an older connection of the port is freed of it (RFC 9293 §3.10.7.3)', () => {
+test('an older connection that the target still has on the port is reset (RFC 9293 §3.10.7.3)', () => {
   drill(`
     +0     source  S   99:99(0) <mss 1460,ts 100 0>
     +0     sent    S   99:99(0)
@@ -216,7 +216,7 @@ test('a target that still holds an older connection of the port is freed of it (
   `)
 })
 
-test('an older connection that awaits this very octet is reset as well: its challenge acknowledges our SYN', () => {
+test('an older connection is reset even if its challenge ACK acknowledges our SYN', () => {
   drill(`
     +0     source  P.  100:110(10) ack 301
     +0     sent    S   99:99(0)
@@ -231,7 +231,7 @@ test('an older connection that awaits this very octet is reset as well: its chal
   `)
 })
 
-test('SYN together with FIN or RST begins nothing, and ends nothing', () => {
+test('a SYN with FIN or RST neither starts nor ends a session', () => {
   const counters = drill(`
     +0     source  SF  99:99(0)
     +0     source  SR  99:99(0)

@@ -3,7 +3,7 @@ import { drill } from '../../sim/drill/drill.ts'
 
 const SHORT = { timeoutMs: 10_000, keepAliveMs: 20_000 }
 
-test('a connection that is seen from the middle joins at its next payload with a made-up handshake', () => {
+test('a connection first seen in mid-stream is joined at its next payload, with a made-up handshake', () => {
   drill(`
     +0     source  .   100:100(0) ack 301 win 502 <ts 105 1>
     +0     dropped noSession 1
@@ -21,7 +21,7 @@ test('a connection that is seen from the middle joins at its next payload with a
   `)
 })
 
-test('a FIN, a reset and an acknowledgment join nothing', () => {
+test('a FIN, a reset or an ACK does not join a connection', () => {
   drill(`
     +0     source  F.  100:100(0) ack 301
     +0     source  R.  100:110(10) ack 301
@@ -31,7 +31,7 @@ test('a FIN, a reset and an acknowledgment join nothing', () => {
   `)
 })
 
-test('octets that were never captured end the connection; the copy goes on at the next request that is surely whole', () => {
+test('bytes that were never captured end the connection; the session reconnects at the next certainly complete request', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
@@ -47,7 +47,7 @@ test('octets that were never captured end the connection; the copy goes on at th
   `)
 })
 
-test('a hole that is filled in time costs nothing', () => {
+test('a hole that is filled in time loses nothing', () => {
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
@@ -61,7 +61,7 @@ test('a hole that is filled in time costs nothing', () => {
   `)
 })
 
-test('a hole does not end the copy, nor keep it busy, before what came before is delivered', () => {
+test('a hole neither ends the session nor keeps it busy until everything before it is delivered', () => {
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 0
@@ -81,7 +81,7 @@ test('a hole does not end the copy, nor keep it busy, before what came before is
   `)
 })
 
-test('a reset behind octets that were never captured ends the copy', () => {
+test('a reset after bytes that were never captured ends the session', () => {
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
@@ -108,7 +108,7 @@ test('a session without progress ends after -t', () => {
   )
 })
 
-test('an idle session ends after -k, and its next payload joins', () => {
+test('an idle session ends after -k, and the next payload joins the connection again', () => {
   drill(
     `
     +0     open request 10
@@ -124,7 +124,7 @@ test('an idle session ends after -k, and its next payload joins', () => {
   )
 })
 
-test('a session that has work again is not idle any more', () => {
+test('new payload restarts the idle time of -k', () => {
   drill(
     `
     +0     open request 10
@@ -139,7 +139,7 @@ test('a session that has work again is not idle any more', () => {
   )
 })
 
-test('a target that never closes its half is waited for as long as -t', () => {
+test('a session waits for -t if the target never closes its half', () => {
   drill(
     `
     +0     open request 10
@@ -154,7 +154,7 @@ test('a target that never closes its half is waited for as long as -t', () => {
   )
 })
 
-test('a port that is used again waits for the previous copy, and is then copied whole', () => {
+test('a connection with a reused port waits until the previous copy has ended, and is then copied completely', () => {
   drill(`
     +0     open request 10
     +1     source  F.  110:110(0) ack 301
@@ -178,20 +178,20 @@ test('a port that is used again waits for the previous copy, and is then copied 
   `)
 })
 
-test('a connection whose end was not captured is reset when its port is used again', () => {
+test('a connection whose end was not captured is reset when its port is reused', () => {
   drill(`
     +0     open request 10
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
     +9     target  .   501:501(0) ack 110 win 65535
     +0     nothing
-    +9     source  .   7001:7001(0) ack 301                 // the source has taken it
+    +9     source  .   7001:7001(0) ack 301                 // the source has accepted it
     +0     sent    R.  110:110(0) ack 501
     +0     sent    S   7000:7000(0)
     +0     ended   none
   `)
 })
 
-test('a SYN that only a stranger sent ends nothing (RFC 5961 §4)', () => {
+test('a forged SYN does not end the connection (RFC 5961 §4)', () => {
   drill(`
     +0     open request 10
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
@@ -205,12 +205,12 @@ test('a SYN that only a stranger sent ends nothing (RFC 5961 §4)', () => {
   `)
 })
 
-test('a client that forgets its connection resets it and begins another (RFC 9293 §3.5.1, figure 9)', () => {
+test('a client that lost its connection resets it and opens another (RFC 9293 §3.5.1, figure 9)', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
-    +9     source  R   110:110(0)                           // to the source's challenge
+    +9     source  R   110:110(0)                           // its reply to the source's challenge ACK
     +0     sent    R.  110:110(0) ack 541
     +0     ended   none
     +1000  source  S   7000:7000(0) win 64240 <mss 1460>
@@ -219,7 +219,7 @@ test('a client that forgets its connection resets it and begins another (RFC 929
   `)
 })
 
-test('a held SYN begins with the first packet captured behind it, and not with one of the connection before it', () => {
+test('a pending SYN starts its session at the first packet captured after it, not at one of the previous connection', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
@@ -235,7 +235,7 @@ test('a held SYN begins with the first packet captured behind it, and not with o
   `)
 })
 
-test('a SYN that is held is forgotten after a minute', () => {
+test('a pending SYN expires after a minute', () => {
   drill(`
     +0     open request 10 answer 40
     +1     source  S   7000:7000(0) win 64240 <mss 1460>
@@ -244,7 +244,7 @@ test('a SYN that is held is forgotten after a minute', () => {
   `)
 })
 
-test('connections that wait behind each other come in their order', () => {
+test('connections that wait for the same port start in order', () => {
   drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
@@ -265,7 +265,7 @@ test('connections that wait behind each other come in their order', () => {
   `)
 })
 
-test('a connection that waited too long makes room for the next, which still waits', () => {
+test('a connection that waited too long ends, and the next one keeps waiting', () => {
   drill(
     `
     +0     open request 10
@@ -296,7 +296,7 @@ test('a connection that waited too long makes room for the next, which still wai
   )
 })
 
-test('a SYN from the same address and port to another source port is another session', () => {
+test('a SYN from the same address and port to another source port starts another session', () => {
   drill(
     `
     +0     source  S   99:99(0)

@@ -1,7 +1,7 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-test('what is not acknowledged is sent again after the time-out of RFC 6298, with back-off', () => {
+test('unacknowledged data is retransmitted after the timeout of RFC 6298, with back-off', () => {
   drill(`
     +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9>
     +0     source  P.  100:110(10) ack 301 id 9 win 517 <ts 105 1>
@@ -18,7 +18,7 @@ test('what is not acknowledged is sent again after the time-out of RFC 6298, wit
   `)
 })
 
-test('a slow target is waited for', () => {
+test('the retransmission timeout adapts to a slow target', () => {
   drill(`
     +0     open rtt 300 ack none
     +0     source  P.  100:110(10) ack 301
@@ -28,7 +28,7 @@ test('a slow target is waited for', () => {
   `)
 })
 
-test('three duplicate acknowledgments have the first segment sent again, partial ones the next', () => {
+test('three duplicate ACKs retransmit the first segment, and partial ACKs the next one', () => {
   drill(`
     +0     open <mss 1000> ack none
     +0     source  P.  100:5100(5000) ack 301
@@ -52,7 +52,7 @@ test('three duplicate acknowledgments have the first segment sent again, partial
   `)
 })
 
-test('what is sent again is never more than what was sent', () => {
+test('a retransmission has only bytes that were sent before', () => {
   drill(`
     +0     open <mss 1000> win 400 ack none
     +0     source  P.  100:1100(1000) ack 301
@@ -68,7 +68,7 @@ test('what is sent again is never more than what was sent', () => {
   `)
 })
 
-test('an acknowledgment of what was never sent is answered and moves nothing', () => {
+test('an ACK of bytes that were never sent is answered, and otherwise ignored', () => {
   drill(`
     +0     open request 10
     +5     target  .   501:501(0) ack 111 win 65535
@@ -80,7 +80,7 @@ test('an acknowledgment of what was never sent is answered and moves nothing', (
   `)
 })
 
-test('of what was sent only what the target lacks goes again, by its SACK blocks (RFC 6675)', () => {
+test("only segments that the target's SACK blocks leave out are retransmitted (RFC 6675)", () => {
   drill(`
     +0     open <mss 1460,sackOK> ack none
     +0     source  P.  100:5940(5840) ack 301 win 64240
@@ -101,7 +101,7 @@ test('of what was sent only what the target lacks goes again, by its SACK blocks
   `)
 })
 
-test('what the target sends beyond a gap is told in SACK blocks, the latest first (RFC 2018)', () => {
+test('segments that arrive beyond a gap are reported in SACK blocks, the latest first (RFC 2018)', () => {
   drill(`
     +0     open <mss 1460,sackOK> ack none
     +1     target  P.  601:701(100) ack 100 win 65535
@@ -114,7 +114,7 @@ test('what the target sends beyond a gap is told in SACK blocks, the latest firs
   `)
 })
 
-test('a late segment of an earlier connection is not taken for an answer beyond a gap', () => {
+test('a late segment of an earlier connection does not count as an answer beyond a gap', () => {
   drill(`
     +0     open
     +5     target  P.  90000000:90000010(10) ack 100 win 65535

@@ -3,7 +3,7 @@ import { drill } from '../../sim/drill/drill.ts'
 
 const MEASURED = { clientRttMs: undefined }
 
-/** A client 100 ms away from the source, a target next to it. */
+/** The client's round trip to the source is 100 ms, the copy's to the target 1 ms. */
 const FAR = `
     +0     source  S   99:99(0) win 64240 <mss 1460>
     +0     sent    S   99:99(0)
@@ -22,11 +22,11 @@ function drillFar(script: string): void {
   drill(FAR + script, MEASURED)
 }
 
-test("the SYN-ACK is acknowledged when the client's acknowledgment is captured", () => {
+test("the SYN-ACK is acknowledged when the client's ACK is captured", () => {
   drillFar('')
 })
 
-test('the SYN-ACK is acknowledged in time even if the client is not heard of', () => {
+test("the SYN-ACK is acknowledged in time even if the client's ACK is not captured", () => {
   drill(
     `
     +0     source  S   99:99(0) win 64240 <mss 1460>
@@ -40,7 +40,7 @@ test('the SYN-ACK is acknowledged in time even if the client is not heard of', (
   )
 })
 
-test('answers are acknowledged as late as a far client would', () => {
+test('answers are acknowledged as late as by a distant client', () => {
   drillFar(`${REQUEST}
     +1     target  .   501:1961(1460) ack 110 win 65535
     +1     target  .   1961:3421(1460) ack 110 win 65535
@@ -51,7 +51,7 @@ test('answers are acknowledged as late as a far client would', () => {
   `)
 })
 
-test('the next request acknowledges all: the client had read it', () => {
+test('the next request acknowledges everything, since the client had read it', () => {
   drillFar(`${REQUEST}
     +1     target  P.  501:601(100) ack 110 win 65535
     +98    source  P.  110:120(10) ack 401 win 64240
@@ -61,7 +61,7 @@ test('the next request acknowledges all: the client had read it', () => {
   `)
 })
 
-test('a target that sends again what we have is acknowledged at once, and sooner from then on', () => {
+test('if the target retransmits, it is acknowledged at once, and sooner from then on', () => {
   drillFar(`${REQUEST}
     +1     target  P.  501:3421(2920) ack 110 win 65535
     +20    target  P.  501:1961(1460) ack 110 win 65535
@@ -71,7 +71,7 @@ test('a target that sends again what we have is acknowledged at once, and sooner
   `)
 })
 
-test('what comes beyond a gap is told at once, and nothing in front of it looks lost', () => {
+test('data beyond a gap is reported at once, with everything before the gap acknowledged', () => {
   drill(
     `
     +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
@@ -87,7 +87,7 @@ test('what comes beyond a gap is told at once, and nothing in front of it looks 
   )
 })
 
-test('-R takes the place of what was measured', () => {
+test('-R overrides the measured round trip', () => {
   drill(
     `
     +0     source  S   99:99(0) win 64240 <mss 1460>
@@ -100,7 +100,7 @@ test('-R takes the place of what was measured', () => {
   )
 })
 
-test("the last acknowledgment covers the target's FIN, since none will follow it", () => {
+test("the last ACK covers the target's FIN, since no other follows", () => {
   drillFar(`
     +0     source  F.  100:100(0) ack 301 win 64240
     +0     sent    F.  100:100(0) ack 501
@@ -111,7 +111,7 @@ test("the last acknowledgment covers the target's FIN, since none will follow it
   `)
 })
 
-test('what comes while the SYN-ACK waits for its acknowledgment does not keep the session busy', () => {
+test('packets that arrive while the ACK of the SYN-ACK is delayed do not keep the session busy', () => {
   drill(
     `
     +0     source  S   99:99(0) win 64240 <mss 1460>
@@ -125,7 +125,7 @@ test('what comes while the SYN-ACK waits for its acknowledgment does not keep th
   )
 })
 
-test('a target that waits for our late acknowledgments is not quiet: its answer goes on', () => {
+test('a target does not count as quiet while it waits for a delayed ACK', () => {
   drillFar(`${REQUEST}
     +1     target  P.  501:3421(2920) ack 110 win 65535
     +1     source  P.  110:120(10) ack 15000 win 64240
@@ -134,7 +134,7 @@ test('a target that waits for our late acknowledgments is not quiet: its answer 
   `)
 })
 
-test('a target that gets our acknowledgment later than it was due is not quiet before it has had it', () => {
+test('if an ACK leaves late, the target does not count as quiet until it has received the ACK', () => {
   drillFar(`${REQUEST}
     +1     target  P.  501:3421(2920) ack 110 win 65535
     +1     source  F.  110:110(0) ack 15000 win 64240
@@ -145,7 +145,7 @@ test('a target that gets our acknowledgment later than it was due is not quiet b
   `)
 })
 
-test("without clients' acknowledgments the first payload tells the round trip, the least of an address holds", () => {
+test('without ACKs of clients the first payload measures the round trip, and the shortest of each address is used', () => {
   const opening = (port: number) => `
     +0     source  S   99:99(0) win 64240 <mss 1460> from 10.0.0.1:${port} to 10.0.0.2:80
     +0     sent    S   99:99(0)

@@ -1,8 +1,8 @@
-/** Paths to the target that take no large packets, which no ICMP tells us of. */
+/** Paths to the target that drop large packets without an ICMP message. */
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** The path takes packets of 1000 octets. */
+/** The path drops packets of more than 1000 bytes. */
 const BLACK_HOLE = `
     +0     open
     +0     source  P.  100:1560(1460) ack 301
@@ -35,7 +35,7 @@ test('a large segment that times out twice is sent in halves (RFC 8899 §4.3)', 
   `)
 })
 
-test('segments are halved down to what every path takes (RFC 9293 §3.7.1), and no further', () => {
+test('segments are halved down to the size that every path supports (RFC 9293 §3.7.1), and no further', () => {
   drill(`
     +0     open <mss 1460,ts 100 0> <mss 1460,ts 1 100> ack none
     +0     source  P.  100:1548(1448) ack 301 win 502 <ts 101 1>
@@ -53,7 +53,7 @@ test('segments are halved down to what every path takes (RFC 9293 §3.7.1), and 
   `)
 })
 
-test('large segments that had arrived, only their acknowledgments had not, keep their size', () => {
+test('segments keep their size if they arrived and only their ACKs were lost', () => {
   drill(`
     +0     open
     +0     source  P.  100:3020(2920) ack 301
@@ -67,7 +67,7 @@ test('large segments that had arrived, only their acknowledgments had not, keep 
   `)
 })
 
-test('a small segment that times out says nothing of the path', () => {
+test('a small segment that times out does not reduce the segment size', () => {
   drill(`
     +0     open
     +0     source  P.  100:800(700) ack 301
@@ -82,7 +82,7 @@ test('a small segment that times out says nothing of the path', () => {
   `)
 })
 
-test('the full size is tried again after a time, and given up at its first time-out (RFC 8899 §5.2)', () => {
+test('the full size is tried again later, and given up at its first timeout (RFC 8899 §5.2)', () => {
   drill(`${RAISED}
     +200   sent    .   1570:2300(730) ack 501
     +20    target  .   501:501(0) ack 2300 win 65535
@@ -92,13 +92,13 @@ test('the full size is tried again after a time, and given up at its first time-
     +15000 source  P.  3030:3040(10) ack 301
     +0     sent    P.  3030:3040(10) ack 501
     +20    target  .   501:501(0) ack 3040 win 65535
-    +0     source  P.  3040:4500(1460) ack 301    // twice as long this time
+    +0     source  P.  3040:4500(1460) ack 301    // the next attempt is after twice as long
     +0     sent    .   3040:3770(730) ack 501
     +0     sent    P.  3770:4500(730) ack 501
   `)
 })
 
-test('a full size that gets through stays', () => {
+test('the full size stays once it is delivered', () => {
   drill(`${RAISED}
     +20    target  .   501:501(0) ack 3030 win 65535
     +0     source  P.  3030:4490(1460) ack 301

@@ -1,8 +1,8 @@
-/** Segments that carry no news: keep-alives, challenges, and what came before. */
+/** Segments without new data: keep-alives, challenge ACKs and old segments. */
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-test("the client's keep-alive probes are not copied, with an octet or without (RFC 9293 §3.8.4)", () => {
+test("the client's keep-alive probes are not copied, with or without a byte (RFC 9293 §3.8.4)", () => {
   drill(`
     +0     open request 10 answer 40
     +9000  source  .   109:109(0) ack 341
@@ -14,7 +14,7 @@ test("the client's keep-alive probes are not copied, with an octet or without (R
   `)
 })
 
-test("the target's keep-alive probes are answered each time, and are no answer (RFC 9293 §3.8.4)", () => {
+test("the target's keep-alive probes are acknowledged each time, and do not count as answers (RFC 9293 §3.8.4)", () => {
   drill(`
     +0     open request 10 answer 40
     +9000  target  .   540:540(0) ack 110 win 65535
@@ -33,10 +33,10 @@ test("the target's keep-alive probes are answered each time, and are no answer (
   `)
 })
 
-test('a session at rest has not forgotten that it objected just now (RFC 5961 §7)', () => {
+test('hibernation does not reset the rate limit of challenge ACKs (RFC 5961 §7)', () => {
   drill(`
     +0     open request 10 answer 40
-    +9     target  .   541:541(0) ack 5000 win 65535    // of octets that were never sent
+    +9     target  .   541:541(0) ack 5000 win 65535    // bytes that were never sent
     +0     sent    .   110:110(0) ack 541
     +20    target  .   541:541(0) ack 5000 win 65535
     +0     nothing
@@ -47,7 +47,7 @@ test('a session at rest has not forgotten that it objected just now (RFC 5961 §
   `)
 })
 
-test('challenge acknowledgments and SYN-ACKs of an open connection move nothing (RFC 5961 §4, §5)', () => {
+test('challenge ACKs and SYN-ACKs of an open connection change nothing (RFC 5961 §4, §5)', () => {
   drill(`
     +0     open request 10 answer 40
     +1     source  P.  110:120(10) ack 341
@@ -56,9 +56,9 @@ test('challenge acknowledgments and SYN-ACKs of an open connection move nothing 
     +1     target  S.  500:500(0) ack 100 win 65535
     +0     sent    .   120:120(0) ack 541
     +1     target  S   700:700(0) win 65535
-    +0     nothing                                      // two hosts could answer each other for ever (§7)
+    +0     nothing                                      // two hosts could answer each other forever (§7)
     +0     counter objectionsWithheld 1
-    +1     target  .   541:541(0) ack 50 win 10          // long acknowledged
+    +1     target  .   541:541(0) ack 50 win 10          // an old ACK
     +1     target  .   541:541(0) ack 120 win 65535
     +497   target  S   700:700(0) win 65535
     +0     sent    .   120:120(0) ack 541
@@ -68,7 +68,7 @@ test('challenge acknowledgments and SYN-ACKs of an open connection move nothing 
   `)
 })
 
-test('each segment beyond a gap asks for what is missing, and so does the FIN (RFC 5681 §3.2)', () => {
+test('each segment beyond a gap triggers a duplicate ACK, and so does the FIN (RFC 5681 §3.2)', () => {
   drill(`
     +0     open request 10 answer 40
     +1     source  P.  110:120(10) ack 341
@@ -88,7 +88,7 @@ test('each segment beyond a gap asks for what is missing, and so does the FIN (R
   `)
 })
 
-test('SACK blocks of what is acknowledged or was never sent are no blocks (RFC 2018 §4, RFC 2883)', () => {
+test('SACK blocks of bytes that are acknowledged or were never sent are ignored (RFC 2018 §4, RFC 2883)', () => {
   drill(`
     +0     open <mss 1000,sackOK> ack none
     +0     source  P.  100:3100(3000) ack 301
@@ -105,7 +105,7 @@ test('SACK blocks of what is acknowledged or was never sent are no blocks (RFC 2
   `)
 })
 
-test('what a target has given up again goes again in the end (RFC 2018 §8)', () => {
+test('data that the target reported in a SACK block and then discarded is retransmitted (RFC 2018 §8)', () => {
   drill(`
     +0     open <mss 1000,sackOK> ack none
     +0     source  P.  100:1300(1200) ack 301

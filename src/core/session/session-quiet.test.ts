@@ -2,7 +2,7 @@
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-test('an answer that is long on its way is waited for, beyond the time-out', () => {
+test('an answer that keeps arriving is waited for beyond the timeout', () => {
   const part = (from: number) => `
     +2500  target  P.  ${from}:${from + 20_000}(20000) ack 110 win 65535
     +0     sent    .   110:110(0) ack ${from + 20_000}`
@@ -20,7 +20,7 @@ test('an answer that is long on its way is waited for, beyond the time-out', () 
   `)
 })
 
-test('what a target says now and then is no answer on its way', () => {
+test('a few bytes now and then do not extend the timeout', () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 10301
@@ -34,7 +34,7 @@ test('what a target says now and then is no answer on its way', () => {
   `)
 })
 
-test('a target that has to send a part of its answer again is not quiet', () => {
+test('a target that retransmits part of its answer is not quiet', () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 401
@@ -48,7 +48,7 @@ test('a target that has to send a part of its answer again is not quiet', () => 
   `)
 })
 
-test('requests in a row are all answered before the FIN, also if the target thinks between two answers', () => {
+test('pipelined requests are all answered before the FIN, even if the target pauses between two answers', () => {
   drill(`
     +0     open request 30
     +1     source  F.  130:130(0) ack 1201
@@ -60,12 +60,12 @@ test('requests in a row are all answered before the FIN, also if the target thin
   `)
 })
 
-test('pipelined requests whose answers are longer move what the next ones are measured by', () => {
+test('after longer answers to pipelined requests, the next ones are counted from their end', () => {
   drill(`
     +0     open request 10
     +0     source  P.  110:120(10) ack 301
     +0     sent    P.  110:120(10) ack 501
-    +5     source  P.  120:130(10) ack 501       // 100 octets each at the source
+    +5     source  P.  120:130(10) ack 501       // 100 bytes each at the source
     +5     target  P.  501:651(150) ack 120 win 65535
     +0     nothing
     +2     target  P.  651:751(100) ack 120 win 65535

@@ -1,8 +1,8 @@
-/** Resets of both sides: which count, and what they end. */
+/** Resets of both sides: which are accepted, and what they end. */
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-test("a client's reset is sent when all before it is delivered and answered", () => {
+test("a client's reset is sent when everything before it is delivered and answered", () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 301
@@ -18,7 +18,7 @@ test("a client's reset is sent when all before it is delivered and answered", ()
   `)
 })
 
-test('a reset that came before the payload it follows waits for it', () => {
+test('a reset captured ahead of earlier payload waits for that payload', () => {
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
@@ -32,7 +32,7 @@ test('a reset that came before the payload it follows waits for it', () => {
   `)
 })
 
-test('a reset behind a FIN follows it, and waits for the answer as the FIN does', () => {
+test('a reset after a FIN is sent after it, and waits for the answer as the FIN does', () => {
   drill(`
     +0     open request 10
     +1     source  F.  110:110(0) ack 341
@@ -47,7 +47,7 @@ test('a reset behind a FIN follows it, and waits for the answer as the FIN does'
   `)
 })
 
-test('a reset without a connection at the target costs a SYN', () => {
+test('a reset captured before the SYN-ACK is sent after the handshake', () => {
   drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
@@ -59,7 +59,7 @@ test('a reset without a connection at the target costs a SYN', () => {
   `)
 })
 
-test('a FIN and a reset from far away are of another connection', () => {
+test('a FIN and a reset far outside the window are ignored', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  F.  1000000000:1000000000(0) ack 341
@@ -72,7 +72,7 @@ test('a FIN and a reset from far away are of another connection', () => {
   `)
 })
 
-test('a reset in front of octets that the source had not acknowledged ends the copy behind them', () => {
+test('a reset before bytes that the source had not acknowledged is sent after those bytes', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  P.  110:120(10) ack 341
@@ -84,7 +84,7 @@ test('a reset in front of octets that the source had not acknowledged ends the c
   `)
 })
 
-test('payload of resets is in the books', () => {
+test('payload of resets is counted in the books', () => {
   drill(`
     +0     open request 10
     +9     source  R.  110:120(10) ack 301
@@ -94,7 +94,7 @@ test('payload of resets is in the books', () => {
   `)
 })
 
-test('a target that resets ends the connection, and the rest of the request it did not take is dropped by name', () => {
+test("a target's reset ends the connection, and the rest of the request is dropped as targetReset", () => {
   drill(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 301
@@ -114,7 +114,7 @@ test('a target that resets ends the connection, and the rest of the request it d
   `)
 })
 
-test('a reset that is in the window, but not at the next octet, is challenged (RFC 5961 §3.2)', () => {
+test('a reset in the window but not at the next byte gets a challenge ACK (RFC 5961 §3.2)', () => {
   drill(`
     +0     open request 10
     +9     target  R   521:521(0)            // 501:521 was lost on its way to intercept
@@ -128,7 +128,7 @@ test('a reset that is in the window, but not at the next octet, is challenged (R
   `)
 })
 
-test('a target that lives on after a challenged reset is believed (RFC 5961 §3.2)', () => {
+test('the connection continues if the target sends more after a challenged reset (RFC 5961 §3.2)', () => {
   drill(`
     +0     open request 10
     +9     target  R.  521:521(0) ack 110
@@ -141,7 +141,7 @@ test('a target that lives on after a challenged reset is believed (RFC 5961 §3.
   `)
 })
 
-test('a reset that is not in the window is ignored (RFC 5961 §3.2)', () => {
+test('a reset outside the window is ignored (RFC 5961 §3.2)', () => {
   drill(`
     +0     open request 10
     +9     target  R   500:500(0)
@@ -151,7 +151,7 @@ test('a reset that is not in the window is ignored (RFC 5961 §3.2)', () => {
   `)
 })
 
-test('a target that has no such connection right after its SYN-ACK was reset by another host (RFC 9293 §3.10.7.1)', () => {
+test('a reset without ACK right after the SYN-ACK means that another host reset the target (RFC 9293 §3.10.7.1)', () => {
   drill(`
     +0     open request 10
     +2     target  R   501:501(0)
@@ -160,10 +160,10 @@ test('a target that has no such connection right after its SYN-ACK was reset by 
   `)
 })
 
-test('resets that the target means, and late ones, are its own', () => {
+test("resets with ACK, after a FIN or long after the SYN-ACK are the target's own", () => {
   drill(`
     +0     open request 10
-    +2     target  R.  501:501(0) ack 110    // it has given the connection up
+    +2     target  R.  501:501(0) ack 110    // it has aborted the connection
     +0     counter sessionsDisowned 0
   `)
   drill(`
@@ -178,20 +178,20 @@ test('resets that the target means, and late ones, are its own', () => {
     +0     open request 10
     +2     target  F.  501:501(0) ack 100 win 65535
     +0     sent    .   110:110(0) ack 502
-    +2     target  R   502:502(0)            // it had closed before our request came
+    +2     target  R   502:502(0)            // it had closed before our request arrived
     +0     counter sessionsReset 1
     +0     counter sessionsDisowned 0
   `)
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
-    +3000  target  R   501:501(0)            // it was started again
+    +3000  target  R   501:501(0)            // it was restarted
     +0     counter sessionsReset 1
     +0     counter sessionsDisowned 0
   `)
 })
 
-test('a target that resets after all was delivered and the client was done has closed', () => {
+test('a reset after everything was delivered and the client had closed is a normal close', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  F.  110:110(0) ack 341
@@ -216,7 +216,7 @@ test('a shutdown resets every connection at the target', () => {
   `)
 })
 
-test('a challenge acknowledges all that came, however slow the client is (RFC 5961 §3.2)', () => {
+test('a challenge ACK acknowledges everything received, however slow the client is (RFC 5961 §3.2)', () => {
   drill(
     `
     +0     source  S   99:99(0) win 64240 <mss 1460>

@@ -27,7 +27,7 @@ test("TSecr is the target's last TSval, and TSval never goes back", () => {
   `)
 })
 
-test('what the client repeats is counted as duplicate and not sent again', () => {
+test('data that the client retransmits is counted as duplicate and not sent again', () => {
   drill(`
     +0     open
     +5     source  P.  100:138(38) ack 301
@@ -43,7 +43,7 @@ test('what the client repeats is counted as duplicate and not sent again', () =>
   `)
 })
 
-test('of octets that came twice the first stay', () => {
+test('of bytes captured twice, the first ones are sent', () => {
   drill(`
     +0     open
     +5     source  .   103:106(3) ack 301 "DEF"
@@ -61,7 +61,7 @@ test('of octets that came twice the first stay', () => {
   `)
 })
 
-test('urgent octets stay urgent, and are counted (RFC 9293 §3.8.5)', () => {
+test('urgent data stays urgent, and is counted (RFC 9293 §3.8.5)', () => {
   drill(`
     +0     open
     +1     source  PU. 100:110(10) ack 301 urg 6
@@ -80,7 +80,7 @@ test('urgent octets stay urgent, and are counted (RFC 9293 §3.8.5)', () => {
   `)
 })
 
-test('of a segment that is cut, those have URG whose octets are urgent or stand before them', () => {
+test('when a segment is split, the parts up to the urgent pointer have URG', () => {
   drill(`
     +0     open
     +1     source  PU. 100:4100(4000) ack 301 urg 2000
@@ -90,7 +90,7 @@ test('of a segment that is cut, those have URG whose octets are urgent or stand 
   `)
 })
 
-test('segments that came in disorder are sent in order, each as captured', () => {
+test('segments captured out of order are sent in order, with their own headers', () => {
   drill(`
     +0     open
     +1     source  P.  120:130(10) ack 301 id 3
@@ -103,7 +103,7 @@ test('segments that came in disorder are sent in order, each as captured', () =>
   `)
 })
 
-test('a super-packet is cut at the MSS, its IP ids count on, and only the last piece has PSH', () => {
+test('a super-packet is split at the MSS, its IP ids count up, and only the last segment has PSH', () => {
   drill(`
     +0     open
     +1     source  P.  100:4100(4000) ack 301 id 65535
@@ -135,7 +135,7 @@ test('a target with a smaller MSS gets smaller segments', () => {
   `)
 })
 
-test('a target that names no MSS gets 536 octets, and -M bounds ours', () => {
+test('segments have at most 536 bytes if the target names no MSS, and -M limits them too', () => {
   drill(`
     +0     source  S   99:99(0) <mss 1460>
     +0     sent    S   99:99(0)
@@ -175,7 +175,7 @@ test('sequence numbers wrap around', () => {
   `)
 })
 
-test('after a time-out too, what the target has is not sent again', () => {
+test('even after a timeout, data that the target reported in a SACK block is not retransmitted', () => {
   drill(`
     +0     open <mss 1460,sackOK> ack none
     +0     source  P.  100:4480(4380) ack 301 win 64240
@@ -192,7 +192,7 @@ test('after a time-out too, what the target has is not sent again', () => {
   `)
 })
 
-test('octets that come before the SYN-ACK are kept however small the segments are that the SYN asks for', () => {
+test('payload captured before the SYN-ACK is kept, however small the MSS of the SYN', () => {
   drill(`
     +0     source  S   99:99(0) win 64240 <mss 8,ts 100 0>
     +0     sent    S   99:99(0)

@@ -1,4 +1,4 @@
-/** Answers that intercept captured in one turn: what they tell is the same, one by one or put together. */
+/** Answers captured in one turn: sessions must act the same whether intercept sends one record each or one for all. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
@@ -13,7 +13,7 @@ const FLIGHT = `
     +0     sent    P.  4100:5100(1000) ack 501
 `
 
-test('three duplicate acknowledgments of one turn have the first segment sent again', () => {
+test('three duplicate ACKs in one turn retransmit the first segment', () => {
   drill(`
     +0     open <mss 1000>${FLIGHT}
     +20    target+ .   501:501(0) ack 1100 win 65535
@@ -25,7 +25,7 @@ test('three duplicate acknowledgments of one turn have the first segment sent ag
   `)
 })
 
-test('two duplicates of one turn and one of the next make three', () => {
+test('two duplicate ACKs in one turn and one in the next make three', () => {
   drill(`
     +0     open <mss 1000>${FLIGHT}
     +20    target  .   501:501(0) ack 1100 win 65535
@@ -37,7 +37,7 @@ test('two duplicates of one turn and one of the next make three', () => {
   `)
 })
 
-test('an acknowledgment in front of an answer is no duplicate, nor is a change of the window', () => {
+test('an ACK followed by an answer, and a window update, are not duplicate ACKs', () => {
   drill(`
     +0     open <mss 1000>${FLIGHT}
     +20    target+ .   501:501(0) ack 1100 win 65535
@@ -50,7 +50,7 @@ test('an acknowledgment in front of an answer is no duplicate, nor is a change o
   `)
 })
 
-test('a window that closes and opens in one turn is open, one that closes last is closed', () => {
+test('if the window changes several times in one turn, the last value counts', () => {
   drill(`
     +0     open <mss 1000> request 1000
     +20    target+ .   501:501(0) ack 1100 win 0
@@ -64,7 +64,7 @@ test('a window that closes and opens in one turn is open, one that closes last i
   `)
 })
 
-test('a gap in the answer is told in SACK blocks', () => {
+test('a gap in the answer is reported in SACK blocks', () => {
   drill(
     `
     +0     open <mss 1000,sackOK> request 10
@@ -79,7 +79,7 @@ test('a gap in the answer is told in SACK blocks', () => {
   )
 })
 
-test('what came behind a gap as three segments is told as three, unless SACK says how much it was', () => {
+test('three segments beyond a gap trigger three duplicate ACKs if SACK is not in use', () => {
   drill(
     `
     +0     open <mss 1000> request 10
@@ -94,7 +94,7 @@ test('what came behind a gap as three segments is told as three, unless SACK say
   )
 })
 
-test('octets that the target sends again in one turn are acknowledged at once', () => {
+test('bytes that the target retransmits in the same turn are acknowledged at once', () => {
   drill(`
     +0     open <mss 1000> request 10
     +20    target+ P.  501:511(10) ack 110 win 65535
@@ -103,7 +103,7 @@ test('octets that the target sends again in one turn are acknowledged at once', 
   `)
 })
 
-test('only a PSH at the end of what came makes an answer whole', () => {
+test('an answer is complete only if its last segment has PSH', () => {
   drill(`
     +0     open <mss 1000> request 10
     +1     source  P.  110:120(10) ack 3301
@@ -119,7 +119,7 @@ test('only a PSH at the end of what came makes an answer whole', () => {
   `)
 })
 
-test('an answer and the FIN behind it end the connection, in one turn', () => {
+test('an answer and its FIN in one turn end the connection', () => {
   drill(`
     +0     open <mss 1000> request 10
     +1     source  F.  110:110(0) ack 401
@@ -132,7 +132,7 @@ test('an answer and the FIN behind it end the connection, in one turn', () => {
   `)
 })
 
-test('a session whose port another tcpcopy has goes on with another, and says nothing more with the old one', () => {
+test('if another tcpcopy has its port, a session moves to another port and sends nothing more from the old one', () => {
   const counters = drill(`
     +0     source  S   99:99(0) id 7 win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
     +0     sent    S   99:99(0) id 7 <mss 1460,sackOK,ts 100 0,wscale 7> from 10.0.0.1:40001 to 10.0.0.3:8080

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
 
-/** Lines for segments of 1000 octets that are sent at once. */
+/** Lines for segments of 1000 bytes that are sent at once. */
 function flight(from: number, count: number): string {
   const line = (index: number) => `+0 sent . ${from + index * 1000}:${from + index * 1000 + 1000}(1000) ack 501`
   return Array.from({ length: count }, (_, index) => line(index)).join('\n')
 }
 
-test('the first flight has ten segments, and grows with acknowledgments (RFC 6928, RFC 5681 §3.1)', () => {
+test('the first flight has ten segments, and flights grow with ACKs (RFC 6928, RFC 5681 §3.1)', () => {
   const counters = drill(`
     +0     open <mss 1000> rtt 10 ack +10
     +0     source  .   100:10100(10000) ack 301
@@ -36,7 +36,7 @@ test("the first flight is as large as the client's own", () => {
   `)
 })
 
-test('a first flight that was captured before the target answered goes at once', () => {
+test('a first flight captured before the SYN-ACK is sent at once', () => {
   drill(`
     +0     source  S   99:99(0) win 64240 <mss 1000>
     +0     sent    S   99:99(0)
@@ -48,7 +48,7 @@ test('a first flight that was captured before the target answered goes at once',
   `)
 })
 
-test("the target's window is respected, and what does not fit waits for the flight to be acknowledged", () => {
+test("segments fit into the target's window, and the rest waits until the flight is acknowledged", () => {
   drill(`
     +0     open win 1500 ack none
     +0     source  P.  100:3100(3000) ack 301
@@ -80,7 +80,7 @@ test('a closed window is probed with back-off until it opens (RFC 9293 §3.8.6.1
   `)
 })
 
-test('what is sent into a window that has opened has the time-out of before the probes (RFC 9293 §3.8.6.1)', () => {
+test('when a closed window opens, the retransmission timeout is as before the probes (RFC 9293 §3.8.6.1)', () => {
   drill(`
     +0     open request 10
     +20    target  .   501:501(0) ack 110 win 0
@@ -91,14 +91,14 @@ test('what is sent into a window that has opened has the time-out of before the 
     +1     target  .   501:501(0) ack 110 win 65535
     +0     sent    P.  110:120(10) ack 501
     +200   sent    P.  110:120(10) ack 501
-    +1     target  .   501:501(0) ack 120 win 0       // closed again: probes begin anew
+    +1     target  .   501:501(0) ack 120 win 0       // closed again: probes start again
     +0     source  P.  120:130(10) ack 301
     +200   sent    .   119:119(0) ack 501
     +400   sent    .   119:119(0) ack 501
   `)
 })
 
-test('a window update without a new acknowledgment lets octets go at once (RFC 9293 §3.10.7.4)', () => {
+test('a window update without a new acknowledgment releases data at once (RFC 9293 §3.10.7.4)', () => {
   drill(`
     +0     open <mss 1000> win 2000 ack none
     +0     source  P.  100:5100(5000) ack 301
@@ -114,7 +114,7 @@ test('a window update without a new acknowledgment lets octets go at once (RFC 9
   `)
 })
 
-test('a window that the target takes back is sent into once at each time-out (RFC 9293 §3.8.6)', () => {
+test('when the target shrinks its window, unacknowledged data is retransmitted once per timeout (RFC 9293 §3.8.6)', () => {
   drill(`
     +0     open <mss 1000> win 2000 ack none
     +0     source  P.  100:2100(2000) ack 301
@@ -125,13 +125,13 @@ test('a window that the target takes back is sent into once at each time-out (RF
     +400   sent    P.  1100:2100(1000) ack 501
     +9     target  .   501:501(0) ack 1100 win 2000
     +0     sent    P.  1100:2100(1000) ack 501
-    +9     target  .   501:501(0) ack 2100 win 2000   // it had held what it had no room for
+    +9     target  .   501:501(0) ack 2100 win 2000   // it had kept the bytes beyond its window
     +0     counter deliveredBytes 2000
     +999   nothing
   `)
 })
 
-test('an old segment does not move the window', () => {
+test('an old segment does not change the window', () => {
   drill(`
     +0     open request 10
     +5     target  P.  501:511(10) ack 110 win 65535
@@ -145,7 +145,7 @@ test('an old segment does not move the window', () => {
   `)
 })
 
-test('an old segment that acknowledges more says how large the window is from there on', () => {
+test('an old segment that acknowledges more data updates the window from there', () => {
   drill(`
     +0     open <mss 1000> win 2000 ack none
     +0     source  P.  100:4100(4000) ack 301

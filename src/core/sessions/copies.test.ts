@@ -10,7 +10,7 @@ import { Counter } from '../books/counters.ts'
 import { WHOLE } from '../selection/sampling.ts'
 
 const TWICE = { selection: { copies: 2 * WHOLE } }
-/** Where the second copy of the client 10.0.0.1:40001 speaks from. */
+/** Address and port of the second copy of the client 10.0.0.1:40001. */
 const SECOND = '10.0.0.1:9281'
 
 const BOTH_OPEN = `
@@ -30,7 +30,7 @@ const REQUEST = `
     +0     target  .   901:901(0) ack 110 win 65535 to ${SECOND}
 `
 
-test('each copy is a session of its own, with its own port and its own books', () => {
+test('each copy is a session with its own port and its own books', () => {
   drill(
     `${BOTH_OPEN}${REQUEST}
     +0     counter capturedPayloadBytes 20
@@ -42,7 +42,7 @@ test('each copy is a session of its own, with its own port and its own books', (
     +0     sent    F.  110:110(0) ack 901 from ${SECOND}
     +9     target  F.  501:501(0) ack 111 win 65535
     +0     sent    .   111:111(0) ack 502 from 10.0.0.1:40001
-    +0     source  P.  100:110(10) ack 301                     // late: for the one that lives
+    +0     source  P.  100:110(10) ack 301                     // late: for the copy that is still open
     +0     counter duplicateBytes 10
     +9     target  F.  901:901(0) ack 111 win 65535 to ${SECOND}
     +0     sent    .   111:111(0) ack 902 from ${SECOND}
@@ -54,7 +54,7 @@ test('each copy is a session of its own, with its own port and its own books', (
   )
 })
 
-test('a copy goes on when the other was reset by the target, and that one on a new connection', () => {
+test('a copy continues if the target resets the other one, which reconnects', () => {
   drill(
     `${BOTH_OPEN}
     +0     target  R   501:501(0)
@@ -69,7 +69,7 @@ test('a copy goes on when the other was reset by the target, and that one on a n
   )
 })
 
-test('a copy that was joined in mid-stream is joined by all', () => {
+test('all copies of a connection join it in mid-stream', () => {
   drill(
     `
     +0     source  P.  100:110(10) ack 301
@@ -83,7 +83,7 @@ test('a copy that was joined in mid-stream is joined by all', () => {
   )
 })
 
-test('a client that comes with a port that a copy has goes first; the copy begins again on another', () => {
+test('a client takes its port back from a copy, which starts again on another port', () => {
   drill(
     `${BOTH_OPEN}${REQUEST}
     +0     source  S   7000:7000(0) from ${SECOND}
@@ -93,7 +93,7 @@ test('a client that comes with a port that a copy has goes first; the copy begin
     +0     ended   displaced
     +0     counter copiesMoved 1
     +0     source  .   110:110(0) ack 301
-    +0     source  P.  100:110(10) ack 301                     // repeated: nothing to begin with
+    +0     source  P.  100:110(10) ack 301                     // retransmitted: starts nothing
     +0     nothing
     +9     source  P.  110:120(10) ack 301
     +0     sent    S   109:109(0) from 10.0.0.1:9282
@@ -107,7 +107,7 @@ test('a client that comes with a port that a copy has goes first; the copy begin
   )
 })
 
-test('a port that is used again: the first copy waits, the others begin on ports of their own', () => {
+test('when a port is reused, the first copy waits, and the others start on ports of their own', () => {
   drill(
     `${BOTH_OPEN}${REQUEST}
     +0     source  F.  110:110(0) ack 301
@@ -127,7 +127,7 @@ test('a port that is used again: the first copy waits, the others begin on ports
   )
 })
 
-test('copies for which the table has no room are counted', () => {
+test('copies that do not fit into the table are counted', () => {
   drill(
     `
     +0     source  S   99:99(0)
@@ -159,7 +159,7 @@ function mapsTo(targets: readonly number[]) {
   return targets.map((targetAddress) => ({ sourceAddress: 0, sourcePort: 80, targetAddress, targetPort: 80 }))
 }
 
-/** Targets that accept every connection and take every octet that comes in order. @param read by connection */
+/** Targets that accept every connection and read every byte in order. @param read by connection */
 function serve(worker: SimulatedWorker, read: Map<string, number[]>): void {
   const segment = new Segment()
   for (let packet = worker.sent.shift(); packet !== undefined; packet = worker.sent.shift()) {
@@ -181,7 +181,7 @@ function serve(worker: SimulatedWorker, read: Map<string, number[]>): void {
   }
 }
 
-test("every copy gets exactly the client's octets, at each of one to three targets", () => {
+test("every copy gets exactly the client's bytes, at each of one to three targets", () => {
   const amount = fc.record({ copies: fc.integer({ min: 1, max: 5 }), targets: fc.integer({ min: 1, max: 3 }) })
   const client = fc.array(fc.uint8Array({ minLength: 1, maxLength: 50 }), { maxLength: 5 })
   fc.assert(
@@ -212,7 +212,7 @@ test("every copy gets exactly the client's octets, at each of one to three targe
       for (const index of clients.keys()) send(index, ACK | FIN, ends[index] ?? 0)
       const expected = clients.flatMap((pieces) => new Array<string>(copies).fill(pieces.map((one) => `${one}`).join()))
       for (const address of addresses) {
-        const actual = [...read].filter(([key]) => key.startsWith(`${address}:`)).map(([, octets]) => octets.join())
+        const actual = [...read].filter(([key]) => key.startsWith(`${address}:`)).map(([, bytes]) => bytes.join())
         assert.deepEqual(actual.sort(), expected.sort())
       }
       const sent = clients.flat().reduce((total, piece) => total + piece.length, 0)
@@ -222,7 +222,7 @@ test("every copy gets exactly the client's octets, at each of one to three targe
   )
 })
 
-test('-f moves the ports of copies, and of copies only', () => {
+test('-f shifts the ports of copies only', () => {
   drill(
     `
     +0     source  S   99:99(0)
@@ -233,7 +233,7 @@ test('-f moves the ports of copies, and of copies only', () => {
   )
 })
 
-test('when a client begins anew all copies of its old connection end, not only the one that is waited for', () => {
+test('when a client reconnects, all copies of its old connection end, not only the one that the new one waits for', () => {
   drill(
     `${BOTH_OPEN}
     +100   source  S   7099:7099(0) win 64240 <mss 1460>
@@ -249,7 +249,7 @@ test('when a client begins anew all copies of its old connection end, not only t
   )
 })
 
-test('a client that begins anew does so at each target, when its old connection there has ended', () => {
+test('when a client reconnects, the new connection is copied to each target once the old one there has ended', () => {
   const worker = new SimulatedWorker({ maps: mapsTo([TARGET, TARGET + 1]) })
   const client = { fromAddress: 0x0a000001, fromPort: 40_000, ...SOURCE, ack: 301 }
   worker.source(writePacket({ ...client, flags: SYN, seq: 100 }))

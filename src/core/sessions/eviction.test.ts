@@ -9,7 +9,7 @@ import { Drop } from '../books/drop.ts'
 const SOURCE = 0x0a000001
 const TARGET = 0x0a000002
 const PORT = 80
-/** What a piece can hold at the most with an MSS of 1460: four of them fill a page. */
+/** The most that a piece holds with an MSS of 1460. Four of them fill a page. */
 const REQUEST = 14_600
 
 class Client {
@@ -25,7 +25,7 @@ class Client {
     this.#say(ACK, 100, 0)
   }
 
-  /** A request, sent after an answer was read; the turn goes on. */
+  /** Sends a request after an answer was read. The turn continues. */
   ask(): void {
     this.#ack += 10
     this.#say(ACK | PSH, this.#seq, REQUEST)
@@ -39,7 +39,7 @@ class Client {
   }
 }
 
-function begin(options: Partial<SimulatedWorkerOptions>, ports: readonly number[]) {
+function setUp(options: Partial<SimulatedWorkerOptions>, ports: readonly number[]) {
   const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
   const worker = new SimulatedWorker({ maps: [map], ...options })
   return { worker, counters: worker.counters, clients: ports.map((port) => new Client(worker, port)) }
@@ -60,8 +60,8 @@ function sentBy(worker: SimulatedWorker, flags: number): number[] {
     })
 }
 
-test('when the pool runs short, the sessions with the oldest octets give up what they hold and go on later', () => {
-  const { worker, counters, clients } = begin({ poolPages: 16 }, [1001, 1002, 1003, 1004])
+test('when the pool runs short, sessions with the oldest bytes drop what they hold and reconnect later', () => {
+  const { worker, counters, clients } = setUp({ poolPages: 16 }, [1001, 1002, 1003, 1004])
   assert.deepEqual(sentBy(worker, SYN), [1001, 1002, 1003, 1004])
   // The target does not answer: 15 requests each are 60 of the 64 that the pool holds.
   const [second, oldest, ...others] = clients
@@ -73,15 +73,15 @@ test('when the pool runs short, the sessions with the oldest octets give up what
   assert.equal(counters.droppedBytes(Drop.Evicted), 15 * REQUEST)
   assert.equal(counters.droppedBytes(Drop.PoolFull), 0)
   assert.equal(counters.get(Counter.sessionsContinued), 1)
-  assert.deepEqual(sentBy(worker, SYN), [], 'it has nothing to say yet')
+  assert.deepEqual(sentBy(worker, SYN), [], 'it has nothing to send yet')
   oldest?.ask()
-  assert.deepEqual(sentBy(worker, SYN), [1002], 'the next request begins a new connection')
+  assert.deepEqual(sentBy(worker, SYN), [1002], 'the next request opens a new connection')
   assert.equal(counters.get(Counter.pendingBytes), 46 * REQUEST)
   worker.close()
 })
 
-test('sessions whose octets lie among those of others are no more than have to be: one frees no page', () => {
-  const { worker, counters, clients } = begin({ poolPages: 16 }, [1001, 1002, 1003, 1004])
+test('if one session shares its pages with others, no more sessions are evicted than necessary', () => {
+  const { worker, counters, clients } = setUp({ poolPages: 16 }, [1001, 1002, 1003, 1004])
   for (let count = 0; count < 15; count++) for (const client of clients) client.ask()
   worker.step(worker.now + 1)
   worker.step(worker.now + 1)
@@ -90,8 +90,8 @@ test('sessions whose octets lie among those of others are no more than have to b
   worker.close()
 })
 
-test('what finds no room within one turn is dropped by name, and the books close', () => {
-  const { worker, counters, clients } = begin({ poolPages: 1 }, [1001])
+test('payload that does not fit within one turn is dropped as poolFull, and the books balance', () => {
+  const { worker, counters, clients } = setUp({ poolPages: 1 }, [1001])
   for (let count = 0; count < 7; count++) clients[0]?.ask()
   assert.equal(counters.droppedBytes(Drop.PoolFull), 3 * REQUEST)
   assert.equal(counters.droppedPackets(Drop.PoolFull), 3)
@@ -109,17 +109,17 @@ function acknowledge(worker: SimulatedWorker, port: number, ack: number): void {
   worker.step(worker.now + 1)
 }
 
-test('what found no room is not waited for: the rest goes on as soon as all in front of it is delivered', () => {
-  const { worker, counters, clients } = begin({ poolPages: 16, isWaiting: false }, [1001, 1002])
+test('a hole made by a full pool is given up as soon as everything before it is delivered', () => {
+  const { worker, counters, clients } = setUp({ poolPages: 16, isWaiting: false }, [1001, 1002])
   const [large, small] = clients
   for (let count = 0; count < 63; count++) large?.ask()
   for (let count = 0; count < 3; count++) small?.ask()
   worker.step(worker.now + 1)
   assert.equal(counters.droppedBytes(Drop.PoolFull), 2 * REQUEST)
-  assert.equal(counters.get(Counter.sessionsEvicted), 1, 'the pool is relieved of the others')
+  assert.equal(counters.get(Counter.sessionsEvicted), 1, 'the session with the oldest bytes is evicted')
   small?.ask()
   worker.step(worker.now + 1)
-  for (let octets = 0; octets < REQUEST; octets += 1460) acknowledge(worker, 1002, 100 + octets)
+  for (let bytes = 0; bytes < REQUEST; bytes += 1460) acknowledge(worker, 1002, 100 + bytes)
   assert.equal(counters.get(Counter.holesOfPool), 0)
   const before = worker.now
   acknowledge(worker, 1002, 100 + REQUEST)

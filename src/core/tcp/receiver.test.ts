@@ -13,14 +13,14 @@ function answer(from: number, length: number, flags: number = ACK): Segment {
   return segment
 }
 
-test('octets of the answer are counted once, however often they come', () => {
+test('bytes of the answer are counted once, however often they arrive', () => {
   fc.assert(
     fc.property(fc.constantFrom(0, -5, 2 ** 31 - 5), fc.array(fc.tuple(fc.nat(40), fc.nat(20))), (start, parts) => {
       const response = new Receiver()
       response.open(seq(start))
       let end = 0
       for (const [from, length] of parts) {
-        if (from > end) continue // what is ahead is not taken
+        if (from > end) continue // bytes beyond a gap are not accepted
         const isNew = from + length > end
         assert.equal(response.take(answer(start + from, length), 1460, 0), isNew)
         end = Math.max(end, from + length)
@@ -32,7 +32,7 @@ test('octets of the answer are counted once, however often they come', () => {
   )
 })
 
-test('a FIN counts as one octet, ends the answer, and is acknowledged at once', () => {
+test('a FIN counts as one byte, ends the answer, and is acknowledged at once', () => {
   const response = new Receiver()
   response.open(seq(10))
   response.take(answer(10, 5, ACK | PSH | FIN), 1460, 7)
@@ -58,16 +58,16 @@ test('only the newest timestamp of the segment that was expected is echoed (RFC 
 })
 
 test('the right edge of the window never moves back', () => {
-  const packet = fc.record({ octets: fc.nat(3000), captured: fc.nat(1 << 20), isOwn: fc.boolean() })
+  const packet = fc.record({ bytes: fc.nat(3000), captured: fc.nat(1 << 20), isOwn: fc.boolean() })
   fc.assert(
     fc.property(fc.array(packet), fc.nat(14), fc.nat(1 << 22), (packets, shift, largest) => {
       const response = new Receiver()
       response.open(seq(-1000))
       response.sawWindow(largest)
       let edge = seq(-1000)
-      for (const { octets, captured, isOwn } of packets) {
+      for (const { bytes, captured, isOwn } of packets) {
         // The target stays within the window.
-        const length = Math.min(octets, Math.max(0, distance(edge, response.rcvNxt)))
+        const length = Math.min(bytes, Math.max(0, distance(edge, response.rcvNxt)))
         response.take(answer(response.rcvNxt, length), 1460, 0)
         const field = response.windowField(ACK, isOwn ? 0 : captured, shift, response.rcvNxt)
         assert.ok(field >= 0 && field <= 0xffff)

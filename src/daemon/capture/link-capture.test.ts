@@ -52,7 +52,7 @@ function ethernet(type: string, packet: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(`020000000001020000000002${type}`, 'hex'), packet])
 }
 
-/** In GRE, between two hosts that are no clients. */
+/** In GRE, between two hosts that are not clients. */
 function inGre(packet: Uint8Array): Buffer {
   const header = Buffer.from('450000000001000040 2f0000c0a80001c0a80002'.replace(' ', ''), 'hex')
   put16(header, 2, 24 + packet.length)
@@ -78,7 +78,7 @@ class Device implements TimedCapture {
     const taken = this.frames.splice(0, packetsMax)
     this.largestBatch = Math.max(this.largestBatch, taken.length)
     for (const { bytes, wireLength } of taken) {
-      // Frames do not lie at the beginning of a ring.
+      // Frames are not at the start of a ring.
       const memory = Buffer.concat([Buffer.alloc(7, 0x45), bytes])
       sink(memory, 7, bytes.length, wireLength, ChecksumState.Valid)
     }
@@ -128,7 +128,7 @@ function bench(...devices: readonly Device[]): Bench {
   return { capture, refused, take }
 }
 
-test("clients' packets are given bare and out of tags and tunnels; what the kernel knows is of the outermost", () => {
+test("clients' packets are delivered bare, and from tags and tunnels without the kernel's checksum state", () => {
   const device = new Device(
     ethernet('0800', request('bare')),
     ethernet('8100', Buffer.concat([Buffer.from('00050800', 'hex'), request('tagged')])),
@@ -143,7 +143,7 @@ test("clients' packets are given bare and out of tags and tunnels; what the kern
   assert.deepEqual(refused, [])
 })
 
-test('over IPv6 too: bare, behind extension headers, in tunnels of IPv4', () => {
+test('IPv6 packets are delivered bare, after extension headers, and from IPv4 tunnels', () => {
   const inIpv4 = Buffer.from('45000000000100004029 0000c0a80001c0a80002'.replace(' ', ''), 'hex')
   const tunnelled = request6('tunnel')
   put16(inIpv4, 2, 20 + tunnelled.length)
@@ -166,7 +166,7 @@ test('over IPv6 too: bare, behind extension headers, in tunnels of IPv4', () => 
   ])
 })
 
-test('what is for others is told as not for us, and what cannot be read by its flaw', () => {
+test('packets for others are reported as not for us, and invalid ones by their flaw', () => {
   const cut = ethernet('0800', request('')).subarray(0, 14 + 22)
   const ipv6 = ethernet('86dd', request6('no', 81))
   const device = new Device(ethernet('0800', request('no', 81)), ethernet('0806', request('no')), cut, ipv6)
@@ -179,7 +179,7 @@ test('what is for others is told as not for us, and what cannot be read by its f
   )
 })
 
-test('a cut packet is given with the length that it had', () => {
+test('a truncated packet is delivered with its original length', () => {
   const device = new Device()
   const whole = ethernet('0800', request('0123456789'))
   device.frames.push({ bytes: whole.subarray(0, 60), wireLength: whole.length })
@@ -190,7 +190,7 @@ test('a cut packet is given with the length that it had', () => {
   assert.deepEqual(lengths, [46, 50])
 })
 
-test('fragments are put together inside tunnels too, and those that lack others are told of', () => {
+test('fragments are reassembled inside tunnels too, and incomplete packets are reported', () => {
   const whole = request('0123456789'.repeat(10))
   const header = whole.subarray(0, 20)
   const part = (from: number, to: number): Uint8Array => {
@@ -210,7 +210,7 @@ test('fragments are put together inside tunnels too, and those that lack others 
   assert.ok(device.isClosed)
 })
 
-test('devices take turns, no call gives more than was asked for, and all is given in the end', () => {
+test('devices take turns, no call delivers more than requested, and everything is delivered in the end', () => {
   const frames = (name: string, count: number): Uint8Array[] =>
     Array.from({ length: count }, (_, index) => ethernet('0800', request(`${name}${index}`)))
   const busy = new Device(...frames('a', 500))
@@ -230,7 +230,7 @@ test('devices take turns, no call gives more than was asked for, and all is give
   assert.deepEqual(take(), [])
 })
 
-test('what is left out is looked at in bounded calls', () => {
+test('skipped packets count towards the limit of a call', () => {
   const others = Array.from({ length: 5000 }, () => ethernet('0800', request('', 81)))
   const device = new Device(...others, ethernet('0800', request('late')))
   const { take } = bench(device)
@@ -239,7 +239,7 @@ test('what is left out is looked at in bounded calls', () => {
   assert.deepEqual(take(), [['late', ChecksumState.Valid]])
 })
 
-test('whatever frames come, each is given, told of, or a fragment', () => {
+test('every frame is delivered, reported, or a fragment', () => {
   const whole = [ethernet('0800', request('bare')), inGre(request('tunnel')), ethernet('8847', request('label'))]
   const damaged = fc.tuple(
     fc.constantFrom(...whole),
@@ -280,7 +280,7 @@ test('whatever frames come, each is given, told of, or a fragment', () => {
       }
       while (waiting.length > 0) capture.receive(take, packetsMax)
       capture.close()
-      // Two fragments may have become one packet.
+      // Two fragments may have been reassembled.
       const total = givenCount + refusedCount + fragments
       assert.ok(total <= frames.length && total >= frames.length / 2, `${total} of ${frames.length}`)
     }),

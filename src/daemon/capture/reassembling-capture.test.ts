@@ -28,7 +28,7 @@ function fragments(id: number): Uint8Array[] {
   })
 }
 
-test('fragments of IPv6 are given as one packet; others go by as they are; what is never whole is counted', () => {
+test('IPv6 fragments are reassembled, other packets stay unchanged, and incomplete packets are counted', () => {
   const memory = new MemoryCapture()
   const counters = new Counters()
   let now = 0

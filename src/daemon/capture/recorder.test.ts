@@ -6,7 +6,7 @@ import { CaptureReader } from '../../wire/capture-file/capture-reader.ts'
 import { CapturedPacket, Step } from '../../wire/capture-file/captured-packet.ts'
 import { RecordCounter, Recorder, type RecordOptions } from './recorder.ts'
 
-/** What happens in one turn: packets that came, the clock, and how many were lost so far. */
+/** One turn: the packets captured, the clock, and the number lost so far. */
 interface Turn {
   readonly packets: readonly string[]
   readonly now: number
@@ -69,7 +69,7 @@ function recordTurns(
   return { files: files.map(readFile), counters }
 }
 
-test('what the capture gives is in the file, and what it lost is noted', () => {
+test('captured packets are written to the file, and losses are recorded', () => {
   const { files, counters } = recordTurns(
     [
       { packets: ['a', 'b'], now: 5, dropped: 0 },
@@ -83,7 +83,7 @@ test('what the capture gives is in the file, and what it lost is noted', () => {
   assert.equal(counters[RecordCounter.captureDropped], 7)
 })
 
-test('files are rotated by time and by size; each notes its own losses', () => {
+test('files are rotated by time and by size, and each records its own losses', () => {
   const turns = [
     { packets: ['a'], now: 5, dropped: 2 },
     { packets: [], now: 5000, dropped: 2 },

@@ -1,4 +1,4 @@
-/** Both ends of version 1 of the channel, as tcpcopy 1.x may be built: its framings, and single mode. */
+/** Version 1 of the channel as tcpcopy 1.x can be built: its framings, and single mode. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Counter } from '../../core/books/counters.ts'
@@ -35,7 +35,7 @@ test('in each framing of version 1 tcpcopy reads what intercept writes, in messa
   }
 })
 
-test('programs that are told different framings part, in words', () => {
+test('programs with different framings disconnect, and say why', () => {
   for (const copier of FRAMINGS) {
     for (const intercept of FRAMINGS.filter((one) => one !== copier)) {
       const world = new ChannelWorld(intercept)
@@ -49,20 +49,20 @@ test('programs that are told different framings part, in words', () => {
   }
 })
 
-test('in single mode no route is announced, neither at first nor when a connection is made again', () => {
+test('in single mode no route is announced, neither at first nor after a reconnect', () => {
   const world = new ChannelWorld(SINGLE)
   const tcpcopy = world.tcpcopy(SINGLE, 0, 2)
-  let octets = 0
+  let bytes = 0
   for (let turn = 0; turn < 8; turn++) {
     if (turn === 4) tcpcopy.ends[0]?.other?.close()
     tcpcopy.announce(turn)
     world.now += 100
     tcpcopy.turn()
     tcpcopy.move(true, (said) => {
-      octets += said.length
+      bytes += said.length
       return said
     })
     world.turn()
   }
-  assert.deepEqual([tcpcopy.ends.length, octets], [3, 3 * 14])
+  assert.deepEqual([tcpcopy.ends.length, bytes], [3, 3 * 14])
 })

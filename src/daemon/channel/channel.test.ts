@@ -1,4 +1,4 @@
-/** Both ends of the channel, on streams in memory: what they agree on, what they refuse, and what they bear. */
+/** Both ends of the channel on streams in memory: what they agree on, reject and survive. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -18,10 +18,10 @@ const V1: ChannelOptions = { ...V2, version: 1 }
 const BARE: ChannelOptions = { ...V1, framing: Framings.Bare }
 const SINGLE: ChannelOptions = { ...V1, framing: Framings.WithPayload, isSingle: true }
 const knowing = (secret: string): ChannelOptions => ({ ...V2, secret: new TextEncoder().encode(secret) })
-const SECRET = knowing('a secret of enough octets')
-const OTHER = knowing('another one of enough octets')
+const SECRET = knowing('a secret of enough bytes')
+const OTHER = knowing('another one of enough bytes')
 
-/** What came of it: the versions in force on either side, and what was said. */
+/** Connects the two. @returns what they logged, with the version that each uses */
 function meet(copier: ChannelOptions, intercept: ChannelOptions): string[] {
   const world = new ChannelWorld(intercept)
   const tcpcopy = world.tcpcopy(copier)
@@ -41,7 +41,7 @@ function connect() {
   return { world, tcpcopy, near }
 }
 
-/** As far as intercept's acceptance. @param change what happens on the way to what tcpcopy sends */
+/** Negotiates up to intercept's acceptance. @param change alters what tcpcopy sends in transit */
 function offerSecret(change?: (bytes: number[]) => number[]) {
   const world = new ChannelWorld(SECRET)
   const tcpcopy = world.tcpcopy(SECRET)
@@ -55,20 +55,20 @@ function offerSecret(change?: (bytes: number[]) => number[]) {
 
 const AWAY = 'intercept is away; copying goes on and tcpcopy keeps trying to connect'
 
-test('two programs of ours speak version 2, with a secret too', () => {
+test('by default both programs speak version 2, with or without a secret', () => {
   const expected = ['connected to intercept: 2', 'tcpcopy connected: 2']
   assert.deepEqual(meet(V2, V2).sort(), expected)
   assert.deepEqual(meet(SECRET, SECRET).sort(), expected)
 })
 
-test('with a peer of version 1 on either side it is version 1, and tcpcopy says what it knows', () => {
+test('with a peer of version 1 on either side both speak version 1, and tcpcopy logs that it has no reply yet', () => {
   const expected = ['connected to intercept (version 1, no reply yet)', 'tcpcopy connected: 1']
   assert.deepEqual(meet(V1, V2).sort(), expected)
   assert.deepEqual(meet(V2, V1).sort(), expected)
   assert.deepEqual(meet(V1, V1).sort(), expected)
 })
 
-test('where the secrets are not the same there is no channel, and both sides say why', () => {
+test('different secrets keep the channel closed, and both sides say why', () => {
   const refused = (copier: ChannelOptions, intercept: ChannelOptions): readonly string[] =>
     meet(copier, intercept).slice(0, 2)
   assert.deepEqual(refused(OTHER, SECRET), [
@@ -85,7 +85,7 @@ test('where the secrets are not the same there is no channel, and both sides say
   )
 })
 
-test('a tcpcopy with a secret says nothing of its clients to an intercept of version 1, and goes', () => {
+test('a tcpcopy with a secret tells an intercept of version 1 nothing about its clients, and disconnects', () => {
   const world = new ChannelWorld(V1)
   const tcpcopy = world.tcpcopy(SECRET)
   tcpcopy.exchange()
@@ -100,11 +100,11 @@ test('a tcpcopy with a secret says nothing of its clients to an intercept of ver
   assert.equal(tcpcopy.counters.get(Counter.channelsOpen), 0)
 })
 
-test('nobody who does not know the secret can put, read or take away anything', () => {
+test('without the secret nobody can add, read or remove routes', () => {
   const world = new ChannelWorld(SECRET)
   const tcpcopy = world.tcpcopy(V2)
   tcpcopy.turn()
-  // A route of version 1 right behind the offer.
+  // A route of version 1 right after the offer.
   tcpcopy.announce(1)
   tcpcopy.exchange()
   assert.equal(world.interceptCounters.get(InterceptCounter.routes), 0)
@@ -112,7 +112,7 @@ test('nobody who does not know the secret can put, read or take away anything', 
   assert.equal(world.interceptCounters.get(InterceptCounter.peersOpen), 0)
 })
 
-/** All that went over a connection with proof, in order: hello, acceptance, introduction, proof. */
+/** Everything sent over a connection with proof, in order: hello, acceptance, introduction, proof. */
 function recordProof(): { readonly toIntercept: number[]; readonly toTcpcopy: number[] } {
   const world = new ChannelWorld(SECRET)
   const tcpcopy = world.tcpcopy(SECRET)
@@ -120,21 +120,21 @@ function recordProof(): { readonly toIntercept: number[]; readonly toTcpcopy: nu
   const toTcpcopy: number[] = []
   for (let turn = 0; turn < 6; turn++) {
     tcpcopy.turn()
-    tcpcopy.move(true, (octets) => {
-      toIntercept.push(...octets)
-      return octets
+    tcpcopy.move(true, (bytes) => {
+      toIntercept.push(...bytes)
+      return bytes
     })
     world.turn()
-    tcpcopy.move(false, (octets) => {
-      toTcpcopy.push(...octets)
-      return octets
+    tcpcopy.move(false, (bytes) => {
+      toTcpcopy.push(...bytes)
+      return bytes
     })
   }
   assert.deepEqual([toIntercept.length, toTcpcopy.length], [14 + 14 + 68, 20 + 36])
   return { toIntercept, toTcpcopy }
 }
 
-test('what was recorded of one connection proves nothing on another, to either side', () => {
+test('a recorded proof is not accepted on another connection, by either side', () => {
   const { toIntercept, toTcpcopy } = recordProof()
   const world = new ChannelWorld(SECRET)
   const replayer = world.tcpcopy(SECRET, 5)
@@ -151,7 +151,7 @@ test('what was recorded of one connection proves nothing on another, to either s
   assert.ok(victims.logs.includes(`${AWAY}: it has not proved that it knows the secret: is it intercept?`))
 })
 
-test('a proof sent back to its maker is none', () => {
+test('a proof sent back to its sender is not accepted', () => {
   const { world, tcpcopy } = offerSecret()
   tcpcopy.turn()
   const near = tcpcopy.ends[0]
@@ -162,7 +162,7 @@ test('a proof sent back to its maker is none', () => {
   assert.ok(world.logs.includes(`${AWAY}: it has not proved that it knows the secret: is it intercept?`))
 })
 
-test('an offer that is changed on the way ends in no proof', () => {
+test('an offer modified in transit makes the proof fail', () => {
   const { world, tcpcopy } = offerSecret((bytes) => bytes.map((byte, index) => (index === 12 ? 3 : byte)))
   tcpcopy.exchange()
   assert.equal(world.interceptCounters.get(InterceptCounter.peersUnproven), 1)
@@ -173,7 +173,7 @@ for (const workers of [1, 4]) {
     ['IPv4', 0x0a000001, 0x0a000003],
     ['IPv6', parseAddress('2001:db8::1') ?? 0, parseAddress('2001:db8::3') ?? 0]
   ] as const) {
-    test(`a second tcpcopy is told of a client that another has, until that one lets it go (${workers} workers, ${version})`, () => {
+    test(`a second tcpcopy is told that another has its client, until that one withdraws the route (${workers} workers, ${version})`, () => {
       const flow = { clientAddress, clientPort: 1004, targetAddress, targetPort: 80 }
       const world = new ChannelWorld(V2, workers)
       const [first, second] = [world.tcpcopy(V2, 1, 2), world.tcpcopy(V2, 2)]
@@ -185,11 +185,11 @@ for (const workers of [1, 4]) {
       second.exchange()
       assert.deepEqual([first.taken, second.taken], [[], [1004]])
       assert.equal(world.interceptCounters.get(InterceptCounter.routesTaken), 1)
-      // What is not its own it cannot take away either.
+      // Nor can it withdraw a route that is not its own.
       second.client.withdraw({ id: 9, ...flow })
       second.exchange()
       assert.equal(world.interceptCounters.get(InterceptCounter.routes), 1)
-      // Another connection of the same tcpcopy may have it.
+      // Another connection of the same tcpcopy can take it.
       first.announce(5, 1004, clientAddress, targetAddress)
       first.exchange()
       assert.deepEqual(first.taken, [])
@@ -204,7 +204,7 @@ for (const workers of [1, 4]) {
 }
 
 for (const workers of [1, 4]) {
-  test(`a route of a tcpcopy that has gone, or of version 1 and quiet, is anybody’s; one in version 1 moves as ever (${workers} workers)`, () => {
+  test(`a route is free if its tcpcopy has disconnected, or is of version 1 and quiet; version 1 can always take routes (${workers} workers)`, () => {
     const world = new ChannelWorld(V2, workers)
     const [old, second] = [world.tcpcopy(V1, 1), world.tcpcopy(V2, 2)]
     old.exchange()
@@ -230,7 +230,7 @@ for (const workers of [1, 4]) {
   })
 }
 
-test('routes for which there is no room are counted, and told once intercept reads', () => {
+test('routes that do not fit are counted, and announced once intercept reads', () => {
   const { world, tcpcopy, near } = connect()
   const routeCount = 300_000
   for (let id = 0; id < routeCount; id++) tcpcopy.announce(id, id & 0xffff, 0x0a000000 + (id >> 16))
@@ -239,16 +239,16 @@ test('routes for which there is no room are counted, and told once intercept rea
   const told = new Set<number>()
   do {
     tcpcopy.turn()
-    const octets = near.written.splice(0)
-    for (let at = 0; at < octets.length; at += 16) {
-      const [, , , , , , , address = 0, , , , , high = 0, low = 0] = octets.slice(at, at + 14)
+    const bytes = near.written.splice(0)
+    for (let at = 0; at < bytes.length; at += 16) {
+      const [, , , , , , , address = 0, , , , , high = 0, low = 0] = bytes.slice(at, at + 14)
       told.add((address << 16) | (high << 8) | low)
     }
   } while (tcpcopy.client.deadline <= world.now)
   assert.equal(told.size, routeCount)
 })
 
-test('one side cannot be held up by what the other sends without pause', () => {
+test('a side that sends without pause cannot block the other', () => {
   const { tcpcopy, near } = connect()
   const record = new Uint8Array(RECORD_MAX)
   const length = putAnswerRecord(someAnswers(), record, 0)
@@ -268,7 +268,7 @@ function someAnswers(): AnswerRecord {
   return answers
 }
 
-test('of an answer it is known when it came to the assistant: its age there and half a round trip ago', () => {
+test('the arrival time of an answer follows from its age and half the round trip', () => {
   const { world, tcpcopy } = connect()
   const record = new Uint8Array(RECORD_MAX)
   const answers = someAnswers()
@@ -282,7 +282,7 @@ test('of an answer it is known when it came to the assistant: its age there and 
   assert.ok(Number.isNaN(unknown))
 })
 
-test('types that nobody knows are skipped, and too many of them end the connection', () => {
+test('unknown types are skipped, and too many of them end the connection', () => {
   const { world, tcpcopy, near } = connect()
   const record = new Uint8Array(RECORD_MAX)
   const answers = record.subarray(0, putAnswerRecord(someAnswers(), record, 0))
@@ -300,15 +300,15 @@ test('types that nobody knows are skipped, and too many of them end the connecti
   assert.ok(world.logs.includes('connection closed that is no tcpcopy: it says too much that nobody knows'))
 })
 
-test('a first message of version 1 may come in pieces, and so may everything after it', () => {
+test('the first message of version 1 can arrive in pieces, and so can everything after it', () => {
   for (const options of [V1, V2, SECRET]) {
     const world = new ChannelWorld(options)
     const tcpcopy = world.tcpcopy(options)
     const piecemeal = (isToIntercept: boolean): void => {
       for (const near of tcpcopy.ends) {
         const from = isToIntercept ? near : near.other
-        for (const octet of from?.written.splice(0) ?? []) {
-          from?.other?.arrived.push(octet)
+        for (const byte of from?.written.splice(0) ?? []) {
+          from?.other?.arrived.push(byte)
           if (isToIntercept) world.turn()
           else tcpcopy.turn()
         }
@@ -327,10 +327,10 @@ test('a first message of version 1 may come in pieces, and so may everything aft
   }
 })
 
-test('whatever octets come, both ends bear it: they take what is well-formed, or close with a reason', () => {
+test('with any input both ends accept what is valid, or close with a reason', () => {
   const mutation = fc.record({
     at: fc.nat(400),
-    octets: fc.uint8Array({ minLength: 1, maxLength: 8 }),
+    bytes: fc.uint8Array({ minLength: 1, maxLength: 8 }),
     isInserted: fc.boolean()
   })
   const anyChanges = fc.array(mutation, { maxLength: 4 })
@@ -342,13 +342,13 @@ test('whatever octets come, both ends bear it: they take what is well-formed, or
       const positions = [0, 0]
       const mutate =
         (side: number, changes: typeof toIntercept) =>
-        (octets: number[]): number[] => {
+        (bytes: number[]): number[] => {
           const base = positions[side] ?? 0
-          positions[side] = base + octets.length
-          for (const { at, octets: junk, isInserted } of changes) {
-            if (at >= base && at < base + octets.length) octets.splice(at - base, isInserted ? 0 : junk.length, ...junk)
+          positions[side] = base + bytes.length
+          for (const { at, bytes: junk, isInserted } of changes) {
+            if (at >= base && at < base + bytes.length) bytes.splice(at - base, isInserted ? 0 : junk.length, ...junk)
           }
-          return octets
+          return bytes
         }
       for (let turn = 0; turn < 12; turn++) {
         if (turn % 3 === 0) tcpcopy.announce(turn)

@@ -1,4 +1,4 @@
-/** IPv6 addresses come and go: what nobody has is forgotten, and a full book costs packets, not more. */
+/** IPv6 addresses in the copier: unused ones are forgotten, and a full book only drops packets. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Counter, Counters } from '../../core/books/counters.ts'
@@ -18,7 +18,7 @@ const SOURCE = parseAddress('2001:db8::1') ?? 0
 const TARGET = parseAddress('2001:db8::2') ?? 0
 const RANGE = parseAddress('2001:db8:2::1') ?? 0
 const CLIENT = parseAddress('2001:db8:1::') ?? 0
-// As a worker does with the addresses of its plan: these stay.
+// Like the addresses of a worker's plan, these are never forgotten.
 addressBook.takeOver(addressBook.snapshot())
 const POOL_BYTES = 1 << 20
 const MINUTES = 60_000
@@ -67,10 +67,10 @@ class World {
     this.copier = new Copier(ports, options, new Uint8Array(copierMemoryLength(POOL_BYTES)), this.counters)
   }
 
-  /** A packet of the client of this number. */
+  /** A packet of the client with this number. */
   send(number: number, flags: number): void {
     const packet = writePacket({ fromAddress: CLIENT, fromPort: 40_000, toAddress: SOURCE, toPort: 80, flags, seq: 1 })
-    // In its place, with a checksum that stays right: the test's own book is the copier's.
+    // Replaces the address and keeps the checksum right, since the test shares the copier's book.
     put32(packet, 16, number)
     put32(packet, 20, ~number)
     this.capture.waiting.push(packet)
@@ -84,11 +84,11 @@ class World {
 }
 
 function fillBook(): void {
-  const octets = new Uint8Array(16).fill(9)
-  for (let number = 0; addressBook.intern(octets, 0) !== 0; number++) put32(octets, 12, number)
+  const bytes = new Uint8Array(16).fill(9)
+  for (let number = 0; addressBook.intern(bytes, 0) !== 0; number++) put32(bytes, 12, number)
 }
 
-test('addresses of clients that are gone are forgotten; a session, and what its flow ended with, keep theirs', () => {
+test('addresses of departed clients are forgotten, except those of open sessions and closed flows', () => {
   const world = new World()
   world.send(1, SYN)
   for (let number = 2; number <= 20_000; number++) world.send(number, ACK)
@@ -98,7 +98,7 @@ test('addresses of clients that are gone are forgotten; a session, and what its 
   assert.ok(addressBook.size > 20_000)
   world.turn(1000)
   assert.ok(addressBook.size < 10, `${addressBook.size} addresses are left`)
-  // The numbers are given to others now, and the session's SYN still goes out from its own client.
+  // Others now have those numbers, but the session's SYN still has its own client's address.
   for (let number = 30_000; number < 31_000; number++) world.send(number, ACK)
   world.sent.length = 0
   world.turn(2000)
@@ -109,7 +109,7 @@ test('addresses of clients that are gone are forgotten; a session, and what its 
   assert.equal(world.counters.unaccountedBytes(), 0)
 })
 
-test('when the book is full a new client is dropped and counted, one that is known goes on, and later there is room', () => {
+test('when the book is full, new clients are dropped and counted, known ones continue, and later there is room again', () => {
   const world = new World()
   world.send(1, SYN)
   world.turn()
@@ -128,7 +128,7 @@ test('when the book is full a new client is dropped and counted, one that is kno
   world.copier.stop()
 })
 
-test('with a full book there is no address of -c left: neither for a connection, nor for its copies', () => {
+test('with a full book there is no address of -c left, neither for a connection nor for its copies', () => {
   const ranges = [{ first: RANGE, count: 2 ** 32 - 1 }]
   const early = new World(1, ranges)
   early.send(1, SYN)

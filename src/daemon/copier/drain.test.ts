@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Counter, Counters } from '../../core/books/counters.ts'
 import { Drain, STALLED_MS } from './drain.ts'
 
-test('it is over at once when no connection is left', () => {
+test('draining ends at once when no connection is left', () => {
   const counters = new Counters()
   const drain = new Drain(counters, 3000)
   counters.set(Counter.sessionsStarted, 2)
@@ -13,7 +13,7 @@ test('it is over at once when no connection is left', () => {
   assert.equal(drain.isSettled(1000), true)
 })
 
-test('open connections get time for their last answer, but only when all is delivered', () => {
+test('open connections get time for their last answer, once everything is delivered', () => {
   const counters = new Counters()
   const drain = new Drain(counters, 3000)
   counters.set(Counter.sessionsStarted, 1)
@@ -29,7 +29,7 @@ test('open connections get time for their last answer, but only when all is deli
   assert.equal(drain.isSettled(11_000), true)
 })
 
-test('a copy that gets nowhere is told from a file that pauses', () => {
+test('a copy without progress is distinguished from a pause in the file', () => {
   const drain = new Drain(new Counters(), 3000)
   assert.equal(drain.isStalled(false, 0), false)
   assert.equal(drain.isStalled(false, STALLED_MS * 2), false)

@@ -5,7 +5,7 @@ import { cryptography } from '../../io/cryptography.ts'
 import { copyOctets } from '../../io/linux/system/native-copy.ts'
 import { warmUp } from './warm-up.ts'
 
-test('in a warm-up every request is delivered and answered, and every connection opens and closes', () => {
+test('a warm-up delivers every request and answer, and opens and closes every connection', () => {
   let acts = 0
   const counters = warmUp(cryptography, copyOctets, () => acts++ < 3)
   assert.equal(counters.get(Counter.sessionsStarted), 48)

@@ -1,4 +1,4 @@
-/** intercept whole, in memory: what a tcpcopy of 1.x gets from it, octet by octet, however that is built. */
+/** intercept as a whole, in memory: what each build of tcpcopy 1.x receives, byte for byte. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Translation } from '../../core/assistant/address-translation.ts'
@@ -12,13 +12,13 @@ import { CHANNEL_DEFAULT, type ChannelOptions } from '../channel/negotiation.ts'
 import { Interceptor } from './interceptor.ts'
 
 const OK = '2b4f4b0d0a'
-/** Behind the headers of an answer of 12 octets of options, and behind those of a SYN-ACK of 20. */
+/** Follows the headers of an answer with 12 bytes of options, and those of a SYN-ACK with 20. */
 const NO_MORE = '00'.repeat(128)
 const ANSWER_WITH_PAYLOAD = `${ANSWER.slice(0, 104)}${OK}${'00'.repeat(135)}`
 
 const V1: ChannelOptions = { ...CHANNEL_DEFAULT, version: 1 }
 
-/** Offers version 2 from one instance; a switch and an introduction. */
+/** An offer of version 2 by one instance; a switch and an introduction. */
 const OFFER = '0000000000000006544356320200'
 const SWITCH = `0000000000000007${'00'.repeat(6)}10140000${'11'.repeat(16)}`
 const ROUTE_2 = '111000000a4d00520a4d008fce3418eb'
@@ -33,17 +33,17 @@ class Peer implements Stream {
   isClosed = false
 
   say(hex: string): void {
-    const octets = Buffer.from(hex, 'hex')
-    this.input.set(octets, this.inputLength)
-    this.inputLength += octets.length
-    this.#isNew = octets.length
+    const data = Buffer.from(hex, 'hex')
+    this.input.set(data, this.inputLength)
+    this.inputLength += data.length
+    this.#isNew = data.length
   }
   #isNew = 0
 
   read(): number {
-    const octets = this.#isNew
+    const count = this.#isNew
     this.#isNew = 0
-    return octets
+    return count
   }
   write(bytes: Uint8Array, at: number, length: number): number {
     this.written += Buffer.from(bytes.subarray(at, at + length)).toString('hex')
@@ -65,7 +65,7 @@ class World {
   readonly #waiting: Peer[] = []
   readonly #interceptor: Interceptor
 
-  /** Called when intercept lets answers gather. */
+  /** Called when intercept waits for more answers. */
   onPause = (): void => {}
   /** When the packets of the capture were captured, in ms since 1970. */
   capturedAtMs: number | undefined = undefined
@@ -100,13 +100,13 @@ class World {
     return peer
   }
 
-  /** @param packets of the target, in hex: those of one turn */
+  /** @param packets of the target in one turn, in hex */
   turn(...packets: readonly string[]): void {
     this.capture.waiting.push(...packets.map((packet) => new Uint8Array(Buffer.from(packet, 'hex'))))
     this.#interceptor.turn()
   }
 
-  /** All of the exchange, once a tcpcopy has announced its route, or need not. */
+  /** The whole exchange, after a tcpcopy has announced its route if it must. */
   answer(): void {
     this.turn(SYN_ACK)
     this.turn(ACKNOWLEDGMENT.slice(0, 104), ANSWER.slice(0, 104) + OK)
@@ -124,7 +124,7 @@ const FRAMINGS = [
 ] as const
 
 for (const { name, framing, expected } of FRAMINGS) {
-  test(`${name}: a real exchange comes out as intercept 1.x writes it`, () => {
+  test(`${name}: a recorded exchange gives the same output as intercept 1.x`, () => {
     const world = new World({ ...V1, framing })
     const peer = world.connect()
     peer.say(ROUTE)
@@ -132,18 +132,18 @@ for (const { name, framing, expected } of FRAMINGS) {
     assert.equal(peer.written, expected)
   })
 
-  test(`${name}: a SYN-ACK that comes before its route is the same later`, () => {
+  test(`${name}: a SYN-ACK captured before its route is sent unchanged afterwards`, () => {
     const world = new World({ ...V1, framing })
     const peer = world.connect()
     world.turn(SYN_ACK)
-    // What a record held before is not in the next one.
+    // A record holds nothing of the previous one.
     world.turn(`45000098${ANSWER.slice(8, 104)}${'78'.repeat(100)}`)
     peer.say(ROUTE)
     world.turn()
     assert.equal(peer.written, expected.slice(0, 2 * (framing.countLength + framing.recordLength)))
   })
 
-  test(`${name}, single: the same without a route, also where an address was translated`, () => {
+  test(`${name}, single: the output is the same without a route, even if an address was translated`, () => {
     const original = { newAddress: 0x0a4d008f, newPort: 6379, originalAddress: 0x0a4d0090, originalPort: 80 }
     const world = new World({ ...V1, framing, isSingle: true }, [original])
     const [first, second] = [world.connect(), world.connect()]
@@ -154,7 +154,7 @@ for (const { name, framing, expected } of FRAMINGS) {
   })
 }
 
-test('no message with payload has more than six records', () => {
+test('a message has at most six records with payload', () => {
   const world = new World({ ...V1, framing: Framings.WithPayload })
   const peer = world.connect()
   peer.say(ROUTE)
@@ -163,7 +163,7 @@ test('no message with payload has more than six records', () => {
   assert.equal(peer.written, `0006${record.repeat(6)}0002${record.repeat(2)}`)
 })
 
-test('single: a later tcpcopy takes the place of the first, or is refused with -c', () => {
+test('single: a later tcpcopy replaces the first, or is refused with -c', () => {
   for (const keepsFirst of [false, true]) {
     const world = new World({ ...V1, isSingle: true }, [], keepsFirst)
     const first = [world.connect(), world.connect()]
@@ -185,7 +185,7 @@ test('single: without a tcpcopy answers are counted as without a route', () => {
   assert.equal(world.counters.get(InterceptCounter.unroutedHeaders), 3)
 })
 
-test('version 2: a record of answers says how long the newest of them has been here', () => {
+test('version 2: an answer record has the age of its newest answer', () => {
   for (const [capturedAtMs, age] of [
     [undefined, '00'],
     [EPOCH + 1000 - 0.1 - 0.001, '24'],
@@ -204,7 +204,7 @@ test('version 2: a record of answers says how long the newest of them has been h
   }
 })
 
-test('many connections: answers gather for a moment, and routes that come meanwhile are taken before them', () => {
+test('many connections: answers wait briefly, and routes that arrive meanwhile are handled first', () => {
   const world = new World(CHANNEL_DEFAULT)
   const peer = world.connect(OFFER)
   const ports = Array.from({ length: 64 }, (_, index) => (0xc000 + index).toString(16))

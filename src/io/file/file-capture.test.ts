@@ -24,7 +24,7 @@ function answer(timeMs: number): Frame {
   return { timeMs, bytes: writePacket({ ...fields, flags: ACK, payload: Buffer.from('answer') }) }
 }
 
-/** A file that is there from the beginning, as often as it is asked for. */
+/** A file that is complete from the start, for any number of rounds. */
 class Rounds implements ChunkSource {
   readonly #file: Uint8Array
   readonly #failure: string
@@ -86,7 +86,7 @@ class Bench {
     )
   }
 
-  /** Asks at each instant that the capture names, until it is done. */
+  /** Reads at each deadline of the capture, until it is done. */
   run(until = 100_000): void {
     while (!this.capture.isDone && this.now <= until) {
       this.receive()
@@ -125,7 +125,7 @@ test('packets come when they are due; answers and other traffic do not', () => {
   assert.deepEqual(bench.capture.servers.list(9), [{ address: SERVER, port: 81, packets: 1, connections: 0 }])
 })
 
-test('where the copy has no room the file waits, and its pauses stay', () => {
+test('the file waits while the copy has no room, and its pauses stay the same', () => {
   const bench = new Bench([request(0, 'a'), request(10, 'b'), request(30, 'c')])
   bench.receive()
   bench.now = 10
@@ -143,7 +143,7 @@ test('where the copy has no room the file waits, and its pauses stay', () => {
   ])
 })
 
-test('--from and --to choose by time, of the clock or of the file', () => {
+test('--from and --to select packets by clock time or by time in the file', () => {
   const frames = [request(5000, 'a'), request(6000, 'b'), request(7000, 'c')]
   const at = (ms: number, isRelative: boolean) => ({ ms, isRelative })
   for (const [from, to, expected] of [
@@ -161,7 +161,7 @@ test('--from and --to choose by time, of the clock or of the file', () => {
   }
 })
 
-test('each round waits for the end of the one before, and gives clients other ports', () => {
+test('each round waits for the end of the previous one, and gives clients other ports', () => {
   const bench = new Bench([request(0, 'a'), request(5, 'b', 1023), request(5, 'c', 65_535)], { rounds: 3 })
   bench.isSettled = false
   bench.run(50)
@@ -181,13 +181,13 @@ test('each round waits for the end of the one before, and gives clients other po
   assert.ok(ports.every((port) => port === 1023 || port >= 1024))
 })
 
-test('a file of which nothing is wanted ends after the first round', () => {
+test('a file without any wanted packet ends after the first round', () => {
   const bench = new Bench([answer(0)], { rounds: 0 })
   bench.run()
   assert.equal(bench.capture.isDone, true)
 })
 
-test('what was readable is given, and the rest named', () => {
+test('readable packets are delivered, and the rest is reported', () => {
   const cut = { ...request(1, 'cut'), wireLength: 9999 }
   const bench = new Bench([request(0, 'a'), cut], {}, 'the disk is broken')
   bench.run()
@@ -198,7 +198,7 @@ test('what was readable is given, and the rest named', () => {
   assert.equal(bench.capture.failure, 'the disk is broken')
 })
 
-test('fragments are put together; those that lack others are counted', () => {
+test('fragments are reassembled, and incomplete packets are counted', () => {
   const whole = request(0, 'a request in two fragments').bytes
   const first = whole.slice(0, 44)
   put16(first, 2, 44)
@@ -214,7 +214,7 @@ test('fragments are put together; those that lack others are counted', () => {
   assert.equal(bench.counters.report()['dropped.fragment'], 1)
 })
 
-test('a filter chooses packets', () => {
+test('a filter selects packets', () => {
   const odd = [
     { code: 0x80, jt: 0, jf: 0, k: 0 },
     { code: 0x54, jt: 0, jf: 0, k: 1 },
@@ -225,14 +225,14 @@ test('a filter chooses packets', () => {
   assert.deepEqual(times(bench), [[0, 'odd']])
 })
 
-test('one call gives no more than was asked for, and goes on at once', () => {
+test('one call delivers no more than requested, and the next continues at once', () => {
   const bench = new Bench([request(0, 'a'), request(0, 'b'), request(0, 'c')])
   assert.equal(bench.receive(2), 2)
   assert.equal(bench.capture.deadline, 0)
   assert.equal(bench.receive(2), 1)
 })
 
-test('an opening packet of a server that is not wanted counts as a connection', () => {
+test('a SYN to an unwanted server counts as a connection', () => {
   const fields = { fromAddress: CLIENT, fromPort: 40_000, toAddress: SERVER, toPort: 8080, seq: 1 }
   const bench = new Bench([{ timeMs: 0, bytes: writePacket({ ...fields, flags: SYN }) }])
   bench.run()
@@ -247,7 +247,7 @@ function request6(timeMs: number, name: string, toPort = 80): Frame {
   return { timeMs, bytes: writePacket({ ...fields, flags: ACK, payload: Buffer.from(name) }) }
 }
 
-/** The two fragments of a packet over IPv6 without extension headers, cut behind the TCP header and 4 octets. */
+/** The two fragments of a packet over IPv6 without extension headers, split 4 bytes after the TCP header. */
 function fragmentsOf({ timeMs, bytes }: Frame): Frame[] {
   const carried = bytes.subarray(40)
   return [carried.subarray(0, 24), carried.subarray(24)].map((part, index) => {
@@ -259,7 +259,7 @@ function fragmentsOf({ timeMs, bytes }: Frame): Frame[] {
   })
 }
 
-test('packets over IPv6 come like others, put together from fragments where they are cut', () => {
+test('IPv6 packets are delivered like IPv4 ones, and reassembled from fragments', () => {
   const lost = fragmentsOf(request6(50, 'of which the rest is not there')).slice(0, 1)
   const frames = [request6(0, 'one'), request(10, 'two'), ...fragmentsOf(request6(20, 'three')), ...lost]
   const bench = new Bench(frames)
@@ -272,7 +272,7 @@ test('packets over IPv6 come like others, put together from fragments where they
   assert.equal(bench.counters.droppedPackets(Drop.Fragment), 1)
 })
 
-test('servers over IPv6 that nobody wants are told', () => {
+test('unwanted IPv6 servers are reported', () => {
   const bench = new Bench([request6(0, 'one', 8080), request6(1, 'two', 8080)])
   bench.run()
   assert.deepEqual(

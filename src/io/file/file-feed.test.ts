@@ -54,7 +54,7 @@ async function withFile(content: Uint8Array, use: (path: string) => Promise<void
 const content = Buffer.alloc(3_000_000)
 for (let at = 0; at < content.length; at++) content[at] = (at * 2654435761) >>> 24
 
-test('a file comes whole, as often as it is asked for', async () => {
+test('a file is read completely, any number of times', async () => {
   await withFile(content, async (path) => {
     const rounds = await readRounds(path, 2)
     for (const { bytes, failure } of rounds) {
@@ -64,7 +64,7 @@ test('a file comes whole, as often as it is asked for', async () => {
   })
 })
 
-test('what is gzipped is inflated, in several members too', async () => {
+test('gzip files are inflated, even with several members', async () => {
   const zipped = Buffer.concat([gzipSync(content.subarray(0, 1_000_001)), gzipSync(content.subarray(1_000_001))])
   await withFile(zipped, async (path) => {
     for (const { bytes, failure } of await readRounds(path, 2)) {
@@ -74,7 +74,7 @@ test('what is gzipped is inflated, in several members too', async () => {
   })
 })
 
-test('of a gzipped file that is cut or broken all comes that can be read, and why no more', async () => {
+test('a truncated or broken gzip file gives everything readable, and the reason for the end', async () => {
   const zipped = gzipSync(content, { level: 0 })
   const broken = Buffer.from(zipped)
   broken.fill(0xff, 2_000_000, 2_100_000)
@@ -89,7 +89,7 @@ test('of a gzipped file that is cut or broken all comes that can be read, and wh
   }
 })
 
-test('empty files and such of one octet are no special case', async () => {
+test('empty files and files of one byte can be read', async () => {
   for (const length of [0, 1]) {
     await withFile(content.subarray(0, length), async (path) => {
       assert.deepEqual(await readRounds(path, 1), [{ bytes: content.subarray(0, length), failure: '' }])
@@ -97,7 +97,7 @@ test('empty files and such of one octet are no special case', async () => {
   }
 })
 
-test('what cannot be opened is an error that says why', () => {
+test('a file that cannot be opened gives an error that says why', () => {
   assert.throws(() => new FileFeed('/nowhere/file.pcap'), { code: 'no-file', message: /no such file/ })
   assert.throws(() => new FileFeed('/tmp'), { code: 'no-file', message: /directory/ })
 })

@@ -14,7 +14,7 @@ test('a drill passes if all that it says happens', () => {
   drill(HANDSHAKE)
 })
 
-test('a drill fails for a packet that is not expected', () => {
+test('a drill fails for an unexpected packet', () => {
   assert.throws(
     () => drill(`${HANDSHAKE}\n+1 source P. 100:110(10) ack 501\n+100 nothing`),
     /not expected.*P\. 100:110/
@@ -22,13 +22,13 @@ test('a drill fails for a packet that is not expected', () => {
   assert.throws(() => drill(`${HANDSHAKE}\n+1 source P. 100:110(10) ack 501`), /at its end\n.*not expected/)
 })
 
-test('a drill fails for a packet that is missing, too early or too late', () => {
+test('a drill fails for a missing, early or late packet', () => {
   assert.throws(() => drill(`${HANDSHAKE}\n+1 sent . 100:100(0) ack 501`), /nothing was sent/)
   const late = HANDSHAKE.replace('+0     sent    S ', '+5     sent    S ')
   assert.throws(() => drill(late), /sent 5 ms too early/)
 })
 
-test('a drill shows what was expected and what was sent in the same words', () => {
+test('a drill shows the expected and the actual packet in the same notation', () => {
   const other = HANDSHAKE.replace('ack 501', 'ack 502 win 7 <ts 1 2>')
   assert.throws(
     () => drill(other),
@@ -36,19 +36,19 @@ test('a drill shows what was expected and what was sent in the same words', () =
   )
 })
 
-test('a drill fails for wrong counters and wrong ends', () => {
+test('a drill fails for wrong counters and wrong end reasons', () => {
   assert.throws(() => drill('+0 counter synsSent 1'), /synsSent: expected 1, actual 0/)
   assert.throws(() => drill('+0 ended hole'), /end: expected hole, actual not ended/)
 })
 
-test('a drill refuses lines that it does not understand', () => {
+test('a drill rejects lines that it does not understand', () => {
   assert.throws(() => drill('+0 source S 99:98(0)'), /99 \+ 0 is not 98/)
   assert.throws(() => drill('+0 source X 99:99(0)'), /not a segment/)
   assert.throws(() => drill('+0 source S 99:99(0) was 3'), /what is "was 3"/)
   assert.throws(() => drill('source S 99:99(0)'), /not a line of a drill/)
 })
 
-/** What the lines of a script say, wherever they stand. */
+/** The parsed lines of a script, without their numbers and text. */
 function meaning(script: string): object[] {
   return parseScript(script).map((line) => ({ ...line, number: 0, text: '' }))
 }

@@ -1,4 +1,4 @@
-/** Datagrams through tcpcopy's loop in memory: what goes in comes out, whole or counted. */
+/** Datagrams through tcpcopy's loop in memory: every one is copied completely, or counted. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -83,12 +83,12 @@ interface Arrived {
   readonly payload: string
 }
 
-/** A copier whose packets are put together and read again. */
+/** A copier whose packets are reassembled and parsed. */
 class Rig {
   readonly counters = new Counters()
   readonly capture = new MemoryCapture()
   readonly arrived: Arrived[] = []
-  /** As they were sent. */
+  /** In the order sent. */
   readonly packets: Uint8Array[] = []
   readonly copier: DatagramCopier
   now = 1000
@@ -147,7 +147,7 @@ class Rig {
 
   #take(packet: Uint8Array): void {
     this.packets.push(packet.slice())
-    assert.ok(packet.length <= this.mtu, `a packet of ${packet.length} octets`)
+    assert.ok(packet.length <= this.mtu, `a packet of ${packet.length} bytes`)
     if (u8(packet, 0) >>> 4 === 6) {
       assert.equal(i32(packet, 0), 0x6b800000 | LABEL, 'DSCP and flow label')
       assert.equal(u8(packet, 7), 63)
@@ -209,15 +209,15 @@ test('every copy at every target gets all datagrams of its flow, in order, whate
         }
       }
       assert.equal(rig.arrived.length, sent.length * copies * targets)
-      const octets = sent.reduce((total, { payload }) => total + payload.length, 0)
-      assert.equal(rig.counters.get(Counter.deliveredBytes), octets * copies * targets)
+      const sentBytes = sent.reduce((total, { payload }) => total + payload.length, 0)
+      assert.equal(rig.counters.get(Counter.deliveredBytes), sentBytes * copies * targets)
       rig.stop()
     }),
     { numRuns: 60 }
   )
 })
 
-test('over IPv6 it is the same, with fragments of its own kind', () => {
+test('IPv6 datagrams are copied too, with IPv6 fragments', () => {
   const arbitrarySizes = fc.array(fc.oneof(fc.nat(3000), fc.constantFrom(1232, 1233, 65_527)), { minLength: 1 })
   fc.assert(
     fc.property(arbitrarySizes, fc.integer({ min: 1280, max: 9000 }), (list, mtu) => {
@@ -238,7 +238,7 @@ test('over IPv6 it is the same, with fragments of its own kind', () => {
   )
 })
 
-test('the target can tell apart what two workers cut into fragments for one client', () => {
+test('fragments that two workers send for one client have different ids', () => {
   const payloads = [0, 1].map((worker) => new Uint8Array(3000).fill(worker))
   const cut = payloads.map((payload, worker) => {
     const share = { worker, workers: 2, sampling: new Int32Array(Sampling.length) }
@@ -256,7 +256,7 @@ test('the target can tell apart what two workers cut into fragments for one clie
   assert.deepEqual(arrived, payloads)
 })
 
-test('a datagram that came damaged is counted and not copied', () => {
+test('a damaged datagram is counted and not copied', () => {
   const rig = new Rig()
   const damaged = write({ port: 40_000, payload: new Uint8Array(10) })
   damaged[30] = 1
@@ -267,7 +267,7 @@ test('a datagram that came damaged is counted and not copied', () => {
   rig.stop()
 })
 
-test('what the kernel refuses is lost and counted, also a part of a datagram', () => {
+test('datagrams and fragments that the kernel refuses are lost and counted', () => {
   let count = 0
   const rig = new Rig({}, 1, 1500, 1024, () => ++count === 2)
   rig.send({ port: 40_000, payload: new Uint8Array(3000) }, { port: 40_000, payload: new Uint8Array(5) })
@@ -277,7 +277,7 @@ test('what the kernel refuses is lost and counted, also a part of a datagram', (
   rig.stop()
 })
 
-test('-r decides by flow, and anew when it was silent for long', () => {
+test('-r decides per flow, and again after a long silence', () => {
   const rig = new Rig({ share: WHOLE / 2 })
   const one = (port: number): Sent => ({ port, payload: new Uint8Array(10) })
   rig.send(one(1), one(2), one(1), one(2), one(2))
@@ -292,9 +292,9 @@ test('-r decides by flow, and anew when it was silent for long', () => {
   rig.stop()
 })
 
-test('two flows that would be one at the target get ports of their own, and give them back', () => {
+test('two flows that would collide at the target get different ports, and release them', () => {
   const rig = new Rig()
-  // Another source address of the same client's port: the target could not tell them apart.
+  // The same client and port, to another source address: the target could not distinguish them.
   const other = write({ port: 40_000, payload: Uint8Array.of(2) })
   put32(other, 16, SOURCE + 7)
   put16(other, 26, 0)
@@ -308,7 +308,7 @@ test('two flows that would be one at the target get ports of their own, and give
   rig.stop()
 })
 
-test('with too many flows others are forgotten, and nothing is lost', () => {
+test('when there are too many flows, others are forgotten, and nothing is lost', () => {
   const rig = new Rig({ copies: 2 * WHOLE }, 1, 1500, 8)
   for (let port = 40_000; port < 40_050; port++) rig.send({ port, payload: new Uint8Array(10) })
   assert.equal(rig.copier.datagrams.count, 8)
@@ -316,7 +316,7 @@ test('with too many flows others are forgotten, and nothing is lost', () => {
   rig.stop()
 })
 
-test('a burst that fills the arena and the outbox is sent in between', () => {
+test('a burst that fills the arena and the outbox is sent in parts', () => {
   const rig = new Rig({ copies: 3 * WHOLE })
   const burst = Array.from({ length: 200 }, (_, index) => ({
     port: 40_000,
@@ -328,7 +328,7 @@ test('a burst that fills the arena and the outbox is sent in between', () => {
   rig.stop()
 })
 
-test('no octets make the parser throw, or read beyond what was captured', () => {
+test('no input makes the parser throw, or read beyond the captured bytes', () => {
   const datagram = new Datagram()
   const wholes = [CLIENT, CLIENT_6].map((address) => write({ address, port: 40_000, payload: new Uint8Array(30) }))
   fc.assert(

@@ -44,7 +44,7 @@ test('every operation does what bpf(4) says', () => {
   for (const [expected, program] of cases) assert.equal(result(...program), expected, JSON.stringify(program))
 })
 
-test('what cannot be done rejects the packet, and every program ends', () => {
+test('an invalid operation rejects the packet, and every program ends', () => {
   const loads = [op(0x20, 5), op(0x28, 7), op(0x30, 8), op(0x20, 0xffffffff), op(0xb1, 9)]
   for (const load of loads) assert.equal(result(load, op(0x00, 1)), 0)
   assert.equal(result(op(0x34, 0), op(0x00, 1)), 0)

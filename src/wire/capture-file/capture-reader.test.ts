@@ -11,7 +11,7 @@ interface Read {
   readonly lostCount: number
 }
 
-/** Reads a file that comes in chunks of this length. */
+/** Reads a file in chunks of this length. */
 function readAll(file: Uint8Array, chunkLength = 7): Read {
   const reader = new CaptureReader()
   const packet = new CapturedPacket()
@@ -107,7 +107,7 @@ for (const isLittle of [true, false]) {
   })
 }
 
-test('what cannot be read is told, with the place; what stands before it was read', () => {
+test('an error in a file is reported with its offset, after everything before it was read', () => {
   const blocks = new Blocks(true)
   const start = [blocks.section(), blocks.interface(1), blocks.enhanced(0, 1n, Buffer.from('good'))]
   const pcap = pcapFile(frames, { isLittle: true, isNano: false, linkType: 1 })
@@ -148,7 +148,7 @@ const mutations = fc.array(fc.tuple(fc.nat(400), fc.oneof(fc.nat(255), fc.consta
   maxLength: 12
 })
 
-test('a mutated file never throws, never makes the reader look outside, and always ends', () => {
+test('a mutated file never makes the reader throw, read outside the file or run forever', () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...samples),
@@ -179,7 +179,7 @@ test('the window does not grow with the file', () => {
   const chunk = Buffer.concat(Array.from({ length: 50 }, () => record)).subarray(0, 65_536)
   let most = 0
   for (let count = 0; count < 20; count++) {
-    // The cut records become one packet with the beginning of the next chunk; where they end does not matter here.
+    // A truncated record takes the start of the next chunk as its rest; where it ends does not matter.
     while (reader.next(packet) === Step.Packet) most = Math.max(most, packet.bytes.length)
     reader.append(chunk)
   }

@@ -7,7 +7,7 @@ import { PcapngWriter } from './pcapng-writer.ts'
 
 const packets = fc.array(fc.tuple(fc.uint8Array({ maxLength: 90 }), fc.nat(9), fc.nat(2 ** 31)), { maxLength: 20 })
 
-test('what is written is what is read', () => {
+test('written packets are read back unchanged', () => {
   fc.assert(
     fc.property(packets, fc.nat(2 ** 31), (written, dropped) => {
       const writer = new PcapngWriter(100_000)
@@ -34,7 +34,7 @@ test('what is written is what is read', () => {
   )
 })
 
-test('it says beforehand whether a packet fits', () => {
+test('the writer tells in advance whether a packet fits', () => {
   const writer = new PcapngWriter(400)
   writer.begin(101)
   while (writer.fits(50)) writer.packet(new Uint8Array(50), 0, 50, 50, 0)

@@ -70,7 +70,7 @@ function segmentsOf(answers: AnswerRecord): string[] {
   })
 }
 
-test('the beginning of version 2 is as docs/channel.md has it, byte for byte', () => {
+test('the start of version 2 is as in docs/channel.md, byte for byte', () => {
   const nonce = Uint8Array.from({ length: 16 }, (_, index) => index)
   const hello = (bytes: Uint8Array, at: number): void => {
     putHello(bytes, at)
@@ -97,7 +97,7 @@ test('the beginning of version 2 is as docs/channel.md has it, byte for byte', (
   assert.equal(route, `11100000${FLOW}`)
 })
 
-test('over IPv6 a flow has addresses of 16 octets, and says so in its shape', () => {
+test('an IPv6 flow has addresses of 16 bytes, and a flag that says so', () => {
   const client = parseAddress('2001:db8::10') ?? 0
   const target = parseAddress('2001:db8::2') ?? 0
   const flow = `20010db8${'0'.repeat(22)}10${'20010db8'}${'0'.repeat(23)}2${'ce3418eb'}`
@@ -116,7 +116,7 @@ test('over IPv6 a flow has addresses of 16 octets, and says so in its shape', ()
   assert.deepEqual([read.clientAddress, read.targetAddress], [client, target])
 })
 
-test('an answer in one segment with timestamps is 40 octets', () => {
+test('an answer in one segment with timestamps takes 40 bytes', () => {
   const answers = answersOf(ACK, [[0x34befce0, 5, PSH]])
   Object.assign(answers, { hasTimestamps: true, tsVal: 0x14dcd58c, tsEcr: 0xcbc6709a | 0 })
   const expected = `01284110${FLOW}4b4cffb0041c000014dcd58ccbc6709a34befce080000005`
@@ -129,7 +129,7 @@ test('an answer in one segment with timestamps is 40 octets', () => {
   ])
 })
 
-test('ranges, duplicates and SACK blocks are as docs/channel.md has them', () => {
+test('ranges, duplicates and SACK blocks are as in docs/channel.md', () => {
   const answers = answersOf(ACK, [
     [0x100, 0, 0],
     [0x100, 0x20000, PSH],
@@ -153,7 +153,7 @@ test('ranges, duplicates and SACK blocks are as docs/channel.md has them', () =>
   ])
 })
 
-test('a header record has the TCP header as captured, and the length of the payload', () => {
+test('a header record has the captured TCP header, and the length of the payload', () => {
   const options = encodeOptions(['mss 1460', 'nop', 'wscale 8', 'sackOK', 'ts 1 2'])
   const packet = writePacket({
     ...{ fromAddress: TARGET, fromPort: 6379, toAddress: CLIENT, toPort: 52788 },
@@ -196,7 +196,7 @@ const anyAnswers = fc
     return answers
   })
 
-/** What a record says; arrays as far as they count. */
+/** The fields of a record, with arrays cut to their counts. */
 function content(answers: AnswerRecord) {
   const { ranges, rangeCount, sackEdges, sackCount, ...rest } = answers
   return {
@@ -206,7 +206,7 @@ function content(answers: AnswerRecord) {
   }
 }
 
-test('what is written is read, over IPv4 and IPv6', () => {
+test('written records are read back unchanged, over IPv4 and IPv6', () => {
   fc.assert(
     fc.property(anyAnswers, (answers) => {
       const bytes = new Uint8Array(RECORD_MAX)
@@ -220,7 +220,7 @@ test('what is written is read, over IPv4 and IPv6', () => {
   )
 })
 
-test('no octets make the readers throw, read beyond the record or make up more than a record may hold', () => {
+test('no input makes the readers throw, read beyond the record or return more than a record can hold', () => {
   const anyRecord = fc.oneof(
     fc.uint8Array({ minLength: 4, maxLength: RECORD_MAX }),
     fc.tuple(anyAnswers, fc.nat(255), fc.nat(255)).map(([answers, at, value]) => {
@@ -232,7 +232,7 @@ test('no octets make the readers throw, read beyond the record or make up more t
   )
   fc.assert(
     fc.property(anyRecord, (bytes) => {
-      // What lies beyond a record is there, and must not matter.
+      // Bytes after the record must not matter.
       const padded = [0x00, 0xff].map((filler) => {
         const memory = new Uint8Array(RECORD_MAX * 2).fill(filler)
         memory.set(bytes)
@@ -251,7 +251,7 @@ test('no octets make the readers throw, read beyond the record or make up more t
   )
 })
 
-test('an age is one octet, right to 1/16 from a microsecond to half an hour', () => {
+test('an age takes one byte, exact to 1/16 from a microsecond to half an hour', () => {
   assert.equal(ageOctet(Number.NaN), 0)
   assert.ok(Number.isNaN(ageMs(0)))
   assert.deepEqual(
@@ -269,7 +269,7 @@ test('an age is one octet, right to 1/16 from a microsecond to half an hour', ()
     }),
     { seed: 1, numRuns: 2000 }
   )
-  // Whatever a peer says.
-  for (let octet = 1; octet < 256; octet++) assert.ok(ageMs(octet) > 0 && ageMs(octet) < Number.POSITIVE_INFINITY)
-  for (let octet = 2; octet < 256; octet++) assert.ok(ageMs(octet) > ageMs(octet - 1), `${octet}`)
+  // Any value that a peer sends.
+  for (let byte = 1; byte < 256; byte++) assert.ok(ageMs(byte) > 0 && ageMs(byte) < Number.POSITIVE_INFINITY)
+  for (let byte = 2; byte < 256; byte++) assert.ok(ageMs(byte) > ageMs(byte - 1), `${byte}`)
 })

@@ -27,7 +27,7 @@ import {
   RECORD_LENGTH_MAX
 } from './channel-v1.ts'
 
-/** Of the recorded exchange. */
+/** In the recorded exchange. */
 const CLIENT = 0x0a4d0052
 const TARGET = 0x0a4d008f
 
@@ -41,7 +41,7 @@ function parse(record: string): Segment {
   return segment
 }
 
-test('messages to intercept are those of tcpcopy 1.x, byte for byte', () => {
+test('messages to intercept equal those of tcpcopy 1.x, byte for byte', () => {
   const bytes = new Uint8Array(MESSAGE_LENGTH + 2).fill(0xa5)
   putHello(bytes, 1)
   assert.equal(hex(bytes), `a5${HELLO}a5`)
@@ -55,7 +55,7 @@ test('messages to intercept are those of tcpcopy 1.x, byte for byte', () => {
   assert.equal(messageType(Buffer.from(HELLO, 'hex'), 0), MessageType.Version)
 })
 
-test('records of intercept 1.x are read', () => {
+test('records of intercept 1.x are parsed', () => {
   const synAck = parse(SYN_ACK)
   assert.deepEqual([synAck.flags, synAck.mss, synAck.windowScale, synAck.sackPermitted], [SYN | ACK, 1460, 8, true])
   assert.deepEqual([synAck.fromAddress, synAck.fromPort], [TARGET, 6379])
@@ -67,7 +67,7 @@ test('records of intercept 1.x are read', () => {
   assert.deepEqual([answer.tsVal, answer.tsEcr], [0x14dcd58c, 0xcbc6709a | 0])
 })
 
-test('records are written as intercept 1.x does', () => {
+test('records equal those of intercept 1.x', () => {
   for (const expected of [SYN_ACK, ACKNOWLEDGMENT, ANSWER]) {
     const packet = Buffer.concat([Buffer.from(expected, 'hex'), Buffer.from('+OK\r\n')])
     const header = new Uint8Array(HEADER_LENGTH + 2).fill(0xa5)
@@ -77,7 +77,7 @@ test('records are written as intercept 1.x does', () => {
   }
 })
 
-/** The record of an answer with this payload, as intercept writes it for peers that want payload. */
+/** The record of an answer with this payload, for peers that want payload. */
 function longRecord(payload: string, captured = Number.POSITIVE_INFINITY): string {
   const header = Buffer.from(ANSWER, 'hex').subarray(0, 52)
   const packet = Buffer.concat([header, Buffer.from(payload)])
@@ -91,14 +91,14 @@ function longRecord(payload: string, captured = Number.POSITIVE_INFINITY): strin
   return hex(record.subarray(52))
 }
 
-test('a record with payload has it right behind the TCP header, if it is 128 octets at most', () => {
+test('payload of up to 128 bytes follows the TCP header of a record', () => {
   assert.equal(longRecord('+OK\r\n'), `2b4f4b0d0a${'00'.repeat(135)}`)
   assert.equal(longRecord('x'.repeat(128)), `${'78'.repeat(128)}${'00'.repeat(12)}`)
   assert.equal(longRecord('x'.repeat(129)), '00'.repeat(140))
   assert.equal(longRecord('+OK\r\n', 56), '00'.repeat(140), 'not all of it was captured')
 })
 
-test('a record with the longest header has as much payload as fits behind it', () => {
+test('a record with the longest header has as much payload as fits after it', () => {
   const options = new Uint8Array(40).fill(1)
   const packet = writePacket({
     ...{ fromAddress: TARGET, fromPort: 6379, toAddress: CLIENT, toPort: 52788, seq: 1, ack: 2, flags: ACK },
@@ -113,15 +113,15 @@ test('a record with the longest header has as much payload as fits behind it', (
   assert.equal(hex(record.subarray(40)), `${'01'.repeat(40)}${'78'.repeat(112)}a5a5`)
 })
 
-test('how long a message is follows from the framing alone', () => {
-  const lengthOf = (framing: Framing, octets: string): number => {
-    const bytes = Buffer.from(octets, 'hex')
+test('the framing alone determines the length of a message', () => {
+  const lengthOf = (framing: Framing, start: string): number => {
+    const bytes = Buffer.from(start, 'hex')
     return messageLength(framing, bytes, 0, bytes.length)
   }
   const { Combined, Bare, WithPayload } = Framings
   const cases = ['00', '0000', '0001', '0006', '0007', '0010', '0011', '4500', '5443'] as const
   assert.deepEqual(
-    cases.map((octets) => [Combined, Bare, WithPayload].map((framing) => lengthOf(framing, octets))),
+    cases.map((start) => [Combined, Bare, WithPayload].map((framing) => lengthOf(framing, start))),
     [
       [0, 0, 0],
       [-1, -1, -1],
@@ -136,7 +136,7 @@ test('how long a message is follows from the framing alone', () => {
   )
 })
 
-test('a record says of a packet what the packet says, but for its payload and late options', () => {
+test('a record has all fields of the packet, except payload and late options', () => {
   const any = fc.record({
     fromAddress: fc.integer({ min: 0x01000000 }),
     toAddress: fc.integer({ min: 0x01000000 }),
@@ -162,7 +162,7 @@ test('a record says of a packet what the packet says, but for its payload and la
   )
 })
 
-test('no 64 octets make the reader of records throw', () => {
+test('no input makes the reader of records throw', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: RECORD_LENGTH, maxLength: RECORD_LENGTH }), fc.boolean(), (bytes, isIp) => {
       if (isIp) bytes[0] = 0x45

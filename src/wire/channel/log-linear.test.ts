@@ -6,7 +6,7 @@ import { stepOf, stepStart } from './log-linear.ts'
 const MAX = 0x7fffffff
 const bits = fc.integer({ min: 1, max: 8 })
 
-test('a value lies in its step, and no step is wider than its share', () => {
+test('a value lies within its step, and no step is wider than its share of the value', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: MAX }), bits, (value, count) => {
       const step = stepOf(value, count)

@@ -31,7 +31,7 @@ function build(shape: Shape): Uint8Array {
   return packet.subarray(0, Math.min(shape.length, packet.length))
 }
 
-/** What the filter should say, said plainly. */
+/** The expected result of the filter, in plain code. */
 function expected(shape: Shape, targets: readonly FilterTarget[]): boolean {
   if (shape.protocol !== 6 || (shape.fragment & 0x1fff) !== 0 || shape.length < shape.headerLength + 4) return false
   return targets.some(
@@ -51,7 +51,7 @@ const shapes = fc.record({
 })
 const targetLists = fc.array(fc.record({ address: addresses, port: ports }), { maxLength: 32 })
 
-test('the filter accepts whole what is TCP to a target, and nothing else', () => {
+test('the filter accepts complete TCP packets to a target, and nothing else', () => {
   fc.assert(
     fc.property(shapes, targetLists, (shape, targets) => {
       const accepted = run(copyFilter(targets), build(shape))
@@ -61,14 +61,14 @@ test('the filter accepts whole what is TCP to a target, and nothing else', () =>
   )
 })
 
-test('the last of 32 targets is found', () => {
+test('the last of 32 targets is matched', () => {
   const targets = Array.from({ length: 32 }, (_, index) => ({ address: 0x0a000001 + index, port: 8000 }))
   const shape = { protocol: 6, headerLength: 20, fragment: 0, address: 0x0a000020, port: 8000, length: 100 }
   assert.equal(run(copyFilter(targets), build(shape)), 0x40000)
   assert.equal(run(copyFilter(targets), build({ ...shape, address: 0x0a000021 })), 0)
 })
 
-test('of UDP only datagrams are accepted', () => {
+test('a filter for UDP accepts only UDP', () => {
   const shape = { protocol: 17, headerLength: 20, fragment: 0, address: 1, port: 80, length: 28 }
   const program = copyFilter([{ address: 0, port: 80 }], 'udp')
   assert.deepEqual([run(program, build(shape)), run(program, build({ ...shape, protocol: 6 }))], [0x40000, 0])
@@ -79,7 +79,7 @@ test('without targets nothing is accepted', () => {
   assert.equal(run(copyFilter([]), build(shape)), 0)
 })
 
-test('over IPv6 a filter passes what is for a target, and what stands behind extension headers', () => {
+test('an IPv6 filter accepts packets to a target, and packets with extension headers', () => {
   const ip = (text: string): number => parseAddress(text) ?? assert.fail(text)
   const program = copyFilter6([
     { address: ip('2001:db8::1'), port: 80 },
@@ -97,7 +97,7 @@ test('over IPv6 a filter passes what is for a target, and what stands behind ext
   assert.deepEqual([isPassed('2001:db8::1', 80), isPassed('2001:db8::2', 80)], [true, false])
   assert.deepEqual([isPassed('2001:db8::2', 81), isPassed('2001:db8::1', 82)], [true, false])
   assert.ok(isPassed('2001:db8::2', 80, [[60, new Uint8Array(6)]]))
-  // Of fragments, those that carry the protocol, or more headers in front of it.
+  // Fragments that contain the protocol's header, or further headers before it.
   const fragment = (carried: number): Uint8Array => {
     const packet = new Uint8Array(60)
     packet.set([0x60, 0, 0, 0, 0, 20, 44])
@@ -109,7 +109,7 @@ test('over IPv6 a filter passes what is for a target, and what stands behind ext
   assert.ok(run(copyFilter6([], 'udp'), fragment(17)) > 0)
 })
 
-test('over IPv6, without acknowledgments: as over IPv4, but for what stands behind extension headers', () => {
+test('an IPv6 filter without ACKs works as over IPv4, except for packets with extension headers', () => {
   const target = { address: parseAddress('2001:db8::1') ?? 0, port: 80 }
   const shapes = fc.record({
     flags: fc.constantFrom(0x10, 0x10, 0x18, 0x11, 0x02, 0x04, 0x14, 0x50, 0x90, 0x30),
@@ -137,7 +137,7 @@ test('over IPv6, without acknowledgments: as over IPv4, but for what stands behi
   )
 })
 
-test('without acknowledgments: only segments with payload, or with a flag that says something', () => {
+test('a filter without ACKs accepts only segments with payload or with a flag besides ACK and ECN', () => {
   const target = { address: 0x0a000002, port: 80 }
   const segments = fc.record({
     headerLength: fc.constantFrom(20, 24, 60),

@@ -24,19 +24,19 @@ test('an expression becomes a program that returns the snap length', { skip: !ha
   assert.ok(program.every(({ jt, jf, k }) => jt >= 0 && jt < 256 && jf >= 0 && jf < 256 && k >= 0))
 })
 
-test('with Ethernet headers the program looks further behind', { skip: !hasLibpcap() }, () => {
+test('with Ethernet headers the program reads at higher offsets', { skip: !hasLibpcap() }, () => {
   const [first] = compileFilter('ip', { ...cooked, link: 'ethernet' })
   assert.deepEqual(first, { code: 0x28, jt: 0, jf: 0, k: 12 })
 })
 
-test('a wrong expression is an operator error that quotes it and libpcap', { skip: !hasLibpcap() }, () => {
+test("a wrong expression is an operator error that quotes it and libpcap's message", { skip: !hasLibpcap() }, () => {
   assert.throws(() => compileFilter('tcp dst port (', cooked), {
     code: 'bad-filter',
     message: /"tcp dst port \(".*syntax error/
   })
 })
 
-test('a VLAN primitive, which would match nothing, is refused', () => {
+test('a VLAN primitive, which would match nothing, is rejected', () => {
   assert.throws(() => compileFilter('vlan 5 and tcp', { ...cooked, link: 'ethernet' }), { code: 'bad-filter' })
 })
 

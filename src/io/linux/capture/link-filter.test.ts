@@ -25,7 +25,7 @@ function ethernet(type: number, ...parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat([header, ...parts])
 }
 
-/** An IPv4 header of `headerLength` octets before what it carries. */
+/** An IPv4 header of `headerLength` bytes before its content. */
 function ipv4(protocol: number, inner: Uint8Array, fragment = 0, headerLength = 20): Buffer {
   const header = Buffer.alloc(headerLength)
   header[0] = 0x40 | (headerLength / 4)
@@ -43,7 +43,7 @@ function udp(port: number): Buffer {
 
 const vlan = Buffer.from('00050800', 'hex')
 
-test('of plain packets a frame filter accepts what the filter for packets does', () => {
+test('a frame filter accepts the same plain packets as the packet filter', () => {
   for (const link of ['ethernet', 'cooked'] as const) {
     const program = frameFilter(TO_80, link)
     const frame = (bytes: Uint8Array): Uint8Array => (link === 'ethernet' ? ethernet(0x0800, bytes) : bytes)
@@ -58,7 +58,7 @@ test('of plain packets a frame filter accepts what the filter for packets does',
   assert.equal(run(datagrams, ethernet(0x0800, ipv4(17, udp(54)))), 0)
 })
 
-test('of IPv6 packets a frame filter accepts what the filter for them does, and their tunnels', () => {
+test('a frame filter accepts the same IPv6 packets as the packet filter, and their tunnels', () => {
   const SERVER_6 = parseAddress('2001:db8::1') ?? 0
   const OTHER_6 = parseAddress('2001:db8:1::1') ?? 0
   const filter6 = both(notTo6([{ address: OTHER_6, port: 80 }]), copyFilter6([{ address: 0, port: 80 }]))
@@ -84,7 +84,7 @@ test('of IPv6 packets a frame filter accepts what the filter for them does, and 
   }
 })
 
-test('what may have a packet inside is accepted, be it what it may', () => {
+test('every frame that may have a packet inside is accepted', () => {
   const program = frameFilter(TO_80, 'ethernet')
   for (const type of [0x8100, 0x88a8, 0x9100, 0x8864, 0x8847, 0x8848]) {
     assert.equal(run(program, ethernet(type, vlan, packet(81))), WHOLE, type.toString(16))
@@ -100,7 +100,7 @@ test('what may have a packet inside is accepted, be it what it may', () => {
   }
 })
 
-test('what is neither IPv4 nor has layers is rejected', () => {
+test('frames that are neither IPv4 nor encapsulated are rejected', () => {
   const program = frameFilter(TO_80, 'ethernet')
   for (const type of [0x0806, 0x86dd, 0x88cc]) assert.equal(run(program, ethernet(type, packet(80))), 0)
   const cooked = frameFilter(TO_80, 'cooked')
@@ -111,7 +111,7 @@ test('what is neither IPv4 nor has layers is rejected', () => {
     assert.equal(run(program, ethernet(0x0800, packet(80)).subarray(0, length)), 0)
 })
 
-test('packets to a place are rejected, be they bare or in a frame', () => {
+test('packets to an excluded address and port are rejected, bare or in a frame', () => {
   const to80 = copyFilter([{ address: 0, port: 80 }])
   const filter = both(
     notTo([
@@ -130,8 +130,8 @@ test('packets to a place are rejected, be they bare or in a frame', () => {
   assert.equal(run(both(notTo([]), to80), packet(80)), WHOLE)
 })
 
-test('both accept what both accept, and of it as much as the second says', () => {
-  const octets = fc.uint8Array({ minLength: 0, maxLength: 6 })
+test('joined programs accept what both accept, with the length of the second', () => {
+  const anyBytes = fc.uint8Array({ minLength: 0, maxLength: 6 })
   const is = (at: number, value: number): FilterProgram => [
     { code: 0x30, jt: 0, jf: 0, k: at },
     { code: 0x15, jt: 0, jf: 1, k: value },
@@ -139,7 +139,7 @@ test('both accept what both accept, and of it as much as the second says', () =>
     { code: 0x06, jt: 0, jf: 0, k: 0 }
   ]
   fc.assert(
-    fc.property(octets, fc.nat(5), fc.nat(2), fc.nat(5), fc.nat(2), (bytes, at, value, atToo, valueToo) => {
+    fc.property(anyBytes, fc.nat(5), fc.nat(2), fc.nat(5), fc.nat(2), (bytes, at, value, atToo, valueToo) => {
       const small = bytes.map((one) => one % 3)
       const one = is(at, value)
       const other = cutTo(is(atToo, valueToo), 5)

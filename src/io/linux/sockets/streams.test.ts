@@ -12,7 +12,7 @@ interface Pair {
   readonly server: Stream
 }
 
-/** Waits until `condition` holds, five seconds at most. */
+/** Waits until `condition` holds, at most five seconds. */
 function until(poller: Poller, condition: () => boolean): void {
   for (const end = performance.now() + 5000; !condition(); ) {
     assert.ok(performance.now() < end, 'it takes too long')
@@ -38,7 +38,7 @@ function withPair(inputLength: number, step: (pair: Pair) => void): void {
   }
 }
 
-test('octets written on one side are read on the other', () => {
+test('bytes written on one side are read on the other', () => {
   withPair(4096, ({ poller, client, server }) => {
     const bytes = Uint8Array.from({ length: 100 }, (_, index) => index)
     assert.equal(client.write(bytes, 10, 50), 50)
@@ -52,7 +52,7 @@ test('octets written on one side are read on the other', () => {
   })
 })
 
-test('a stream is read only when the last wait told that something came', () => {
+test('a stream is read only if the last wait reported input', () => {
   withPair(4096, ({ poller, client, server }) => {
     poller.wait(0)
     assert.equal(client.write(new Uint8Array(7), 0, 7), 7)
@@ -61,7 +61,7 @@ test('a stream is read only when the last wait told that something came', () => 
   })
 })
 
-test('a peer that does not read takes no more, and wakes the writer when it does', () => {
+test('if a peer does not read, writing stops, and continues when the peer reads', () => {
   withPair(1 << 16, ({ poller, client, server }) => {
     const bytes = Uint8Array.from({ length: 1_000_000 }, (_, index) => index % 251)
     let written = 0
@@ -75,7 +75,7 @@ test('a peer that does not read takes no more, and wakes the writer when it does
     until(poller, () => {
       const length = server.read()
       for (let index = 0; index < length; index++, seen++)
-        if (server.input[index] !== seen % 251) assert.fail(`octet ${seen} is wrong`)
+        if (server.input[index] !== seen % 251) assert.fail(`byte ${seen} is wrong`)
       server.inputLength = 0
       return seen === written
     })
@@ -84,7 +84,7 @@ test('a peer that does not read takes no more, and wakes the writer when it does
   })
 })
 
-test('a full input is no end', () => {
+test('a full input buffer does not end the stream', () => {
   withPair(8, ({ poller, client, server }) => {
     client.write(new Uint8Array(20), 0, 20)
     until(poller, () => server.read() === 8)
@@ -94,7 +94,7 @@ test('a full input is no end', () => {
   })
 })
 
-test('the peer closing is the end, without a failure; a read takes first what was sent', () => {
+test('a stream ends without a failure when its peer closes, after all input was read', () => {
   withPair(64, ({ poller, client, server }) => {
     server.write(new Uint8Array(3), 0, 3)
     server.close()
@@ -109,11 +109,11 @@ test('the peer closing is the end, without a failure; a read takes first what wa
   })
 })
 
-test('a reset is a failure, and an ended stream ends no wait', () => {
+test('a reset is a failure, and an ended stream does not end a wait', () => {
   withPair(64, ({ poller, client, server }) => {
     client.write(new Uint8Array(3), 0, 3)
     poller.wait(100)
-    server.close() // with unread octets: a reset
+    server.close() // with unread bytes: a reset
     until(poller, () => client.read() === -1)
     assert.match(client.failure, /ECONNRESET/)
     const before = performance.now()
@@ -122,7 +122,7 @@ test('a reset is a failure, and an ended stream ends no wait', () => {
   })
 })
 
-test('a refused connection shows in read', () => {
+test('a refused connection is reported by read', () => {
   const poller = new Poller()
   const listener = new TcpListener(poller, { address: LOOPBACK, port: 0 })
   const { port } = listener
@@ -136,7 +136,7 @@ test('a refused connection shows in read', () => {
   poller.close()
 })
 
-test('where nobody can listen is an operator error', () => {
+test('an address that cannot be listened on is an operator error', () => {
   const poller = new Poller()
   const listener = new TcpListener(poller, { address: 0, port: 0 })
   assert.throws(() => new TcpListener(poller, { address: 0, port: listener.port }), { code: 'port-in-use' })
@@ -146,7 +146,7 @@ test('where nobody can listen is an operator error', () => {
   poller.close()
 })
 
-test('many connections are told apart', () => {
+test('many connections are kept apart', () => {
   const poller = new Poller()
   const listener = new TcpListener(poller, { address: LOOPBACK, port: 0, inputLength: 64 })
   const network = new LinuxNetwork(poller, 64)

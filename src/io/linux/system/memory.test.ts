@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Errno, errnoMessage, errnoName } from './libc.ts'
 import { allocate, mapMemory } from './memory.ts'
 
-test('mapped memory is zero, writable, and costs nothing until touched', () => {
+test('mapped memory is zero, writable, and takes no memory until touched', () => {
   const before = process.memoryUsage.rss()
   const mapping = mapMemory(1 << 30)
   assert.equal(mapping.bytes.length, 1 << 30)
@@ -15,7 +15,7 @@ test('mapped memory is zero, writable, and costs nothing until touched', () => {
   mapping.close()
 })
 
-test('memory can be mapped again where it was before', () => {
+test('memory can be mapped again at the same address', () => {
   for (let round = 0; round < 1000; round++) {
     const mapping = mapMemory(1 << 16)
     assert.equal(mapping.bytes[round], 0)
@@ -24,14 +24,14 @@ test('memory can be mapped again where it was before', () => {
   }
 })
 
-test('a block has one content in octets and words', () => {
+test('bytes and words of a block are the same memory', () => {
   const block = allocate(8)
   block.words[1] = -1
   assert.deepEqual([...block.bytes], [0, 0, 0, 0, 255, 255, 255, 255])
   assert.ok(block.address > 0)
 })
 
-test('errors have names and words', () => {
+test('errors have names and messages', () => {
   assert.equal(errnoName(Errno.EMSGSIZE), 'EMSGSIZE')
   assert.match(errnoMessage(Errno.EPERM), /operation not permitted \(EPERM\)/)
   assert.equal(errnoName(9999), 'errno 9999')

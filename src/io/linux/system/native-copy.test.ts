@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { allocate, mapMemory } from './memory.ts'
 import { copyOctets } from './native-copy.ts'
 
-test('any range is copied, and nothing beside it', () => {
+test('any range is copied, and nothing outside it', () => {
   const arrays = Array.from({ length: 6 }, () => allocate(512).bytes)
   const mapping = mapMemory(512)
   arrays.push(mapping.bytes, mapping.bytes.subarray(256))
@@ -17,15 +17,15 @@ test('any range is copied, and nothing beside it', () => {
       fc.nat(400),
       fc.nat(100),
       fc.nat(255),
-      (a, b, fromAt, toAt, length, octet) => {
+      (a, b, fromAt, toAt, length, byte) => {
         const from = arrays[a]
         const to = arrays[b]
         if (from === undefined || to === undefined || from.buffer === to.buffer) return
         if (fromAt + length > from.length || toAt + length > to.length) return
         from.forEach((_, at) => {
-          from[at] = at * 7 + octet
+          from[at] = at * 7 + byte
         })
-        to.fill(octet)
+        to.fill(byte)
         const expected = Uint8Array.from(to)
         expected.set(from.subarray(fromAt, fromAt + length), toAt)
         copyOctets(from, fromAt, to, toAt, length)

@@ -11,10 +11,10 @@ function elapsed(step: () => void): number {
   return performance.now() - before
 }
 
-/** A machine with much to do does not take so long; who takes milliseconds for seconds does. */
+/** A busy machine stays below this. Mistaking milliseconds for seconds does not. */
 const TOO_LONG_MS = 1000
 
-test('a wait lasts as long as asked, fractions included', () => {
+test('a wait lasts as long as requested, to fractions of a millisecond', () => {
   const poller = new Poller()
   assert.ok(elapsed(() => poller.wait(0)) < TOO_LONG_MS)
   for (const timeoutMs of [0.3, 1.5, 20]) {
@@ -35,7 +35,7 @@ test('a wake-up before the wait ends the next wait, once', () => {
   poller.close()
 })
 
-test('a pause lasts as long as asked, and leaves a wake-up to the next wait', () => {
+test('a pause lasts as long as requested, and leaves a wake-up to the next wait', () => {
   const poller = new Poller()
   wake(poller.wakeDescriptor)
   const ms = elapsed(() => poller.pause(1.5))
@@ -45,7 +45,7 @@ test('a pause lasts as long as asked, and leaves a wake-up to the next wait', ()
   poller.close()
 })
 
-test('another thread wakes a wait without end', async () => {
+test('another thread wakes an infinite wait', async () => {
   const poller = new Poller()
   const worker = new Worker(
     `const { workerData } = require('node:worker_threads')
@@ -58,7 +58,7 @@ test('another thread wakes a wait without end', async () => {
   await worker.terminate()
 })
 
-test('of many descriptors only those that are ready are told, in whatever order they come and go', () => {
+test('of many descriptors only the ready ones are reported, whatever is added and removed', () => {
   const poller = new Poller()
   const fds = Array.from({ length: 500 }, () => eventfd(0, SOCK_NONBLOCK))
   for (const fd of fds) poller.add(fd, POLLIN)

@@ -8,7 +8,7 @@ const HOLE = `
     +0     source  P.  120:130(10) ack 341
     +40    sent    .   110:110(0) ack 541`
 
-test('of requests held behind a hole the first that is surely whole goes at once, with all after it', () => {
+test('after a hole the session reconnects with the first request that is certainly complete, and all after it', () => {
   drill(`${HOLE}
     +0     source  P.  130:140(10) ack 381
     +0     source  P.  140:150(10) ack 421
@@ -31,7 +31,7 @@ test('of requests held behind a hole the first that is surely whole goes at once
   `)
 })
 
-test('where the capture says that it lost packets, a hole is given up soon', () => {
+test('a hole is given up soon if the capture has lost packets', () => {
   drill(`${HOLE}
     +0     lost    3
     +0     source  P.  130:140(10) ack 381
@@ -40,7 +40,7 @@ test('where the capture says that it lost packets, a hole is given up soon', () 
   `)
 })
 
-test('a request that ended a connection before it was acknowledged is sent again once', () => {
+test('an unacknowledged request is sent again once if its connection ends', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
@@ -64,7 +64,7 @@ test('a request that ended a connection before it was acknowledged is sent again
   `)
 })
 
-test('a connection that the target has no knowledge of right after its SYN-ACK has sent nothing: the request goes again', () => {
+test('if the target does not know the connection right after its SYN-ACK, the request is sent again', () => {
   drill(`
     +0     open request 10
     +1     target  R   501:501(0)
@@ -72,18 +72,18 @@ test('a connection that the target has no knowledge of right after its SYN-ACK h
     +1     target  S.  900:900(0) ack 100 win 65535
     +0     sent    .   100:100(0) ack 901
     +0     sent    P.  100:110(10) ack 901
-    +1     target  R   901:901(0)              // its server ended before it had the acknowledgment
+    +1     target  R   901:901(0)              // its server ended before the ACK arrived
     +2000  sent    S   99:99(0)
     +1     target  S.  950:950(0) ack 100 win 65535
     +0     sent    .   100:100(0) ack 951
     +0     sent    P.  100:110(10) ack 951
-    +1     target  R.  951:951(0) ack 100      // it may have read that
+    +1     target  R.  951:951(0) ack 100      // it may have read the request
     +2000  counter sessionsDisowned 2
     +0     dropped targetReset 0 10
   `)
 })
 
-test('a connection that the target ended while the client was silent is made again when the client speaks', () => {
+test("if the target ends an idle connection, the session reconnects at the client's next request", () => {
   drill(`
     +0     open request 10 answer 40
     +1     target  R   541:541(0)
@@ -99,7 +99,7 @@ test('a connection that the target ended while the client was silent is made aga
   `)
 })
 
-test('a client that closes after the target ended its connection leaves nothing behind', () => {
+test('a session that waits to reconnect ends when the client closes', () => {
   drill(`
     +0     open request 10 answer 40
     +1     target  R   541:541(0)
@@ -112,7 +112,7 @@ test('a client that closes after the target ended its connection leaves nothing 
   `)
 })
 
-test('a connection that would go on, and whose client begins another, makes room at once', () => {
+test('a session that waits to reconnect ends at once when its client opens another connection', () => {
   drill(`
     +0     open
     +9     target  R   501:501(0)
@@ -125,7 +125,7 @@ test('a connection that would go on, and whose client begins another, makes room
   `)
 })
 
-test('what a client that has ended said beyond a hole goes on after a reset, too', () => {
+test('after a reset the session reconnects with requests beyond a hole, even if the client has closed', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  P.  120:130(10) ack 341          // 110:120 was not captured
@@ -140,7 +140,7 @@ test('what a client that has ended said beyond a hole goes on after a reset, too
   `)
 })
 
-test('a connection whose reset was lost is reset again when the one that goes on meets it', () => {
+test('if the reset of the old connection was lost, it is reset again when the new SYN meets it', () => {
   drill(`
     +0     open request 10
     +9     target  FP. 501:541(40) ack 110 win 65535
@@ -150,7 +150,7 @@ test('a connection whose reset was lost is reset again when the one that goes on
     +0     sent    S   109:109(0)
     +0     ended   targetClosed
     +9     target  .   542:542(0) ack 110 win 65535
-    +0     nothing                                     // it could be late
+    +0     nothing                                     // it could be a late packet
     +991   sent    S   109:109(0)
     +9     target  .   542:542(0) ack 110 win 65535
     +0     sent    R   110:110(0)
@@ -161,7 +161,7 @@ test('a connection whose reset was lost is reset again when the one that goes on
   `)
 })
 
-test('an answer of an earlier connection is told by what it acknowledges, wherever its numbers lie (RFC 5961 §5)', () => {
+test('an answer of an earlier connection is recognized by its acknowledgment number, whatever its sequence numbers (RFC 5961 §5)', () => {
   drill(`
     +0     open request 10 answer 40
     +9     target  P.  641:681(40) ack 4294900000 win 65535
@@ -170,7 +170,7 @@ test('an answer of an earlier connection is told by what it acknowledges, wherev
   `)
 })
 
-test('a hole that is reached late is given up at once: its age counts from what was captured beyond it', () => {
+test('a hole that is reached late is given up at once: its age counts from the first segment beyond it', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:541(40) ack 110 win 65535
@@ -195,7 +195,7 @@ test('a hole that is reached late is given up at once: its age counts from what 
   `)
 })
 
-test('a request that a target acknowledged in part before it reset is not sent again', () => {
+test('a request that the target partly acknowledged before its reset is not sent again', () => {
   drill(`
     +0     open request 10
     +9     target  P.  501:551(50) ack 110 win 5
@@ -209,7 +209,7 @@ test('a request that a target acknowledged in part before it reset is not sent a
   `)
 })
 
-test('late octets of a client that had ended when a hole was given up begin no copy', () => {
+test('if the client had closed when a hole was given up, its late packets start no session', () => {
   drill(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
@@ -225,7 +225,7 @@ test('late octets of a client that had ended when a hole was given up begin no c
 const GIVEN_UP = `sent    R.  110:110(0) ack 541`
 const HOLES = { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined }
 
-test('a hole is waited for two seconds, or as long as the option says', () => {
+test('a hole is given up after two seconds, or after the configured time', () => {
   drill(`${HOLE}
     +0     source  P.  130:140(10) ack 381
     +1960  ${GIVEN_UP}
@@ -241,7 +241,7 @@ test('a hole is waited for two seconds, or as long as the option says', () => {
   )
 })
 
-test("a client's FIN, and drops of the capture, shorten that, as the options say", () => {
+test("a client's FIN and capture drops shorten the wait for a hole, as configured", () => {
   drill(
     `${HOLE}
     +0     source  F.  130:130(0) ack 341
@@ -269,9 +269,9 @@ test("a client's FIN, and drops of the capture, shorten that, as the options say
   )
 })
 
-test('octets of a SYN (RFC 7413) have no acknowledgment number: the first one tells whether an epoch follows', () => {
+test('after payload in a SYN (RFC 7413) the first acknowledgment number tells where epochs begin', () => {
   for (const ack of [301, 3_000_000_301]) {
-    const begin = `
+    const opened = `
     +0     source  SP  99:109(10) win 64240 <mss 1460>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
@@ -280,11 +280,11 @@ test('octets of a SYN (RFC 7413) have no acknowledgment number: the first one te
     +0     source  .   110:110(0) ack ${ack} win 64240
     +9     target  P.  501:541(40) ack 110 win 65535
     +1     target  R   541:541(0)`
-    drill(`${begin}
+    drill(`${opened}
     +1     source  P.  110:120(10) ack ${ack + 40}
     +0     sent    S   109:109(0)
     `)
-    drill(`${begin}
+    drill(`${opened}
     +1     source  P.  110:120(10) ack ${ack}      // the rest of a request
     +0     dropped targetReset 1
     +1     source  P.  120:130(10) ack ${ack + 40}
