@@ -6,6 +6,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { Flow } from '../src/core/memory/flow.ts'
 import { FlowTable } from '../src/core/memory/flow-table.ts'
 import { int32At } from '../src/wire/bytes.ts'
 import { HEADER_LENGTH, parseRecord, putHeader } from '../src/wire/channel/channel-v1.ts'
@@ -61,13 +62,14 @@ function roundTrip(packet: Uint8Array, record: Uint8Array, segment: Segment): vo
 
 function flowWork(): Work {
   const table = new FlowTable()
-  for (let flow = 0; flow < FLOWS; flow++) table.set(flow * 7919, flow & 0xffff, 1, 80, flow)
+  const key = new Flow()
+  for (let flow = 0; flow < FLOWS; flow++) table.set(key.set(flow * 7919, flow & 0xffff, 1, 80), flow)
   let found = 0
   let at = 0
   const run = (count: number): void => {
     for (let index = 0; index < count; index++) {
       at = (at + 48_271) % FLOWS
-      found += table.get(at * 7919, at & 0xffff, 1, 80)
+      found += table.get(key.set(at * 7919, at & 0xffff, 1, 80))
     }
     if (found < 0) throw new Error('a flow was not found')
   }

@@ -1,14 +1,12 @@
 /** Sessions without a daemon: clients that ask and a target that answers, in memory, as fast as the core goes. */
 import { Counters } from '../../src/core/books/counters.ts'
-import { Latency } from '../../src/core/books/latency.ts'
-import { POOL_PAGE, SendPool } from '../../src/core/memory/send-pool.ts'
-import { Frames } from '../../src/core/packets/frames.ts'
-import { Outbox } from '../../src/core/packets/outbox.ts'
-import { Mapping } from '../../src/core/selection/mapping.ts'
-import { ALL_FLOWS } from '../../src/core/selection/sampling.ts'
-import { HIBERNATE_AFTER_MS, IdlePolicy } from '../../src/core/session/idle-policy.ts'
-import type { SessionContext } from '../../src/core/session/session-context.ts'
-import { Sessions } from '../../src/core/sessions/sessions.ts'
+import { POOL_PAGE } from '../../src/core/memory/send-pool.ts'
+import type { Outbox } from '../../src/core/packets/outbox.ts'
+import { SELECTION_DEFAULTS } from '../../src/core/selection/settings.ts'
+import { HIBERNATE_AFTER_MS } from '../../src/core/session/idle-policy.ts'
+import { SESSION_DEFAULTS } from '../../src/core/session/settings.ts'
+import { assembleCopy, type Copy, copyMemoryLength, LIMIT_DEFAULTS } from '../../src/core/sessions/assembly.ts'
+import type { Sessions } from '../../src/core/sessions/sessions.ts'
 import { copyOctets } from '../../src/io/linux/system/native-copy.ts'
 import { encodeOptions, type PacketFields, writePacket } from '../../src/sim/network/packet.ts'
 import { i32, put32 } from '../../src/wire/bytes.ts'
@@ -56,6 +54,8 @@ interface Talk {
 }
 
 const PACKETS_LENGTH = 64 << 20
+/** There is no intercept. */
+const NOBODY = { announce: () => {}, withdraw: () => {} }
 
 /** `connections` that ask in turns: every turn one request each, in one batch, and its answer in another. */
 export class Rig {
@@ -67,12 +67,11 @@ export class Rig {
   #packetsEnd = 0
   readonly #requestLength: number
   readonly #answerLength: number
-  readonly #latency = new Latency(this.counters.latency, FRAMES_MAX)
+  readonly #copy: Copy<Segment>
   readonly #outbox: Outbox
-  readonly #sessions: Sessions
+  readonly #sessions: Sessions<Segment>
   readonly #segment = new Segment()
   readonly #answers = new AnswerRecord()
-  readonly #idlePolicy = new IdlePolicy(HIBERNATE_AFTER_MS)
   /** The most sessions that were awake at once while idle ones were opened. */
   awakeMost = 0
   /** Frames that were flushed. */
@@ -87,36 +86,21 @@ export class Rig {
   constructor(connections: number, requestLength: number, answerLength: number) {
     this.#requestLength = requestLength
     this.#answerLength = answerLength
-    const arena = FRAMES_MAX * Outbox.headerStride
-    const memory = new Uint8Array(arena + POOL_PAGES * POOL_PAGE)
-    this.#outbox = new Outbox(memory, 0, FRAMES_MAX)
-    const pool = new SendPool(memory, arena, POOL_PAGES, copyOctets)
-    const context: SessionContext = {
-      pool,
-      frames: new Frames(
-        this.#outbox,
-        pool,
-        () => this.#flush(),
-        () => true
-      ),
-      counters: this.counters,
-      latency: this.#latency,
-      epochs: { isWaiting: true, timeoutMs: 3000 },
-      holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
-      timeoutMs: 600_000,
-      keepAliveMs: 720_000,
-      idlePolicy: this.#idlePolicy,
-      roundTrips: undefined,
-      mtu: () => 1500,
-      clientRttMs: 0,
-      announce: () => {},
-      withdraw: () => {},
-      onOpen: () => {},
-      onEnd: (session, now) => this.#sessions.ended(session, now)
-    }
     const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
-    const options = { sessionsMax: 1 << 20, selection: ALL_FLOWS, portShift: 0, mapping: new Mapping([map], []) }
-    this.#sessions = new Sessions(context, options, this.now)
+    const limits = { ...LIMIT_DEFAULTS, poolBytes: POOL_PAGES * POOL_PAGE, framesMax: FRAMES_MAX }
+    const selection = { ...SELECTION_DEFAULTS, maps: [map] }
+    const settings = { selection, session: { ...SESSION_DEFAULTS, roundTripMs: 0 }, limits }
+    const means = {
+      memory: new Uint8Array(copyMemoryLength(limits)),
+      counters: this.counters,
+      copy: copyOctets,
+      flush: () => this.#flush(),
+      canSegment: () => true,
+      mtu: () => 1500
+    }
+    this.#copy = assembleCopy(settings, means, this.now)
+    this.#outbox = this.#copy.outbox
+    this.#sessions = this.#copy.sessions
     for (let index = 0; index < connections; index++) this.#open(index)
   }
 
@@ -146,7 +130,7 @@ export class Rig {
       this.turn()
       this.#talks.pop()
       this.#packetsEnd = 0
-      this.awakeMost = Math.max(this.awakeMost, this.#idlePolicy.count)
+      this.awakeMost = Math.max(this.awakeMost, this.#copy.idlePolicy.count)
     }
     // What is due some time after an answer is done.
     this.now += HIBERNATE_AFTER_MS
@@ -229,7 +213,9 @@ export class Rig {
   #flush(): void {
     this.sentCount += this.#outbox.count
     this.#outbox.clear()
-    if (this.#latency.hasDepartures) this.#latency.departed(this.now)
+    this.#copy.routes.drain(NOBODY)
+    const { latency } = this.#copy
+    if (latency.hasDepartures) latency.departed(this.now)
   }
 }
 

@@ -1,5 +1,5 @@
 /** What to look at when copying does not work: the likely causes in order, each with the command that tells. */
-import { CONNECTIONS_VANISH, NOTHING_COMES_BACK, type Silence, type Vanishing } from '../daemon/copier/copier.ts'
+import { CONNECTIONS_VANISH, NOTHING_COMES_BACK, type Silence, type Vanishing } from '../daemon/copier/diagnosis.ts'
 
 /** @returns the hint that belongs to a message of the log, if there is one */
 export function explain(message: string, fields: unknown): string | undefined {

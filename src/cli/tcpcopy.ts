@@ -40,6 +40,7 @@ async function main(): Promise<number> {
   if (read === undefined) return 0
   const options = withPlaces(read, command.args)
   const plan = await copyPlan(options)
+  const { maps } = plan.settings.selection
   if (options.daemon === true && !isInBackground()) return startInBackground()
   const source = plan.replay === undefined ? undefined : new ReplaySource(plan.replay)
   const isManaging = options.manageRules === true
@@ -49,8 +50,8 @@ async function main(): Promise<number> {
   const counters = (): Counters => Counters.sum(workers.map((worker) => new Counters(worker.counters)))
   const status = runDaemon({
     name: 'tcpcopy',
-    warnings: [...copiesWarnings(plan), ...(isRaw && !isManaging ? conntrackWarnings(plan.maps) : [])],
-    firewall: isRaw && isManaging ? new Firewall(options.firewall, untrackRules(plan.maps)) : undefined,
+    warnings: [...copiesWarnings(plan), ...(isRaw && !isManaging ? conntrackWarnings(maps) : [])],
+    firewall: isRaw && isManaging ? new Firewall(options.firewall, untrackRules(maps)) : undefined,
     workerUrl: new URL(plan.isUdp ? './threads/datagram-worker.js' : './threads/copier-worker.js', import.meta.url),
     workers: workers.map((worker) => ({ ...worker, chunks: source?.chunks })),
     transfer: source === undefined ? [] : [source.chunks],

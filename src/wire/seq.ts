@@ -3,7 +3,10 @@
  * long as two numbers are less than 2³¹ apart.
  */
 declare const brand: unique symbol
-/** A sequence or acknowledgment number, or a timestamp value (RFC 7323 §4.2 compares these alike), as int32. */
+/**
+ * A sequence or acknowledgment number, a timestamp value (RFC 7323 §4.2 compares these alike), or an offset in a stream
+ * counted in the same way from 0 on, as int32.
+ */
 export type Seq = number & { readonly [brand]: true }
 
 /** The 32 low bits of any integer. */

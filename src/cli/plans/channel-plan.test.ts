@@ -11,7 +11,7 @@ import { type InterceptOptions, type InterceptPlan, interceptCommand, interceptP
 async function copierOf(...args: readonly string[]): Promise<ChannelOptions> {
   const options = readOptions<CopyOptions>(copyCommand(), ['-x', '80-192.0.2.1:80', '-s', '192.0.2.2', ...args])
   assert.ok(options)
-  return (await copyPlan(options)).channel
+  return (await copyPlan(options)).settings.channel.options
 }
 
 async function interceptOf(...args: readonly string[]): Promise<InterceptPlan> {

@@ -16,20 +16,20 @@ async function planOf(...args: readonly string[]): Promise<CopyPlan> {
 }
 
 test('each connection is copied once, unless options say otherwise', async () => {
-  const { selection, portShift, mtuBytes } = await planOf()
-  assert.deepEqual(selection, { share: 1_000_000, isOnlyNew: false, isRampUp: false, copies: 1_000_000 })
-  assert.deepEqual([portShift, mtuBytes], [0, undefined])
+  const { selection, packets } = (await planOf()).settings
+  assert.deepEqual(selection.sampling, { share: 1_000_000, isOnlyNew: false, isRampUp: false, copies: 1_000_000 })
+  assert.deepEqual([selection.portShift, packets.mtuBytes], [0, undefined])
 })
 
 test('fractions of -r and -n are exact', async () => {
-  const { selection } = await planOf('-r', '12.5', '-n', '1.3', '-O', '-g')
-  assert.deepEqual(selection, { share: 125_000, isOnlyNew: true, isRampUp: true, copies: 1_300_000 })
+  const { selection } = (await planOf('-r', '12.5', '-n', '1.3', '-O', '-g')).settings
+  assert.deepEqual(selection.sampling, { share: 125_000, isOnlyNew: true, isRampUp: true, copies: 1_300_000 })
 })
 
 test('-D lowers the size of packets, but does not raise it above -M', async () => {
   const limits = async (...args: readonly string[]): Promise<readonly (number | undefined)[]> => {
-    const plan = await planOf(...args)
-    return ['192.0.2.1', '2001:db8::1'].map((target) => packetLimit(plan, parseAddress(target) ?? 0))
+    const { packets } = (await planOf(...args)).settings
+    return ['192.0.2.1', '2001:db8::1'].map((target) => packetLimit(packets, parseAddress(target) ?? 0))
   }
   assert.deepEqual(await limits(), [undefined, undefined])
   assert.deepEqual(await limits('-M', '9000'), [9000, 9000])
@@ -39,8 +39,12 @@ test('-D lowers the size of packets, but does not raise it above -M', async () =
 })
 
 test('the wait for holes follows from the round trip, unless options say otherwise', async () => {
-  assert.deepEqual((await planOf()).holes, { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined })
-  const { holes } = await planOf(
+  assert.deepEqual((await planOf()).settings.session.holes, {
+    timeoutMs: undefined,
+    atEndMs: 1000,
+    afterDropsMs: undefined
+  })
+  const { settings } = await planOf(
     '--hole-timeout',
     '5',
     '--hole-timeout-at-end',
@@ -48,13 +52,13 @@ test('the wait for holes follows from the round trip, unless options say otherwi
     '--hole-timeout-after-drops',
     '0'
   )
-  assert.deepEqual(holes, { timeoutMs: 5000, atEndMs: 500, afterDropsMs: 0 })
+  assert.deepEqual(settings.session.holes, { timeoutMs: 5000, atEndMs: 500, afterDropsMs: 0 })
 })
 
 test('--max-rate is in bytes per second, with an optional suffix', async () => {
-  assert.equal((await planOf()).bytesPerSecondMax, Number.POSITIVE_INFINITY)
-  assert.equal((await planOf('--max-rate', '10000')).bytesPerSecondMax, 10_000)
-  assert.equal((await planOf('--max-rate', '1.5M')).bytesPerSecondMax, 1_500_000)
+  assert.equal((await planOf()).settings.limits.bytesPerSecondMax, Number.POSITIVE_INFINITY)
+  assert.equal((await planOf('--max-rate', '10000')).settings.limits.bytesPerSecondMax, 10_000)
+  assert.equal((await planOf('--max-rate', '1.5M')).settings.limits.bytesPerSecondMax, 1_500_000)
 })
 
 test('limits for all are divided among the workers', async () => {
@@ -62,10 +66,11 @@ test('limits for all are divided among the workers', async () => {
   assert.equal((await planOf('--workers', 'auto')).workers, Math.min(availableParallelism(), 64))
   const whole = await planOf('--workers', '3', '-m', '300', '-B', '48', '--max-rate', '600k')
   const part = partOfPlan(whole)
-  assert.deepEqual([part.poolBytes, part.capture.ringMegabytes, part.sessionsMax], [100 << 20, 16, 349_525])
-  assert.equal(part.bytesPerSecondMax, 200_000)
-  assert.equal(partOfPlan(await planOf('--workers', '3')).bytesPerSecondMax, Number.POSITIVE_INFINITY)
-  assert.equal(part.selection, whole.selection)
+  const { limits } = part.settings
+  assert.deepEqual([limits.poolBytes, part.capture.ringMegabytes, limits.sessionsMax], [100 << 20, 16, 349_525])
+  assert.equal(limits.bytesPerSecondMax, 200_000)
+  assert.equal(partOfPlan(await planOf('--workers', '3')).settings.limits.bytesPerSecondMax, Number.POSITIVE_INFINITY)
+  assert.equal(part.settings.selection, whole.settings.selection)
 })
 
 test('with -i or a raw socket there is one worker', async () => {
@@ -133,8 +138,8 @@ test('the errors for too few ports and too small a table for -n have numbers', a
 })
 
 test('IPv4 and IPv6 maps can be combined, but one map cannot mix them', async () => {
-  const { maps } = await planOf('-x', '80-[2001:db8::2]:8080', '-x', '[2001:db8::1]:81-[2001:db8::2]:8080')
-  assert.equal(maps.length, 3)
+  const { settings } = await planOf('-x', '80-[2001:db8::2]:8080', '-x', '[2001:db8::1]:81-[2001:db8::2]:8080')
+  assert.equal(settings.selection.maps.length, 3)
   const refused = async (...args: readonly string[]): Promise<void> => {
     await assert.rejects(planOf(...args), OperatorError, args.join(' '))
   }
@@ -151,8 +156,9 @@ test('--udp needs no intercept, and rejects options about connections', async ()
     assert.ok(options)
     return options
   }
-  const { isUdp, intercepts, selection } = await copyPlan(read('-n', '2.5', '-r', '30', '-g'))
-  assert.deepEqual([isUdp, intercepts, selection.copies], [true, [], 2_500_000])
+  const { isUdp, settings } = await copyPlan(read('-n', '2.5', '-r', '30', '-g'))
+  const { selection, channel } = settings
+  assert.deepEqual([isUdp, channel.intercepts, selection.sampling.copies], [true, [], 2_500_000])
   for (const args of [
     ['-s', '192.0.2.2'],
     ['-O'],
@@ -166,7 +172,7 @@ test('--udp needs no intercept, and rejects options about connections', async ()
 })
 
 test('several -x for one port are several targets; the same target twice is an error', async () => {
-  assert.equal((await planOf('-x', '80-192.0.2.9:80')).maps.length, 2)
+  assert.equal((await planOf('-x', '80-192.0.2.9:80')).settings.selection.maps.length, 2)
   await assert.rejects(planOf('-x', '80-192.0.2.1:80'), /to one target twice/)
 })
 
@@ -175,12 +181,12 @@ test('MACs apply to all frames to a target, whichever -x names them', async () =
   const to = Uint8Array.of(2, 0, 0, 0, 0, 0x77)
   const target = { targetAddress: 0xc0000205 | 0, from, to }
   const both = '81@02:00:00:00:00:66-192.0.2.5:80@02:00:00:00:00:77'
-  assert.deepEqual((await planOf()).ways, { device: undefined, macs: [] })
-  assert.deepEqual((await planOf('-x', both)).ways.macs, [target])
-  assert.deepEqual((await planOf('-x', `82-192.0.2.5:80,${both},83-192.0.2.5:80,84${both.slice(2)}`)).ways.macs, [
+  assert.deepEqual((await planOf()).nextHop, { device: undefined, macs: [] })
+  assert.deepEqual((await planOf('-x', both)).nextHop.macs, [target])
+  assert.deepEqual((await planOf('-x', `82-192.0.2.5:80,${both},83-192.0.2.5:80,84${both.slice(2)}`)).nextHop.macs, [
     target
   ])
-  assert.deepEqual((await planOf('-x', '10.0.0.1:81-192.0.2.5:80@02:00:00:00:00:77')).ways.macs, [
+  assert.deepEqual((await planOf('-x', '10.0.0.1:81-192.0.2.5:80@02:00:00:00:00:77')).nextHop.macs, [
     { ...target, from: undefined }
   ])
   for (const wrong of [

@@ -1,12 +1,13 @@
 /** tcpcopy's command line, and what follows from it: the plan that its worker carries out. */
 import { networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
-import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
+import type { CopyMap } from '../../core/selection/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../../core/selection/ports-pool.ts'
 import { type Selection, WHOLE } from '../../core/selection/sampling.ts'
 import type { HolePatience } from '../../core/session/hole-watch.ts'
+import { HIBERNATE_AFTER_MS } from '../../core/session/idle-policy.ts'
 import type { InterceptAddress } from '../../daemon/channel/channel-client.ts'
-import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
+import type { CopierSettings } from '../../daemon/copier/settings.ts'
 import { OperatorError } from '../../errors.ts'
 import type { GivenNextHop } from '../../io/linux/send/next-hops.ts'
 import { formatEndpoint, parseAddress } from '../../wire/address.ts'
@@ -46,6 +47,8 @@ const MAPS_MAX = 32
 const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
+/** Frames of one system call, about. */
+const FRAMES_MAX = 1024
 const COPIES_MAX = 1023
 /** Bytes a second with which a worker can do something. */
 const RATE_LEAST = 10_000
@@ -90,31 +93,12 @@ type SendBy = (typeof SEND_BY)[number]
 
 /** Everything the worker needs, as plain data. */
 export interface CopyPlan {
-  readonly channel: ChannelOptions
+  readonly settings: CopierSettings
   /** For the worker's book: the addresses of IPv6 that the plan names. */
   readonly addressBook: Uint8Array
-  readonly maps: readonly CopyMap[]
-  readonly intercepts: readonly InterceptAddress[]
-  readonly ranges: readonly AddressRange[]
-  readonly loopbackAddress: number
-  readonly selection: Selection
-  readonly portShift: number
-  readonly connectionsEach: number
-  readonly poolBytes: number
-  readonly sessionsMax: number
-  readonly timeoutMs: number
-  readonly keepAliveMs: number
-  readonly mtuBytes: number | undefined
-  readonly mssBytes: number | undefined
-  readonly clientRttMs: number | undefined
-  readonly isWaiting: boolean
-  readonly epochTimeoutMs: number
-  readonly holes: HolePatience
   readonly capture: CapturePlan
   readonly sendBy: SendBy
-  readonly ways: GivenNextHop
-  readonly bytesPerSecondMax: number
-  readonly isWithoutAcks: boolean
+  readonly nextHop: GivenNextHop
   readonly workers: number
   readonly trace: TraceTarget | undefined
   /** Datagrams are copied, not connections. */
@@ -213,33 +197,47 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   const sendBy = oneOf('--send', options.send, SEND_BY)
+  const settings: CopierSettings = {
+    selection: {
+      maps,
+      ranges: listOf(options.clientAddresses ?? []).map(addressRange),
+      loopbackAddress: loopbackAddress(options.loopbackAddress),
+      sampling: readSampling(options),
+      portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1)
+    },
+    session: {
+      timeoutMs,
+      keepAliveMs,
+      hibernateAfterMs: HIBERNATE_AFTER_MS,
+      roundTripMs: options.rtt === undefined ? undefined : wholeNumber('--rtt', options.rtt, 0, 60_000),
+      isWithoutAcks: oneOf('--acks', options.acks, ['take', 'drop']) === 'drop',
+      gate: { isWaiting: options.wait, timeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600) },
+      holes: readHoles(options)
+    },
+    limits: {
+      poolBytes: wholeNumber('--memory', options.memory, workers, 65_536) * MEGABYTE,
+      sessionsMax: SESSIONS_MAX,
+      bytesPerSecondMax:
+        options.maxRate === undefined
+          ? Number.POSITIVE_INFINITY
+          : octets('--max-rate', options.maxRate, workers * RATE_LEAST, 1e11),
+      framesMax: FRAMES_MAX
+    },
+    packets: {
+      mtuBytes: options.mtu === undefined ? undefined : wholeNumber('--mtu', options.mtu, 576, 65_535),
+      mssBytes: options.mss === undefined ? undefined : wholeNumber('--mss', options.mss, 536, 65_495)
+    },
+    channel: {
+      intercepts: options.udp === true ? [] : await readIntercepts(options),
+      connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
+      options: readChannel(options)
+    }
+  }
   const plan = {
-    channel: readChannel(options),
-    maps,
-    intercepts: options.udp === true ? [] : await readIntercepts(options),
-    ranges: listOf(options.clientAddresses ?? []).map(addressRange),
-    loopbackAddress: loopbackAddress(options.loopbackAddress),
-    selection: readSelection(options),
-    portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1),
-    connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
-    poolBytes: wholeNumber('--memory', options.memory, workers, 65_536) * MEGABYTE,
-    sessionsMax: SESSIONS_MAX,
-    timeoutMs,
-    keepAliveMs,
-    mtuBytes: options.mtu === undefined ? undefined : wholeNumber('--mtu', options.mtu, 576, 65_535),
-    mssBytes: options.mss === undefined ? undefined : wholeNumber('--mss', options.mss, 536, 65_495),
-    clientRttMs: options.rtt === undefined ? undefined : wholeNumber('--rtt', options.rtt, 0, 60_000),
-    isWaiting: options.wait,
-    epochTimeoutMs: seconds('--epoch-timeout', options.epochTimeout, 0.001, 3600),
-    holes: readHoles(options),
+    settings,
     capture,
     sendBy,
-    ways: givenNextHop(options.outputDevice, texts, maps, sendBy === 'ip'),
-    bytesPerSecondMax:
-      options.maxRate === undefined
-        ? Number.POSITIVE_INFINITY
-        : octets('--max-rate', options.maxRate, workers * RATE_LEAST, 1e11),
-    isWithoutAcks: oneOf('--acks', options.acks, ['take', 'drop']) === 'drop',
+    nextHop: givenNextHop(options.outputDevice, texts, maps, sendBy === 'ip'),
     trace: options.trace === undefined ? undefined : parseTraceTarget(options.trace),
     isUdp: options.udp === true,
     workers,
@@ -358,7 +356,7 @@ function readHoles({ holeTimeout, holeTimeoutAtEnd, holeTimeoutAfterDrops }: Cop
   }
 }
 
-function readSelection(options: CopyOptions): Selection {
+function readSampling(options: CopyOptions): Selection {
   return {
     share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
     isOnlyNew: options.onlyNew === true,
@@ -376,18 +374,19 @@ function loopbackAddress(text: string | undefined): number {
 }
 
 /** What is said at the start when the copies of -n leave room for few connections. */
-export function copiesWarnings(plan: CopyPlan): readonly string[] {
-  const copies = plan.selection.copies / WHOLE
+export function copiesWarnings({ settings }: CopyPlan): readonly string[] {
+  const { selection, limits } = settings
+  const copies = selection.sampling.copies / WHOLE
   if (copies === 1) return []
-  const addresses = plan.ranges.reduce((total, range) => total + range.count, 0)
+  const addresses = selection.ranges.reduce((total, range) => total + range.count, 0)
   const byPorts = Math.floor((Math.max(1, addresses) * PORTS_EACH) / copies)
-  const byTable = Math.floor(plan.sessionsMax / copies)
+  const byTable = Math.floor(limits.sessionsMax / copies)
   if (byPorts >= CONNECTIONS_FEW && byTable >= CONNECTIONS_FEW) return []
   const pool = addresses === 0 ? 'each client address has' : `the ${addresses} addresses of --client-addresses have`
   const ports = (Math.max(1, addresses) * PORTS_EACH).toLocaleString('en')
   const hint = 'Give more addresses: -c 10.99.0.0/16.'
   const what = `--copies ${copies}: ${pool} ${ports} ports, enough for ${byPorts} connections at once with all their copies`
-  const table = `; tcpcopy holds ${plan.sessionsMax.toLocaleString('en')} sessions, enough for ${byTable}`
+  const table = `; tcpcopy holds ${limits.sessionsMax.toLocaleString('en')} sessions, enough for ${byTable}`
   return [
     `${what}${byTable < CONNECTIONS_FEW ? table : ''}\n  ${hint} Copies that find no port are counted as noFreePort.`
   ]

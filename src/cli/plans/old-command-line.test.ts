@@ -12,19 +12,19 @@ function read(...argv: readonly string[]): CopyOptions {
 }
 
 test('positional arguments say what to copy, and that intercept runs on the target', async () => {
-  const plan = await copyPlan(read('10.0.0.1:10.0.0.9', '80', '192.0.2.2', '8080', '-p', '1234'))
+  const { settings } = await copyPlan(read('10.0.0.1:10.0.0.9', '80', '192.0.2.2', '8080', '-p', '1234'))
   const map = { sourcePort: 80, targetAddress: 0xc0000202 | 0, targetPort: 8080 }
-  assert.deepEqual(plan.maps, [
+  assert.deepEqual(settings.selection.maps, [
     { ...map, sourceAddress: 0x0a000001 },
     { ...map, sourceAddress: 0x0a000009 }
   ])
-  assert.deepEqual(plan.intercepts, [{ address: 0xc0000202 | 0, port: 1234 }])
+  assert.deepEqual(settings.channel.intercepts, [{ address: 0xc0000202 | 0, port: 1234 }])
 })
 
 test('another intercept can be named, and options can come before and between the arguments', async () => {
-  const plan = await copyPlan(read('-W', '10.0.0.1', '80', '-s', '192.0.2.3', '192.0.2.2', '8080'))
-  assert.deepEqual(plan.intercepts, [{ address: 0xc0000203 | 0, port: 36_524 }])
-  assert.equal(plan.isWaiting, false)
+  const { settings } = await copyPlan(read('-W', '10.0.0.1', '80', '-s', '192.0.2.3', '192.0.2.2', '8080'))
+  assert.deepEqual(settings.channel.intercepts, [{ address: 0xc0000203 | 0, port: 36_524 }])
+  assert.equal(settings.session.gate.isWaiting, false)
 })
 
 test('too few or too many positional arguments, or any with -x, are rejected', () => {

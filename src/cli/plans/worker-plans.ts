@@ -4,13 +4,18 @@ import type { InterceptPlan } from './intercept-plan.ts'
 
 /** One worker's part of tcpcopy's plan: what is limited for all is shared equally. */
 export function partOfPlan(plan: CopyPlan): CopyPlan {
-  const { workers, poolBytes, sessionsMax, capture, bytesPerSecondMax } = plan
-  return {
-    ...plan,
+  const { workers, settings, capture } = plan
+  const { poolBytes, sessionsMax, bytesPerSecondMax } = settings.limits
+  const limits = {
+    ...settings.limits,
     poolBytes: Math.floor(poolBytes / workers),
     sessionsMax: Math.floor(sessionsMax / workers),
-    capture: { ...capture, ringMegabytes: capture.ringMegabytes / workers },
     bytesPerSecondMax: bytesPerSecondMax / workers
+  }
+  return {
+    ...plan,
+    settings: { ...settings, limits },
+    capture: { ...capture, ringMegabytes: capture.ringMegabytes / workers }
   }
 }
 

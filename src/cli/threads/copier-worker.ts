@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import type { MessagePort } from 'node:worker_threads'
 import { Counters } from '../../core/books/counters.ts'
-import { Mapping } from '../../core/selection/mapping.ts'
-import { Copier, type CopierOptions, copierMemoryLength } from '../../daemon/copier/copier.ts'
+import { mappingOf } from '../../core/selection/settings.ts'
+import { copyMemoryLength } from '../../core/sessions/assembly.ts'
+import { Copier } from '../../daemon/copier/copier.ts'
 import { warmUp } from '../../daemon/copier/warm-up.ts'
 import { cryptography } from '../../io/cryptography.ts'
 import { LinuxNetwork } from '../../io/linux/sockets/streams.ts'
@@ -45,21 +46,21 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const { plan, counters, chunks, control } = data
   addressBook.takeOver(plan.addressBook)
   const poller = new Poller(data.wake)
-  const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
-  const options: CopierOptions = {
-    ...plan,
-    mapping,
-    share: data,
-    instance: data.instance,
-    epochs: { isWaiting: plan.isWaiting, timeoutMs: plan.epochTimeoutMs }
-  }
-  const memory = mapMemory(copierMemoryLength(plan.poolBytes))
+  const { settings } = plan
+  const memory = mapMemory(copyMemoryLength(settings.limits))
   const counts = new Counters(counters)
   let copier: Copier
   const replay =
     plan.replay === undefined || chunks === undefined
       ? undefined
-      : new Replay(plan.replay, chunks, mapping, () => copier, counts, plan.epochTimeoutMs)
+      : new Replay(
+          plan.replay,
+          chunks,
+          mappingOf(settings.selection),
+          () => copier,
+          counts,
+          settings.session.gate.timeoutMs
+        )
   const live = replay === undefined ? openCapture(data.plan, data, poller, 'tcp', counts) : undefined
   const capture = replay?.capture ?? live
   assert(capture !== undefined)
@@ -75,7 +76,8 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     copy: copyOctets
   }
   const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, control)
-  copier = new Copier(ports, options, memory.bytes, counts, trace)
+  const means = { memory: memory.bytes, counters: counts, share: data, instance: data.instance, trace }
+  copier = new Copier(ports, settings, means)
   return {
     prepare: () => {
       if (live !== undefined) warmUpFor(WARM_UP_MS)

@@ -1,7 +1,6 @@
 /** tcpcopy's data plane with `--udp`: the thread that captures datagrams and sends their copies. */
 import { randomInt } from 'node:crypto'
 import { Counters } from '../../core/books/counters.ts'
-import { Mapping } from '../../core/selection/mapping.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../../daemon/copier/datagram-copier.ts'
 import { monotonic } from '../../io/linux/system/clock.ts'
 import { mapMemory } from '../../io/linux/system/memory.ts'
@@ -16,13 +15,20 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const { plan, counters, control } = data
   addressBook.takeOver(plan.addressBook)
   const poller = new Poller(data.wake)
-  const mapping = new Mapping(plan.maps, plan.ranges, plan.loopbackAddress)
+  const { selection, limits, packets } = plan.settings
   const counts = new Counters(counters)
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
   const capture = openCapture(data.plan, data, poller, 'udp', counts)
   const sender = openSender(plan, memory.address)
   const ports = { capture, sender, clock: monotonic, waiter: poller, log }
-  const options = { ...plan, mapping, share: data, flowsMax: plan.sessionsMax, fragmentIdsFrom: randomInt(0x10000) }
+  const { sessionsMax: flowsMax } = limits
+  const options = {
+    selection,
+    flowsMax,
+    mtuBytes: packets.mtuBytes,
+    share: data,
+    fragmentIdsFrom: randomInt(0x10000)
+  }
   const copier = new DatagramCopier(ports, options, memory.bytes, counts)
   return {
     begin: () => capture.begin(),

@@ -17,13 +17,14 @@ import { openIpCapture, openLiveCapture, type WorkerPart } from './live-capture.
 import { log } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
-export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: number): PacketSender {
+export function openSender({ sendBy: by, settings, nextHop }: CopyPlan, memoryAddress: number): PacketSender {
+  const { maps } = settings.selection
   // A raw socket would send by the routes what is to leave by a device that was given.
-  const raw = by === 'link' || ways.device !== undefined ? undefined : new RawIpSender(memoryAddress)
+  const raw = by === 'link' || nextHop.device !== undefined ? undefined : new RawIpSender(memoryAddress)
   if (maps.some((map) => isIpv6(map.targetAddress))) raw?.openIpv6()
   if (by === 'ip' && raw !== undefined) return raw
   const tell = (target: string, through: string): void => log('info', 'way to target', { target, through })
-  const link = new LinkSender(memoryAddress, raw, tell, ways)
+  const link = new LinkSender(memoryAddress, raw, tell, nextHop)
   for (const { targetAddress } of maps) link.ways.prepare(targetAddress)
   if (by !== 'xdp') return link
   return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
@@ -41,7 +42,9 @@ export function openCapture(
   protocol: TransportProtocol,
   counters: Counters
 ): HeldCapture {
-  const { maps, capture, isWithoutAcks } = plan
+  const { capture } = plan
+  const { maps } = plan.settings.selection
+  const { isWithoutAcks } = plan.settings.session
   const maps4 = maps.filter(({ targetAddress }) => !isIpv6(targetAddress))
   const maps6 = maps.filter(({ targetAddress }) => isIpv6(targetAddress))
   const wanted = {

@@ -1,9 +1,10 @@
 /** `--trace`: every packet of the chosen clients in packetdrill notation, with the session's state. */
 import { Drop, dropNames } from '../../core/books/drop.ts'
 import { Outbox } from '../../core/packets/outbox.ts'
-import type { Session } from '../../core/session/session.ts'
-import { stateNames } from '../../core/session/session-context.ts'
-import type { CopierTrace } from '../../daemon/copier/copier.ts'
+import { type Purpose, purposeTexts } from '../../core/packets/purpose.ts'
+import { type SessionState, stateNames } from '../../core/session/session-state.ts'
+import type { CopyTrace } from '../../core/sessions/assembly.ts'
+import type { CapturedClient, ControlBlock } from '../../core/tcp/control-block.ts'
 import { formatEndpoint } from '../../wire/address.ts'
 import { parseIp } from '../../wire/ipv6.ts'
 import { formatSegment } from '../../wire/packetdrill.ts'
@@ -14,7 +15,7 @@ import { Control, type WorkerMessage } from './worker-protocol.ts'
 /** Lines that may be on their way to the log at once; more are counted and left out. */
 const LINES_MAX = 10_000
 
-export class LineTrace implements CopierTrace {
+export class LineTrace implements CopyTrace {
   readonly #target: TraceTarget
   readonly #memory: Uint8Array
   readonly #say: (message: WorkerMessage) => void
@@ -30,15 +31,15 @@ export class LineTrace implements CopierTrace {
     this.#control = control
   }
 
-  captured(segment: Segment, session: Session | undefined): void {
+  captured(segment: Segment, state: SessionState | undefined): void {
     if (!this.#isWanted(segment.fromAddress, segment.fromPort)) return
-    this.#print('captured', segment.fromAddress, segment.fromPort, segment, session, '')
+    this.#print('captured', segment.fromAddress, segment.fromPort, segment, state, '')
   }
 
-  answered(segment: Segment, session: Session | undefined): void {
-    const address = session?.identity.capturedAddress ?? segment.toAddress
-    const port = session?.identity.capturedPort ?? segment.toPort
-    if (this.#isWanted(address, port)) this.#print('answered', address, port, segment, session, '')
+  answered(segment: Segment, client: CapturedClient | undefined, state: SessionState | undefined): void {
+    const address = client?.capturedAddress ?? segment.toAddress
+    const port = client?.capturedPort ?? segment.toPort
+    if (this.#isWanted(address, port)) this.#print('answered', address, port, segment, state, '')
   }
 
   refused(address: number, port: number, drop: Drop): void {
@@ -46,23 +47,21 @@ export class LineTrace implements CopierTrace {
     this.#line(`${performance.now().toFixed(3)} ${formatEndpoint(address, port)} dropped  (${dropNames[drop]})`)
   }
 
-  sent(session: Session, headerAt: number, payloadLength: number, why: string): void {
-    const { capturedAddress, capturedPort } = session.identity
+  sent({ identity, state }: ControlBlock, headerAt: number, payloadLength: number, purpose: Purpose): void {
+    const { capturedAddress, capturedPort } = identity
     if (!this.#isWanted(capturedAddress, capturedPort)) return
     const length = payloadLength + Outbox.headerStride
     parseIp(this.#memory, headerAt, length, length, true, this.#sent)
-    this.#print('sent    ', capturedAddress, capturedPort, this.#sent, session, why)
+    this.#print('sent    ', capturedAddress, capturedPort, this.#sent, state, purposeTexts[purpose] ?? '')
   }
 
-  waits(session: Session, why: string): void {
-    const { capturedAddress, capturedPort } = session.identity
+  waits({ capturedAddress, capturedPort }: CapturedClient, why: string): void {
     if (!this.#isWanted(capturedAddress, capturedPort)) return
     const where = formatEndpoint(capturedAddress, capturedPort)
     this.#line(`${performance.now().toFixed(3)} ${where} waits    for ${why}`)
   }
 
-  ended(session: Session, reason: Drop): void {
-    const { capturedAddress, capturedPort } = session.identity
+  ended({ capturedAddress, capturedPort }: CapturedClient, reason: Drop): void {
     if (!this.#isWanted(capturedAddress, capturedPort)) return
     const why = reason === Drop.None ? 'closed' : (dropNames[reason] ?? '')
     this.#line(`${performance.now().toFixed(3)} ${formatEndpoint(capturedAddress, capturedPort)} ended    (${why})`)
@@ -78,13 +77,13 @@ export class LineTrace implements CopierTrace {
     address: number,
     port: number,
     segment: Segment,
-    session: Session | undefined,
+    state: SessionState | undefined,
     why: string
   ): void {
-    const state = session === undefined ? '-' : stateNames[session.state]
+    const stateName = state === undefined ? '-' : stateNames[state]
     const note = why === '' ? '' : ` (${why})`
     const time = performance.now().toFixed(3)
-    this.#line(`${time} ${formatEndpoint(address, port)} ${what} ${state} ${formatSegment(segment)}${note}`)
+    this.#line(`${time} ${formatEndpoint(address, port)} ${what} ${stateName} ${formatSegment(segment)}${note}`)
   }
 
   #line(line: string): void {

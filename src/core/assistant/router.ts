@@ -6,6 +6,7 @@
 import { copyBytes, float64At, int32At } from '../../wire/bytes.ts'
 import { HEADER_LENGTH } from '../../wire/channel/channel-v1.ts'
 import { InterceptCounter, type InterceptCounters } from '../books/intercept-counters.ts'
+import { Flow } from '../memory/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 
 const ROUTES_MAX = 1 << 20
@@ -32,6 +33,7 @@ export class Router {
   readonly #counters: InterceptCounters
   readonly #deliver: Deliver
   readonly #slotByFlow = new FlowTable()
+  readonly #flow = new Flow()
   #keys = new Int32Array(1024 * 3)
   #peer = new Int32Array(1024).fill(NO_PEER)
   #usedAt = new Float64Array(1024)
@@ -77,7 +79,7 @@ export class Router {
     now: number,
     mayTake: MayTake
   ): boolean {
-    const found = this.#slotByFlow.get(client, clientPort, target, targetPort)
+    const found = this.#slotByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
     const owner = found >= 0 ? this.peerOf(found) : peer
     if (owner !== peer && !mayTake(owner, now - float64At(this.#usedAt, found))) return false
     const slot = found >= 0 ? found : this.#take()
@@ -87,7 +89,7 @@ export class Router {
       this.#keys[slot * 3] = client
       this.#keys[slot * 3 + 1] = target
       this.#keys[slot * 3 + 2] = (clientPort << 16) | targetPort
-      this.#slotByFlow.set(client, clientPort, target, targetPort, slot)
+      this.#slotByFlow.set(this.#flow.set(client, clientPort, target, targetPort), slot)
       this.#counters.add(InterceptCounter.routes, 1)
     }
     this.#release(peer, client, clientPort, target, targetPort, now)
@@ -96,13 +98,13 @@ export class Router {
 
   /** Takes a route away, if it is this peer's. */
   removeRoute(peer: number, client: number, clientPort: number, target: number, targetPort: number): void {
-    const slot = this.#slotByFlow.get(client, clientPort, target, targetPort)
+    const slot = this.#slotByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
     if (slot >= 0 && this.peerOf(slot) === peer) this.#free(slot)
   }
 
   /** @returns the slot of the flow's route, the same until routes are added or removed; −1: there is none */
   find(client: number, clientPort: number, target: number, targetPort: number): number {
-    return this.#slotByFlow.get(client, clientPort, target, targetPort)
+    return this.#slotByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
   }
 
   /** The peer that a route leads to. It may have gone. */
@@ -128,14 +130,14 @@ export class Router {
     const index = this.#delayedNext
     this.#delayedNext = (index + 1) % this.#delayMax
     this.#forget(index)
-    const before = this.#delayedByFlow.get(client, clientPort, target, targetPort)
+    const before = this.#delayedByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
     if (before >= 0) this.#forget(before)
     copyBytes(header, at, this.#delayed, index * HEADER_LENGTH, HEADER_LENGTH)
     this.#delayedAt[index] = now
     this.#delayedKeys[index * 3] = client
     this.#delayedKeys[index * 3 + 1] = target
     this.#delayedKeys[index * 3 + 2] = (clientPort << 16) | targetPort
-    this.#delayedByFlow.set(client, clientPort, target, targetPort, index)
+    this.#delayedByFlow.set(this.#flow.set(client, clientPort, target, targetPort), index)
     this.#counters.add(InterceptCounter.delayedHeaders, 1)
   }
 
@@ -155,9 +157,9 @@ export class Router {
   }
 
   #release(peer: number, client: number, clientPort: number, target: number, targetPort: number, now: number): void {
-    const index = this.#delayedByFlow.get(client, clientPort, target, targetPort)
+    const index = this.#delayedByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
     if (index < 0) return
-    this.#delayedByFlow.delete(client, clientPort, target, targetPort)
+    this.#delayedByFlow.delete(this.#flow.set(client, clientPort, target, targetPort))
     const isInTime = now - float64At(this.#delayedAt, index) <= DELAY_MS
     this.#delayedAt[index] = 0
     if (isInTime) this.#deliver(peer, this.#delayed, index * HEADER_LENGTH)
@@ -170,7 +172,7 @@ export class Router {
     this.#delayedAt[index] = 0
     const keys = this.#delayedKeys
     const ports = int32At(keys, index * 3 + 2)
-    this.#delayedByFlow.delete(int32At(keys, index * 3), ports >>> 16, int32At(keys, index * 3 + 1), ports & 0xffff)
+    this.#delayedByFlow.delete(this.#flow.unpack(int32At(keys, index * 3), int32At(keys, index * 3 + 1), ports))
     this.#counters.add(InterceptCounter.delayedLost, 1)
   }
 
@@ -190,7 +192,7 @@ export class Router {
   #free(slot: number): void {
     const ports = int32At(this.#keys, slot * 3 + 2)
     const client = int32At(this.#keys, slot * 3)
-    this.#slotByFlow.delete(client, ports >>> 16, int32At(this.#keys, slot * 3 + 1), ports & 0xffff)
+    this.#slotByFlow.delete(this.#flow.unpack(client, int32At(this.#keys, slot * 3 + 1), ports))
     this.#peer[slot] = NO_PEER
     this.#freeSlots.push(slot)
     this.#counters.add(InterceptCounter.routes, -1)

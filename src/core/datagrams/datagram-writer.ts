@@ -15,8 +15,8 @@ import { Ipv4Header, putIpv4 } from '../../wire/ipv4.ts'
 import { FRAGMENT, FRAGMENT_HEADER, IPV6_HEADER, Ipv6Header, putFragment, putIpv6 } from '../../wire/ipv6.ts'
 import { IPV4_HEADER } from '../../wire/segment.ts'
 import { Counter, type Counters } from '../books/counters.ts'
+import type { CopiedFlow } from '../memory/flow.ts'
 import type { Outbox } from '../packets/outbox.ts'
-import type { CopiedFlow } from '../selection/ports-pool.ts'
 import type { FragmentIds } from './fragment-ids.ts'
 
 const ECN_MASK = 0x03

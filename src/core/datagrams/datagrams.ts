@@ -8,11 +8,13 @@
 import type { Datagram } from '../../wire/datagram.ts'
 import { Counter, type Counters } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
+import { type CopiedFlow, Flow } from '../memory/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 import { TimerWheel } from '../memory/timer-wheel.ts'
 import type { Mapping } from '../selection/mapping.ts'
-import { type CopiedFlow, PortsPool } from '../selection/ports-pool.ts'
-import { Sampling, type Selection } from '../selection/sampling.ts'
+import { PortsPool } from '../selection/ports-pool.ts'
+import { Sampling } from '../selection/sampling.ts'
+import { mappingOf, type SelectionSettings } from '../selection/settings.ts'
 import type { WorkerShare } from '../selection/worker-share.ts'
 import type { DatagramWriter } from './datagram-writer.ts'
 
@@ -20,17 +22,14 @@ import type { DatagramWriter } from './datagram-writer.ts'
 export const FLOW_IDLE_MS = 120_000
 
 export interface DatagramsOptions {
-  readonly mapping: Mapping
-  readonly selection: Selection
-  /** `-f` */
-  readonly portShift: number
+  readonly selection: SelectionSettings
   /** With more flows than this another is forgotten for each new one. */
   readonly flowsMax: number
   readonly share?: WorkerShare
 }
 
 /** What one client address and port sends to one source address and port, as captured. */
-class Flow {
+class DatagramFlow {
   readonly fromAddress: number
   readonly fromPort: number
   readonly toAddress: number
@@ -52,14 +51,16 @@ class Flow {
 }
 
 export class Datagrams {
-  readonly #options: DatagramsOptions
+  readonly #flowsMax: number
+  readonly #mapping: Mapping
   readonly #writer: DatagramWriter
   readonly #counters: Counters
   readonly #sampling: Sampling
   readonly #ports: PortsPool
   /** Captured flow → its slot. */
   readonly #bySource = new FlowTable()
-  readonly #flows: (Flow | undefined)[] = []
+  readonly #key = new Flow()
+  readonly #flows: (DatagramFlow | undefined)[] = []
   readonly #freeSlots: number[] = []
   readonly #wheel: TimerWheel
   /** Which flow is forgotten next when there are too many. */
@@ -68,11 +69,13 @@ export class Datagrams {
   readonly #fire = (slot: number): void => this.#onDue(slot)
 
   constructor(options: DatagramsOptions, writer: DatagramWriter, counters: Counters, now: number) {
-    this.#options = options
+    const { selection, share } = options
+    this.#flowsMax = options.flowsMax
+    this.#mapping = mappingOf(selection)
     this.#writer = writer
     this.#counters = counters
-    this.#sampling = new Sampling(options.selection, now, options.share?.sampling)
-    this.#ports = new PortsPool(options.portShift, options.share)
+    this.#sampling = new Sampling(selection.sampling, now, share?.sampling)
+    this.#ports = new PortsPool(selection.portShift, share)
     this.#wheel = new TimerWheel(now)
     this.#now = now
   }
@@ -97,8 +100,7 @@ export class Datagrams {
   onSource(datagram: Datagram, now: number): Drop {
     const { payloadLength } = datagram
     this.#counters.add(Counter.capturedPayloadBytes, payloadLength)
-    const { fromAddress, fromPort, toAddress, toPort } = datagram
-    const found = this.#flows[this.#bySource.get(fromAddress, fromPort, toAddress, toPort)]
+    const found = this.#flows[this.#bySource.get(this.#key.fromClient(datagram))]
     const flow = found ?? this.#begin(datagram, now)
     if (flow === undefined) return this.#refuse(Drop.NotMapped, payloadLength)
     flow.usedAt = now
@@ -128,8 +130,8 @@ export class Datagrams {
   }
 
   /** @returns undefined for what no map names */
-  #begin(datagram: Datagram, now: number): Flow | undefined {
-    const maps = this.#options.mapping.find(datagram.toAddress, datagram.toPort)
+  #begin(datagram: Datagram, now: number): DatagramFlow | undefined {
+    const maps = this.#mapping.find(datagram.toAddress, datagram.toPort)
     if (maps.length === 0) return undefined
     const slot = this.#takeSlot()
     const refusal = this.#sampling.refusal(true, now)
@@ -140,16 +142,16 @@ export class Datagrams {
       for (const mapIndex of maps) this.#addCopies(datagram, mapIndex, count, slot, copies)
       this.#counters.add(Counter.sessionsStarted, copies.length)
     }
-    const flow = new Flow(datagram, copies, refusal === Drop.None ? Drop.NoFreePort : refusal, now)
+    const flow = new DatagramFlow(datagram, copies, refusal === Drop.None ? Drop.NoFreePort : refusal, now)
     this.#flows[slot] = flow
-    this.#bySource.set(flow.fromAddress, flow.fromPort, flow.toAddress, flow.toPort, slot)
+    this.#bySource.set(this.#key.fromClient(flow), slot)
     this.#wheel.arm(slot, now + FLOW_IDLE_MS)
     return flow
   }
 
   /** As whom a flow is copied to one target: the first time with the client's own port, if that is free. */
   #addCopies(datagram: Datagram, mapIndex: number, count: number, slot: number, copies: CopiedFlow[]): void {
-    const { mapping } = this.#options
+    const mapping = this.#mapping
     const map = mapping.maps[mapIndex]
     if (map === undefined) return
     const { targetAddress, targetPort } = map
@@ -173,7 +175,7 @@ export class Datagrams {
   }
 
   #takeSlot(): number {
-    for (; this.count >= this.#options.flowsMax; this.#hand++) {
+    for (; this.count >= this.#flowsMax; this.#hand++) {
       if (this.#hand >= this.#flows.length) this.#hand = 0
       this.#forget(this.#hand)
     }
@@ -186,7 +188,7 @@ export class Datagrams {
     this.#flows[slot] = undefined
     this.#freeSlots.push(slot)
     this.#wheel.disarm(slot)
-    this.#bySource.delete(flow.fromAddress, flow.fromPort, flow.toAddress, flow.toPort)
+    this.#bySource.delete(this.#key.fromClient(flow))
     for (const copy of flow.copies) this.#ports.release(copy)
     this.#counters.add(Counter.sessionsEnded, flow.copies.length)
   }

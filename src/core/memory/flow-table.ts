@@ -1,15 +1,16 @@
 /**
  * Finds what belongs to a flow: open addressing with linear probing over typed arrays, so that a look-up makes no
- * garbage and stays flat in the number of flows. A key is two addresses and two ports; a value is an int32 ≥ 0.
+ * garbage and stays flat in the number of flows. A value is an int32 ≥ 0.
  */
 import { int32At } from '../../wire/bytes.ts'
+import type { Flow } from './flow.ts'
 
 const SLOT = 4 // two addresses, both ports, value + 1 (0: empty)
 const VALUE = 3
 
 /** Spreads the bits of a flow over an int32, which is never boxed (the finalizer of MurmurHash3). */
-function hash(addressA: number, addressB: number, ports: number): number {
-  let bits = Math.imul(addressA, 0x9e3779b1) ^ Math.imul(addressB, 0x85ebca6b) ^ Math.imul(ports, 0xc2b2ae35)
+function hash(clientAddress: number, serverAddress: number, ports: number): number {
+  let bits = Math.imul(clientAddress, 0x9e3779b1) ^ Math.imul(serverAddress, 0x85ebca6b) ^ Math.imul(ports, 0xc2b2ae35)
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)
   bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35)
   return bits ^ (bits >>> 16)
@@ -27,29 +28,29 @@ export class FlowTable {
   }
 
   /** @returns the flow's value, or −1 */
-  get(addressA: number, portA: number, addressB: number, portB: number): number {
-    const at = this.#find(addressA, addressB, (portA << 16) | portB)
+  get(flow: Flow): number {
+    const at = this.#find(flow.clientAddress, flow.serverAddress, flow.ports)
     return int32At(this.#slots, at + VALUE) - 1
   }
 
-  set(addressA: number, portA: number, addressB: number, portB: number, value: number): void {
-    const ports = (portA << 16) | portB
-    let at = this.#find(addressA, addressB, ports)
+  set(flow: Flow, value: number): void {
+    const { clientAddress, serverAddress, ports } = flow
+    let at = this.#find(clientAddress, serverAddress, ports)
     if (int32At(this.#slots, at + VALUE) === 0) {
       if ((this.size + 1) * 2 > this.#mask) {
         this.#grow()
-        at = this.#find(addressA, addressB, ports)
+        at = this.#find(clientAddress, serverAddress, ports)
       }
       this.size += 1
     }
-    this.#slots[at] = addressA
-    this.#slots[at + 1] = addressB
+    this.#slots[at] = clientAddress
+    this.#slots[at + 1] = serverAddress
     this.#slots[at + 2] = ports
     this.#slots[at + VALUE] = value + 1
   }
 
-  delete(addressA: number, portA: number, addressB: number, portB: number): void {
-    const at = this.#find(addressA, addressB, (portA << 16) | portB)
+  delete(flow: Flow): void {
+    const at = this.#find(flow.clientAddress, flow.serverAddress, flow.ports)
     if (int32At(this.#slots, at + VALUE) === 0) return
     this.size -= 1
     this.#close(at)
@@ -66,15 +67,17 @@ export class FlowTable {
   }
 
   /** The slot that holds the key, or the empty one where it belongs. */
-  #find(addressA: number, addressB: number, ports: number): number {
+  #find(clientAddress: number, serverAddress: number, ports: number): number {
     const slots = this.#slots
-    let index = hash(addressA, addressB, ports) & this.#mask
+    let index = hash(clientAddress, serverAddress, ports) & this.#mask
     for (;;) {
       const at = index * SLOT
       if (int32At(slots, at + VALUE) === 0) return at
-      if (int32At(slots, at + 2) === ports && int32At(slots, at) === addressA && int32At(slots, at + 1) === addressB) {
-        return at
-      }
+      const isFound =
+        int32At(slots, at + 2) === ports &&
+        int32At(slots, at) === clientAddress &&
+        int32At(slots, at + 1) === serverAddress
+      if (isFound) return at
       index = (index + 1) & this.#mask
     }
   }

@@ -26,7 +26,7 @@ const PIECES_A_PAGE = 240
 const SUMMED_BELOW = 192
 
 /** Copies `length` octets; the ranges do not overlap. */
-export type CopyOctets = (from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number) => void
+export type CopyBytes = (from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number) => void
 
 /** What a captured segment's headers said, beside its payload. */
 const IS_PUSHED = 1
@@ -45,7 +45,7 @@ export class SendPool {
   /** The instant of the batch at hand: that of the pieces made now. */
   now = 0
   readonly #blocks: BlockStore
-  readonly #copy: CopyOctets
+  readonly #copy: CopyBytes
   readonly #pagesMax: number
   #free = NONE
   /** Pieces never used yet begin here: a fresh pool needs no list of all its pieces. */
@@ -53,7 +53,7 @@ export class SendPool {
   readonly #next: Int32Array
   readonly #at: Float64Array
   readonly #capturedAt: Float64Array
-  readonly #seq: Int32Array
+  readonly #offset: Int32Array
   readonly #length: Int32Array
   readonly #ack: Int32Array
   readonly #tsVal: Int32Array
@@ -68,7 +68,7 @@ export class SendPool {
    * @param blocksAt where in `memory` the `pagesMax × POOL_PAGE` octets for payload begin
    * @param copy for longer payloads
    */
-  constructor(memory: Uint8Array, blocksAt: number, pagesMax: number, copy: CopyOctets = copyAndSum) {
+  constructor(memory: Uint8Array, blocksAt: number, pagesMax: number, copy: CopyBytes = copyAndSum) {
     this.memory = memory
     this.#copy = copy
     this.#pagesMax = pagesMax
@@ -78,7 +78,7 @@ export class SendPool {
     this.#at = new Float64Array(piecesMax)
     this.#capturedAt = new Float64Array(piecesMax)
     this.#next = new Int32Array(piecesMax)
-    this.#seq = new Int32Array(piecesMax)
+    this.#offset = new Int32Array(piecesMax)
     this.#length = new Int32Array(piecesMax)
     this.#ack = new Int32Array(piecesMax)
     this.#tsVal = new Int32Array(piecesMax)
@@ -88,11 +88,12 @@ export class SendPool {
 
   /**
    * Copies a part of a captured payload into a new piece.
-   * @param from offset in the payload; @param length at most PIECE_MAX
+   * @param offset of the first byte in the client's stream
+   * @param from where it is in the payload; @param length at most PIECE_MAX
    * @param number which segment of the captured super-packet it begins with: its IP id is that much later
    * @returns the piece, with no next; NONE when the pool is full
    */
-  add(segment: Segment, from: number, length: number, number: number, isPushed: boolean): number {
+  add(segment: Segment, offset: Seq, from: number, length: number, number: number, isPushed: boolean): number {
     const at = this.#blocks.take(length)
     const piece = at < 0 ? NONE : this.#take()
     if (piece === NONE) {
@@ -107,7 +108,7 @@ export class SendPool {
     const sum = isSummed ? fold(copyAndSum(segment.bytes, bytesAt, this.memory, at, length)) : 0
     if (!isSummed) this.#copy(segment.bytes, bytesAt, this.memory, at, length)
     this.#next[piece] = NONE
-    this.#seq[piece] = payloadSeq(segment) + from
+    this.#offset[piece] = offset
     this.#length[piece] = length
     this.#ack[piece] = segment.ack
     this.#tsVal[piece] = segment.tsVal
@@ -117,7 +118,7 @@ export class SendPool {
       (segment.flags & SYN ? IS_FROM_SYN : 0) |
       (isSummed ? HAS_SUM : 0) |
       (segment.flags & URG
-        ? this.#markUrgent(piece, distance(add(segment.seq, urgentPointer(segment)), this.seq(piece)))
+        ? this.#markUrgent(piece, distance(add(segment.seq, urgentPointer(segment)), add(payloadSeq(segment), from)))
         : 0)
     this.#header[piece] = (ipIdOf(segment, number) << 16) | kindOf(segment) | flags
     return piece
@@ -204,14 +205,15 @@ export class SendPool {
   setNext(piece: number, next: number): void {
     this.#next[piece] = next
   }
-  seq(piece: number): Seq {
-    return seq(int32At(this.#seq, piece))
+  /** Where it begins in the client's stream. */
+  offset(piece: number): Seq {
+    return seq(int32At(this.#offset, piece))
   }
   length(piece: number): number {
     return int32At(this.#length, piece)
   }
   end(piece: number): Seq {
-    return seq(int32At(this.#seq, piece) + int32At(this.#length, piece))
+    return seq(int32At(this.#offset, piece) + int32At(this.#length, piece))
   }
   capturedAt(piece: number): number {
     return float64At(this.#capturedAt, piece)

@@ -33,8 +33,9 @@ function pass(
 test('a row returns what was written into it, whatever the rows beside it hold', () => {
   fc.assert(
     fc.property(fc.array(contents, { minLength: ROWS, maxLength: ROWS }), contents, (written, before) => {
-      const rows = new Rows(ROWS)
       const snapshot = new Snapshot()
+      snapshot.measure(() => pass(snapshot, before))
+      const rows = new Rows(ROWS, snapshot.widths)
       for (const [row, content] of [[1, before] as const, ...written.entries()]) {
         snapshot.beginWriting(rows, row)
         pass(snapshot, content)
@@ -54,12 +55,17 @@ test('a row returns what was written into it, whatever the rows beside it hold',
 
 test('a session with more numbers than a row holds is rejected', () => {
   const snapshot = new Snapshot()
-  snapshot.beginWriting(new Rows(1), 0)
-  pass(snapshot, {
-    words: Array<number>(WORDS).fill(0),
-    shorts: Array<number>(SHORTS).fill(0),
-    reals: Array<number>(REALS + 1).fill(0),
-    flags: []
-  })
+  const zeros = (count: number): number[] => Array<number>(count).fill(0)
+  const fits = { words: zeros(WORDS), shorts: zeros(SHORTS), reals: zeros(REALS), flags: [] }
+  snapshot.measure(() => pass(snapshot, fits))
+  assert.deepEqual(snapshot.widths, { words: WORDS + 1, shorts: SHORTS, reals: REALS })
+  snapshot.beginWriting(new Rows(1, snapshot.widths), 0)
+  pass(snapshot, { ...fits, reals: zeros(REALS + 1) })
   assert.throws(() => snapshot.end(), new RegExp(`33 words, ${SHORTS} shorts and ${REALS + 1} reals`))
+})
+
+test('more flags than a word holds are refused when a row is measured', () => {
+  const snapshot = new Snapshot()
+  const flags = Array<boolean>(32).fill(true)
+  assert.throws(() => snapshot.measure(() => pass(snapshot, { words: [], shorts: [], reals: [], flags })), RangeError)
 })

@@ -1,84 +1,112 @@
 /**
- * The way of a session's numbers into a row of typed arrays, and back. Each part of a session passes all its numbers
- * through, always in the same order: laid down they are written, and come back as they are; taken up they come back as
- * they were.
+ * The numbers of a session as a row of typed arrays. Each part of a session hands all its numbers to a snapshot, always in
+ * the same order, and takes what it gets back: written they come back as they are, read as they were. How wide a row is
+ * shows when one is written for the first time, so nobody has to count.
  */
 import { float64At, int32At, uint16At } from '../../wire/bytes.ts'
 import { type Seq, seq } from '../../wire/seq.ts'
 
-/** What a row holds: int32s, the first of them for flags, uint16s and float64s. */
-const WORDS = 33
-const SHORTS = 17
-const REALS = 25
+/** How many numbers of each kind a row holds: int32s, the first of them for flags, uint16s and float64s. */
+export interface Widths {
+  readonly words: number
+  readonly shorts: number
+  readonly reals: number
+}
+
+const NO_WIDTHS: Widths = { words: 0, shorts: 0, reals: 0 }
 /** Of the flags: the row holds something. */
 const IS_TAKEN = 1
+/** Others in the same word. */
+const FLAGS_MAX = 31
 
 /** Rows of numbers, one behind the other; empty at first. */
 export class Rows {
+  readonly widths: Widths
   readonly words: Int32Array
   readonly shorts: Uint16Array
   readonly reals: Float64Array
 
-  constructor(count: number) {
-    this.words = new Int32Array(count * WORDS)
-    this.shorts = new Uint16Array(count * SHORTS)
-    this.reals = new Float64Array(count * REALS)
+  constructor(count: number, widths: Widths) {
+    this.widths = widths
+    this.words = new Int32Array(count * widths.words)
+    this.shorts = new Uint16Array(count * widths.shorts)
+    this.reals = new Float64Array(count * widths.reals)
   }
 
   isTaken(row: number): boolean {
-    return int32At(this.words, row * WORDS) !== 0
+    return int32At(this.words, row * this.widths.words) !== 0
   }
 
   clear(row: number): void {
-    this.words[row * WORDS] = 0
+    this.words[row * this.widths.words] = 0
   }
 }
 
+const Mode = { Measuring: 0, Writing: 1, Reading: 2 } as const
+type Mode = (typeof Mode)[keyof typeof Mode]
+
 export class Snapshot {
-  #rows = new Rows(0)
-  #isWriting = false
+  widths: Widths = NO_WIDTHS
+  #rows = new Rows(0, NO_WIDTHS)
+  #row = 0
+  #mode: Mode = Mode.Measuring
   #flagsAt = 0
   #flag = 0
+  #flagCount = 0
   #wordAt = 0
   #shortAt = 0
   #realAt = 0
 
+  get isMeasured(): boolean {
+    return this.widths.words > 0
+  }
+
+  /** Finds out how wide a row is. @param save hands over all the numbers of one */
+  measure(save: () => void): void {
+    this.#begin(new Rows(0, NO_WIDTHS), 0, Mode.Measuring)
+    save()
+    if (this.#flagCount > FLAGS_MAX) throw new RangeError(`${this.#flagCount} flags, room for ${FLAGS_MAX}`)
+    this.widths = { words: this.#wordAt, shorts: this.#shortAt, reals: this.#realAt }
+  }
+
   /** Writes a row from now on. */
   beginWriting(rows: Rows, row: number): void {
-    this.#begin(rows, row)
-    this.#isWriting = true
+    this.#begin(rows, row, Mode.Writing)
     rows.words[this.#flagsAt] = IS_TAKEN
   }
 
   /** Reads a row from now on. */
   beginReading(rows: Rows, row: number): void {
-    this.#begin(rows, row)
-    this.#isWriting = false
+    this.#begin(rows, row, Mode.Reading)
   }
 
-  #begin(rows: Rows, row: number): void {
+  #begin(rows: Rows, row: number, mode: Mode): void {
+    const { words, shorts, reals } = rows.widths
     this.#rows = rows
-    this.#flagsAt = row * WORDS
+    this.#row = row
+    this.#mode = mode
+    this.#flagsAt = row * words
     this.#flag = IS_TAKEN
+    this.#flagCount = 0
     this.#wordAt = this.#flagsAt + 1
-    this.#shortAt = row * SHORTS
-    this.#realAt = row * REALS
+    this.#shortAt = row * shorts
+    this.#realAt = row * reals
   }
 
-  /** @throws Error if what has passed does not fill the row: it would reach into the next one */
+  /** @throws Error if what was handed over does not fill the row: parts that come and go would reach into the next one */
   end(): void {
-    const row = this.#flagsAt / WORDS
-    const words = this.#wordAt - row * WORDS
-    const shorts = this.#shortAt - row * SHORTS
-    const reals = this.#realAt - row * REALS
-    if (words === WORDS && shorts === SHORTS && reals === REALS) return
-    throw new Error(`a session is ${words} words, ${shorts} shorts and ${reals} reals`)
+    const { widths } = this.#rows
+    const words = this.#wordAt - this.#row * widths.words
+    const shorts = this.#shortAt - this.#row * widths.shorts
+    const reals = this.#realAt - this.#row * widths.reals
+    if (words === widths.words && shorts === widths.shorts && reals === widths.reals) return
+    throw new Error(`a row has ${words} words, ${shorts} shorts and ${reals} reals`)
   }
 
   number(value: number): number {
     const { reals } = this.#rows
     const at = this.#realAt++
-    if (!this.#isWriting) return float64At(reals, at)
+    if (this.#mode === Mode.Reading) return float64At(reals, at)
     reals[at] = value
     return value
   }
@@ -87,7 +115,7 @@ export class Snapshot {
   whole(value: number): number {
     const { words } = this.#rows
     const at = this.#wordAt++
-    if (!this.#isWriting) return int32At(words, at)
+    if (this.#mode === Mode.Reading) return int32At(words, at)
     words[at] = value
     return value
   }
@@ -96,7 +124,7 @@ export class Snapshot {
   short(value: number): number {
     const { shorts } = this.#rows
     const at = this.#shortAt++
-    if (!this.#isWriting) return uint16At(shorts, at)
+    if (this.#mode === Mode.Reading) return uint16At(shorts, at)
     shorts[at] = value
     return value
   }
@@ -108,9 +136,9 @@ export class Snapshot {
   flag(value: boolean): boolean {
     const { words } = this.#rows
     this.#flag <<= 1
-    const flags = int32At(words, this.#flagsAt)
-    if (!this.#isWriting) return (flags & this.#flag) !== 0
-    if (value) words[this.#flagsAt] = flags | this.#flag
+    this.#flagCount += 1
+    if (this.#mode === Mode.Reading) return (int32At(words, this.#flagsAt) & this.#flag) !== 0
+    if (value && this.#mode === Mode.Writing) words[this.#flagsAt] = int32At(words, this.#flagsAt) | this.#flag
     return value
   }
 }

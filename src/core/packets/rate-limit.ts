@@ -3,14 +3,13 @@
  * where it is; everything else (acknowledgments, SYNs, what is sent again) goes at once and is taken off what payload
  * may have. Sessions that wait get their turn in order, so much of it at a time.
  */
-import type { Session } from '../session/session.ts'
-
 const NEVER = Number.POSITIVE_INFINITY
 /** So much may go at once: what the rate allows in this time, or two packets. */
 const BURST_MS = 10
 const BURST_LEAST = 3000
 /** Octets that one session may send while others wait. */
 const TURN = 16_384
+const NOBODY = -1
 /** More than any packet; a small integer, which costs no garbage to return. */
 const ANY = 1 << 24
 
@@ -20,11 +19,13 @@ export class RateLimit {
   readonly #burst: number
   #tokens: number
   #refilledAt = Number.NaN
-  /** Sessions with payload that has to wait, each once, from `#first` on. */
-  #waiting: Session[] = []
+  /** Slots of sessions with payload that has to wait, each once, from `#first` on. */
+  #waiting: number[] = []
   #first = 0
+  /** The same by slot. */
+  readonly #isWaiting: boolean[] = []
   /** Whose turn it is, and what is left of it. */
-  #served: Session | undefined
+  #served = NOBODY
   #left = 0
 
   /** @param bytesPerSecond of IPv4 packets; Infinity: no limit */
@@ -42,17 +43,22 @@ export class RateLimit {
     this.#left -= octets
   }
 
-  /** Octets that a session may send now, about; 0: none, and its turn comes. */
-  room(session: Session): number {
+  /** Bytes that the session of a slot may send now, about; 0: none, and its turn comes. */
+  room(slot: number): number {
     if (!this.#isLimited) return ANY
-    const isServed = session === this.#served && this.#left > 0
+    const isServed = slot === this.#served && this.#left > 0
     const isAllowed = this.#tokens > 0 && (isServed || this.#isNobodyWaiting)
     if (isAllowed) return Math.ceil(Math.min(this.#tokens, isServed ? this.#left : ANY))
-    if (!session.isHeld) {
-      session.isHeld = true
-      this.#waiting.push(session)
+    if (this.#isWaiting[slot] !== true) {
+      this.#isWaiting[slot] = true
+      this.#waiting.push(slot)
     }
     return 0
+  }
+
+  /** The session of a slot waits for its turn. */
+  isWaiting(slot: number): boolean {
+    return this.#isWaiting[slot] === true
   }
 
   /** When sessions that wait can be served; Infinity if none does. */
@@ -70,20 +76,20 @@ export class RateLimit {
     this.#refilledAt = now
   }
 
-  /** Takes the session whose turn it is; undefined: nobody waits, or there is nothing to give. */
-  take(): Session | undefined {
-    this.#served = undefined
-    if (this.#tokens <= 0 || this.#isNobodyWaiting) return undefined
-    const session = this.#waiting[this.#first++]
+  /** Takes the slot whose turn it is; −1: nobody waits, or there is nothing to give. */
+  take(): number {
+    this.#served = NOBODY
+    if (this.#tokens <= 0 || this.#isNobodyWaiting) return NOBODY
+    const slot = this.#waiting[this.#first++]
     if (this.#first * 2 > this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#first)
       this.#first = 0
     }
-    if (session === undefined) return undefined
-    session.isHeld = false
-    this.#served = session
+    if (slot === undefined) return NOBODY
+    this.#isWaiting[slot] = false
+    this.#served = slot
     this.#left = TURN
-    return session
+    return slot
   }
 
   get #isNobodyWaiting(): boolean {

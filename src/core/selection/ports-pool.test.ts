@@ -30,7 +30,7 @@ test('no combination of address, port and target is given out twice', () => {
         const flow = { clientAddress: address, clientPort, ...to }
         pool.take(flow, slot)
         live.set(key, flow)
-        assert.equal(pool.holder(address, clientPort, 7, targetPort), slot)
+        assert.equal(pool.holderOf(flow), slot)
         const [oldest] = live
         if (ends === 0 && oldest !== undefined) {
           pool.release(oldest[1])

@@ -4,6 +4,7 @@
  * seldom meet; where they do, the client's own claim goes first, which is for `Sessions` to see to. Of several workers
  * each has ports of its own.
  */
+import { type CopiedFlow, Flow } from '../memory/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 import { type WorkerShare, workerOf } from './worker-share.ts'
 
@@ -23,16 +24,7 @@ type Part = typeof HOME | typeof ABOVE
 /** From one copy's port to the next one's, about the golden section of HOME_PORTS and prime to it. */
 const COPY_STRIDE = 19_619
 
-interface Target {
-  readonly targetAddress: number
-  readonly targetPort: number
-}
-
-/** What a session speaks as, and to. */
-export interface CopiedFlow extends Target {
-  readonly clientAddress: number
-  readonly clientPort: number
-}
+type Target = Pick<CopiedFlow, 'targetAddress' | 'targetPort'>
 
 function partOf(port: number): Part {
   return port < PORT_MIN + HOME_PORTS ? HOME : ABOVE
@@ -44,6 +36,7 @@ export class PortsPool {
   readonly #holders = new FlowTable()
   /** Client address, part and target → how many ports are taken: what is full is not searched. */
   readonly #taken = new FlowTable()
+  readonly #flow = new Flow()
   readonly #share: Pick<WorkerShare, 'worker' | 'workers'>
   /** By part: how many ports there are for one address. */
   readonly #room: readonly [number, number]
@@ -71,24 +64,23 @@ export class PortsPool {
   }
 
   /** @returns the slot of the session that has it, or −1 */
-  holder(clientAddress: number, clientPort: number, targetAddress: number, targetPort: number): number {
-    return this.#holders.get(clientAddress, clientPort, targetAddress, targetPort)
+  holder(flow: Flow): number {
+    return this.#holders.get(flow)
   }
 
-  holderOf({ clientAddress, clientPort, targetAddress, targetPort }: CopiedFlow): number {
-    return this.holder(clientAddress, clientPort, targetAddress, targetPort)
+  holderOf(flow: CopiedFlow): number {
+    return this.#holders.get(this.#flow.toTarget(flow))
   }
 
   /** Gives it to a session, also when another hands it on. */
   take(flow: CopiedFlow, slot: number): void {
-    const { clientAddress, clientPort, targetAddress, targetPort } = flow
     const count = this.#holders.size
-    this.#holders.set(clientAddress, clientPort, targetAddress, targetPort, slot)
+    this.#holders.set(this.#flow.toTarget(flow), slot)
     if (this.#holders.size > count) this.#count(flow, 1)
   }
 
   release(flow: CopiedFlow): void {
-    this.#holders.delete(flow.clientAddress, flow.clientPort, flow.targetAddress, flow.targetPort)
+    this.#holders.delete(this.#flow.toTarget(flow))
     this.#count(flow, -1)
   }
 
@@ -130,18 +122,20 @@ export class PortsPool {
   }
 
   #isFree(clientAddress: number, port: number, { targetAddress, targetPort }: Target): boolean {
-    return this.#isOwn(port) && this.#holders.get(clientAddress, port, targetAddress, targetPort) < 0
+    if (!this.#isOwn(port)) return false
+    return this.#holders.get(this.#flow.set(clientAddress, port, targetAddress, targetPort)) < 0
   }
 
   #isFull(clientAddress: number, part: Part, { targetAddress, targetPort }: Target): boolean {
-    return this.#taken.get(clientAddress, part, targetAddress, targetPort) >= this.#room[part]
+    return this.#taken.get(this.#flow.set(clientAddress, part, targetAddress, targetPort)) >= this.#room[part]
   }
 
   #count({ clientAddress, clientPort, targetAddress, targetPort }: CopiedFlow, change: number): void {
     if (clientPort < PORT_MIN) return
     const part = partOf(clientPort)
-    const count = Math.max(0, this.#taken.get(clientAddress, part, targetAddress, targetPort)) + change
-    if (count > 0) this.#taken.set(clientAddress, part, targetAddress, targetPort, count)
-    else this.#taken.delete(clientAddress, part, targetAddress, targetPort)
+    const flow = this.#flow.set(clientAddress, part, targetAddress, targetPort)
+    const count = Math.max(0, this.#taken.get(flow)) + change
+    if (count > 0) this.#taken.set(flow, count)
+    else this.#taken.delete(flow)
   }
 }

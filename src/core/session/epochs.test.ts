@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { seq } from '../../wire/seq.ts'
-import { Epochs, Gate } from './epochs.ts'
+import { Epochs, Release } from './epochs.ts'
 
 const OPTIONS = { isWaiting: true, timeoutMs: 3000 }
 
@@ -12,18 +12,26 @@ test('a target that answers as the source did releases each epoch with its last 
     fc.property(lengths, fc.integer(), (answers, start) => {
       const epochs = new Epochs(OPTIONS)
       epochs.begin(seq(start))
-      const response = { receivedBytes: 0, isPushed: false, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+      const response = {
+        receivedBytes: 0,
+        isPushed: false,
+        quietSince: 0,
+        waitMs: 0,
+        pauseMs: 0,
+        isClosed: false,
+        arrivedAt: 0
+      }
       const ask = (ack: number) => epochs.ask(seq(start + ack), false, response, true, 10, 0)
-      assert.equal(ask(0), Gate.SameEpoch)
+      assert.equal(ask(0), Release.SameEpoch)
       let total = 0
       for (const length of answers) {
         total += length
         response.receivedBytes = total - 1
-        assert.equal(ask(total), Gate.Closed)
+        assert.equal(ask(total), Release.Closed)
         response.receivedBytes = total
         response.isPushed = true
-        assert.equal(ask(total), Gate.Answered)
-        assert.equal(ask(total), Gate.SameEpoch)
+        assert.equal(ask(total), Release.Answered)
+        assert.equal(ask(total), Release.SameEpoch)
         response.isPushed = false
       }
     }),
@@ -36,7 +44,15 @@ test('answers that are all slightly shorter or longer do not stall the connectio
     fc.property(fc.array(fc.integer({ min: -9, max: 9 }), { maxLength: 60 }), (differences) => {
       const epochs = new Epochs(OPTIONS)
       epochs.begin(seq(0))
-      const response = { receivedBytes: 0, isPushed: true, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
+      const response = {
+        receivedBytes: 0,
+        isPushed: true,
+        quietSince: 0,
+        waitMs: 0,
+        pauseMs: 0,
+        isClosed: false,
+        arrivedAt: 0
+      }
       let now = 0
       let ack = 0
       for (const difference of differences) {
@@ -44,13 +60,13 @@ test('answers that are all slightly shorter or longer do not stall the connectio
         response.receivedBytes += 1000 + difference
         response.quietSince = now
         let gate = epochs.ask(seq(ack), false, response, true, 10, now)
-        if (gate === Gate.Closed) {
+        if (gate === Release.Closed) {
           assert.equal(epochs.lookAgainAt, now + 20)
           now += 20
           gate = epochs.ask(seq(ack), false, response, true, 10, now)
         }
-        assert.ok(gate === Gate.Answered || gate === Gate.Quiet)
-        assert.equal(gate === Gate.Quiet, difference < 0, 'only a shorter answer costs a moment of quiet')
+        assert.ok(gate === Release.Answered || gate === Release.Quiet)
+        assert.equal(gate === Release.Quiet, difference < 0, 'only a shorter answer costs a moment of quiet')
       }
     }),
     { seed: 1 }
@@ -59,9 +75,17 @@ test('answers that are all slightly shorter or longer do not stall the connectio
 
 test('without a captured ACK the first payload tells where answers start', () => {
   const epochs = new Epochs(OPTIONS)
-  const response = { receivedBytes: 0, isPushed: false, quietSince: 0, waitMs: 0, pauseMs: 0, isClosed: false }
-  assert.equal(epochs.ask(seq(500), false, response, true, 10, 0), Gate.SameEpoch)
-  assert.equal(epochs.ask(seq(501), false, response, true, 10, 0), Gate.Closed)
+  const response = {
+    receivedBytes: 0,
+    isPushed: false,
+    quietSince: 0,
+    waitMs: 0,
+    pauseMs: 0,
+    isClosed: false,
+    arrivedAt: 0
+  }
+  assert.equal(epochs.ask(seq(500), false, response, true, 10, 0), Release.SameEpoch)
+  assert.equal(epochs.ask(seq(501), false, response, true, 10, 0), Release.Closed)
   assert.equal(epochs.lookAgainAt, 3000)
-  assert.equal(epochs.ask(seq(501), false, response, true, 10, 3000), Gate.TimedOut)
+  assert.equal(epochs.ask(seq(501), false, response, true, 10, 3000), Release.TimedOut)
 })

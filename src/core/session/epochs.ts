@@ -5,9 +5,10 @@
  */
 import { distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
+import type { AnswerRhythm } from '../target/target-side.ts'
 
-/** Why an epoch may be sent, or that it may not. */
-export const Gate = {
+/** Why a request may be sent, or that it may not. */
+export const Release = {
   /** Not yet: look again at `lookAgainAt`. */
   Closed: 0,
   /** These octets belong to an epoch that was released before. */
@@ -21,27 +22,12 @@ export const Gate = {
   /** The time limit for an answer has passed. */
   TimedOut: 5
 } as const
-export type Gate = (typeof Gate)[keyof typeof Gate]
+export type Release = (typeof Release)[keyof typeof Release]
 
-export interface EpochOptions {
+export interface GateSettings {
   /** False: epochs wait for nothing (`-W`). */
   readonly isWaiting: boolean
   readonly timeoutMs: number
-}
-
-/** What the response side of a session tells the gate. */
-export interface AnswerRhythm {
-  /** Octets received in order since the handshake, a FIN counted as one. */
-  readonly receivedBytes: number
-  /** The last segment with payload had PSH. */
-  readonly isPushed: boolean
-  /** Since when the target says nothing although it could; Infinity: it could not. */
-  readonly quietSince: number
-  /** From the last octets of the request to the first of the answer at hand. */
-  readonly waitMs: number
-  /** The longest time between two segments of the answer at hand. */
-  readonly pauseMs: number
-  readonly isClosed: boolean
 }
 
 /** A pause so much longer than those before it means that an answer is over. */
@@ -72,9 +58,9 @@ export class Epochs {
   #waitingSince = Number.NaN
   /** Answer octets there were then. */
   #receivedThen = 0
-  readonly #options: EpochOptions
+  readonly #options: GateSettings
 
-  constructor(options: EpochOptions) {
+  constructor(options: GateSettings) {
     this.#options = options
   }
 
@@ -104,6 +90,11 @@ export class Epochs {
     this.#ack = ack
   }
 
+  /** Answer bytes of the source that the client had read between the request released last and this one. */
+  answerLength(ack: Seq): number {
+    return this.#octets(ack) - this.#released
+  }
+
   /** True if octets that came with this acknowledgment belong to a later epoch than those released last. */
   isNew(ack: Seq): boolean {
     return this.#octets(ack) > this.#released
@@ -118,49 +109,49 @@ export class Epochs {
   ask(
     ack: Seq,
     isEnd: boolean,
-    response: AnswerRhythm,
+    answer: AnswerRhythm,
     isAllAcknowledged: boolean,
     roundTripMs: number,
     now: number
-  ): Gate {
+  ): Release {
     this.begin(ack)
     this.saw(ack)
     this.lookAgainAt = Number.POSITIVE_INFINITY
-    if (!this.isNew(ack)) return Gate.SameEpoch
-    const gate = this.#judge(ack, isEnd, response, isAllAcknowledged, roundTripMs, now)
-    if (gate === Gate.Closed) return gate
-    this.#adjust(gate, ack, response, isAllAcknowledged)
+    if (!this.isNew(ack)) return Release.SameEpoch
+    const release = this.#judge(ack, isEnd, answer, isAllAcknowledged, roundTripMs, now)
+    if (release === Release.Closed) return release
+    this.#adjust(release, ack, answer, isAllAcknowledged)
     this.#released = this.#octets(ack)
-    this.#receivedBefore = response.receivedBytes
+    this.#receivedBefore = answer.receivedBytes
     this.hasWaited = !Number.isNaN(this.#waitingSince)
     this.#waitingSince = Number.NaN
-    return gate
+    return release
   }
 
   #judge(
     ack: Seq,
     isEnd: boolean,
-    response: AnswerRhythm,
+    answer: AnswerRhythm,
     isAllAcknowledged: boolean,
     roundTripMs: number,
     now: number
-  ): Gate {
+  ): Release {
     // Its FIN counts as an octet: a client that spoke after it had read the source's has an acknowledgment beyond it.
-    const isAtEnd = response.receivedBytes === this.#expected(ack) || response.receivedBytes === this.#octets(ack)
-    if (response.isClosed && !isAtEnd) return Gate.TargetClosed
-    if (response.receivedBytes >= this.#expected(ack) || !this.#options.isWaiting) return Gate.Answered
-    const timeoutAt = this.#timeoutAt(response, now)
-    if (now >= timeoutAt) return Gate.TimedOut
+    const isAtEnd = answer.receivedBytes === this.#expected(ack) || answer.receivedBytes === this.#octets(ack)
+    if (answer.isClosed && !isAtEnd) return Release.TargetClosed
+    if (answer.receivedBytes >= this.#expected(ack) || !this.#options.isWaiting) return Release.Answered
+    const timeoutAt = this.#timeoutAt(answer, now)
+    if (now >= timeoutAt) return Release.TimedOut
     this.lookAgainAt = timeoutAt
-    const hasAnswered = response.receivedBytes > this.#receivedBefore && response.isPushed && isAllAcknowledged
+    const hasAnswered = answer.receivedBytes > this.#receivedBefore && answer.isPushed && isAllAcknowledged
     // Where a client's FIN or RST lacks one octet, that is the source's FIN: it closed first, and so will the target.
-    const lacksFin = isEnd && response.receivedBytes === this.#expected(ack) - 1
+    const lacksFin = isEnd && answer.receivedBytes === this.#expected(ack) - 1
     if (hasAnswered && !lacksFin) {
-      const quietAt = response.quietSince + this.#quietMs(ack, isEnd, response, roundTripMs)
-      if (now >= quietAt) return Gate.Quiet
+      const quietAt = answer.quietSince + this.#quietMs(ack, isEnd, answer, roundTripMs)
+      if (now >= quietAt) return Release.Quiet
       this.lookAgainAt = Math.min(timeoutAt, quietAt)
     }
-    return Gate.Closed
+    return Release.Closed
   }
 
   /** An answer that is long on its way is no answer that never comes. */
@@ -176,11 +167,11 @@ export class Epochs {
   }
 
   /** How long a target is silent that has no more to say: longer than it was in this answer. */
-  #quietMs(ack: Seq, isEnd: boolean, response: AnswerRhythm, roundTripMs: number): number {
-    const received = response.receivedBytes - this.#receivedBefore
+  #quietMs(ack: Seq, isEnd: boolean, answer: AnswerRhythm, roundTripMs: number): number {
+    const received = answer.receivedBytes - this.#receivedBefore
     const expected = this.#expected(ack) - this.#receivedBefore
     // Of an answer that has only begun the pauses are not known yet; the time that it took to begin stands for them.
-    const pauseMs = 2 * received < expected ? Math.max(response.pauseMs, response.waitMs) : response.pauseMs
+    const pauseMs = 2 * received < expected ? Math.max(answer.pauseMs, answer.waitMs) : answer.pauseMs
     return Math.max(2 * roundTripMs, PAUSE_FACTOR * pauseMs, isEnd ? QUIET_BEFORE_END_MS : QUIET_LEAST_MS)
   }
 
@@ -198,10 +189,10 @@ export class Epochs {
    * Keeps the two counts of answer octets in step. A shorter answer, taken for whole, leaves a lack; a longer one a
    * surplus, if it is whole and is not the answer to a further request (then it exceeds by more than half).
    */
-  #adjust(gate: Gate, ack: Seq, response: AnswerRhythm, isAllAcknowledged: boolean): void {
-    const surplus = response.receivedBytes - this.#expected(ack)
+  #adjust(release: Release, ack: Seq, answer: AnswerRhythm, isAllAcknowledged: boolean): void {
+    const surplus = answer.receivedBytes - this.#expected(ack)
     const answerLength = this.#octets(ack) - this.#released
-    const isLonger = surplus > 0 && surplus * 2 < answerLength && response.isPushed && isAllAcknowledged
-    if (gate === Gate.Quiet || (gate === Gate.Answered && isLonger)) this.#surplus += surplus
+    const isLonger = surplus > 0 && surplus * 2 < answerLength && answer.isPushed && isAllAcknowledged
+    if (release === Release.Quiet || (release === Release.Answered && isLonger)) this.#surplus += surplus
   }
 }

@@ -1,175 +1,132 @@
 /**
- * The copy of one client connection: a TCP sender that speaks to the target as the client, with the client's bytes,
- * in the client's rhythm. It takes captured segments of the client, answers of the target and the time; its only
- * effects are packets, counters and `onEnd`.
+ * The copy of one client connection. The client side tells what the client said, the gate when it may go, the send queue
+ * holds it until it is delivered, and the target side delivers it. A connection to the target that ends before the client
+ * is replaced by another; the session stays.
+ *
+ * It takes captured segments of the client, events of the target side and the time. Its only effects are those of the
+ * target side, and counters. Whoever calls it looks afterwards whether it has ended, and when it wants to be called.
  */
-import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
-import { add, distance, isAfter, isBefore, later, type Seq } from '../../wire/seq.ts'
+import { ACK, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
+import { add, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, goesOn } from '../books/drop.ts'
 import { NONE } from '../memory/send-pool.ts'
+import { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
-import type { PacketStyle } from '../packets/frames.ts'
-import { Handshake } from '../target/handshake.ts'
-import { Receiver } from '../tcp/receiver.ts'
-import { SegmentWriter } from '../tcp/segment-writer.ts'
-import { Sender } from '../tcp/sender.ts'
-import { AnswerHandler } from './answer-handling.ts'
-import { ClientEnd } from './client-end.ts'
-import { ClientStart } from './client-start.ts'
-import { ClientStream } from './client-stream.ts'
-import { Epochs } from './epochs.ts'
+import type { CopiedIdentity } from '../target/copied-identity.ts'
+import { TargetEnd, type TargetSide, TargetState } from '../target/target-side.ts'
+import { scaledWindow } from '../tcp/segment-writer.ts'
+import { ClientSide } from './client-side.ts'
+import { Gate } from './gate.ts'
 import { HoleWatch } from './hole-watch.ts'
-import { Output } from './output.ts'
-import { continuationOf, type Heritage } from './reconnect.ts'
-import { type CopiedIdentity, type SessionContext, type SessionStart, State } from './session-context.ts'
+import { isGivenUp, reconnectDelay } from './reconnect-policy.ts'
+import type { SessionContext } from './session-context.ts'
+import type { SessionStart } from './session-start.ts'
+import { SessionState } from './session-state.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
 
 // Functions, because what they ask for changes behind the compiler's back.
-const isEnded = (state: State): boolean => state === State.Closed
-const isOpen = (state: State): boolean => state === State.Established
+const isEnded = (session: Session): boolean => session.hasEnded
+const isOpen = (target: TargetSide): boolean => target.state === TargetState.Open
 
-export class Session implements PacketStyle {
-  readonly clientAddress: number
-  readonly clientPort: number
-  readonly targetAddress: number
-  readonly targetPort: number
-  readonly ttl: number
-  readonly trafficClass: number
-  readonly flowLabel: number
-  readonly mss: number
-  readonly windowScale: number
-  /** In the SYN: offered; after the SYN-ACK: in force. */
-  isSackPermitted: boolean
-  hasTimestamps: boolean
-  readonly identity: CopiedIdentity
+export class Session {
   /** Slot in the table of sessions; also the timer wheel's entry. */
   readonly id: number
-  /** The initial sequence number of the client's connection. */
-  clientIss: Seq
-  /** That of the copied connection: the client's, or the one before its first octet. */
-  iss: Seq
-  state: State = State.Waiting
+  /** As whom it speaks to the target; another one after a reconnect. */
+  identity: CopiedIdentity
+  readonly client: ClientSide
+  readonly queue: SendQueue
+  /** The connection to the target, or the one that is to come. */
+  target: TargetSide
+  hasEnded = false
+  /** Why it ended; None: both sides had closed, or the client reset it. While it lives: why it connects again. */
+  endReason: Drop = Drop.None
+  /** Its connection ended before its client, and it has begun to wait for another. Whoever sees that clears it. */
+  hasReconnected = false
   /** The session must be stepped at this instant, or before. */
   deadline = NEVER
   /** What the timer wheel has; never later than `deadline`. */
   armedAt = NEVER
-  /** When it last got on; after a time without progress it ends. */
-  progressAt: number
   /** It has taken packets and waits to be stepped. */
   isReady = false
-  /** It has payload that waits for its turn within `--max-rate`. */
-  isHeld = false
   /** A later connection of the same client address and port, which begins when this one has ended. */
   successor: Session | undefined
-  /** Why it ended; None: both sides had closed, or the client reset it. */
-  endReason: Drop = Drop.None
-  /** Set at the end if the client had not ended: with this another session goes on. */
-  continuation: SessionStart | undefined
-  readonly sender: Sender
-  readonly response = new Receiver()
-  readonly stream: ClientStream
-  readonly #epochs: Epochs
-  readonly #context: SessionContext
-  readonly #packets: SegmentWriter
-  readonly #output: Output
-  readonly #handshake: Handshake
-  readonly #answerHandler: AnswerHandler
+  readonly #gate: Gate
+  readonly #context: SessionContext<never>
   readonly #hole: HoleWatch
-  readonly #clientEnd: ClientEnd
-  readonly heritage: Heritage | undefined
-  readonly #clientStart: ClientStart
+  /** When the client last got on. */
+  #progressAt: number
   /** It began then, or was woken. */
   readonly #awakeSince: number
-  /** While waiting: when it may begin. */
+  /** While waiting: when it may connect. */
   #startAt = NEVER
+  /** Its connection is not the first. */
+  #isReconnect = false
+  /** Connections in a row that ended before the target had taken anything. */
+  #failures = 0
+  /** One beyond the last byte that was sent on an earlier connection; undefined: what goes now goes for the first time. */
+  #repeatedEnd: Seq | undefined
 
-  constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext, now: number) {
+  constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
+    const { settings, pool, counters, roundTrips, hub } = context
     this.id = id
     this.identity = identity
-    this.clientAddress = identity.clientAddress
-    this.clientPort = identity.clientPort
-    this.targetAddress = identity.targetAddress
-    this.targetPort = identity.targetPort
-    this.ttl = identity.ttl
-    this.trafficClass = identity.trafficClass
-    this.flowLabel = identity.flowLabel
-    this.mss = identity.mss
-    this.windowScale = identity.windowScale
-    this.isSackPermitted = identity.isSackPermitted
-    this.hasTimestamps = identity.hasTimestamps
-    this.clientIss = start.iss
-    this.iss = start.iss
     this.#context = context
-    this.heritage = start.heritage
-    this.#hole = new HoleWatch(context.holes, context.counters)
-    this.#clientEnd = start.heritage?.clientEnd ?? new ClientEnd()
-    this.#clientStart = new ClientStart(identity, start, context, now)
-    this.stream = start.heritage?.stream ?? new ClientStream(add(this.iss, 1), context.pool, context.counters)
-    this.sender = new Sender(this.iss)
-    this.#packets = new SegmentWriter(this, this.response, context, start.tsVal)
-    this.#handshake = new Handshake(this, this.#packets, context)
-    this.#epochs = new Epochs(context.epochs)
-    this.#output = new Output(this, this.#clientEnd, this.#epochs, this.#packets, context)
-    this.#answerHandler = new AnswerHandler(this, this.#handshake, this.#output, context)
-    this.response.sawWindow(start.windowBytes)
-    this.progressAt = now
+    this.queue = new SendQueue(seq(0), pool, counters)
+    const { capturedAddress, isJoined } = identity
+    this.client = new ClientSide(start.iss, capturedAddress, isJoined, this.queue, roundTrips, counters, now)
+    this.#gate = new Gate(settings.gate, counters)
+    this.#hole = new HoleWatch(settings.holes, counters)
+    const { tsVal, windowBytes } = start
+    const { rttMs: clientRttMs } = this.client
+    this.target = hub.create(id, identity, { base: add(start.iss, 1), tsVal, windowBytes, clientRttMs }, now)
+    this.#progressAt = now
     this.#awakeSince = now
     this.#plan()
   }
 
-  /** Of the client to the source; 0: not known. */
-  get clientRttMs(): number {
-    return this.#clientStart.rttMs
+  get state(): SessionState {
+    return this.hasEnded ? SessionState.Closed : this.target.state
+  }
+
+  /** When it last got on; after a time without progress it ends. */
+  get progressAt(): number {
+    return Math.max(this.#progressAt, this.target.progressAt)
   }
 
   /** True once the client has closed its half or reset the connection. */
   get isClientDone(): boolean {
-    return this.stream.hasFin || this.#clientEnd.hasReset
+    return this.client.isDone
   }
 
-  /** See `AnswerHandler`. */
-  get isDisowned(): boolean {
-    return this.#answerHandler.isDisowned
-  }
-
-  /** The largest timestamp value sent. */
-  get tsVal(): Seq {
-    return this.#packets.tsVal
-  }
-
-  /** Why octets that were captured are not sent yet, for `--trace`; empty if none wait. */
+  /** Why bytes that were captured are not sent yet, for `--trace`; empty if none wait. */
   get waitsFor(): string {
-    if (this.state === State.Waiting) return 'the end of the connection before it, or the time to connect again'
-    if (!isBefore(this.sender.sndNxt, this.stream.end)) return this.stream.hasHole ? 'octets not captured' : ''
-    if (this.state === State.SynSent) return "the target's SYN-ACK"
-    return this.#handshake.ackAt === NEVER ? this.#output.waitsFor : "the time of the client's own acknowledgment"
+    const { target, queue } = this
+    if (target.state === TargetState.Waiting) return 'the end of the connection before it, or the time to connect again'
+    if (!isBefore(target.sentEnd, queue.end)) return this.client.stream.hasHole ? 'bytes not captured' : ''
+    if (this.#context.rate.isWaiting(this.id)) return '--max-rate'
+    if (this.#gate.lookAgainAt !== NEVER) return "the target's answer to the request before"
+    return target.waitsFor
   }
 
-  /** When it may lie down; Infinity while there is something to do, or somebody waits for it. */
+  /** When it may hibernate; Infinity while there is something to do, or somebody waits for it. */
   get hibernateAt(): number {
-    if (!this.response.isQuiescent || this.successor !== undefined || this.isReady || !this.#isIdle()) return NEVER
-    if (this.#handshake.ackAt !== NEVER || this.#output.gateAt !== NEVER || this.sender.rtoAt !== NEVER) return NEVER
-    if (this.stream.lacksRefused) return NEVER
+    if (!this.target.isQuiescent || this.successor !== undefined || this.isReady || !this.#isIdle()) return NEVER
+    if (this.#gate.lookAgainAt !== NEVER || this.client.stream.lacksRefused) return NEVER
     return Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
   }
 
-  /** Passes all that a session at rest has to know through. */
+  /** See `Snapshot`. All that a session in hibernation has to know. */
   save(snapshot: Snapshot): void {
-    this.state = State.Established
-    this.clientIss = snapshot.seq(this.clientIss)
-    this.iss = snapshot.seq(this.iss)
-    this.isSackPermitted = snapshot.flag(this.isSackPermitted)
-    this.hasTimestamps = snapshot.flag(this.hasTimestamps)
-    this.progressAt = snapshot.number(this.progressAt)
-    this.#clientStart.save(snapshot)
-    this.sender.save(snapshot)
-    this.response.save(snapshot)
-    this.stream.save(snapshot)
-    this.#epochs.save(snapshot)
-    this.#packets.save(snapshot)
-    this.#answerHandler.save(snapshot)
+    this.#progressAt = snapshot.number(this.#progressAt)
+    this.#isReconnect = snapshot.flag(this.#isReconnect)
+    this.#failures = snapshot.short(this.#failures)
+    // All that was sent is acknowledged.
+    this.#repeatedEnd = undefined
+    this.client.save(snapshot)
+    this.#gate.save(snapshot)
+    this.target.save(snapshot)
     this.#plan()
   }
 
@@ -179,212 +136,269 @@ export class Session implements PacketStyle {
     this.step(now)
   }
 
-  /** Sends the SYN. */
-  start(now: number): void {
-    this.#moveToHead()
-    this.state = State.SynSent
-    this.progressAt = now
-    this.#context.announce(this)
-    this.#handshake.send(now)
-    this.#plan()
-  }
-
-  /** One that goes on stands in front of the first octet that it has, wherever the connection before it began. */
-  #moveToHead(): void {
-    if (this.heritage === undefined || this.stream.head === NONE) return
-    this.iss = add(this.#context.pool.seq(this.stream.head), -1)
-    this.sender.begin(this.iss)
+  /** Lets it connect again, after the time that the target needs. */
+  allowReconnect(now: number): void {
+    this.allowStart(now + reconnectDelay(this.#failures), now)
   }
 
   /** Takes a captured segment of this client connection, other than the SYN that began it; `step` acts on it. */
   onSource(segment: Segment, now: number): Drop {
-    // Octets in a SYN (RFC 7413) go once the target has answered ours.
-    if (segment.flags & SYN)
-      return segment.payloadLength > 0 ? this.stream.insert(segment, this.#segmentMax()) : Drop.Duplicate
-    if (segment.flags & RST) return this.#onClientReset(segment, now)
-    this.response.sawWindow(this.#packets.scaled(segment.window))
-    if (segment.flags & ACK) this.#sawAck(segment.ack, now)
-    let result: Drop = Drop.PureAck
-    if (segment.payloadLength > 0) {
-      if (this.#isIdle()) this.progressAt = now
-      result = this.stream.insert(segment, this.#segmentMax())
-      if (this.#clientStart.isFirstFlight(now))
-        this.sender.sawFirstFlight(distance(this.stream.end, add(this.clientIss, 1)))
+    const { client, target } = this
+    const { flags, payloadLength } = segment
+    const wasIdle = this.#isIdle()
+    const drop = client.take(segment, target.segmentMax)
+    if (flags & SYN) return drop
+    if (flags & RST) {
+      if (drop === Drop.None) this.#progressAt = now
+      return drop
     }
-    if (segment.flags & FIN) {
-      const drop = this.#clientEnd.takeFin(segment, this.stream)
-      if (drop === Drop.None && this.#isIdle()) this.progressAt = now
-      if (drop === Drop.None || segment.payloadLength === 0) result = drop
+    if (wasIdle && (payloadLength > 0 || drop === Drop.None)) this.#progressAt = now
+    target.clientWindow(scaledWindow(segment.window, this.identity.windowScale))
+    if (flags & ACK) this.#sawAck(segment.ack, now)
+    if (payloadLength > 0) {
+      const flight = client.firstFlightBytes(now)
+      if (flight > 0) target.clientFlight(flight)
     }
-    if (segment.flags & URG && result === Drop.None) this.#context.counters.add(Counter.urgentSegments, 1)
-    return result
+    if (flags & URG && drop === Drop.None) this.#context.counters.add(Counter.urgentSegments, 1)
+    return drop
   }
 
   /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */
   #sawAck(ack: Seq, now: number): void {
-    this.#epochs.saw(ack)
-    if (!this.#clientStart.sawAck(now)) return
-    this.stream.firstAck = ack
-    this.#epochs.begin(ack)
-    this.#handshake.clientHasAcknowledged(now)
+    this.#gate.saw(ack)
+    if (!this.client.completesHandshake(now)) return
+    this.queue.firstAck = ack
+    this.#gate.begin(ack)
+    this.target.clientConnected(this.client.rttMs, now)
   }
 
-  /** Takes a header that intercept returned; `step` acts on it. */
-  onTarget(segment: Segment, now: number): Drop {
-    if (this.state === State.SynSent) {
-      const drop = this.#handshake.onAnswer(segment, now)
-      if (isOpen(this.state)) this.progressAt = now
-      return drop
-    }
-    if (this.state !== State.Established) return Drop.AnswerUnacceptable
-    const drop = this.#answerHandler.take(segment, now)
-    if (this.#answerHandler.isReset) {
-      const isWhole = this.isClientDone && this.#isDeliveredSoFar() && !this.#lacksOctets()
+  /** Something came from the target, which its side has taken; `step` acts on it. */
+  onTarget(now: number): void {
+    const { target, queue } = this
+    if (target.state === TargetState.Open) queue.acknowledge(target.acknowledgedEnd)
+    else if (target.state === TargetState.Ended) {
+      const isWhole = this.isClientDone && this.#isDelivered() && !this.client.lacksBytes
       this.#end(isWhole ? Drop.None : Drop.TargetReset, now)
     }
-    return drop
   }
 
   /** Does what is due. Calling it early is harmless. */
   onTimer(now: number): void {
-    if (isEnded(this.state)) return
-    const idleLimit = this.#isIdle() ? this.#context.keepAliveMs : this.#context.timeoutMs
-    if (now - this.progressAt >= idleLimit) this.#onTimeLimit(now)
+    if (isEnded(this)) return
+    const { timeoutMs, keepAliveMs } = this.#context.settings
+    const { stream } = this.client
+    if (now - this.progressAt >= (this.#isIdle() ? keepAliveMs : timeoutMs)) this.#onTimeLimit(now)
     else if (now >= this.#holeLimit()) {
-      if (this.stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
+      if (stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
       this.abort(Drop.Hole, now)
     }
-    if (isEnded(this.state)) return
-    if (this.state === State.SynSent && now >= this.sender.rtoAt) this.#handshake.send(now)
-    else if (this.state === State.Established && now >= this.sender.rtoAt) this.#output.timedOut(now)
+    if (isEnded(this)) return
+    this.target.onTimer(this.queue, now)
     this.step(now)
   }
 
-  /** Ends the session at once: the target's side, if it is ours, is reset; what was not delivered is dropped. */
+  /** Ends the connection at once: the target's side, if it is ours, is reset; what was not delivered is dropped. */
   abort(reason: Drop, now: number): void {
-    const isEstablished = this.state === State.Established
-    const isOpening = this.state === State.SynSent && this.#handshake.attempts > 0 && reason !== Drop.PortTaken
-    const flags = isEstablished ? RST | ACK : RST
-    if (isEstablished || isOpening) this.#packets.control(flags, this.sender.sndMax, 'session ends')
+    if (reason !== Drop.PortTaken) this.target.abandon(now)
     this.#end(reason, now)
   }
 
   /** The client's new connection with this address and port ends this one; its copy, if there is one, waits for that. */
   supersede(successor: Session | undefined, now: number): void {
     this.successor = successor
-    if (!this.isClientDone) this.#clientEnd.forsake(this.stream)
+    if (!this.isClientDone) this.client.forsake()
     this.step(now)
   }
 
-  #segmentMax(): number {
-    return this.state === State.Established ? this.sender.segmentMax : this.#handshake.segmentMax
-  }
-
   #isIdle(): boolean {
-    const isSent = this.sender.isAllAcknowledged && this.sender.sndUna === this.stream.end
-    return this.state === State.Established && isSent && !this.isClientDone && !this.stream.hasHole
+    const { target, queue } = this
+    const isSent = target.acknowledgedEnd === queue.end && target.sentEnd === queue.end
+    return isOpen(target) && isSent && !this.isClientDone && !this.client.stream.hasHole
   }
 
-  /** When octets that were not captured are given up; not before all in front of them is delivered. */
+  /** When bytes that were not captured are given up; not before all in front of them is delivered. */
   #holeLimit(): number {
-    if (!this.#isDeliveredSoFar()) return NEVER
-    if (this.stream.isHoleOurs) return this.progressAt
-    return this.#hole.limit(this.clientRttMs, this.isClientDone)
+    if (!this.#isDelivered()) return NEVER
+    if (this.client.stream.isHoleOurs) return this.progressAt
+    return this.#hole.limit(this.client.rttMs, this.isClientDone)
   }
 
-  #isDeliveredSoFar(): boolean {
-    if (this.state === State.Waiting) return this.stream.tail === NONE
-    return !isBefore(this.sender.sndUna, this.stream.end)
+  /** All that is there is acknowledged. */
+  #isDelivered(): boolean {
+    if (this.target.state === TargetState.Waiting) return this.queue.tail === NONE
+    return !isBefore(this.target.acknowledgedEnd, this.queue.end)
   }
 
   #onTimeLimit(now: number): void {
     this.#context.counters.add(Counter.sessionsTimedOut, 1)
-    this.abort(this.state === State.SynSent ? this.#handshake.failure : Drop.TimedOut, now)
-  }
-
-  #onClientReset(segment: Segment, now: number): Drop {
-    if (segment.payloadLength > 0) this.#context.counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
-    const drop = this.#clientEnd.takeReset(segment, this.stream)
-    if (drop === Drop.None) this.progressAt = now
-    return drop
+    const failure = this.target.end === TargetEnd.Refused ? Drop.TargetRefused : Drop.Unanswered
+    this.abort(this.target.state === TargetState.Opening ? failure : Drop.TimedOut, now)
   }
 
   /** Sends what may be sent, and works out when to look again. To be called after packets were taken. */
   step(now: number): void {
-    if (isEnded(this.state)) return
-    if (this.state === State.Established && this.#handshake.acknowledge(now)) {
-      this.response.prepareAck(now)
-      this.#output.sendDue(now)
-      if (this.#sendReset(now) || this.#closeWhenDone(now)) return
-      if (this.#output.isTargetGone) {
-        this.abort(Drop.TargetClosed, now)
-        return
-      }
-      if (this.response.ackAt <= now) this.#output.acknowledge('acknowledgment')
-    } else if (this.state === State.Waiting && this.#hasWork()) {
-      if (now >= this.#startAt) this.start(now)
-    } else if (this.state === State.Waiting && this.isClientDone && !this.#lacksOctets()) {
+    if (isEnded(this)) return
+    const { target, client } = this
+    if (target.state === TargetState.Open) {
+      if (target.prepare(now)) this.#deliver(now)
+    } else if (target.state === TargetState.Waiting && this.#hasWork()) {
+      if (now >= this.#startAt) this.#open(now)
+    } else if (target.state === TargetState.Waiting && this.isClientDone && !client.lacksBytes) {
       this.#end(Drop.None, now)
-      return
     }
-    this.#hole.update(this.#lacksOctets(), this.stream.aheadSince, now)
+    if (isEnded(this) || this.hasReconnected) return
+    this.#hole.update(client.lacksBytes, client.stream.aheadSince, now)
     this.#plan()
   }
 
-  /** A waiting session that goes on begins with the client's next octets, any other at once. */
+  /** A waiting session that reconnects begins with the client's next bytes, any other at once. */
   #hasWork(): boolean {
-    return this.heritage === undefined || this.stream.tail !== NONE
+    return !this.#isReconnect || this.queue.tail !== NONE
   }
 
-  #lacksOctets(): boolean {
-    const end = this.stream.isComplete ? add(this.stream.end, 1) : this.stream.end
-    return this.stream.hasHole || (this.#clientEnd.hasReset && isAfter(this.#clientEnd.resetSeq, end))
+  /** Opens the connection. One that reconnects stands in front of the first byte that it has. */
+  #open(now: number): void {
+    this.#progressAt = now
+    this.target.open(this.#isReconnect ? this.queue.acknowledgedEnd : seq(0), now)
+  }
+
+  #deliver(now: number): void {
+    const { target, queue } = this
+    this.#gate.beginTurn()
+    if (target.resend(queue, now)) {
+      while (this.#sendNext(now)) {}
+      this.#halfClose(now)
+    }
+    if (this.#reset(now) || this.#closeWhenDone(now)) return
+    if (this.#gate.isTargetGone) {
+      this.abort(Drop.TargetClosed, now)
+      return
+    }
+    target.acknowledge(now)
+  }
+
+  /** @returns true if bytes were sent and others may follow */
+  #sendNext(now: number): boolean {
+    const { target, queue } = this
+    const { sentEnd } = target
+    if (!isBefore(sentEnd, queue.end)) return false
+    const most = this.#context.rate.room(this.id)
+    if (most <= 0) return false
+    if (sentEnd === queue.admittedEnd && !this.#gate.admit(queue, target, this.#repeatedEnd, now)) return false
+    if (!target.send(queue, queue.admittedEnd, most, now)) return false
+    if (this.#repeatedEnd !== undefined && !isBefore(target.sentEnd, this.#repeatedEnd)) this.#repeatedEnd = undefined
+    const { exchange } = this.#gate
+    if (!Number.isNaN(exchange.answeredAt)) {
+      this.#context.latency.departs(exchange.answeredAt)
+      exchange.answeredAt = Number.NaN
+    }
+    return true
+  }
+
+  #halfClose(now: number): void {
+    const { client, target } = this
+    if (!client.stream.isComplete || target.sentEnd !== client.stream.finAt) return
+    if (this.#gate.mayEnd(client.finAck, target, now)) target.halfClose(client.finIpId, now)
   }
 
   /** @returns true if the session ended with the client's reset */
-  #sendReset(now: number): boolean {
-    if (!this.#clientEnd.hasReset || this.#lacksOctets() || !this.sender.isAllAcknowledged) return false
-    if (!this.#isDeliveredSoFar()) return false
-    if (this.#clientEnd.resetAck !== 0 && !this.#output.mayGo(this.#clientEnd.resetAck, false, now)) return false
-    this.#packets.control(RST | ACK, this.sender.sndNxt, '')
+  #reset(now: number): boolean {
+    const { client, target } = this
+    if (!client.hasReset || client.lacksBytes) return false
+    if (target.acknowledgedEnd !== target.sentEnd || !this.#isDelivered()) return false
+    if (client.resetAck !== 0 && !this.#gate.mayEnd(client.resetAck, target, now)) return false
+    target.reset(now)
     this.#end(Drop.None, now)
     return true
   }
 
   #closeWhenDone(now: number): boolean {
-    if (!this.#output.isDone(this.successor !== undefined, now)) return false
+    const { target } = this
+    if (!target.isClosed) {
+      if (this.successor !== undefined) target.hasten(now)
+      return false
+    }
     // Nobody will be there to do it later.
-    if (this.response.ackAt !== NEVER) this.#output.acknowledgeAll('acknowledgment')
+    target.finish()
     this.#context.counters.add(Counter.sessionsClosed, 1)
     this.#end(Drop.None, now)
     return true
   }
 
+  /** The connection has ended: so has the session, unless it goes on with another one. */
   #end(reason: Drop, now: number): void {
-    if (this.state === State.Waiting) this.#moveToHead()
-    const una = later(this.sender.sndUna, add(this.iss, 1))
-    if (goesOn(reason)) this.continuation = continuationOf(this, this.#clientEnd, una, reason)
-    if (this.continuation === undefined) this.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
-    this.state = State.Closed
+    const { counters, trace } = this.#context
+    counters.add(Counter.sessionsEnded, 1)
     this.endReason = reason
-    this.deadline = NEVER
-    this.#context.counters.add(Counter.sessionsEnded, 1)
-    if (this.#context.trace !== undefined) this.#context.trace.ended(this, reason)
-    this.#context.onEnd(this, now)
+    const una = this.#unacknowledgedFrom()
+    this.queue.acknowledge(una)
+    if (goesOn(reason) && this.#takesUp(una, reason)) {
+      this.hasReconnected = true
+      this.#progressAt = now
+    } else {
+      this.client.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
+      this.hasEnded = true
+      this.deadline = NEVER
+    }
+    if (trace !== undefined) trace.ended(this.identity, reason)
+  }
+
+  /** The first byte that the target has not acknowledged. */
+  #unacknowledgedFrom(): Seq {
+    const { target, queue } = this
+    const { first } = this.client.stream
+    if (target.state !== TargetState.Waiting) return later(target.acknowledgedEnd, target.start)
+    return first === NONE ? queue.end : this.#context.pool.offset(first)
+  }
+
+  /**
+   * Keeps what another connection is to deliver: what the client has said and will say.
+   * @param una offset of the first byte that the target has not acknowledged
+   * @returns false if there is nothing, and never will be
+   */
+  #takesUp(una: Seq, reason: Drop): boolean {
+    const { target, client } = this
+    const isEvicted = reason === Drop.Evicted
+    const wasOpened = target.state !== TargetState.Waiting
+    const isFruitless = !wasOpened || una === target.start
+    const isUnread = !wasOpened || target.isFresh || target.end === TargetEnd.UnknownThere
+    // A request is sent again once: if it ended this connection too, it is given up.
+    const isSkipping = isFruitless && isGivenUp(this.#isReconnect, isUnread, this.#failures)
+    client.stream.resume(una, isSkipping, isEvicted, reason)
+    if (client.stream.first === NONE && client.isDone) return false
+    this.#failures = isFruitless ? this.#failures + (isEvicted ? 0 : 1) : 0
+    if (wasOpened && (this.#repeatedEnd === undefined || isAfter(target.sentEnd, this.#repeatedEnd))) {
+      this.#repeatedEnd = target.sentEnd
+    }
+    return true
+  }
+
+  /** Replaces the connection that has ended, by one that waits to be allowed. @param identity as whom it connects */
+  reconnect(identity: CopiedIdentity, now: number): void {
+    const { hub, counters } = this.#context
+    this.hasReconnected = false
+    this.#isReconnect = true
+    this.#startAt = NEVER
+    this.identity = identity
+    this.target = hub.reconnect(this.id, identity, this.client.rttMs, now)
+    if (identity.isJoined) this.client.joins()
+    this.#gate.restart()
+    this.#hole.update(false, Number.NaN, now)
+    counters.add(Counter.sessionsStarted, 1)
+    counters.add(Counter.sessionsContinued, 1)
+    this.#plan()
   }
 
   /** The earliest instant at which anything is due. */
   #plan(): void {
     const isIdle = this.#isIdle()
-    const limit = isIdle ? this.#context.keepAliveMs : this.#context.timeoutMs
-    const start = this.state === State.Waiting && this.#hasWork() ? this.#startAt : NEVER
+    const { keepAliveMs, timeoutMs } = this.#context.settings
+    const start = this.target.state === TargetState.Waiting && this.#hasWork() ? this.#startAt : NEVER
     this.deadline = Math.min(
-      this.progressAt + limit,
-      this.sender.rtoAt,
-      this.#handshake.ackAt === NEVER ? this.response.ackAt : NEVER,
-      this.#output.gateAt,
+      this.progressAt + (isIdle ? keepAliveMs : timeoutMs),
+      this.target.deadline,
+      this.#gate.lookAgainAt,
       this.#holeLimit(),
-      this.#handshake.ackAt,
       isIdle ? this.hibernateAt : start
     )
   }

@@ -4,33 +4,40 @@
 import type { Segment } from '../../wire/segment.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
+import { Flow } from '../memory/flow.ts'
 import type { Mapping } from '../selection/mapping.ts'
 import type { Sampling } from '../selection/sampling.ts'
 import { Session } from '../session/session.ts'
-import { type SessionContext, State } from '../session/session-context.ts'
-import { chooseIdentity, sessionStartOf } from '../target/copied-identity.ts'
+import type { SessionContext } from '../session/session-context.ts'
+import { sessionStartOf } from '../session/session-start.ts'
+import { chooseIdentity } from '../target/copied-identity.ts'
 import { CopyGroup } from './copy-group.ts'
+import type { Lifecycle } from './lifecycle.ts'
 import type { SessionTables } from './session-tables.ts'
 
 export class Admission {
-  readonly #context: SessionContext
+  readonly #context: SessionContext<never>
   readonly #tables: SessionTables
   readonly #mapping: Mapping
   readonly #sampling: Sampling
   readonly #sessionsMax: number
+  readonly #lifecycle: Lifecycle
+  readonly #flow = new Flow()
 
   constructor(
-    context: SessionContext,
+    context: SessionContext<never>,
     tables: SessionTables,
     mapping: Mapping,
     sampling: Sampling,
-    sessionsMax: number
+    sessionsMax: number,
+    lifecycle: Lifecycle
   ) {
     this.#context = context
     this.#tables = tables
     this.#mapping = mapping
     this.#sampling = sampling
     this.#sessionsMax = sessionsMax
+    this.#lifecycle = lifecycle
   }
 
   /** Begins the copies of a connection. @returns why there are none */
@@ -88,14 +95,14 @@ export class Admission {
     if (this.#tables.slots.count >= this.#sessionsMax) return Drop.TableFull
     const mapping = this.#mapping
     if (copy === 0 && before === undefined) this.#displace(segment, mapIndex, now)
-    const identity = chooseIdentity(segment, mapIndex, copy, before?.clientPort, mapping, this.#tables.ports)
+    const identity = chooseIdentity(segment, mapIndex, copy, before?.identity.clientPort, mapping, this.#tables.ports)
     if (identity === undefined) return Drop.NoFreePort
     const slot = this.#tables.slots.take()
     const session = new Session(slot, identity, sessionStartOf(segment, identity.isJoined), this.#context, now)
     this.#tables.slots.set(session)
     this.#tables.groups[slot] = group
     if (group?.first === undefined) {
-      this.#tables.bySource.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, slot * 2)
+      this.#tables.setFlow(segment, slot)
     }
     group?.add(session)
     counters.add(Counter.sessionsStarted, 1)
@@ -107,10 +114,10 @@ export class Admission {
     } else {
       counters.add(Counter.sessionsWaited, 1)
       before.supersede(session, now)
-      this.#tables.deadlines.schedule(before)
+      this.#lifecycle.settle(before, now)
     }
     if (segment.payloadLength > 0) session.onSource(segment, now)
-    this.#tables.deadlines.schedule(session)
+    this.#lifecycle.settle(session, now)
     return Drop.None
   }
 
@@ -119,18 +126,16 @@ export class Admission {
     const map = this.#mapping.maps[mapIndex]
     if (map === undefined) return
     const address = this.#mapping.clientAddress(fromAddress, map.targetAddress)
-    const holder = this.#tables.slots.at(
-      this.#tables.ports.holder(address, fromPort, map.targetAddress, map.targetPort),
-      now
-    )
+    const flow = this.#flow.set(address, fromPort, map.targetAddress, map.targetPort)
+    const holder = this.#tables.slots.at(this.#tables.ports.holder(flow), now)
     if (holder === undefined) return
     // It may have been woken for this.
     if (holder.identity.copy === 0) {
-      this.#tables.deadlines.schedule(holder)
+      this.#lifecycle.settle(holder, now)
       return
     }
     this.#context.counters.add(Counter.copiesMoved, 1)
-    holder.abort(Drop.Displaced, now)
+    this.#lifecycle.abort(holder, Drop.Displaced, now)
   }
 
   /** Copies that ended before their connection did begin again at its next payload. */
@@ -148,9 +153,9 @@ export class Admission {
   /** Another connection has begun with the same address and port: all copies but those waited for are to end. */
   supersede(copies: (Session | undefined)[], waitedFor: readonly Session[], now: number): void {
     for (const session of copies) {
-      if (session === undefined || waitedFor.includes(session) || session.state === State.Closed) continue
+      if (session === undefined || waitedFor.includes(session) || session.hasEnded) continue
       session.supersede(undefined, now)
-      this.#tables.deadlines.schedule(session)
+      this.#lifecycle.settle(session, now)
     }
   }
 }

@@ -35,12 +35,6 @@ export class CopyGroup {
     this.members[this.#placeOf(session)] = session
   }
 
-  /** Another session goes on in the place of one. */
-  replace(session: Session, by: Session): void {
-    const place = this.#placeOf(session)
-    if (this.members[place] === session) this.members[place] = by
-  }
-
   remove(session: Session, isAgain: boolean): void {
     const place = this.#placeOf(session)
     if (this.members[place] !== session) return

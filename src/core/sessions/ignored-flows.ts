@@ -6,7 +6,9 @@
 import { float64At, int32At } from '../../wire/bytes.ts'
 import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { Drop } from '../books/drop.ts'
+import { Flow } from '../memory/flow.ts'
 import type { FlowTable } from '../memory/flow-table.ts'
+import { entryOfIgnored } from './flow-entries.ts'
 
 const CLOSED_LINGER_MS = 60_000
 /** More than this many are not remembered: the one that was silent for longest goes. */
@@ -28,6 +30,7 @@ const HEADS = 2
 
 export class IgnoredFlows {
   readonly #flows: FlowTable
+  readonly #flow = new Flow()
   readonly #timeoutMs: number
   #words = new Int32Array(256 * WORDS)
   #seenAt = new Float64Array(256)
@@ -37,7 +40,7 @@ export class IgnoredFlows {
   readonly #free: number[] = []
   #end = HEADS
 
-  /** @param flows what holds the markers of `add`; others change no entry that is one */
+  /** @param flows what holds the entries of `add`; others change no entry that is one */
   constructor(flows: FlowTable, timeoutMs: number) {
     this.#flows = flows
     this.#timeoutMs = timeoutMs
@@ -45,11 +48,6 @@ export class IgnoredFlows {
       this.#words[head * WORDS + NEXT] = head
       this.#words[head * WORDS + PREVIOUS] = head
     }
-  }
-
-  /** Whether a value of the table stands for an ignored flow. */
-  static isMarker(value: number): boolean {
-    return (value & 3) === 3
   }
 
   get size(): number {
@@ -69,12 +67,14 @@ export class IgnoredFlows {
     this.#reason[id] = reason
     this.#isClosed[id] = 0
     this.#append(OPEN, id, now)
-    this.#flows.set(segment.fromAddress, segment.fromPort, segment.toAddress, segment.toPort, id * 4 + 3)
+    this.#flows.set(this.#flow.fromClient(segment), entryOfIgnored(id))
   }
 
-  /** Takes a later packet of an ignored flow. @returns why it is not copied; None: it begins another connection */
-  onSource(marker: number, segment: Segment, now: number): Drop {
-    const id = marker >>> 2
+  /**
+   * Takes a later packet of an ignored flow.
+   * @param id of its entry; @returns why it is not copied; None: it begins another connection
+   */
+  take(id: number, segment: Segment, now: number): Drop {
     if (segment.flags & SYN && segment.seq !== int32At(this.#words, id * WORDS + ISS)) {
       this.#forget(id)
       return Drop.None
@@ -117,7 +117,7 @@ export class IgnoredFlows {
     const at = id * WORDS
     const ports = int32At(this.#words, at + PORTS)
     const address = int32At(this.#words, at + ADDRESS)
-    this.#flows.delete(address, ports >>> 16, int32At(this.#words, at + SOURCE_ADDRESS), ports & 0xffff)
+    this.#flows.delete(this.#flow.unpack(address, int32At(this.#words, at + SOURCE_ADDRESS), ports))
   }
 
   #unlink(id: number): void {

@@ -5,21 +5,27 @@
  */
 import { ACK, RST, Segment, SYN } from '../../wire/segment.ts'
 import { add, distance, type Seq } from '../../wire/seq.ts'
+import { ExpiryQueue, type TakeExpired } from '../memory/expiry-queue.ts'
+import { Flow } from '../memory/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
-import { ExpiryQueue } from './closed-flows.ts'
 
 /** A client acknowledges within its round trip; one whose acknowledgment was missed speaks within this time. */
-const HELD_MS = 60_000
-const HELD_MAX = 16_384
-/** How far into the new connection's octets its first captured packet may be, where those before it were missed. */
+const PENDING_MS = 60_000
+const PENDING_MAX = 16_384
+/** How far into the new connection's bytes its first captured packet may be, where those before it were missed. */
 const REACH = 1 << 20
 
 export class PendingSyns {
   /** Captured flow → key of `#syns`. */
   readonly #flows = new FlowTable()
   readonly #syns = new Map<number, Segment>()
-  readonly #expiry = new ExpiryQueue(HELD_MS)
+  readonly #expiry = new ExpiryQueue(PENDING_MS)
+  readonly #flow = new Flow()
   #serial = 0
+  readonly #forget: TakeExpired = (flow, key) => {
+    this.#syns.delete(key)
+    if (this.#flows.get(flow) === key) this.#flows.delete(flow)
+  }
 
   get size(): number {
     return this.#syns.size
@@ -32,44 +38,39 @@ export class PendingSyns {
 
   /** Keeps a copy of a SYN, without payload. @returns false: there is no room */
   hold(segment: Segment, now: number): boolean {
-    const { fromAddress: a, fromPort, toAddress: b, toPort } = segment
-    const before = this.#flows.get(a, fromPort, b, toPort)
+    const flow = this.#flow.fromClient(segment)
+    const before = this.#flows.get(flow)
     const isHeld = this.#syns.get(before)?.seq === segment.seq
     if (isHeld) return true
-    if (this.size >= HELD_MAX) return false
+    if (this.size >= PENDING_MAX) return false
     this.#syns.delete(before)
     this.#serial = (this.#serial + 1) & 0x3fffffff
     const syn = Object.assign(new Segment(), segment, { bytes: new Uint8Array(0), payloadLength: 0 })
     this.#syns.set(this.#serial, syn)
-    this.#flows.set(a, fromPort, b, toPort, this.#serial)
-    this.#expiry.add(a, b, (fromPort << 16) | toPort, this.#serial, now)
+    this.#flows.set(flow, this.#serial)
+    this.#expiry.add(flow, this.#serial, now)
     return true
   }
 
   /**
-   * Gives the held SYN of the connection that a segment belongs to, and forgets it.
-   * @param oldEnd where the stream of the connection before it ends, if that is known
+   * Gives the pending SYN of the connection that a segment belongs to, and forgets it.
+   * @param oldEnd where the stream of the connection before it ends, as a sequence number, if that is known
    */
   takeFor(segment: Segment, oldEnd: Seq | undefined): Segment | undefined {
-    const { fromAddress: a, fromPort, toAddress: b, toPort, flags } = segment
-    if ((flags & (SYN | RST | ACK)) !== ACK) return undefined
-    const key = this.#flows.get(a, fromPort, b, toPort)
+    if ((segment.flags & (SYN | RST | ACK)) !== ACK) return undefined
+    const flow = this.#flow.fromClient(segment)
+    const key = this.#flows.get(flow)
     const syn = this.#syns.get(key)
     if (syn === undefined) return undefined
     const into = distance(segment.seq, add(syn.seq, 1))
     if (into < 0 || into > REACH) return undefined
     if (oldEnd !== undefined && Math.abs(distance(segment.seq, oldEnd)) < into) return undefined
-    this.#forget(a, fromPort, b, toPort, key)
+    this.#forget(flow, key)
     return syn
   }
 
   /** Forgets up to `most` whose time is over. */
   expire(now: number, most: number): void {
-    this.#expiry.expire(now, most, (a, b, ports, key) => this.#forget(a, ports >>> 16, b, ports & 0xffff, key))
-  }
-
-  #forget(a: number, portA: number, b: number, portB: number, key: number): void {
-    this.#syns.delete(key)
-    if (this.#flows.get(a, portA, b, portB) === key) this.#flows.delete(a, portA, b, portB)
+    this.#expiry.expire(now, most, this.#forget)
   }
 }

@@ -1,26 +1,20 @@
-/** The sessions of one worker by slot: awake, or at rest. A slot of an ended session is used again. */
+/** The sessions of one worker by slot: awake, or in hibernation. A slot of an ended session is used again. */
 import { HibernatedSessions } from '../session/hibernation.ts'
 import type { Session } from '../session/session.ts'
-import { type SessionContext, State } from '../session/session-context.ts'
-
-/** As whom a session speaks, and to whom. */
-export interface Speaker {
-  readonly id: number
-  readonly clientAddress: number
-  readonly clientPort: number
-  readonly targetAddress: number
-  readonly targetPort: number
-}
+import type { SessionContext } from '../session/session-context.ts'
+import { SessionState } from '../session/session-state.ts'
+import type { Route } from '../target/raw/route-events.ts'
 
 export class SessionSlots {
-  /** By slot; those at rest are not in it. */
+  /** By slot; those in hibernation are not in it. */
   readonly awake: (Session | undefined)[] = []
-  readonly #resting = new HibernatedSessions()
+  readonly #hibernated: HibernatedSessions
   readonly #free: number[] = []
-  readonly #context: SessionContext
+  readonly #context: SessionContext<never>
 
-  constructor(context: SessionContext) {
+  constructor(context: SessionContext<never>) {
     this.#context = context
+    this.#hibernated = new HibernatedSessions(context)
   }
 
   /** Sessions that have not ended. */
@@ -43,15 +37,16 @@ export class SessionSlots {
     this.#free.push(slot)
   }
 
-  /** The session in a slot, which is woken if it rests; −1: none. */
+  /** The session in a slot, which is woken if it hibernates; −1: none. */
   at(slot: number, now: number): Session | undefined {
     if (slot < 0) return undefined
     return this.awake[slot] ?? this.#wake(slot, now)
   }
 
-  /** Lays a session down whose `hibernateAt` has come. */
-  rest(session: Session): void {
-    this.#resting.lay(session)
+  /** Puts a session into hibernation whose `hibernateAt` has come; nobody may use the object any more. */
+  hibernate(session: Session): void {
+    this.#hibernated.put(session)
+    this.#context.hub.leave(session.id)
     this.#leave(session.id)
   }
 
@@ -61,26 +56,26 @@ export class SessionSlots {
   }
 
   #wake(slot: number, now: number): Session | undefined {
-    const session = this.#resting.wake(slot, this.#context, now)
+    const session = this.#hibernated.wake(slot, now)
     if (session !== undefined) this.set(session)
     return session
   }
 
   /** Ends all; first those go that would begin when another ends. */
   endAll(end: (session: Session) => void, now: number): void {
-    for (const session of this.awake) if (session?.state === State.Waiting) end(session)
+    for (const session of this.awake) if (session?.state === SessionState.Waiting) end(session)
     for (let slot = 0; slot < this.awake.length; slot++) {
       const session = this.at(slot, now)
       if (session !== undefined) end(session)
     }
   }
 
-  /** The first session from a slot on whose SYN is out; at rest it stays so. */
-  startedFrom(slot: number): Speaker | undefined {
+  /** The route of the first session from a slot on whose connection is opened; in hibernation it stays so. */
+  routeFrom(slot: number): Route | undefined {
     for (let index = slot; index < this.awake.length; index++) {
       const session = this.awake[index]
-      if (session !== undefined && session.state !== State.Waiting) return session
-      const identity = this.#resting.identityOf(index)
+      const isOpened = session !== undefined && session.state !== SessionState.Waiting
+      const identity = isOpened ? session.identity : this.#hibernated.identityOf(index)
       if (identity !== undefined) return { ...identity, id: index }
     }
     return undefined

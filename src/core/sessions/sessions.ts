@@ -6,67 +6,63 @@ import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
-import { ReadyList } from '../memory/ready-list.ts'
+import type { Flow } from '../memory/flow.ts'
 import type { Mapping } from '../selection/mapping.ts'
-import { PortsPool } from '../selection/ports-pool.ts'
-import { Sampling, type Selection, WHOLE } from '../selection/sampling.ts'
-import type { WorkerShare } from '../selection/worker-share.ts'
-import { IdlePolicy } from '../session/idle-policy.ts'
-import { restartDelay } from '../session/reconnect.ts'
-import { Session } from '../session/session.ts'
-import { type PacketTrace, type SessionContext, type SessionStart, State } from '../session/session-context.ts'
-import { isNewConnection, nextIdentity } from '../target/copied-identity.ts'
-import { TimeWait } from '../target/time-wait.ts'
+import type { PortsPool } from '../selection/ports-pool.ts'
+import type { Sampling } from '../selection/sampling.ts'
+import type { Session } from '../session/session.ts'
+import type { SessionContext } from '../session/session-context.ts'
+import { SessionState } from '../session/session-state.ts'
+import type { Route } from '../target/raw/route-events.ts'
 import { Admission } from './admission.ts'
-import { ClosedFlows, mayJoinAgain } from './closed-flows.ts'
+import { ClosedFlows } from './closed-flows.ts'
 import type { CopyGroup } from './copy-group.ts'
 import { relieve } from './eviction.ts'
+import { ignoredIdOf } from './flow-entries.ts'
 import { IgnoredFlows } from './ignored-flows.ts'
+import { Lifecycle } from './lifecycle.ts'
 import { PendingSyns } from './pending-syns.ts'
-import type { Speaker } from './session-slots.ts'
+import { ReadyList } from './ready-list.ts'
 import { SessionTables } from './session-tables.ts'
-import { replaceInQueue } from './successors.ts'
 
-/** ExpiryQueue buried at most in one turn, so that a turn stays short. */
-const BURIALS_MAX = 256
+/** Flows forgotten at most in one turn, of each kind, so that a turn stays short. */
+const EXPIRIES_MAX = 256
 
-export interface SessionsOptions {
-  readonly sessionsMax: number
+/** Which connections are copied, and as whom. */
+export interface Selecting {
   readonly mapping: Mapping
-  /** Which new flows are copied. */
-  readonly selection: Selection
-  /** `-f` */
-  readonly portShift: number
-  /** Undefined: there is one worker. */
-  readonly share?: WorkerShare
+  readonly sampling: Sampling
+  readonly ports: PortsPool
+  readonly sessionsMax: number
 }
 
-export class Sessions {
-  readonly #context: SessionContext
-  readonly #options: SessionsOptions
-  readonly #trace: PacketTrace | undefined
+/** @typeParam Answer what the hub takes from targets */
+export class Sessions<Answer> {
+  readonly ready = new ReadyList()
+  readonly #context: SessionContext<Answer>
+  readonly #mapping: Mapping
+  readonly #sampling: Sampling
   readonly #tables: SessionTables
+  readonly #lifecycle: Lifecycle
   readonly #admission: Admission
   readonly #closedFlows: ClosedFlows
   readonly #ignoredFlows: IgnoredFlows
   readonly #pendingSyns = new PendingSyns()
-  readonly #sampling: Sampling
-  readonly #timeWait = new TimeWait()
-  readonly ready = new ReadyList()
+  #now: number
+  readonly #onDue = (slot: number): void => this.#step(slot)
 
-  /** @param context its `onEnd` is to call `ended` */
-  constructor(context: SessionContext, options: SessionsOptions, now: number, trace?: PacketTrace) {
-    // Copies of one connection know each other, and stay awake.
-    const isCopiedOften = options.selection.copies > WHOLE || options.mapping.isFanOut
-    this.#context = isCopiedOften ? { ...context, idlePolicy: new IdlePolicy(Number.POSITIVE_INFINITY) } : context
-    this.#tables = new SessionTables(this.#context, new PortsPool(options.portShift, options.share), now)
-    this.#options = options
-    this.#trace = trace
-    this.#closedFlows = new ClosedFlows(this.#tables.bySource, context.timeoutMs)
-    this.#ignoredFlows = new IgnoredFlows(this.#tables.bySource, context.timeoutMs)
-    this.#sampling = new Sampling(options.selection, now, options.share?.sampling)
-    const { mapping, sessionsMax } = options
-    this.#admission = new Admission(this.#context, this.#tables, mapping, this.#sampling, sessionsMax)
+  constructor(context: SessionContext<Answer>, { mapping, sampling, ports, sessionsMax }: Selecting, now: number) {
+    const { timeoutMs } = context.settings
+    const shared: SessionContext<never> = context
+    this.#context = context
+    this.#mapping = mapping
+    this.#sampling = sampling
+    this.#now = now
+    this.#tables = new SessionTables(shared, ports, now)
+    this.#closedFlows = new ClosedFlows(this.#tables.bySource, timeoutMs)
+    this.#ignoredFlows = new IgnoredFlows(this.#tables.bySource, timeoutMs)
+    this.#lifecycle = new Lifecycle(shared, this.#tables, this.#closedFlows)
+    this.#admission = new Admission(shared, this.#tables, mapping, sampling, sessionsMax, this.#lifecycle)
   }
 
   /** Sessions that have not ended. */
@@ -74,7 +70,7 @@ export class Sessions {
     return this.#tables.slots.count
   }
 
-  /** Entries of the tables: flows with a session, a tombstone or an ignored flow, and ports that are taken. */
+  /** Entries of the tables: captured flows, be they copied, closed or ignored, and ports that are taken. */
   get entryCount(): number {
     return this.#tables.bySource.size + this.#tables.ports.size
   }
@@ -84,28 +80,28 @@ export class Sessions {
     this.#tables.bySource.eachAddress(take)
     this.#tables.ports.eachAddress(take)
     this.#pendingSyns.eachAddress(take)
-    this.#timeWait.eachAddress(take)
+    this.#context.hub.eachAddress(take)
     this.#context.roundTrips?.eachAddress(take)
   }
 
   /** The instant by which `onTimer` has to be called. */
   get deadline(): number {
-    return Math.min(this.#tables.deadlines.deadline, this.#context.frames.rate.nextAt)
+    return Math.min(this.#tables.deadlines.next, this.#context.rate.nextAt)
   }
 
   /** Takes a checked segment that a client sent to a source; `settle` acts on it. */
   onSource(segment: Segment, now: number): Drop {
-    const { counters, pool } = this.#context
+    const { counters, pool, trace } = this.#context
     pool.now = now
     counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
     if (segment.flags & SYN && segment.flags & (FIN | RST)) {
       counters.drop(Drop.BadFlags, 1, segment.payloadLength)
       return Drop.BadFlags
     }
-    if (this.#pendingSyns.size > 0) this.#beginHeld(segment, now)
+    if (this.#pendingSyns.size > 0) this.#beginPending(segment, now)
     const found = this.#tables.find(segment)
     const session = this.#tables.sessionAt(found, now)
-    this.#trace?.captured(segment, session)
+    trace?.captured(segment, session?.state)
     let drop: Drop
     if (session !== undefined && !isNewConnection(session, segment)) {
       drop = session.onSource(segment, now)
@@ -118,149 +114,109 @@ export class Sessions {
       drop = isDoubtful ? this.#hold(segment, session, now) : this.#onOtherFlow(segment, found, session, now)
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
     }
-    if (drop !== Drop.None) this.#trace?.refused(segment.fromAddress, segment.fromPort, drop)
+    if (drop !== Drop.None) trace?.refused(segment.fromAddress, segment.fromPort, drop)
     return drop
   }
 
   /** A SYN came for a connection that may live. */
   #hold(segment: Segment, session: Session, now: number): Drop {
     // It may have been woken for this.
-    this.#tables.deadlines.schedule(session)
+    this.#lifecycle.settle(session, now)
     return this.#pendingSyns.hold(segment, now) ? Drop.SynHeld : Drop.TableFull
   }
 
-  /** Begins the connection whose SYN was held, if this segment shows that the source took it. */
-  #beginHeld(segment: Segment, now: number): void {
+  /** Begins the connection whose SYN is pending, if this segment shows that the source took it. */
+  #beginPending(segment: Segment, now: number): void {
     const found = this.#tables.find(segment)
     const session = this.#tables.sessionAt(found, now)
-    const syn = this.#pendingSyns.takeFor(segment, session?.stream.end)
+    const syn = this.#pendingSyns.takeFor(segment, session?.client.endSequence)
     if (syn === undefined) return
     const drop = this.#onOtherFlow(syn, found, session, now)
     if (drop !== Drop.None) this.#context.counters.drop(drop, 1, 0)
   }
 
-  /** Takes a header that the target sent to a copied client; `settle` acts on it. */
-  onTarget(segment: Segment, now: number): Drop {
-    const slot = this.#tables.ports.holder(segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
+  /** Takes what the target sent to a copied client; `settle` acts on it. */
+  onTarget(answer: Answer, now: number): Drop {
+    const { hub, counters, trace } = this.#context
+    const slot = hub.slotOf(answer)
     const session = this.#tables.slots.at(slot, now)
-    if (this.#trace !== undefined) this.#trace.answered(segment, session)
     let drop: Drop = Drop.AnswerNoSession
     if (session !== undefined) {
-      drop = session.onTarget(segment, now)
-      this.ready.add(session)
-    } else if (this.#timeWait.answer(segment, this.#context.frames)) {
+      drop = hub.take(slot, answer, session.queue, now)
+      session.onTarget(now)
+      if (session.hasEnded || session.hasReconnected) this.#lifecycle.settle(session, now)
+      else this.ready.add(session)
+    } else if (hub.takeLate(answer)) {
       drop = Drop.None
-      this.#context.counters.add(Counter.lateAnswers, 1)
+      counters.add(Counter.lateAnswers, 1)
     }
     if (drop === Drop.None) return drop
-    this.#context.counters.drop(drop, 1, 0)
-    const address = session?.identity.capturedAddress ?? segment.toAddress
-    this.#trace?.refused(address, session?.identity.capturedPort ?? segment.toPort, drop)
+    counters.drop(drop, 1, 0)
+    if (trace !== undefined && session !== undefined) {
+      trace.refused(session.identity.capturedAddress, session.identity.capturedPort, drop)
+    }
     return drop
   }
 
   /** Steps the sessions that took packets, once a batch. @param shouldPause true: the others are left for the next call */
   settle(now: number, shouldPause?: () => boolean): void {
-    this.#context.frames.rate.refill(now)
+    const { rate, trace } = this.#context
+    rate.refill(now)
     // A session that starts another's successor adds to the list.
     for (let session = this.ready.take(); session !== undefined; session = this.ready.take()) {
       session.step(now)
-      this.#tables.deadlines.schedule(session)
-      const trace = this.#context.trace
-      if (trace !== undefined && session.waitsFor !== '') trace.waits(session, session.waitsFor)
+      this.#lifecycle.settle(session, now)
+      if (trace !== undefined && !session.hasEnded && session.waitsFor !== '') {
+        trace.waits(session.identity, session.waitsFor)
+      }
       if (shouldPause?.()) return
     }
   }
 
   onTimer(now: number): void {
-    relieve(this.#tables.slots.awake, this.#context, now)
-    const { rate } = this.#context.frames
+    this.#now = now
+    const { rate } = this.#context
+    const { slots, deadlines } = this.#tables
+    relieve(slots.awake, this.#context, this.#lifecycle, now)
     rate.refill(now)
-    this.#tables.deadlines.advance(now)
-    for (let session = rate.take(); session !== undefined; session = rate.take()) {
+    deadlines.advance(now, this.#onDue)
+    for (let slot = rate.take(); slot >= 0; slot = rate.take()) {
+      const session = slots.awake[slot]
+      if (session === undefined) continue
       session.step(now)
-      this.#tables.deadlines.schedule(session)
+      this.#lifecycle.settle(session, now)
     }
-    this.#closedFlows.expire(now, BURIALS_MAX)
-    this.#ignoredFlows.expire(now, BURIALS_MAX)
-    this.#pendingSyns.expire(now, BURIALS_MAX)
+    this.#closedFlows.expire(now, EXPIRIES_MAX)
+    this.#ignoredFlows.expire(now, EXPIRIES_MAX)
+    this.#pendingSyns.expire(now, EXPIRIES_MAX)
     this.#countPool()
+  }
+
+  /** The wheel has fired for a slot. */
+  #step(slot: number): void {
+    const session = this.#tables.slots.at(slot, this.#now)
+    if (session === undefined) return
+    session.armedAt = Number.POSITIVE_INFINITY
+    if (session.deadline <= this.#now) session.onTimer(this.#now)
+    if (session.hasEnded || session.hasReconnected) this.#lifecycle.settle(session, this.#now)
+    else this.#tables.deadlines.rest(session, this.#now)
   }
 
   /** Resets every copied connection at its target. */
   shutdown(now: number): void {
-    this.#tables.slots.endAll((session) => session.abort(Drop.Shutdown, now), now)
+    this.#tables.slots.endAll((session) => this.#lifecycle.abort(session, Drop.Shutdown, now), now)
     this.#countPool()
   }
 
-  /** The first session from a slot on whose answers intercept has to know a route for. */
-  startedFrom(slot: number): Speaker | undefined {
-    return this.#tables.slots.startedFrom(slot)
+  /** The first route from a session's slot on that intercept has to know. */
+  routeFrom(slot: number): Route | undefined {
+    return this.#tables.slots.routeFrom(slot)
   }
 
   /** Another tcpcopy has this address and port at the target: who begins with it here goes on with another port. */
-  onPortTaken(clientAddress: number, clientPort: number, target: number, targetPort: number, now: number): void {
-    const session = this.#tables.slots.awake[this.#tables.ports.holder(clientAddress, clientPort, target, targetPort)]
-    if (session?.state === State.SynSent) session.abort(Drop.PortTaken, now)
-  }
-
-  /** For `SessionContext.onEnd`: buries the session, and starts the one that waited for it. */
-  ended(session: Session, now: number): void {
-    const { id, identity, successor } = session
-    const group = this.#tables.groups[id]
-    this.#tables.deadlines.forget(session)
-    if (session.continuation !== undefined) {
-      this.#goOn(session, session.continuation, now)
-      return
-    }
-    this.#tables.slots.free(id)
-    this.#tables.groups[id] = undefined
-    group?.remove(session, mayJoinAgain(session))
-    const { capturedAddress: a, capturedPort, sourceAddress: b, sourcePort } = identity
-    if (this.#tables.bySource.get(a, capturedPort, b, sourcePort) === id * 2) {
-      const heir = group?.first
-      if (heir !== undefined) this.#tables.bySource.set(a, capturedPort, b, sourcePort, heir.id * 2)
-      else if (mayJoinAgain(session)) this.#tables.bySource.delete(a, capturedPort, b, sourcePort)
-      else this.#closedFlows.add(identity, session.isClientDone, now)
-    }
-    const speaker = this.#tables.ports.holderOf(identity)
-    if (speaker !== id) replaceInQueue(session, successor, this.#tables.slots.awake[speaker])
-    else this.#handOn(session, successor, now)
-  }
-
-  /** Nobody but a successor needs this session's address and port any more. */
-  #handOn(session: Session, successor: Session | undefined, now: number): void {
-    if (successor === undefined) {
-      this.#tables.ports.release(session.identity)
-      // What comes for a port that another tcpcopy has is not ours to answer.
-      if (session.endReason !== Drop.PortTaken) this.#timeWait.add(session)
-      this.#context.withdraw(session)
-      return
-    }
-    this.#tables.ports.take(session.identity, successor.id)
-    successor.allowStart(now, now)
-    this.#tables.deadlines.schedule(successor)
-  }
-
-  /** Another session takes the place of one that ended before its client: its slot, its flow, its place in the queue. */
-  #goOn(session: Session, continuation: SessionStart, now: number): void {
-    const identity = nextIdentity(session, this.#tables.ports)
-    const isElsewhere = identity.clientPort !== session.clientPort
-    const next = new Session(session.id, identity, continuation, this.#context, now)
-    if (!isElsewhere) next.successor = session.successor
-    this.#tables.slots.set(next)
-    this.#tables.groups[session.id]?.replace(session, next)
-    this.#context.counters.add(Counter.sessionsStarted, 1)
-    this.#context.counters.add(Counter.sessionsContinued, 1)
-    const speaker = this.#tables.ports.holderOf(session)
-    if (isElsewhere) {
-      this.#context.counters.add(Counter.portsMoved, 1)
-      this.#tables.ports.take(identity, next.id)
-      this.#handOn(session, session.successor, now)
-      next.allowStart(now, now)
-    } else if (speaker === session.id) next.allowStart(now + restartDelay(continuation), now)
-    else replaceInQueue(session, next, this.#tables.slots.awake[speaker])
-    this.#tables.deadlines.schedule(next)
+  onPortTaken(flow: Flow, now: number): void {
+    const session = this.#tables.slots.awake[this.#tables.ports.holder(flow)]
+    if (session?.state === SessionState.SynSent) this.#lifecycle.abort(session, Drop.PortTaken, now)
   }
 
   #countPool(): void {
@@ -270,12 +226,13 @@ export class Sessions {
   /** Takes a segment that belongs to no session, or that begins another connection than `previous`. */
   #onOtherFlow(segment: Segment, found: number, previous: Session | undefined, now: number): Drop {
     const isSyn = (segment.flags & SYN) !== 0
-    if (found >= 0 && IgnoredFlows.isMarker(found)) {
-      const reason = this.#ignoredFlows.onSource(found, segment, now)
+    const ignored = ignoredIdOf(found)
+    if (ignored >= 0) {
+      const reason = this.#ignoredFlows.take(ignored, segment, now)
       if (reason !== Drop.None) return reason
     } else if (!isSyn && found >= 0) return Drop.AfterEnd
     if (!isSyn && (segment.payloadLength === 0 || segment.flags & RST)) return Drop.NoSession
-    const maps = this.#options.mapping.find(segment.toAddress, segment.toPort)
+    const maps = this.#mapping.find(segment.toAddress, segment.toPort)
     if (maps.length === 0) return Drop.NotMapped
     let refusal = this.#sampling.refusal(isSyn, now)
     if (refusal === Drop.None) refusal = this.#admission.begin(segment, maps, previous, now)
@@ -299,6 +256,13 @@ export class Sessions {
     }
     if (group.absent.length === 0 || !isNew || segment.payloadLength === 0 || segment.flags & (SYN | RST)) return
     // Only where the stream goes on: what comes beyond a hole, or once more, is no place to begin.
-    if (first.stream.end === add(segment.seq, segment.payloadLength)) this.#admission.beginAgain(group, segment, now)
+    if (first.client.endSequence === add(segment.seq, segment.payloadLength)) {
+      this.#admission.beginAgain(group, segment, now)
+    }
   }
+}
+
+/** A SYN with another initial sequence number is another connection. */
+function isNewConnection(session: Session, segment: Segment): boolean {
+  return (segment.flags & SYN) !== 0 && segment.seq !== session.client.iss
 }

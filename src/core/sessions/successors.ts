@@ -2,11 +2,11 @@
 import type { Session } from '../session/session.ts'
 
 /**
- * One that waits ends: who waits for it waits for what replaces it, or for the one before it.
- * @param speaker the one that all others wait for
+ * One that waits ends: who waits for it waits for `by`, or for the one before it.
+ * @param holder the one that all others wait for
  */
-export function replaceInQueue(session: Session, by: Session | undefined, speaker: Session | undefined): void {
-  let before = speaker
+export function replaceInQueue(session: Session, by: Session | undefined, holder: Session | undefined): void {
+  let before = holder
   while (before !== undefined && before.successor !== session) before = before.successor
   if (before !== undefined) before.successor = by
 }

@@ -1,18 +1,25 @@
-/** Where a session begins, read from the segment it begins with; and which segment may begin one. */
+/** As whom a copied connection speaks to its target, and how its SYN looks. */
 import { isIpv6 } from '../../wire/address-book.ts'
 import { type Segment, SYN } from '../../wire/segment.ts'
-import { add } from '../../wire/seq.ts'
-import { Drop } from '../books/drop.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 import type { CopyMap, Mapping } from '../selection/mapping.ts'
 import type { PortsPool } from '../selection/ports-pool.ts'
-import type { Session } from '../session/session.ts'
-import type { CopiedIdentity, SessionStart } from '../session/session-context.ts'
+import type { ConnectionIdentity } from '../tcp/control-block.ts'
+
+/** `clientAddress` and `clientPort` are what the target sees. */
+export interface CopiedIdentity extends ConnectionIdentity {
+  readonly sourceAddress: number
+  readonly sourcePort: number
+  /** 0: the first copy of its connection to this target, or the only one; of further ones (`-n`) the number. */
+  readonly copy: number
+  /** Index of the `-x` mapping. */
+  readonly mapIndex: number
+}
 
 /** What a made-up SYN says. */
 const MADE_UP_MSS = 1460
-const MADE_UP_SCALE = 7
-const NO_IDENTITY: CopiedIdentity = {
+export const MADE_UP_SCALE = 7
+export const NO_IDENTITY: CopiedIdentity = {
   capturedAddress: 0,
   capturedPort: 0,
   sourceAddress: 0,
@@ -67,8 +74,8 @@ function identityOf(
   }
 }
 
-/** See `Snapshot`. @param identity of who lies down; default: who is taken up has its own in the row */
-export function saveIdentity(snapshot: Snapshot, identity: CopiedIdentity = NO_IDENTITY): CopiedIdentity {
+/** See `Snapshot`. @param identity what is written; what is read takes its place */
+export function saveIdentity(snapshot: Snapshot, identity: CopiedIdentity): CopiedIdentity {
   return {
     capturedAddress: snapshot.whole(identity.capturedAddress),
     capturedPort: snapshot.short(identity.capturedPort),
@@ -90,14 +97,6 @@ export function saveIdentity(snapshot: Snapshot, identity: CopiedIdentity = NO_I
     isSackPermitted: snapshot.flag(identity.isSackPermitted),
     hasTimestamps: snapshot.flag(identity.hasTimestamps)
   }
-}
-
-/** With what a session begins whose first segment this is. */
-export function sessionStartOf(segment: Segment, isJoined: boolean): SessionStart {
-  // The window of a SYN is not scaled (RFC 7323 §2.2).
-  const shift = isJoined ? MADE_UP_SCALE : 0
-  const iss = isJoined ? add(segment.seq, -1) : segment.seq
-  return { iss, tsVal: segment.tsVal, windowBytes: segment.window << shift }
 }
 
 /** The identity of a second, third … copy: its own address of `-c`, or the next one that has a port left, if any. */
@@ -139,17 +138,11 @@ export function chooseIdentity(
 }
 
 /**
- * The identity of the session that goes on where one ended before its client. One that had another's port begins once more,
- * elsewhere, where copies have their ports and clients do not: another tcpcopy is less likely to be there.
+ * As whom a session reconnects. Where another tcpcopy has its port it takes one elsewhere, where copies have their ports
+ * and clients do not: another tcpcopy is less likely to be there.
  */
-export function nextIdentity(session: Session, ports: PortsPool): CopiedIdentity {
-  const { identity, endReason } = session
-  if (endReason !== Drop.PortTaken) return { ...identity, isJoined: true, ipId: 0 }
+export function nextIdentity(identity: CopiedIdentity, isPortTaken: boolean, ports: PortsPool): CopiedIdentity {
+  if (!isPortTaken) return { ...identity, isJoined: true, ipId: 0 }
   const { clientAddress, clientPort } = identity
   return { ...identity, clientPort: ports.forCopy(clientAddress, clientPort, 1, identity) || clientPort }
-}
-
-/** A SYN with another initial sequence number is another connection. */
-export function isNewConnection(session: Session, segment: Segment): boolean {
-  return (segment.flags & SYN) !== 0 && segment.seq !== session.clientIss
 }

@@ -6,8 +6,8 @@ import { ACK, FIN, PSH, type Segment } from '../../wire/segment.ts'
 import { add, distance, isAfter, isBefore, type Seq, seq } from '../../wire/seq.ts'
 import { Ranges } from '../memory/ranges.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
-import type { AnswerRhythm } from '../session/epochs.ts'
 import { AckPacer } from './ack-pacer.ts'
+import type { ControlBlock } from './control-block.ts'
 
 /** How long an acknowledgment waits for a request to ride on (RFC 9293 §3.8.6.3 allows 500 ms). */
 const ACK_DELAY_MS = 40
@@ -19,9 +19,8 @@ const PACE_LEAST_MS = 1
 /** The largest window there is (RFC 7323 §2.3). */
 const HELD_REACH = 1 << 30
 
-export class Receiver implements AnswerRhythm {
-  /** The next octet expected. */
-  rcvNxt: Seq = seq(0)
+export class Receiver {
+  readonly #tcb: ControlBlock
   receivedBytes = 0
   isPushed = false
   /** When payload last came. */
@@ -34,13 +33,9 @@ export class Receiver implements AnswerRhythm {
   isClosed = false
   /** When an acknowledgment has to go out; Infinity: nothing to acknowledge. */
   ackAt = Number.POSITIVE_INFINITY
-  /** What a packet without payload acknowledges: `rcvNxt`, or less of it where acknowledgments are paced. */
-  ackNxt: Seq = seq(0)
   /** By how much the client's round trip is longer than ours: so long acknowledgments wait. */
   #paceMs = 0
   #pacer: AckPacer | undefined
-  /** TS.Recent of RFC 7323 §4.3, echoed in every packet. */
-  tsRecent: Seq = seq(0)
   /** Largest window captured from the client, in octets. */
   largestWindow = 0
   /** What came beyond `rcvNxt`; made when first needed. */
@@ -53,6 +48,10 @@ export class Receiver implements AnswerRhythm {
   #rightEdge: Seq = seq(0)
   #unacknowledgedBytes = 0
 
+  constructor(tcb: ControlBlock) {
+    this.#tcb = tcb
+  }
+
   /** Everything that came is acknowledged, and more may come. */
   get isQuiescent(): boolean {
     return this.ackAt === Number.POSITIVE_INFINITY && !this.isClosed && !this.#hasHeldFin && !this.heldRanges
@@ -60,24 +59,27 @@ export class Receiver implements AnswerRhythm {
 
   /** See `Snapshot`. Only at rest. */
   save(snapshot: Snapshot): void {
-    this.rcvNxt = snapshot.seq(this.rcvNxt)
+    const tcb = this.#tcb
+    tcb.rcvNxt = snapshot.seq(tcb.rcvNxt)
     this.receivedBytes = snapshot.number(this.receivedBytes)
     this.isPushed = snapshot.flag(this.isPushed)
     this.#lastAt = snapshot.number(this.#lastAt)
     this.waitMs = snapshot.number(this.waitMs)
     this.pauseMs = snapshot.number(this.pauseMs)
     this.#askedAt = snapshot.number(this.#askedAt)
-    this.ackNxt = snapshot.seq(this.ackNxt)
+    tcb.ackNxt = snapshot.seq(tcb.ackNxt)
     this.#paceMs = snapshot.number(this.#paceMs)
-    this.tsRecent = snapshot.seq(this.tsRecent)
+    tcb.tsRecent = snapshot.seq(tcb.tsRecent)
     this.largestWindow = snapshot.whole(this.largestWindow)
     this.#rightEdge = snapshot.seq(this.#rightEdge)
   }
 
-  /** @param next the octet after the target's SYN */
-  open(next: Seq): void {
-    this.rcvNxt = next
-    this.ackNxt = next
+  /** @param next the byte after the target's SYN; @param tsVal the timestamp value in it */
+  open(next: Seq, tsVal: Seq): void {
+    const tcb = this.#tcb
+    tcb.tsRecent = tsVal
+    tcb.rcvNxt = next
+    tcb.ackNxt = next
     this.#rightEdge = next
   }
 
@@ -115,19 +117,21 @@ export class Receiver implements AnswerRhythm {
    * however long ago it was due.
    */
   prepareAck(now: number): void {
+    const tcb = this.#tcb
     if (this.#pacer === undefined) return
-    this.ackNxt = this.#pacer.take(now, this.ackNxt)
+    tcb.ackNxt = this.#pacer.take(now, tcb.ackNxt)
   }
 
   /** Packets acknowledge all that came from now on. */
   acknowledgeAll(): void {
-    this.ackNxt = this.rcvNxt
+    const tcb = this.#tcb
+    tcb.ackNxt = tcb.rcvNxt
     this.#pacer?.clear()
   }
 
   /** Remembers that a segment came beyond a gap, so that only the gap has to be sent again. */
   hold(segment: Segment): void {
-    if (distance(segment.seq, this.rcvNxt) > HELD_REACH) return
+    if (distance(segment.seq, this.#tcb.rcvNxt) > HELD_REACH) return
     this.acknowledgeAll() // what is in front of the gap must not look lost as well
     const end = add(segment.seq, segment.payloadLength)
     if (segment.payloadLength > 0) {
@@ -147,10 +151,11 @@ export class Receiver implements AnswerRhythm {
    * @returns false if it brought nothing new
    */
   take(segment: Segment, mss: number, now: number): boolean {
+    const tcb = this.#tcb
     const length = segment.payloadLength + (segment.flags & FIN ? 1 : 0)
-    const fresh = distance(add(segment.seq, length), this.rcvNxt)
-    if (segment.hasTimestamps && !isAfter(segment.seq, this.rcvNxt) && !isAfter(this.tsRecent, segment.tsVal)) {
-      this.tsRecent = segment.tsVal
+    const fresh = distance(add(segment.seq, length), tcb.rcvNxt)
+    if (segment.hasTimestamps && !isAfter(segment.seq, tcb.rcvNxt) && !isAfter(tcb.tsRecent, segment.tsVal)) {
+      tcb.tsRecent = segment.tsVal
     }
     if (fresh <= 0 || this.isClosed) return false
     this.arrivedAt = segment.arrivedAt
@@ -187,33 +192,34 @@ export class Receiver implements AnswerRhythm {
       return
     }
     this.#pacer ??= new AckPacer()
-    this.#pacer.note(this.rcvNxt, dueAt + this.#paceMs)
+    this.#pacer.note(this.#tcb.rcvNxt, dueAt + this.#paceMs)
     this.ackAt = this.#pacer.nextAt
     if (isAtOnce) this.#unacknowledgedBytes = 0
   }
 
   #advance(octets: number): void {
-    this.rcvNxt = add(this.rcvNxt, octets)
+    this.#tcb.rcvNxt = add(this.#tcb.rcvNxt, octets)
     this.receivedBytes += octets
     this.#unacknowledgedBytes += octets
   }
 
   /** What was held beyond a gap that has closed counts now. */
   #closeGap(): void {
+    const tcb = this.#tcb
     const held = this.#held
     if (held !== undefined && held.count > 0) {
-      this.#advance(distance(held.endOf(this.rcvNxt), this.rcvNxt))
-      held.dropBefore(this.rcvNxt)
+      this.#advance(distance(held.endOf(tcb.rcvNxt), tcb.rcvNxt))
+      held.dropBefore(tcb.rcvNxt)
       if (held.count === 0) this.isPushed = this.#isHeldPushed
     }
-    if (!this.#hasHeldFin || this.#heldFin !== this.rcvNxt) return
+    if (!this.#hasHeldFin || this.#heldFin !== tcb.rcvNxt) return
     this.#advance(1)
     this.isClosed = true
   }
 
   /** RFC 9293 §3.10.7.4: what a reset is held to, or a late one of an earlier connection would count. */
   isInWindow(sequence: Seq): boolean {
-    return !isBefore(sequence, this.rcvNxt) && !this.isBeyondWindow(sequence)
+    return !isBefore(sequence, this.#tcb.rcvNxt) && !this.isBeyondWindow(sequence)
   }
 
   /** No answer of this connection begins there. */

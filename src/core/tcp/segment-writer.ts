@@ -1,89 +1,98 @@
 /**
- * Writes the packets of one session: adds to what a packet is for the window, the timestamps and the acknowledgment
+ * Writes the packets of one connection: adds to what a packet is for the window, the timestamps and the acknowledgment
  * that are due at this moment.
  */
 import { ACK, SYN } from '../../wire/segment.ts'
 import { later, type Seq, seq } from '../../wire/seq.ts'
 import { NONE } from '../memory/send-pool.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
-import type { Session } from '../session/session.ts'
-import type { SessionContext } from '../session/session-context.ts'
+import { Purpose } from '../packets/purpose.ts'
+import type { ControlBlock } from './control-block.ts'
 import type { Receiver } from './receiver.ts'
+import type { Sender } from './sender.ts'
+import type { TcpContext } from './tcp-context.ts'
 
 /** RFC 7323 §2.3. */
 const SCALE_MAX = 14
 
+/** A window field of a packet other than a SYN, in bytes. @param scale as offered; negative: none was */
+export function scaledWindow(window: number, scale: number): number {
+  return window << Math.max(0, Math.min(scale, SCALE_MAX))
+}
+
 export class SegmentWriter {
-  readonly #session: Session
-  readonly #response: Receiver
-  readonly #context: SessionContext
-  /** The largest timestamp value sent: one below it would be ignored by the target (RFC 7323 §5). */
-  tsVal: Seq
+  readonly #tcb: ControlBlock
+  readonly #sender: Sender
+  readonly #receiver: Receiver
+  readonly #context: TcpContext
   /** The scale of our window fields that is in force: the client's, or 0 where the target offered none. */
   #shift = 0
 
-  constructor(session: Session, response: Receiver, context: SessionContext, tsVal: Seq) {
-    this.#session = session
-    this.#response = response
+  constructor(tcb: ControlBlock, sender: Sender, receiver: Receiver, context: TcpContext) {
+    this.#tcb = tcb
+    this.#sender = sender
+    this.#receiver = receiver
     this.#context = context
-    this.tsVal = tsVal
   }
 
   /** See `Snapshot`. */
   save(snapshot: Snapshot): void {
-    this.tsVal = snapshot.seq(this.tsVal)
+    this.#tcb.tsVal = snapshot.seq(this.#tcb.tsVal)
     this.#shift = snapshot.short(this.#shift)
   }
 
   /** After the SYN-ACK. */
   open(isScaled: boolean): void {
-    this.#shift = isScaled ? Math.min(this.#session.windowScale, SCALE_MAX) : 0
-  }
-
-  /** A window field of the client, in octets. */
-  scaled(window: number): number {
-    return window << Math.max(0, Math.min(this.#session.windowScale, SCALE_MAX))
+    this.#shift = isScaled ? Math.min(this.#tcb.windowScale, SCALE_MAX) : 0
   }
 
   /**
    * A packet without payload.
-   * @param why empty for what the client did itself; else for `--trace`
    * @param ipId that of the client's own packet, if this is its copy
    */
-  control(flags: number, sequence: Seq, why: string, ipId = 0): void {
-    this.#write(flags, sequence, NONE, 0, 0, why, ipId)
+  control(flags: number, sequence: Seq, purpose: Purpose, ipId = 0): void {
+    this.#write(flags, sequence, NONE, 0, 0, purpose, ipId)
   }
 
-  /** A packet with `length` octets of `piece` from `offset` on. */
-  payload(flags: number, sequence: Seq, piece: number, offset: number, length: number, why: string): void {
-    this.#write(flags, sequence, piece, offset, length, why, 0)
+  /** A packet with `length` bytes of `piece` from `offset` on. */
+  payload(flags: number, sequence: Seq, piece: number, offset: number, length: number, purpose: Purpose): void {
+    this.#write(flags, sequence, piece, offset, length, purpose, 0)
   }
 
-  #write(flags: number, sequence: Seq, piece: number, offset: number, length: number, why: string, ipId: number): void {
+  #write(
+    flags: number,
+    sequence: Seq,
+    piece: number,
+    offset: number,
+    length: number,
+    purpose: Purpose,
+    ipId: number
+  ): void {
     const { pool, frames, trace } = this.#context
-    const response = this.#response
+    const tcb = this.#tcb
+    const receiver = this.#receiver
     let captured = 0
     if (piece !== NONE) {
-      captured = this.scaled(pool.window(piece))
-      if (pool.hasTimestamps(piece)) this.tsVal = later(this.tsVal, pool.tsVal(piece))
+      captured = scaledWindow(pool.window(piece), tcb.windowScale)
+      if (pool.hasTimestamps(piece)) tcb.tsVal = later(tcb.tsVal, pool.tsVal(piece))
     }
     const { packet } = frames
     packet.flags = flags
     packet.sequence = sequence
     const isPure = flags === ACK && piece === NONE
-    packet.acknowledgment = isPure ? response.ackNxt : response.rcvNxt
-    packet.window = response.windowField(flags, captured, flags & SYN ? 0 : this.#shift, packet.acknowledgment)
-    packet.tsVal = this.tsVal
-    packet.tsEcr = flags & ACK ? response.tsRecent : seq(0)
-    packet.sack = piece === NONE && this.#session.isSackPermitted ? response.heldRanges : undefined
+    packet.acknowledgment = isPure ? tcb.ackNxt : tcb.rcvNxt
+    packet.window = receiver.windowField(flags, captured, flags & SYN ? 0 : this.#shift, packet.acknowledgment)
+    packet.tsVal = tcb.tsVal
+    packet.tsEcr = flags & ACK ? tcb.tsRecent : seq(0)
+    packet.sack = piece === NONE && tcb.isSackPermitted ? receiver.heldRanges : undefined
     packet.piece = piece
     packet.offset = offset
     packet.length = length
-    packet.segmentMax = this.#session.sender.segmentMax
-    packet.isCopy = why === ''
+    packet.segmentMax = this.#sender.segmentMax
+    packet.isCopy = purpose === Purpose.Copy
     packet.ipId = ipId
-    const at = frames.write(this.#session)
-    if (flags & ACK) response.acknowledged(isPure)
-    if (trace !== undefined) trace.sent(this.#session, at, length, why)
+    const at = frames.write(tcb)
+    if (flags & ACK) receiver.acknowledged(isPure)
+    if (trace !== undefined) trace.sent(tcb, at, length, purpose)
   }
 }

@@ -6,10 +6,11 @@ import { int32At } from '../../wire/bytes.ts'
 import { ACK, FIN, type Segment } from '../../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
 import { Ranges } from '../memory/ranges.ts'
-import { NONE, type SendPool } from '../memory/send-pool.ts'
+import { NONE } from '../memory/send-pool.ts'
+import type { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
-import type { ClientStream } from '../session/client-stream.ts'
 import { Congestion } from './congestion.ts'
+import type { ControlBlock } from './control-block.ts'
 import { RoundTrip } from './round-trip.ts'
 import { SegmentSize } from './segment-size.ts'
 
@@ -33,16 +34,10 @@ export const Acknowledged = {
 export type Acknowledged = (typeof Acknowledged)[keyof typeof Acknowledged]
 
 export class Sender {
-  #iss: Seq
-  sndUna: Seq
-  sndNxt: Seq
-  /** The largest `sndNxt` so far: below it, what is sent is sent again. */
-  sndMax: Seq
-  /** The target's window, in octets. */
-  sndWnd = 0
-  /** The largest it has been. */
+  readonly #tcb: ControlBlock
+  /** The target's largest window so far. */
   #windowMax = 0
-  /** When the oldest octets in flight, or a closed window, have to be tried again. */
+  /** When the oldest bytes in flight, or a closed window, have to be tried again. */
   rtoAt = Number.POSITIVE_INFINITY
   readonly roundTrip = new RoundTrip()
   #size = new SegmentSize(MSS_DEFAULT, MSS_DEFAULT)
@@ -52,7 +47,7 @@ export class Sender {
   /** Sequence and acknowledgment numbers of the segment that last moved the window (SND.WL1, SND.WL2). */
   #wl1: Seq
   #wl2: Seq
-  /** The last piece that was sent up to the end it had then, and is not freed; or NONE. */
+  /** The last piece that was sent up to the end it had then, and is not acknowledged; or NONE. */
   #lastSent = NONE
   #duplicates = 0
   /** Until this is acknowledged the loss at hand is not over (RFC 6582). */
@@ -63,27 +58,23 @@ export class Sender {
   /** In recovery: what is lost before here was sent again. */
   #repairedTo: Seq
 
-  /** @param iss the initial sequence number */
-  constructor(iss: Seq) {
-    this.#iss = iss
-    this.sndUna = iss
-    this.sndNxt = iss
-    this.sndMax = iss
-    this.#wl1 = iss
-    this.#wl2 = iss
-    this.#recover = iss
-    this.#repairedTo = iss
+  constructor(tcb: ControlBlock) {
+    this.#tcb = tcb
+    this.#wl1 = tcb.iss
+    this.#wl2 = tcb.iss
+    this.#recover = tcb.iss
+    this.#repairedTo = tcb.iss
   }
 
   /** See `Snapshot`. Only where all is acknowledged: nothing is lost then, or timed. */
   save(snapshot: Snapshot): void {
-    this.#iss = snapshot.seq(this.#iss)
-    this.sndUna = snapshot.seq(this.sndUna)
-    this.sndNxt = this.sndUna
-    this.sndMax = this.sndUna
-    this.#recover = this.sndUna
-    this.#repairedTo = this.sndUna
-    this.sndWnd = snapshot.whole(this.sndWnd)
+    const tcb = this.#tcb
+    tcb.sndUna = snapshot.seq(tcb.sndUna)
+    tcb.sndNxt = tcb.sndUna
+    tcb.sndMax = tcb.sndUna
+    this.#recover = tcb.sndUna
+    this.#repairedTo = tcb.sndUna
+    tcb.sndWnd = snapshot.whole(tcb.sndWnd)
     this.#windowMax = snapshot.whole(this.#windowMax)
     this.#firstFlightBytes = snapshot.whole(this.#firstFlightBytes)
     this.#shift = snapshot.short(this.#shift)
@@ -94,33 +85,19 @@ export class Sender {
     this.#congestion.save(snapshot)
   }
 
-  /** Begins anew at another sequence number, before anything was sent. */
-  begin(iss: Seq): void {
-    this.#iss = iss
-    this.sndUna = iss
-    this.sndNxt = iss
-    this.sndMax = iss
-    this.#recover = iss
-    this.#repairedTo = iss
+  /** Begins at the initial sequence number of the control block, before anything was sent. */
+  begin(): void {
+    const tcb = this.#tcb
+    tcb.sndUna = tcb.iss
+    tcb.sndNxt = tcb.iss
+    tcb.sndMax = tcb.iss
+    this.#recover = tcb.iss
+    this.#repairedTo = tcb.iss
   }
 
   /** Most octets of payload in a segment to this target. */
   get segmentMax(): number {
     return this.#size.max
-  }
-
-  /** True until payload or FIN was sent. */
-  get isFresh(): boolean {
-    return !isAfter(this.sndMax, add(this.#iss, 1))
-  }
-
-  /** Octets sent and not acknowledged, SYN and FIN counted. */
-  get flightBytes(): number {
-    return distance(this.sndNxt, this.sndUna)
-  }
-
-  get isAllAcknowledged(): boolean {
-    return this.sndUna === this.sndMax
   }
 
   /**
@@ -129,9 +106,10 @@ export class Sender {
    * @param optionsLength octets of options that each of our segments carries
    */
   open(segment: Segment, shift: number, mssMax: number, optionsLength: number, now: number): void {
-    this.sndUna = segment.ack
+    const tcb = this.#tcb
+    tcb.sndUna = segment.ack
     this.#shift = shift
-    this.sndWnd = segment.window // that of a SYN is never scaled (RFC 7323 §2.2)
+    tcb.sndWnd = segment.window // that of a SYN is never scaled (RFC 7323 §2.2)
     this.#windowMax = segment.window
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
@@ -151,65 +129,70 @@ export class Sender {
   }
 
   /** The piece that `sndNxt` is in, or NONE. */
-  cursor(stream: ClientStream, pool: SendPool): number {
-    if (!isBefore(this.sndNxt, stream.end)) return NONE
-    if (this.#lastSent === NONE) return stream.head
+  cursor({ head, end, pool }: SendQueue): number {
+    const tcb = this.#tcb
+    const next = tcb.offsetOf(tcb.sndNxt)
+    if (!isBefore(next, end)) return NONE
+    if (this.#lastSent === NONE) return head
     // It may have grown since.
-    return isAfter(pool.end(this.#lastSent), this.sndNxt) ? this.#lastSent : pool.next(this.#lastSent)
+    return isAfter(pool.end(this.#lastSent), next) ? this.#lastSent : pool.next(this.#lastSent)
   }
 
   /** Octets that the target's window and the congestion window leave. */
   room(): number {
-    return Math.min(this.sndWnd, this.#congestion.windowBytes) - this.flightBytes
+    return Math.min(this.#tcb.sndWnd, this.#congestion.windowBytes) - this.#tcb.flightBytes
   }
 
   /** Octets [sndNxt, sndNxt + length) were sent, up to the end of `piece` if `isPieceDone`. */
   sent(length: number, piece: number, isPieceDone: boolean, now: number): void {
-    if (this.flightBytes === 0) this.rtoAt = now + this.roundTrip.rtoMs
-    this.sndNxt = add(this.sndNxt, length)
-    if (isAfter(this.sndNxt, this.sndMax)) {
-      this.sndMax = this.sndNxt
-      this.roundTrip.start(this.sndNxt, now)
+    const tcb = this.#tcb
+    if (tcb.flightBytes === 0) this.rtoAt = now + this.roundTrip.rtoMs
+    tcb.sndNxt = add(tcb.sndNxt, length)
+    if (isAfter(tcb.sndNxt, tcb.sndMax)) {
+      tcb.sndMax = tcb.sndNxt
+      this.roundTrip.start(tcb.sndNxt, now)
       this.#size.raise(now)
     }
     if (isPieceDone) this.#lastSent = piece
   }
 
   /** Takes the acknowledgment and the window of a segment of the established connection. */
-  acknowledge(segment: Segment, stream: ClientStream, pool: SendPool, now: number): Acknowledged {
+  acknowledge(segment: Segment, queue: SendQueue, now: number): Acknowledged {
+    const tcb = this.#tcb
     // RFC 5961 §5: what acknowledges less than was ever on its way is of another connection.
-    const isOfAnother = isBefore(segment.ack, add(this.sndUna, -this.#windowMax - 1))
-    if (isAfter(segment.ack, this.sndMax) || isOfAnother) return Acknowledged.Unacceptable
+    const isOfAnother = isBefore(segment.ack, add(tcb.sndUna, -this.#windowMax - 1))
+    if (isAfter(segment.ack, tcb.sndMax) || isOfAnother) return Acknowledged.Unacceptable
     const window = segment.window << this.#shift
     const isDuplicate =
-      segment.ack === this.sndUna &&
+      segment.ack === tcb.sndUna &&
       segment.payloadLength === 0 &&
       (segment.flags & FIN) === 0 &&
-      window === this.sndWnd &&
-      this.sndMax !== this.sndUna
+      window === tcb.sndWnd &&
+      tcb.sndMax !== tcb.sndUna
     this.#moveWindow(segment, window)
     if (segment.sackCount > 0) this.#takeSack(segment)
-    if (isAfter(segment.ack, this.sndUna)) return this.#advance(segment.ack, stream, pool, now)
+    if (isAfter(segment.ack, tcb.sndUna)) return this.#advance(segment.ack, queue, now)
     if (!isDuplicate) return Acknowledged.Nothing
     this.#duplicates += 1
     if (this.#isRecovering) return this.#sacked === undefined ? Acknowledged.Nothing : Acknowledged.Loss
     const isLost = this.#duplicates >= DUPLICATES_FOR_LOSS || this.#sackedBytes() > 2 * this.segmentMax
     if (!isLost) return Acknowledged.Nothing
     this.#isRecovering = true
-    this.#recover = this.sndMax
-    this.#repairedTo = this.sndUna
-    this.#congestion.lost(this.flightBytes)
+    this.#recover = tcb.sndMax
+    this.#repairedTo = tcb.sndUna
+    this.#congestion.lost(tcb.flightBytes)
     return Acknowledged.Loss
   }
 
   /** The first octet that is lost and was not sent again in this recovery; `sndMax` if there is none (RFC 6675). */
   nextLost(): Seq {
-    if (!this.#isRecovering) return this.sndMax
-    const from = later(this.sndUna, this.#repairedTo)
+    const tcb = this.#tcb
+    if (!this.#isRecovering) return tcb.sndMax
+    const from = later(tcb.sndUna, this.#repairedTo)
     const sacked = this.#sacked
-    if (sacked === undefined || sacked.count === 0) return from === this.sndUna ? from : this.sndMax
+    if (sacked === undefined || sacked.count === 0) return from === tcb.sndUna ? from : tcb.sndMax
     const lost = sacked.endOf(from)
-    return isBefore(lost, sacked.left(sacked.count - 1)) ? lost : this.sndMax
+    return isBefore(lost, sacked.left(sacked.count - 1)) ? lost : tcb.sndMax
   }
 
   /** Octets up to `end` were sent again. */
@@ -218,22 +201,27 @@ export class Sender {
     this.roundTrip.cancel()
   }
 
-  /** Skips what the target has from `sndNxt` on, up to the end of the piece that is in. @returns true if it has any */
+  /**
+   * Skips what the target has from `sndNxt` on, up to the end of the piece that is in.
+   * @param pieceEnd as a sequence number; @returns true if it has any
+   */
   skipSacked(piece: number, pieceEnd: Seq): boolean {
-    const sackedEnd = this.#sacked?.endOf(this.sndNxt) ?? this.sndNxt
-    if (sackedEnd === this.sndNxt) return false
+    const tcb = this.#tcb
+    const sackedEnd = this.#sacked?.endOf(tcb.sndNxt) ?? tcb.sndNxt
+    if (sackedEnd === tcb.sndNxt) return false
     const isPieceDone = !isBefore(sackedEnd, pieceEnd)
-    this.sndNxt = isPieceDone ? pieceEnd : sackedEnd
+    tcb.sndNxt = isPieceDone ? pieceEnd : sackedEnd
     if (isPieceDone) this.#lastSent = piece
     return true
   }
 
   #takeSack(segment: Segment): void {
+    const tcb = this.#tcb
     for (let block = 0; block < segment.sackCount; block++) {
       const left = seq(int32At(segment.sackEdges, block * 2))
       const right = seq(int32At(segment.sackEdges, block * 2 + 1))
       // Blocks below `sndUna` tell of duplicates (RFC 2883), others of octets that were never sent.
-      if (isBefore(left, this.sndUna) || isAfter(right, this.sndMax)) continue
+      if (isBefore(left, tcb.sndUna) || isAfter(right, tcb.sndMax)) continue
       this.#sacked ??= new Ranges()
       this.#sacked.add(left, right)
     }
@@ -252,31 +240,33 @@ export class Sender {
    * more does, even if its own octets were sent before (the window counts from what it acknowledges).
    */
   #moveWindow(segment: Segment, window: number): void {
-    const isNewer = isAfter(segment.ack, this.sndUna)
+    const tcb = this.#tcb
+    const isNewer = isAfter(segment.ack, tcb.sndUna)
     const isOlder = isBefore(segment.seq, this.#wl1) || (segment.seq === this.#wl1 && isBefore(segment.ack, this.#wl2))
-    if ((isOlder && !isNewer) || (segment.flags & ACK) === 0 || isBefore(segment.ack, this.sndUna)) return
+    if ((isOlder && !isNewer) || (segment.flags & ACK) === 0 || isBefore(segment.ack, tcb.sndUna)) return
     // The time-outs of probes said nothing of losses.
-    if (this.sndWnd === 0 && window > 0) this.roundTrip.backoff = 0
-    this.sndWnd = window
+    if (tcb.sndWnd === 0 && window > 0) this.roundTrip.backoff = 0
+    tcb.sndWnd = window
     this.#windowMax = Math.max(this.#windowMax, window)
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
   }
 
-  #advance(una: Seq, stream: ClientStream, pool: SendPool, now: number): Acknowledged {
-    const octets = distance(una, this.sndUna)
+  #advance(una: Seq, { pool }: SendQueue, now: number): Acknowledged {
+    const tcb = this.#tcb
+    const octets = distance(una, tcb.sndUna)
     this.#congestion.acknowledged(octets)
-    this.#size.acknowledged(octets, isAfter(una, this.sndNxt))
-    this.sndUna = una
-    this.sndNxt = later(this.sndNxt, una)
-    if (this.#lastSent !== NONE && !isAfter(pool.end(this.#lastSent), una)) this.#lastSent = NONE
+    this.#size.acknowledged(octets, isAfter(una, tcb.sndNxt))
+    tcb.sndUna = una
+    tcb.sndNxt = later(tcb.sndNxt, una)
+    const isLastAcknowledged = this.#lastSent !== NONE && !isAfter(pool.end(this.#lastSent), tcb.offsetOf(una))
+    if (isLastAcknowledged) this.#lastSent = NONE
     this.#sacked?.dropBefore(una)
     // It says that it lacks what it had: it has given that up (RFC 2018 §8).
     if (this.#sacked !== undefined && this.#sacked.endOf(una) !== una) this.#sacked.clear()
-    stream.release(isBefore(una, stream.end) ? una : stream.end)
     this.roundTrip.acknowledged(una, now)
     this.#duplicates = 0
-    this.rtoAt = this.isAllAcknowledged ? Number.POSITIVE_INFINITY : now + this.roundTrip.rtoMs
+    this.rtoAt = tcb.isAllAcknowledged ? Number.POSITIVE_INFINITY : now + this.roundTrip.rtoMs
     if (!this.#isRecovering) return Acknowledged.Progress
     this.#isRecovering = isBefore(una, this.#recover)
     return this.#isRecovering ? Acknowledged.Loss : Acknowledged.Progress // RFC 6582 §3.2: a partial acknowledgment
@@ -287,13 +277,14 @@ export class Sender {
    * @param length octets of the segment at `sndUna`; @returns true if segments are smaller from now on
    */
   timedOut(length: number, now: number): boolean {
+    const tcb = this.#tcb
     // What the target has no room for it drops, of whatever size.
-    const isSmaller = length <= this.sndWnd && this.#size.timedOut(length, now)
-    this.#congestion.timedOut(this.flightBytes, this.segmentMax)
+    const isSmaller = length <= tcb.sndWnd && this.#size.timedOut(length, now)
+    this.#congestion.timedOut(tcb.flightBytes, this.segmentMax)
     this.roundTrip.timedOut()
     // A target that lets octets be missing again and again has given up what it had said it has (RFC 2018 §8).
     if (this.roundTrip.backoff > 1) this.#sacked?.clear()
-    this.sndNxt = this.sndUna
+    tcb.sndNxt = tcb.sndUna
     this.#lastSent = NONE
     this.#isRecovering = false
     this.#duplicates = 0

@@ -3,6 +3,7 @@
  * announced to every intercept; after a break all that live are announced again, as fast as intercept takes them.
  */
 import { Counter } from '../../core/books/counters.ts'
+import type { Route } from '../../core/target/raw/route-events.ts'
 import type { Log, Network } from '../../ports.ts'
 import {
   ALL_ANNOUNCED,
@@ -10,7 +11,6 @@ import {
   type ChannelEvents,
   ClientConnection,
   Phase,
-  type Route,
   SPEAKS_OTHER
 } from './client-connection.ts'
 

@@ -1,5 +1,7 @@
 /** One connection of tcpcopy to an intercept: how it comes to a version, and what is said in either. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
+import { Flow } from '../../core/memory/flow.ts'
+import type { Route } from '../../core/target/raw/route-events.ts'
 import type { Cryptography, Stream } from '../../ports.ts'
 import { isIpv6 } from '../../wire/address-book.ts'
 import { copyBytes, u16 } from '../../wire/bytes.ts'
@@ -73,21 +75,12 @@ export const Phase = {
 } as const
 export type Phase = (typeof Phase)[keyof typeof Phase]
 
-/** The route of a session, as the channel tells it. */
-export interface Route {
-  readonly id: number
-  readonly clientAddress: number
-  readonly clientPort: number
-  readonly targetAddress: number
-  readonly targetPort: number
-}
-
 /** Takes what intercepts say. */
 export interface ChannelEvents {
   /** An answer of the target. The segment is valid during the call. */
   answered(segment: Segment): void
   /** Another tcpcopy has this client address and port at the target. */
-  taken(clientAddress: number, clientPort: number, targetAddress: number, targetPort: number): void
+  taken(flow: Flow): void
 }
 
 /** What all connections have in common. */
@@ -123,6 +116,7 @@ export class ClientConnection {
   #tripAskedAt = 0
   readonly #segment = new Segment()
   readonly #answers = new AnswerRecord()
+  readonly #flow = new Flow()
 
   constructor(context: ChannelContext, retryMs: number) {
     this.#context = context
@@ -313,7 +307,7 @@ export class ClientConnection {
     if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape)) return SPEAKS_OTHER
     const clientPort = flowClientPort(input, at, shape)
     const targetPort = flowTargetPort(input, at, shape)
-    events.taken(flowClient(input, at, shape), clientPort, flowTarget(input, at, shape), targetPort)
+    events.taken(this.#flow.set(flowClient(input, at, shape), clientPort, flowTarget(input, at, shape), targetPort))
     return ''
   }
 

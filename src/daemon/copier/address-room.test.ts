@@ -3,8 +3,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Counter, Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
-import { type AddressRange, Mapping } from '../../core/selection/mapping.ts'
+import type { AddressRange } from '../../core/selection/mapping.ts'
 import { ALL_FLOWS, WHOLE } from '../../core/selection/sampling.ts'
+import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
+import { SESSION_DEFAULTS } from '../../core/session/settings.ts'
+import { copyMemoryLength, LIMIT_DEFAULTS } from '../../core/sessions/assembly.ts'
 import { countingCryptography, MemoryCapture, MemorySender, NotingWaiter } from '../../sim/network/memory-ports.ts'
 import { writePacket } from '../../sim/network/packet.ts'
 import { formatAddress, parseAddress } from '../../wire/address.ts'
@@ -12,7 +15,7 @@ import { addressBook } from '../../wire/address-book.ts'
 import { put32 } from '../../wire/bytes.ts'
 import { ACK, SYN } from '../../wire/segment.ts'
 import { CHANNEL_DEFAULT } from '../channel/negotiation.ts'
-import { Copier, copierMemoryLength } from './copier.ts'
+import { Copier } from './copier.ts'
 
 const SOURCE = parseAddress('2001:db8::1') ?? 0
 const TARGET = parseAddress('2001:db8::2') ?? 0
@@ -45,26 +48,16 @@ class World {
       waiter: new NotingWaiter(),
       log: () => {}
     }
-    const options = {
-      mapping: new Mapping([map], ranges),
-      selection: { ...ALL_FLOWS, copies: copies * WHOLE },
-      portShift: 0,
-      intercepts: [],
-      connectionsEach: 1,
-      channel: CHANNEL_DEFAULT,
-      poolBytes: POOL_BYTES,
-      sessionsMax: 1 << 16,
-      timeoutMs: 10_000,
-      keepAliveMs: 100 * MINUTES,
-      mtuBytes: undefined,
-      mssBytes: undefined,
-      clientRttMs: 0,
-      epochs: { isWaiting: true, timeoutMs: 3000 },
-      holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
-      bytesPerSecondMax: Number.POSITIVE_INFINITY,
-      isWithoutAcks: false
+    const limits = { ...LIMIT_DEFAULTS, poolBytes: POOL_BYTES, sessionsMax: 1 << 16 }
+    const settings = {
+      selection: { ...SELECTION_DEFAULTS, maps: [map], ranges, sampling: { ...ALL_FLOWS, copies: copies * WHOLE } },
+      session: { ...SESSION_DEFAULTS, timeoutMs: 10_000, keepAliveMs: 100 * MINUTES, roundTripMs: 0 },
+      limits,
+      packets: { mtuBytes: undefined, mssBytes: undefined },
+      channel: { intercepts: [], connectionsEach: 1, options: CHANNEL_DEFAULT }
     }
-    this.copier = new Copier(ports, options, new Uint8Array(copierMemoryLength(POOL_BYTES)), this.counters)
+    const memory = new Uint8Array(copyMemoryLength(limits))
+    this.copier = new Copier(ports, settings, { memory, counters: this.counters })
   }
 
   /** A packet of the client with this number. */

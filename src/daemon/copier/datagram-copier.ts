@@ -5,8 +5,7 @@ import { DatagramWriter } from '../../core/datagrams/datagram-writer.ts'
 import { Datagrams } from '../../core/datagrams/datagrams.ts'
 import { FragmentIds } from '../../core/datagrams/fragment-ids.ts'
 import { Outbox } from '../../core/packets/outbox.ts'
-import type { Mapping } from '../../core/selection/mapping.ts'
-import type { Selection } from '../../core/selection/sampling.ts'
+import type { SelectionSettings } from '../../core/selection/settings.ts'
 import type { WorkerShare } from '../../core/selection/worker-share.ts'
 import { type Capture, ChecksumState, type Clock, type Log, type PacketSender, type Waiter } from '../../ports.ts'
 import { addressBook } from '../../wire/address-book.ts'
@@ -32,9 +31,7 @@ export interface DatagramPorts {
 }
 
 export interface DatagramCopierOptions {
-  readonly mapping: Mapping
-  readonly selection: Selection
-  readonly portShift: number
+  readonly selection: SelectionSettings
   readonly flowsMax: number
   readonly mtuBytes: number | undefined
   /** Undefined: there is one worker. */

@@ -4,10 +4,12 @@
  * first half second. So a copier rehearses before it opens its capture.
  */
 import { Counters } from '../../core/books/counters.ts'
-import type { CopyOctets } from '../../core/memory/send-pool.ts'
+import type { CopyBytes } from '../../core/memory/send-pool.ts'
 import type { Outbox } from '../../core/packets/outbox.ts'
-import { Mapping } from '../../core/selection/mapping.ts'
-import { ALL_FLOWS } from '../../core/selection/sampling.ts'
+import type { CopyMap } from '../../core/selection/mapping.ts'
+import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
+import { SESSION_DEFAULTS } from '../../core/session/settings.ts'
+import { copyMemoryLength, LIMIT_DEFAULTS } from '../../core/sessions/assembly.ts'
 import {
   type Capture,
   ChecksumState,
@@ -19,7 +21,8 @@ import {
 import { put16, put32, u16 } from '../../wire/bytes.ts'
 import { ACK, FIN, IPV4_HEADER, PSH, parseIpv4, Segment, SYN, TCP, TCP_HEADER } from '../../wire/segment.ts'
 import { CHANNEL_DEFAULT } from '../channel/negotiation.ts'
-import { Copier, copierMemoryLength } from './copier.ts'
+import { Copier } from './copier.ts'
+import type { CopierSettings } from './settings.ts'
 
 const SOURCE = 0x0a000001
 const TARGET = 0x0a000002
@@ -124,6 +127,20 @@ class Silence implements PacketSender {
   close(): void {}
 }
 
+const LIMITS = { ...LIMIT_DEFAULTS, poolBytes: POOL_BYTES, sessionsMax: 1024 }
+
+function settingsFor(maps: readonly CopyMap[]): CopierSettings {
+  const gate = { isWaiting: true, timeoutMs: NEVER_MS }
+  const holes = { ...SESSION_DEFAULTS.holes, atEndMs: NEVER_MS }
+  return {
+    selection: { ...SELECTION_DEFAULTS, maps },
+    session: { ...SESSION_DEFAULTS, timeoutMs: NEVER_MS, keepAliveMs: NEVER_MS, roundTripMs: 0, gate, holes },
+    limits: LIMITS,
+    packets: { mtuBytes: MTU, mssBytes: undefined },
+    channel: { intercepts: [], connectionsEach: 1, options: CHANNEL_DEFAULT }
+  }
+}
+
 class WarmUp {
   readonly counters = new Counters()
   readonly #clock = { now: 1000 }
@@ -133,7 +150,7 @@ class WarmUp {
   readonly #segment = new Segment()
   #connection = 0
 
-  constructor(cryptography: Cryptography, copy: CopyOctets) {
+  constructor(cryptography: Cryptography, copy: CopyBytes) {
     const map = { sourceAddress: 0, sourcePort: PORT, targetAddress: TARGET, targetPort: PORT }
     const clock: Clock = { now: () => this.#clock.now }
     const network = {
@@ -142,27 +159,9 @@ class WarmUp {
       }
     }
     const ports = { capture: this.#stage, sender: new Silence(), network, cryptography, clock, copy }
-    const options = {
-      mapping: new Mapping([map], []),
-      selection: ALL_FLOWS,
-      portShift: 0,
-      intercepts: [],
-      connectionsEach: 1,
-      channel: CHANNEL_DEFAULT,
-      poolBytes: POOL_BYTES,
-      sessionsMax: 1024,
-      timeoutMs: NEVER_MS,
-      keepAliveMs: NEVER_MS,
-      mtuBytes: MTU,
-      mssBytes: undefined,
-      clientRttMs: 0,
-      epochs: { isWaiting: true, timeoutMs: NEVER_MS },
-      holes: { timeoutMs: undefined, atEndMs: NEVER_MS, afterDropsMs: undefined },
-      bytesPerSecondMax: Number.POSITIVE_INFINITY,
-      isWithoutAcks: false
-    }
-    const memory = new Uint8Array(copierMemoryLength(POOL_BYTES))
-    this.#copier = new Copier({ ...ports, waiter: { wait: () => {} }, log: () => {} }, options, memory, this.counters)
+    const memory = new Uint8Array(copyMemoryLength(LIMITS))
+    const means = { memory, counters: this.counters }
+    this.#copier = new Copier({ ...ports, waiter: { wait: () => {} }, log: () => {} }, settingsFor([map]), means)
   }
 
   /** A connection of each client, from its SYN to its FIN. */
@@ -218,7 +217,7 @@ class WarmUp {
  * Rehearses as long as `mayGoOn` allows, asked after every 480 requests.
  * @returns what the copier has counted
  */
-export function warmUp(cryptography: Cryptography, copy: CopyOctets, mayGoOn: () => boolean): Counters {
+export function warmUp(cryptography: Cryptography, copy: CopyBytes, mayGoOn: () => boolean): Counters {
   const run = new WarmUp(cryptography, copy)
   while (mayGoOn()) run.act()
   return run.counters

@@ -53,9 +53,11 @@
  * Each script runs with both versions of the channel, and in the other variants of `drill`. Every packet is real bytes
  * with real checksums. After every script the books must balance, and after a shutdown nothing may be left.
  */
+
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop, dropNames } from '../../core/books/drop.ts'
+import { Flow } from '../../core/memory/flow.ts'
 import type { AddressRange } from '../../core/selection/mapping.ts'
 import { formatAddress, formatEndpoint, parseAddress } from '../../wire/address.ts'
 import { u8 } from '../../wire/bytes.ts'
@@ -170,7 +172,8 @@ class Drill {
         const [from = '', port = ''] = line.name.split(':')
         const { address, port: targetPort } = this.#as(target)
         const taken = this.#as({ address: parseAddress(from) ?? 0, port: Number(port) })
-        worker.sessions.onPortTaken(taken.address, taken.port, address, targetPort, worker.now)
+        const flow = new Flow().set(taken.address, taken.port, address, targetPort)
+        worker.sessions.onPortTaken(flow, worker.now)
         worker.step(worker.now)
         break
       }

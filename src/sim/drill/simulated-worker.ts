@@ -6,19 +6,14 @@ import assert from 'node:assert/strict'
 import { AnswerBatch } from '../../core/assistant/answer-batch.ts'
 import { Counter, Counters } from '../../core/books/counters.ts'
 import type { Drop } from '../../core/books/drop.ts'
-import { Latency } from '../../core/books/latency.ts'
-import { POOL_PAGE, SendPool } from '../../core/memory/send-pool.ts'
-import { Frames } from '../../core/packets/frames.ts'
-import { Outbox } from '../../core/packets/outbox.ts'
-import { RateLimit } from '../../core/packets/rate-limit.ts'
-import { type AddressRange, type CopyMap, Mapping } from '../../core/selection/mapping.ts'
+import { POOL_PAGE, type SendPool } from '../../core/memory/send-pool.ts'
+import type { Outbox } from '../../core/packets/outbox.ts'
+import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
 import { ALL_FLOWS, type Selection } from '../../core/selection/sampling.ts'
 import type { HolePatience } from '../../core/session/hole-watch.ts'
-import { IdlePolicy } from '../../core/session/idle-policy.ts'
-import { LeastRoundTrips } from '../../core/session/least-round-trips.ts'
-import type { Session } from '../../core/session/session.ts'
-import type { SessionContext } from '../../core/session/session-context.ts'
-import { Sessions } from '../../core/sessions/sessions.ts'
+import { assembleCopy, type Copy, type CopySettings, copyMemoryLength } from '../../core/sessions/assembly.ts'
+import type { Sessions } from '../../core/sessions/sessions.ts'
+import type { Route } from '../../core/target/raw/route-events.ts'
 import { isIpv6 } from '../../wire/address-book.ts'
 import {
   AnswerRecord,
@@ -85,6 +80,16 @@ const DEFAULTS = {
   answerAgeMs: Number.NaN
 }
 
+/** A trace that sees nothing. */
+const SILENT = {
+  captured: () => {},
+  answered: () => {},
+  refused: () => {},
+  sent: () => {},
+  waits: () => {},
+  ended: () => {}
+}
+
 const START = 1_000_000
 /** Longer than anything is remembered: a day. */
 const LINGER_MAX_MS = 86_400_000
@@ -114,7 +119,7 @@ export class SentPacket {
 
 export class SimulatedWorker {
   now = START
-  readonly sessions: Sessions
+  readonly sessions: Sessions<Segment>
   readonly counters = new Counters()
   readonly pool: SendPool
   /** Packets in the order in which they were sent; whoever reads one takes it out. */
@@ -122,7 +127,11 @@ export class SimulatedWorker {
   /** Why sessions ended, in order. */
   readonly ended: Drop[] = []
   /** Sessions whose routes intercept was told. */
-  readonly announced: Session[] = []
+  readonly announced: Route[] = []
+  readonly #routes = {
+    announce: (route: Route) => this.announced.push({ ...route }),
+    withdraw: () => {}
+  }
   readonly #outbox: Outbox
   readonly #segment = new Segment()
   readonly #header = new Uint8Array(HEADER_LENGTH)
@@ -130,7 +139,7 @@ export class SimulatedWorker {
   readonly #batch = new AnswerBatch((_, record) => this.#onRecord(record))
   readonly #channelVersion: number
   readonly #answerAgeMs: number
-  readonly #latency: Latency
+  readonly #copy: Copy<Segment>
   /** Flows by their slot. */
   readonly #slots: string[] = []
 
@@ -138,41 +147,33 @@ export class SimulatedWorker {
     const options = { ...DEFAULTS, ...given }
     this.#channelVersion = options.channelVersion
     this.#answerAgeMs = options.answerAgeMs
-    this.#latency = new Latency(this.counters.latency, options.framesMax)
-    const arena = options.framesMax * Outbox.headerStride
-    const memory = new Uint8Array(arena + options.poolPages * POOL_PAGE)
-    this.#outbox = new Outbox(memory, 0, options.framesMax)
-    this.pool = new SendPool(memory, arena, options.poolPages)
-    const context: SessionContext = {
-      pool: this.pool,
-      frames: new Frames(
-        this.#outbox,
-        this.pool,
-        () => this.#flush(),
-        () => options.canSegment,
-        new RateLimit(options.bytesPerSecondMax)
-      ),
-      counters: this.counters,
-      latency: this.#latency,
-      epochs: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
-      holes: options.holes,
-      timeoutMs: options.timeoutMs,
-      keepAliveMs: options.keepAliveMs,
-      idlePolicy: new IdlePolicy(options.hibernateAfterMs),
-      roundTrips: options.isWithoutAcks ? new LeastRoundTrips() : undefined,
-      mtu: () => options.mtuBytes,
-      clientRttMs: options.clientRttMs,
-      announce: (session) => this.announced.push(session),
-      withdraw: () => {},
-      onOpen: () => {},
-      onEnd: (session, now) => {
-        this.ended.push(session.endReason)
-        this.sessions.ended(session, now)
-      }
+    const { maps, ranges, portShift, sessionsMax, bytesPerSecondMax, framesMax } = options
+    const limits = { poolBytes: options.poolPages * POOL_PAGE, sessionsMax, bytesPerSecondMax, framesMax }
+    const settings: CopySettings = {
+      selection: { maps, ranges, loopbackAddress: 0, sampling: { ...ALL_FLOWS, ...options.selection }, portShift },
+      session: {
+        timeoutMs: options.timeoutMs,
+        keepAliveMs: options.keepAliveMs,
+        hibernateAfterMs: options.hibernateAfterMs,
+        roundTripMs: options.clientRttMs,
+        isWithoutAcks: options.isWithoutAcks,
+        gate: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
+        holes: options.holes
+      },
+      limits
     }
-    const mapping = new Mapping(options.maps, options.ranges)
-    const selection = { ...ALL_FLOWS, ...options.selection }
-    this.sessions = new Sessions(context, { ...options, mapping, selection }, this.now)
+    const means = {
+      memory: new Uint8Array(copyMemoryLength(limits)),
+      counters: this.counters,
+      trace: { ...SILENT, ended: (_: unknown, reason: Drop) => this.ended.push(reason) },
+      flush: () => this.#flush(),
+      canSegment: () => options.canSegment,
+      mtu: () => options.mtuBytes
+    }
+    this.#copy = assembleCopy(settings, means, this.now)
+    this.sessions = this.#copy.sessions
+    this.pool = this.#copy.pool
+    this.#outbox = this.#copy.outbox
   }
 
   get deadline(): number {
@@ -264,6 +265,7 @@ export class SimulatedWorker {
       for (const bytes of packetsOf(box, frame)) this.sent.push(new SentPacket(bytes, this.now, target))
     }
     box.clear()
-    this.#latency.departed(this.now)
+    this.#copy.routes.drain(this.#routes)
+    this.#copy.latency.departed(this.now)
   }
 }

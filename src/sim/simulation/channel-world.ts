@@ -7,9 +7,10 @@ import { Router, type Routing } from '../../core/assistant/router.ts'
 import { SingleGroup } from '../../core/assistant/single-group.ts'
 import { Counters } from '../../core/books/counters.ts'
 import { InterceptCounters } from '../../core/books/intercept-counters.ts'
+import type { Flow } from '../../core/memory/flow.ts'
+import type { Route } from '../../core/target/raw/route-events.ts'
 import { ChannelClient } from '../../daemon/channel/channel-client.ts'
 import { ChannelServer } from '../../daemon/channel/channel-server.ts'
-import type { Route } from '../../daemon/channel/client-connection.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
 import { PeerWorkers } from '../../daemon/channel/peer-workers.ts'
 import type { Stream } from '../../ports.ts'
@@ -144,7 +145,7 @@ export class ChannelPeer {
         this.answers.push(sequence)
         this.arrivals.push(arrivedAt)
       },
-      taken: (_: number, port: number) => this.taken.push(port)
+      taken: ({ clientPort }: Flow) => this.taken.push(clientPort)
     }
     client.receive(events, this.#world.now)
     client.onTimer(this.#world.now)

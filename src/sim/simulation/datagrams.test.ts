@@ -6,8 +6,8 @@ import { Counter, Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
 import { Fragments } from '../../core/capture/fragments.ts'
 import { FLOW_IDLE_MS } from '../../core/datagrams/datagrams.ts'
-import { Mapping } from '../../core/selection/mapping.ts'
 import { ALL_FLOWS, Sampling, type Selection, WHOLE } from '../../core/selection/sampling.ts'
+import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
 import { type WorkerShare, workerOf } from '../../core/selection/worker-share.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../../daemon/copier/datagram-copier.ts'
 import { parseAddress } from '../../wire/address.ts'
@@ -113,9 +113,7 @@ class Rig {
       targetPort: PORT
     }))
     const options = {
-      mapping: new Mapping(maps),
-      selection: { ...ALL_FLOWS, ...given },
-      portShift: 0,
+      selection: { ...SELECTION_DEFAULTS, maps, sampling: { ...ALL_FLOWS, ...given } },
       flowsMax,
       mtuBytes: mtu,
       ...(share === undefined ? {} : { share })

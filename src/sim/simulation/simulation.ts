@@ -5,8 +5,12 @@
  */
 import assert from 'node:assert/strict'
 import { Counter, Counters } from '../../core/books/counters.ts'
-import { Mapping } from '../../core/selection/mapping.ts'
-import { Copier, copierMemoryLength } from '../../daemon/copier/copier.ts'
+import { ALL_FLOWS } from '../../core/selection/sampling.ts'
+import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
+import { SESSION_DEFAULTS } from '../../core/session/settings.ts'
+import { copyMemoryLength, LIMIT_DEFAULTS } from '../../core/sessions/assembly.ts'
+import { Copier } from '../../daemon/copier/copier.ts'
+import type { CopierSettings } from '../../daemon/copier/settings.ts'
 import { Flaw } from '../../wire/flaw.ts'
 import { formatSegment } from '../../wire/packetdrill.ts'
 import { parseIpv4, Segment } from '../../wire/segment.ts'
@@ -115,8 +119,9 @@ class Simulation {
     const waiter = new NotingWaiter()
     const cryptography = countingCryptography()
     const ports = { capture: this.#capture, sender, network, cryptography, clock: scheduler, waiter, log: () => {} }
-    const memory = new Uint8Array(copierMemoryLength(weather.copier.poolBytes))
-    this.#copier = new Copier(ports, copierOptions(weather), memory, this.#counters)
+    const settings = settingsOf(weather)
+    const memory = new Uint8Array(copyMemoryLength(settings.limits))
+    this.#copier = new Copier(ports, settings, { memory, counters: this.#counters })
     const hasInput = (): boolean => this.#capture.waiting.length > 0 || network.hasInputForClient
     this.#copierRunner = new Runner(scheduler, waiter, () => this.#copier.turn(), hasInput)
     for (const { at, forMs } of weather.copier.pauses) scheduler.after(at, () => this.#copierRunner.pause(forMs))
@@ -220,28 +225,19 @@ class Simulation {
   }
 }
 
-function copierOptions({ copier, channel }: Weather) {
+function settingsOf({ copier, channel }: Weather): CopierSettings {
   const { fromAddress, fromPort } = targetAddressOf()
+  const map = { sourceAddress: 0, sourcePort: SOURCE.port, targetAddress: fromAddress, targetPort: fromPort }
+  const { share, copies, poolBytes, hibernateAfterMs } = copier
   return {
-    mapping: new Mapping([
-      { sourceAddress: 0, sourcePort: SOURCE.port, targetAddress: fromAddress, targetPort: fromPort }
-    ]),
-    selection: { share: copier.share, copies: copier.copies, isOnlyNew: false, isRampUp: false },
-    portShift: 0,
-    intercepts: [{ address: 0x0a000004, port: 36524 }],
-    connectionsEach: 2,
-    channel: channelOptions(channel).copier,
-    poolBytes: copier.poolBytes,
-    sessionsMax: 4096,
-    timeoutMs: TIMEOUT_MS,
-    keepAliveMs: KEEP_ALIVE_MS,
-    hibernateAfterMs: copier.hibernateAfterMs,
-    mtuBytes: 1500,
-    mssBytes: undefined,
-    clientRttMs: undefined,
-    epochs: { isWaiting: true, timeoutMs: 3000 },
-    holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
-    isWithoutAcks: false,
-    bytesPerSecondMax: Number.POSITIVE_INFINITY
+    selection: { ...SELECTION_DEFAULTS, maps: [map], sampling: { ...ALL_FLOWS, share, copies } },
+    session: { ...SESSION_DEFAULTS, timeoutMs: TIMEOUT_MS, keepAliveMs: KEEP_ALIVE_MS, hibernateAfterMs },
+    limits: { ...LIMIT_DEFAULTS, poolBytes, sessionsMax: 4096 },
+    packets: { mtuBytes: 1500, mssBytes: undefined },
+    channel: {
+      intercepts: [{ address: 0x0a000004, port: 36524 }],
+      connectionsEach: 2,
+      options: channelOptions(channel).copier
+    }
   }
 }

@@ -54,7 +54,7 @@ export class CopiedStream {
     const length = isOnePiece ? 10 * SEGMENT : SEGMENT
     const style: PacketStyle = { ...(isIpv6(target) ? STYLE_6 : STYLE), targetAddress: target }
     for (let index = 0; index < count; index++) {
-      const piece = this.#pool.add(captured, index * length, length, index, index === count - 1)
+      const piece = this.#pool.add(captured, seq(index * length), index * length, length, index, index === count - 1)
       const { packet } = this.#frames
       packet.flags = index === count - 1 ? ACK | PSH : ACK
       packet.sequence = add(captured.seq, index * length)

@@ -1,5 +1,4 @@
 import type { Session } from '../session/session.ts'
-import { State } from '../session/session-context.ts'
 
 /** So many places of those taken are given up at once. */
 const TAKEN_MOST = 1024
@@ -11,7 +10,7 @@ export class ReadyList {
   #taken = 0
 
   add(session: Session): void {
-    if (session.isReady || session.state === State.Closed) return
+    if (session.isReady || session.hasEnded) return
     session.isReady = true
     this.#sessions[this.#count++] = session
   }

@@ -2,12 +2,12 @@
  * Copied connections that have ended, and what their targets are told that have not heard of it: an acknowledgment was
  * lost on its way, or a reset. Bounded, without timers: a connection is forgotten when another takes its place.
  */
-import { int32At } from '../../wire/bytes.ts'
-import { ACK, FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
-import { add, seq } from '../../wire/seq.ts'
-import { NONE } from '../memory/send-pool.ts'
-import type { Frames, PacketStyle } from '../packets/frames.ts'
-import type { Session } from '../session/session.ts'
+import { int32At } from '../../../wire/bytes.ts'
+import { ACK, FIN, RST, type Segment, SYN } from '../../../wire/segment.ts'
+import { seq } from '../../../wire/seq.ts'
+import { NONE } from '../../memory/send-pool.ts'
+import type { Frames, PacketStyle } from '../../packets/frames.ts'
+import type { ControlBlock } from '../../tcp/control-block.ts'
 
 const PLACES_BITS = 14
 /** Words of a place. */
@@ -38,20 +38,20 @@ export class TimeWait {
     hasTimestamps: false
   }
 
-  /** Of a session that has ended. */
-  add(session: Session): void {
-    const { clientAddress, targetAddress, sender, response } = session
-    if (sender.sndMax === session.iss) return // not even a SYN went out
-    const ports = (session.clientPort << 16) | session.targetPort
+  /** Remembers a connection that has ended. @param isClosed both sides have closed, and know it */
+  add(tcb: ControlBlock, isClosed: boolean): void {
+    const { clientAddress, targetAddress, sndMax } = tcb
+    if (sndMax === tcb.iss) return // not even a SYN went out
+    const ports = (tcb.clientPort << 16) | tcb.targetPort
     const at = placeOf(clientAddress, targetAddress, ports)
     const words = this.#words
     words[at + CLIENT_ADDRESS] = clientAddress
     words[at + TARGET_ADDRESS] = targetAddress
     words[at + PORTS] = ports
-    words[at + IS_CLOSED] = isClosedByBoth(session) ? 1 : 0
-    words[at + SND_NXT] = sender.sndMax
-    words[at + RCV_NXT] = response.rcvNxt
-    words[at + TS_VAL] = session.tsVal
+    words[at + IS_CLOSED] = isClosed ? 1 : 0
+    words[at + SND_NXT] = sndMax
+    words[at + RCV_NXT] = tcb.rcvNxt
+    words[at + TS_VAL] = tcb.tsVal
   }
 
   /** Every address that is remembered; 0 where nothing is. */
@@ -100,11 +100,6 @@ export class TimeWait {
     frames.write(style)
     return true
   }
-}
-
-/** True if both sides sent a FIN and each was acknowledged. */
-function isClosedByBoth({ stream, sender, response }: Session): boolean {
-  return response.isClosed && stream.hasFin && sender.sndUna === add(stream.finSeq, 1)
 }
 
 function placeOf(clientAddress: number, targetAddress: number, ports: number): number {

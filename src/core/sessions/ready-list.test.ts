@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Session } from '../session/session.ts'
-import { State } from '../session/session-context.ts'
 import { ReadyList } from './ready-list.ts'
 
 /** The part of a session that the list reads. */
 function waiting(id: number): Session {
-  return { id, isReady: false, state: State.Established } as Session // as: the list never calls it
+  return { id, isReady: false, hasEnded: false } as Session // as: the list never calls it
 }
 
 test('under constant load sessions are taken in order, each once, and the list does not outgrow their number', () => {
@@ -34,7 +33,7 @@ test('a session that is already in the list, or has ended, is not added', () => 
   const session = waiting(1)
   list.add(session)
   list.add(session)
-  list.add({ ...waiting(2), state: State.Closed } as Session) // as: the list never calls it
+  list.add({ ...waiting(2), hasEnded: true } as Session) // as: the list never calls it
   assert.equal(list.take(), session)
   assert.equal(list.take(), undefined)
 })

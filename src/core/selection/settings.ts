@@ -1,0 +1,40 @@
+/** What the operator chose to copy, as the command line hands it on. */
+import { isIpv6 } from '../../wire/address-book.ts'
+import { type AddressRange, type CopyMap, Mapping } from './mapping.ts'
+import { ALL_FLOWS, type Selection, WHOLE } from './sampling.ts'
+
+export interface SelectionSettings {
+  /** `-x` */
+  readonly maps: readonly CopyMap[]
+  /** `-c` */
+  readonly ranges: readonly AddressRange[]
+  /** `-H`; 0: none. */
+  readonly loopbackAddress: number
+  /** `-r`, `-g`, `-O` and `-n`. */
+  readonly sampling: Selection
+  /** `-f` */
+  readonly portShift: number
+}
+
+/** What holds where the operator says nothing. */
+export const SELECTION_DEFAULTS: SelectionSettings = {
+  maps: [],
+  ranges: [],
+  loopbackAddress: 0,
+  sampling: ALL_FLOWS,
+  portShift: 0
+}
+
+export function mappingOf({ maps, ranges, loopbackAddress }: SelectionSettings): Mapping {
+  return new Mapping(maps, ranges, loopbackAddress)
+}
+
+/** Whether some connections are copied more than once. */
+export function hasCopies({ sampling }: SelectionSettings, mapping: Mapping): boolean {
+  return sampling.copies > WHOLE || mapping.isFanOut
+}
+
+/** Whether a target has an IPv6 address. */
+export function hasIpv6Target({ maps }: SelectionSettings): boolean {
+  return maps.some((map) => isIpv6(map.targetAddress))
+}

@@ -1,0 +1,159 @@
+/**
+ * The client side of a session: what the client said and when, as far as it is captured. Its stream, its round trip, how
+ * much it sends at once, and how it ended. It knows nothing of a target, and outlives every connection to one.
+ */
+import { ACK, FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
+import { add, distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
+import type { Counters } from '../books/counters.ts'
+import { Drop } from '../books/drop.ts'
+import type { SendQueue } from '../memory/send-queue.ts'
+import type { Snapshot } from '../memory/snapshot.ts'
+import { ClientStream } from './client-stream.ts'
+import type { LeastRoundTrips } from './least-round-trips.ts'
+
+/** No window in use reaches so far: a reset farther away is of another connection, and the source ignores it too. */
+const RESET_REACH = 1 << 24
+
+export class ClientSide {
+  readonly stream: ClientStream
+  /** The initial sequence number of the client's connection. */
+  iss: Seq
+  /** Its round trip to the source, in ms; 0: not known. */
+  rttMs: number
+  /** The acknowledgment number of its FIN. */
+  finAck: Seq = seq(0)
+  /** The IP id of its FIN, if that came without payload. */
+  finIpId = 0
+  hasReset = false
+  /** Offset of its reset. */
+  #resetAt: Seq = seq(0)
+  /** The acknowledgment number that counts for its reset; 0: none does. */
+  resetAck: Seq = seq(0)
+  /** Its handshake is over, as far as it is captured. */
+  #hasHandshake: boolean
+  #beganAt: number
+  #firstFlightEnds = Number.NaN
+  readonly #address: number
+  #isJoined: boolean
+  readonly #roundTrips: LeastRoundTrips | undefined
+  readonly #counters: Counters
+
+  /**
+   * @param address the client's, as captured; @param isJoined its connection is captured from the middle on
+   * @param roundTrips tells round trips where acknowledgments are not captured
+   */
+  constructor(
+    iss: Seq,
+    address: number,
+    isJoined: boolean,
+    queue: SendQueue,
+    roundTrips: LeastRoundTrips | undefined,
+    counters: Counters,
+    now: number
+  ) {
+    this.iss = iss
+    this.stream = new ClientStream(add(iss, 1), queue, counters)
+    this.rttMs = roundTrips?.of(address, now) ?? 0
+    this.#hasHandshake = isJoined
+    this.#beganAt = now
+    this.#address = address
+    this.#isJoined = isJoined
+    this.#roundTrips = roundTrips
+    this.#counters = counters
+  }
+
+  /** See `Snapshot`. Only while the client has neither closed nor reset. */
+  save(snapshot: Snapshot): void {
+    this.iss = snapshot.seq(this.iss)
+    this.rttMs = snapshot.number(this.rttMs)
+    this.#hasHandshake = snapshot.flag(this.#hasHandshake)
+    this.#beganAt = snapshot.number(this.#beganAt)
+    this.#firstFlightEnds = snapshot.number(this.#firstFlightEnds)
+    this.stream.save(snapshot)
+  }
+
+  /** The sequence number behind the last contiguous byte captured. */
+  get endSequence(): Seq {
+    return add(this.stream.base, this.stream.end)
+  }
+
+  /** True once the client has closed its half or reset the connection. */
+  get isDone(): boolean {
+    return this.stream.hasFin || this.hasReset
+  }
+
+  /** Bytes, or the end, are known of that are not captured yet. */
+  get lacksBytes(): boolean {
+    const end = this.stream.isComplete ? add(this.stream.end, 1) : this.stream.end
+    return this.stream.hasHole || (this.hasReset && isAfter(this.#resetAt, end))
+  }
+
+  /**
+   * Takes a captured segment, other than the SYN that began the connection.
+   * @param unit see `ClientStream.insert`; @returns None if it brought anything new
+   */
+  take(segment: Segment, unit: number): Drop {
+    // Bytes in a SYN (RFC 7413) go once the target has answered ours.
+    if (segment.flags & SYN) return segment.payloadLength > 0 ? this.stream.insert(segment, unit) : Drop.Duplicate
+    if (segment.flags & RST) return this.#takeReset(segment)
+    const drop = segment.payloadLength > 0 ? this.stream.insert(segment, unit) : Drop.PureAck
+    if ((segment.flags & FIN) === 0) return drop
+    const end = this.#takeFin(segment)
+    return end === Drop.None || segment.payloadLength === 0 ? end : drop
+  }
+
+  /** The client has begun another connection: what of this one is captured is all there is. */
+  forsake(): void {
+    this.#reset(this.stream.end, this.finAck)
+  }
+
+  /** A connection to the target follows in mid-stream: what the client's first packets showed is known, or never will be. */
+  joins(): void {
+    this.#hasHandshake = true
+    this.#isJoined = true
+  }
+
+  /** To be called for each acknowledgment. @returns true for the one that ends the client's handshake */
+  completesHandshake(now: number): boolean {
+    if (this.#hasHandshake) return false
+    this.#hasHandshake = true
+    const measured = Math.max(now - this.#beganAt, Number.MIN_VALUE)
+    this.rttMs = this.#roundTrips?.note(this.#address, measured, now) ?? measured
+    return true
+  }
+
+  /**
+   * To be asked when payload came. The first flight ends when the client can have heard of it; half a round trip leaves
+   * room for what varies.
+   * @returns bytes of the first flight so far; 0 where it is over
+   */
+  firstFlightBytes(now: number): number {
+    if (Number.isNaN(this.#firstFlightEnds)) this.#firstFlightEnds = now + this.rttMs / 2
+    const isFirst = now <= this.#firstFlightEnds && !this.#isJoined
+    return isFirst ? distance(this.stream.end, seq(0)) : 0
+  }
+
+  #takeFin(segment: Segment): Drop {
+    const { stream } = this
+    const drop = stream.close(stream.offsetOf(add(segment.seq, segment.payloadLength)))
+    if (drop !== Drop.None) return drop
+    this.finAck = segment.ack
+    this.finIpId = segment.payloadLength === 0 ? segment.ipId : 0
+    return drop
+  }
+
+  #takeReset(segment: Segment): Drop {
+    if (segment.payloadLength > 0) this.#counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
+    if (this.hasReset) return Drop.Duplicate
+    const at = this.stream.offsetOf(segment.seq)
+    if (Math.abs(distance(at, this.stream.end)) > RESET_REACH) return Drop.TooFarAhead
+    this.#reset(at, segment.flags & ACK ? segment.ack : this.finAck)
+    return Drop.None
+  }
+
+  #reset(at: Seq, ack: Seq): void {
+    this.hasReset = true
+    this.#resetAt = at
+    this.resetAck = ack
+  }
+}

@@ -1,0 +1,20 @@
+/** With what a session begins: what its first captured segment says of the client. */
+import type { Segment } from '../../wire/segment.ts'
+import { add, type Seq } from '../../wire/seq.ts'
+import { MADE_UP_SCALE } from '../target/copied-identity.ts'
+
+export interface SessionStart {
+  /** The client's initial sequence number; where no SYN was captured, the number before the first byte. */
+  readonly iss: Seq
+  readonly tsVal: Seq
+  /** The client's window, in bytes. */
+  readonly windowBytes: number
+}
+
+/** @param isJoined the segment is no SYN: the session begins in mid-stream */
+export function sessionStartOf(segment: Segment, isJoined: boolean): SessionStart {
+  // The window of a SYN is not scaled (RFC 7323 §2.2).
+  const shift = isJoined ? MADE_UP_SCALE : 0
+  const iss = isJoined ? add(segment.seq, -1) : segment.seq
+  return { iss, tsVal: segment.tsVal, windowBytes: segment.window << shift }
+}

@@ -1,0 +1,92 @@
+/**
+ * How sessions end and go on. Whoever gives a session anything to do settles it afterwards: its deadline is armed, its
+ * connection replaced, or it is buried, and the one that waited for it begins.
+ */
+import { Counter } from '../books/counters.ts'
+import { Drop } from '../books/drop.ts'
+import type { Session } from '../session/session.ts'
+import type { SessionContext } from '../session/session-context.ts'
+import { type CopiedIdentity, nextIdentity } from '../target/copied-identity.ts'
+import { type ClosedFlows, mayJoinAgain } from './closed-flows.ts'
+import { entryOfSession } from './flow-entries.ts'
+import type { SessionTables } from './session-tables.ts'
+import { replaceInQueue } from './successors.ts'
+
+export class Lifecycle {
+  readonly #context: SessionContext<never>
+  readonly #tables: SessionTables
+  readonly #closedFlows: ClosedFlows
+
+  constructor(context: SessionContext<never>, tables: SessionTables, closedFlows: ClosedFlows) {
+    this.#context = context
+    this.#tables = tables
+    this.#closedFlows = closedFlows
+  }
+
+  /** To be called after a session was given anything to do; it may have ended long ago. */
+  settle(session: Session, now: number): void {
+    while (session.hasReconnected) this.#reconnect(session, now)
+    if (!session.hasEnded) this.#tables.deadlines.schedule(session)
+    else if (this.#tables.slots.awake[session.id] === session) this.#bury(session, now)
+  }
+
+  /** Ends a session for a reason that is not its own. */
+  abort(session: Session, reason: Drop, now: number): void {
+    session.abort(reason, now)
+    this.settle(session, now)
+  }
+
+  /** Its connection ended before its client: it keeps its slot, its flow, and its place in the queue for its port. */
+  #reconnect(session: Session, now: number): void {
+    const { ports, deadlines } = this.#tables
+    const before = session.identity
+    deadlines.forget(session)
+    const identity = nextIdentity(before, session.endReason === Drop.PortTaken, ports)
+    const holder = ports.holderOf(before)
+    session.reconnect(identity, now)
+    if (identity.clientPort !== before.clientPort) {
+      const { successor } = session
+      session.successor = undefined
+      this.#context.counters.add(Counter.portsMoved, 1)
+      ports.take(identity, session.id)
+      this.#handOn(session.id, before, successor, Drop.PortTaken, now)
+      session.allowStart(now, now)
+    } else if (holder === session.id) session.allowReconnect(now)
+  }
+
+  /** The session is over: its slot is free, and its flow remembered if later packets of it may come. */
+  #bury(session: Session, now: number): void {
+    const { id, identity, successor } = session
+    const { slots, groups, bySource, ports, deadlines } = this.#tables
+    const group = groups[id]
+    deadlines.forget(session)
+    slots.free(id)
+    groups[id] = undefined
+    group?.remove(session, mayJoinAgain(session))
+    const flow = this.#tables.capturedFlow(identity)
+    if (bySource.get(flow) === entryOfSession(id)) {
+      const heir = group?.first
+      if (heir !== undefined) bySource.set(flow, entryOfSession(heir.id))
+      else if (mayJoinAgain(session)) bySource.delete(flow)
+      else this.#closedFlows.add(flow, session.isClientDone, now)
+    }
+    const holder = ports.holderOf(identity)
+    if (holder !== id) replaceInQueue(session, successor, slots.awake[holder])
+    else this.#handOn(id, identity, successor, session.endReason, now)
+    this.#context.hub.leave(id)
+  }
+
+  /** Nobody but a successor needs the address and port of this slot any more. @param reason why its connection ended */
+  #handOn(slot: number, identity: CopiedIdentity, successor: Session | undefined, reason: Drop, now: number): void {
+    const { ports } = this.#tables
+    if (successor === undefined) {
+      ports.release(identity)
+      // What comes for a port that another tcpcopy has is not ours to answer.
+      this.#context.hub.release(slot, identity, reason === Drop.PortTaken)
+      return
+    }
+    ports.take(identity, successor.id)
+    successor.allowStart(now, now)
+    this.settle(successor, now)
+  }
+}

@@ -1,0 +1,85 @@
+/** All raw target sides of a worker: finds the one that an answer is for, and remembers those that have ended. */
+import type { Segment } from '../../../wire/segment.ts'
+import { Drop } from '../../books/drop.ts'
+import { Flow } from '../../memory/flow.ts'
+import type { SendQueue } from '../../memory/send-queue.ts'
+import type { PortsPool } from '../../selection/ports-pool.ts'
+import type { CapturedClient, ConnectionState } from '../../tcp/control-block.ts'
+import type { SegmentTrace } from '../../tcp/tcp-context.ts'
+import type { CopiedIdentity } from '../copied-identity.ts'
+import type { ConnectionStart, TargetHub } from '../target-hub.ts'
+import type { RawContext } from './raw-context.ts'
+import { RawTarget } from './raw-target.ts'
+import { TimeWait } from './time-wait.ts'
+
+/** Sees what targets answer, for `--trace`. */
+export interface AnswerTrace extends SegmentTrace {
+  /** @param client of the connection that the answer is for; undefined: there is none */
+  answered(segment: Segment, client: CapturedClient | undefined, state: ConnectionState | undefined): void
+  /** What came last for this client goes no further. */
+  refused(address: number, port: number, drop: Drop): void
+}
+
+export class RawHub implements TargetHub<Segment> {
+  readonly #context: RawContext
+  readonly #ports: PortsPool
+  readonly #trace: AnswerTrace | undefined
+  readonly #timeWait = new TimeWait()
+  /** By slot. */
+  readonly #targets: (RawTarget | undefined)[] = []
+  readonly #flow = new Flow()
+
+  /** @param ports says which slot has which address and port at which target */
+  constructor(context: RawContext, ports: PortsPool, trace?: AnswerTrace) {
+    this.#context = context
+    this.#ports = ports
+    this.#trace = trace
+  }
+
+  create(slot: number, identity: CopiedIdentity, start: ConnectionStart, now: number): RawTarget {
+    const target = new RawTarget(slot, identity, start, this.#context, now)
+    this.#targets[slot] = target
+    return target
+  }
+
+  reconnect(slot: number, identity: CopiedIdentity, clientRttMs: number, now: number): RawTarget {
+    return this.create(slot, identity, this.#at(slot).nextStart(clientRttMs), now)
+  }
+
+  slotOf(segment: Segment): number {
+    return this.#ports.holder(this.#flow.fromServer(segment))
+  }
+
+  take(slot: number, segment: Segment, queue: SendQueue, now: number): Drop {
+    const target = this.#at(slot)
+    if (this.#trace !== undefined) this.#trace.answered(segment, target.tcb.identity, target.tcb.state)
+    return target.take(segment, queue, now)
+  }
+
+  takeLate(segment: Segment): boolean {
+    if (this.#trace !== undefined) this.#trace.answered(segment, undefined, undefined)
+    const isKnown = this.#timeWait.answer(segment, this.#context.frames)
+    if (!isKnown) this.#trace?.refused(segment.toAddress, segment.toPort, Drop.AnswerNoSession)
+    return isKnown
+  }
+
+  release(slot: number, identity: CopiedIdentity, isForgotten: boolean): void {
+    const target = this.#targets[slot]
+    if (target !== undefined && !isForgotten) this.#timeWait.add(target.tcb, target.isClosed)
+    this.#context.routes.withdraw(slot, identity)
+  }
+
+  #at(slot: number): RawTarget {
+    const target = this.#targets[slot]
+    if (target === undefined) throw new RangeError(`slot ${slot} has no connection`)
+    return target
+  }
+
+  leave(slot: number): void {
+    this.#targets[slot] = undefined
+  }
+
+  eachAddress(take: (address: number) => void): void {
+    this.#timeWait.eachAddress(take)
+  }
+}

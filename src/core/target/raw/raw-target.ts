@@ -1,0 +1,230 @@
+/**
+ * The target side that speaks to the target as the client: a TCP connection of our own, in packets with the client's
+ * address and port, whose answers intercept returns.
+ */
+import { ACK, RST, type Segment } from '../../../wire/segment.ts'
+import { add, type Seq } from '../../../wire/seq.ts'
+import { Drop } from '../../books/drop.ts'
+import type { SendQueue } from '../../memory/send-queue.ts'
+import type { Snapshot } from '../../memory/snapshot.ts'
+import { Purpose } from '../../packets/purpose.ts'
+import { ConnectionState, ControlBlock } from '../../tcp/control-block.ts'
+import { Input } from '../../tcp/input.ts'
+import { Opening } from '../../tcp/opening.ts'
+import { Output } from '../../tcp/output.ts'
+import { Receiver } from '../../tcp/receiver.ts'
+import { SegmentWriter } from '../../tcp/segment-writer.ts'
+import { Sender } from '../../tcp/sender.ts'
+import type { CopiedIdentity } from '../copied-identity.ts'
+import type { ConnectionStart } from '../target-hub.ts'
+import { type AnswerRhythm, TargetEnd, type TargetSide, type TargetState } from '../target-side.ts'
+import type { RawContext } from './raw-context.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+
+export class RawTarget implements TargetSide {
+  readonly tcb: ControlBlock
+  end: TargetEnd = TargetEnd.Silent
+  progressAt: number
+  readonly #identity: CopiedIdentity
+  readonly #context: RawContext
+  readonly #sender: Sender
+  readonly #receiver: Receiver
+  readonly #writer: SegmentWriter
+  readonly #opening: Opening
+  readonly #output: Output
+  readonly #input: Input
+
+  constructor(slot: number, identity: CopiedIdentity, start: ConnectionStart, context: RawContext, now: number) {
+    const tcb = new ControlBlock(slot, identity, start.base, start.tsVal)
+    const sender = new Sender(tcb)
+    const receiver = new Receiver(tcb)
+    const writer = new SegmentWriter(tcb, sender, receiver, context)
+    this.tcb = tcb
+    this.#identity = identity
+    this.#context = context
+    this.#sender = sender
+    this.#receiver = receiver
+    this.#writer = writer
+    this.#opening = new Opening(tcb, sender, receiver, writer, context, start.clientRttMs)
+    this.#output = new Output(tcb, sender, receiver, writer, context)
+    this.#input = new Input(tcb, sender, receiver, this.#opening, this.#output, context.counters)
+    receiver.sawWindow(start.windowBytes)
+    this.progressAt = now
+  }
+
+  get state(): TargetState {
+    return this.tcb.state
+  }
+
+  get start(): Seq {
+    return this.tcb.offsetOf(this.tcb.first)
+  }
+
+  get sentEnd(): Seq {
+    return this.tcb.offsetOf(this.tcb.sndMax)
+  }
+
+  get acknowledgedEnd(): Seq {
+    return this.tcb.offsetOf(this.tcb.sndUna)
+  }
+
+  get isFresh(): boolean {
+    return this.tcb.isFresh
+  }
+
+  get rhythm(): AnswerRhythm {
+    return this.#receiver
+  }
+
+  get roundTripMs(): number {
+    return this.#sender.roundTrip.smoothedMs
+  }
+
+  get segmentMax(): number {
+    return this.tcb.state === ConnectionState.Established ? this.#sender.segmentMax : this.#opening.segmentMax
+  }
+
+  get deadline(): number {
+    const { ackAt } = this.#opening
+    return Math.min(this.#sender.rtoAt, ackAt === NEVER ? this.#receiver.ackAt : ackAt)
+  }
+
+  get isQuiescent(): boolean {
+    return this.#receiver.isQuiescent && this.#opening.ackAt === NEVER && this.#sender.rtoAt === NEVER
+  }
+
+  get isClosed(): boolean {
+    return this.#output.isFinSent && this.tcb.isAllAcknowledged && this.#receiver.isClosed
+  }
+
+  get waitsFor(): string {
+    const { state, sndWnd, flightBytes } = this.tcb
+    if (state === ConnectionState.SynSent) return "the target's SYN-ACK"
+    if (this.#opening.ackAt !== NEVER) return "the time of the client's own acknowledgment"
+    if (flightBytes + this.#sender.segmentMax > sndWnd) return "the target's window"
+    return 'acknowledgments: the congestion window is full'
+  }
+
+  open(start: Seq, now: number): void {
+    const { tcb } = this
+    tcb.iss = add(tcb.sequenceOf(start), -1)
+    this.#sender.begin()
+    tcb.state = ConnectionState.SynSent
+    this.progressAt = now
+    this.#context.reach.sent(this.#identity.mapIndex)
+    this.#context.routes.announce(tcb.slot, tcb)
+    this.#opening.send(now)
+  }
+
+  clientConnected(rttMs: number, now: number): void {
+    this.#opening.clientHasAcknowledged(rttMs, now)
+  }
+
+  clientWindow(bytes: number): void {
+    this.#receiver.sawWindow(bytes)
+  }
+
+  /** With what another connection of the same client begins. */
+  nextStart(clientRttMs: number): ConnectionStart {
+    const { base, tsVal } = this.tcb
+    return { base, tsVal, windowBytes: this.#receiver.largestWindow, clientRttMs }
+  }
+
+  clientFlight(bytes: number): void {
+    this.#sender.sawFirstFlight(bytes)
+  }
+
+  /** Takes a segment of the target, and acts on what cannot wait. @returns why it counts for nothing, or None */
+  take(segment: Segment, queue: SendQueue, now: number): Drop {
+    const { tcb } = this
+    if (tcb.state === ConnectionState.SynSent) return this.#takeOpening(segment, now)
+    if (tcb.state !== ConnectionState.Established) return Drop.AnswerUnacceptable
+    const { sndUna, rcvNxt } = tcb
+    const drop = this.#input.take(segment, queue, now)
+    if (tcb.sndUna !== sndUna || tcb.rcvNxt !== rcvNxt) this.progressAt = now
+    if (this.#input.isReset) {
+      tcb.state = ConnectionState.Ended
+      this.end = this.#input.isUnknownThere ? TargetEnd.UnknownThere : TargetEnd.Reset
+    }
+    return drop
+  }
+
+  #takeOpening(segment: Segment, now: number): Drop {
+    const drop = this.#opening.take(segment, now)
+    if (this.#opening.isRefused) this.end = TargetEnd.Refused
+    if (this.#opening.openedAt === NEVER) return drop
+    this.tcb.state = ConnectionState.Established
+    this.end = TargetEnd.None
+    this.progressAt = now
+    this.#context.reach.answered(this.#identity.mapIndex)
+    return drop
+  }
+
+  prepare(now: number): boolean {
+    if (!this.#opening.acknowledge(now)) return false
+    this.#receiver.prepareAck(now)
+    return true
+  }
+
+  resend(queue: SendQueue, now: number): boolean {
+    return this.#output.resend(queue, now)
+  }
+
+  send(queue: SendQueue, upTo: Seq, most: number, now: number): boolean {
+    return this.#output.send(queue, upTo, most, now)
+  }
+
+  halfClose(ipId: number, now: number): void {
+    this.#output.close(ipId, now)
+  }
+
+  hasten(now: number): void {
+    if (this.#output.isFinSent && this.tcb.isAllAcknowledged && !this.#receiver.isClosed) this.#sender.awaitWindow(now)
+  }
+
+  acknowledge(now: number): void {
+    if (this.#receiver.ackAt <= now) this.#output.acknowledge(Purpose.Acknowledgment)
+  }
+
+  finish(): void {
+    if (this.#receiver.ackAt !== NEVER) this.#output.acknowledgeAll(Purpose.Acknowledgment)
+    this.tcb.state = ConnectionState.Ended
+  }
+
+  reset(_now: number): void {
+    this.#writer.control(RST | ACK, this.tcb.sndNxt, Purpose.Copy)
+    this.tcb.state = ConnectionState.Ended
+  }
+
+  abandon(_now: number): void {
+    const { tcb } = this
+    if (tcb.state === ConnectionState.Closed) return
+    const isOpen = tcb.state === ConnectionState.Established
+    if (tcb.state !== ConnectionState.Ended)
+      this.#writer.control(isOpen ? RST | ACK : RST, tcb.sndMax, Purpose.EndsSession)
+    tcb.state = ConnectionState.Ended
+  }
+
+  onTimer(queue: SendQueue, now: number): void {
+    if (now < this.#sender.rtoAt) return
+    if (this.tcb.state === ConnectionState.SynSent) this.#opening.send(now)
+    else if (this.tcb.state === ConnectionState.Established) this.#output.timedOut(queue, now)
+  }
+
+  save(snapshot: Snapshot): void {
+    const { tcb } = this
+    tcb.state = ConnectionState.Established
+    this.end = TargetEnd.None
+    tcb.base = snapshot.seq(tcb.base)
+    tcb.iss = snapshot.seq(tcb.iss)
+    tcb.isSackPermitted = snapshot.flag(tcb.isSackPermitted)
+    tcb.hasTimestamps = snapshot.flag(tcb.hasTimestamps)
+    this.progressAt = snapshot.number(this.progressAt)
+    this.#sender.save(snapshot)
+    this.#receiver.save(snapshot)
+    this.#writer.save(snapshot)
+    this.#opening.save(snapshot)
+    this.#input.save(snapshot)
+  }
+}

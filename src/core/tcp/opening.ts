@@ -1,0 +1,161 @@
+/** The opening of a copied connection, towards the target (RFC 9293 §3.10.7.3). */
+import { ACK, RST, type Segment, SYN, TCP_HEADER } from '../../wire/segment.ts'
+import { add } from '../../wire/seq.ts'
+import { Counter } from '../books/counters.ts'
+import { Drop } from '../books/drop.ts'
+import { NONE } from '../memory/send-pool.ts'
+import type { Snapshot } from '../memory/snapshot.ts'
+import { ipHeaderLength, optionsLength } from '../packets/frames.ts'
+import { Purpose } from '../packets/purpose.ts'
+import type { ControlBlock } from './control-block.ts'
+import type { Receiver } from './receiver.ts'
+import type { SegmentWriter } from './segment-writer.ts'
+import { SEGMENT_MIN, type Sender } from './sender.ts'
+import type { TcpContext } from './tcp-context.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+/** A target repeats its SYN-ACK after a second: before that it is acknowledged in any case. */
+const ACK_PATIENCE_MS = 900
+
+export class Opening {
+  /** SYNs sent. */
+  attempts = 0
+  /** The target has refused the latest SYN, or one before. */
+  isRefused = false
+  /** When the SYN-ACK is acknowledged: as late as the client did its own; Infinity: before the SYN-ACK, and after. */
+  ackAt = NEVER
+  /** When the SYN-ACK came. */
+  openedAt = NEVER
+  /** Round trip of the client to the source; 0: not known. */
+  #clientRttMs: number
+  #sentAt = 0
+  readonly #tcb: ControlBlock
+  readonly #sender: Sender
+  readonly #receiver: Receiver
+  readonly #writer: SegmentWriter
+  readonly #context: TcpContext
+
+  /** @param clientRttMs what is known of it so far; 0: nothing */
+  constructor(
+    tcb: ControlBlock,
+    sender: Sender,
+    receiver: Receiver,
+    writer: SegmentWriter,
+    context: TcpContext,
+    clientRttMs: number
+  ) {
+    this.#tcb = tcb
+    this.#sender = sender
+    this.#receiver = receiver
+    this.#writer = writer
+    this.#context = context
+    this.#clientRttMs = clientRttMs
+  }
+
+  /** See `Snapshot`. Only of an open connection. */
+  save(snapshot: Snapshot): void {
+    this.openedAt = snapshot.number(this.openedAt)
+  }
+
+  /** Sends the SYN, or sends it again. */
+  send(now: number): void {
+    const { iss, identity } = this.#tcb
+    const sender = this.#sender
+    const isAgain = this.attempts > 0
+    if (isAgain) sender.roundTrip.timedOut()
+    this.attempts += 1
+    this.#sentAt = now
+    this.#context.counters.add(Counter.synsSent, 1)
+    this.#writer.control(SYN, iss, isAgain ? Purpose.SynAgain : Purpose.Copy, isAgain ? 0 : identity.ipId)
+    if (isAgain) sender.rtoAt = now + sender.roundTrip.rtoMs
+    else sender.sent(1, NONE, false, now)
+  }
+
+  /**
+   * RFC 9293 §3.10.7.3: only a SYN-ACK of this very incarnation opens the connection; `openedAt` tells.
+   * @returns why the answer counts for nothing, or None
+   */
+  take(segment: Segment, now: number): Drop {
+    if ((segment.flags & ACK) === 0) return Drop.AnswerUnacceptable
+    const isOurs = segment.ack === this.#tcb.first
+    // The target holds an older connection of this port: its challenge asks whether that may go (RFC 5961 §4). One
+    // that awaits the byte after our SYN acknowledges that, but only a SYN-ACK is an answer to it. Before the SYN was
+    // repeated such a challenge may be a late packet, and a reset would hit the new connection.
+    if ((segment.flags & RST) === 0 && !(isOurs && segment.flags & SYN)) {
+      if (!isOurs || this.attempts > 1) this.#writer.control(RST, segment.ack, Purpose.ResetsOlder)
+      return Drop.AnswerUnacceptable
+    }
+    if (!isOurs) return Drop.AnswerUnacceptable
+    if (segment.flags & RST) {
+      // A target that is being restarted refuses for a while: the SYN's timer tries again.
+      this.#context.counters.add(Counter.refusals, 1)
+      this.isRefused = true
+      return Drop.None
+    }
+    this.#open(segment, now)
+    return Drop.None
+  }
+
+  /** Takes what both sides offered into force. */
+  #open(segment: Segment, now: number): void {
+    const tcb = this.#tcb
+    const sender = this.#sender
+    tcb.hasTimestamps = tcb.hasTimestamps && segment.hasTimestamps
+    tcb.isSackPermitted = tcb.isSackPermitted && segment.sackPermitted
+    const isScaled = tcb.windowScale >= 0 && segment.windowScale >= 0
+    this.#writer.open(isScaled)
+    if (this.attempts > 1) sender.roundTrip.cancel()
+    sender.open(segment, isScaled ? segment.windowScale : 0, this.#mssMax, optionsLength(tcb), now)
+    this.#receiver.open(add(segment.seq, 1), segment.tsVal)
+    this.#receiver.asked(now)
+    this.openedAt = now
+    this.#context.counters.add(Counter.synAcks, 1)
+    this.ackAt = now + this.#patience(now)
+  }
+
+  /** How long after the SYN-ACK the client's acknowledgment, if it was not captured yet, may still come. */
+  #patience(now: number): number {
+    const { roundTripMs: given, isWithoutAcks } = this.#context
+    const clientRttMs = given ?? this.#clientRttMs
+    if (given === undefined && this.#tcb.identity.isJoined) return 0
+    if (given === undefined && clientRttMs === 0) return ACK_PATIENCE_MS
+    // Known by the captured acknowledgment itself.
+    if (given === undefined && !isWithoutAcks) return 0
+    return Math.max(0, clientRttMs - (now - this.#sentAt))
+  }
+
+  /** The target's SYN-ACK came again. @returns false if it was acknowledged before */
+  hurry(now: number): boolean {
+    if (this.ackAt === NEVER) return false
+    this.ackAt = now
+    return true
+  }
+
+  /** The client's acknowledgment was captured. @param rttMs how long after its SYN, or the least that is known of it */
+  clientHasAcknowledged(rttMs: number, now: number): void {
+    this.#clientRttMs = rttMs
+    if (this.ackAt !== NEVER && this.#context.roundTripMs === undefined) this.ackAt = now
+  }
+
+  /** @returns true once the SYN-ACK is acknowledged: data may go */
+  acknowledge(now: number): boolean {
+    if (this.ackAt === NEVER) return true
+    if (now < this.ackAt) return false
+    this.ackAt = NEVER
+    this.#writer.control(ACK, this.#tcb.sndMax, Purpose.Handshake)
+    this.#receiver.setPace((this.#context.roundTripMs ?? this.#clientRttMs) - this.#sender.roundTrip.smoothedMs)
+    return true
+  }
+
+  /** Most bytes of a segment that our side and the client allow. */
+  get #mssMax(): number {
+    const { targetAddress, mss } = this.#tcb
+    const own = this.#context.mtu(targetAddress) - ipHeaderLength(targetAddress) - TCP_HEADER
+    return mss > 0 ? Math.min(own, mss) : own
+  }
+
+  /** Most bytes of payload in a segment, before the target has named its size. */
+  get segmentMax(): number {
+    return Math.max(SEGMENT_MIN, this.#mssMax - optionsLength(this.#tcb))
+  }
+}
