@@ -9,7 +9,8 @@ import { explain } from './diagnosis.ts'
 import { conntrackWarnings, untrackRules } from './firewall/conntrack.ts'
 import { Firewall } from './firewall/firewall.ts'
 import { readOptions } from './options/command.ts'
-import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './plans/copy-plan.ts'
+import { type CopyOptions, copyCommand } from './plans/copy-command.ts'
+import { type CopyPlan, copiesWarnings, copyPlan } from './plans/copy-plan.ts'
 import { withPlaces } from './plans/old-command-line.ts'
 import { partOfPlan } from './plans/worker-plans.ts'
 import { record } from './record.ts'
@@ -17,6 +18,7 @@ import { ReplaySource } from './replay-source.ts'
 import { copySummary, datagramSummary } from './summary.ts'
 import type { CopierWorkerData } from './threads/copier-worker.ts'
 import { sharedWords } from './threads/worker-protocol.ts'
+import { helpText } from './topics.ts'
 
 /** What each worker has: a part of what the plan allows, and counters of its own. */
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
@@ -35,6 +37,10 @@ function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
 async function main(): Promise<number> {
   const argv = process.argv.slice(2)
   if (argv[0] === 'record') return record(argv.slice(1))
+  if (argv[0] === 'help') {
+    process.stdout.write(helpText(argv.slice(1)))
+    return 0
+  }
   const command = copyCommand()
   const read = readOptions<CopyOptions>(command, argv)
   if (read === undefined) return 0

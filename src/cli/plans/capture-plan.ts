@@ -8,6 +8,7 @@ import { deviceIndex, isDevice, listDevices } from '../../io/linux/netlink/devic
 import { formatEndpoint } from '../../wire/address.ts'
 import { isIpv6 } from '../../wire/address-book.ts'
 import { collect } from '../options/config.ts'
+import { Group } from '../options/help.ts'
 import { listOf, oneOf, wholeNumber } from '../options/values.ts'
 
 /** More than any frame has. */
@@ -40,13 +41,14 @@ export interface CapturePlan {
   readonly snapLength: number
 }
 
-/** @param device what -i is for, in this program; @param filter the same of -F */
+/** @param device what -i does in this command @param filter what -F does */
 export function addCaptureOptions(command: Command, device: string, filter: string): Command {
   return command
-    .option('-i, --device <name>', device, collect)
+    .optionsGroup(Group.Capture)
+    .option('-i, --device <names>', device, collect)
     .option('-F, --filter <expression>', filter)
-    .option('-B, --buffer <MB>', 'size of the capture ring, of each device', '32')
-    .option('-S, --snap-length <octets>', 'capture only the beginning of each frame (default: all of it)')
+    .option('-B, --buffer <MB>', 'Capture ring size per device', '32')
+    .option('-S, --snap-length <bytes>', 'Bytes to capture per frame (default: all)')
 }
 
 /** What `-i` names: a file, or devices; neither: it is not given, or `any`. */

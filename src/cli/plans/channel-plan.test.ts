@@ -5,7 +5,8 @@ import { CHANNEL_DEFAULT, type ChannelOptions } from '../../daemon/channel/negot
 import { OperatorError } from '../../errors.ts'
 import { Framings } from '../../wire/channel/channel-v1.ts'
 import { readOptions } from '../options/command.ts'
-import { type CopyOptions, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, copyCommand } from './copy-command.ts'
+import { copyPlan } from './copy-plan.ts'
 import { type InterceptOptions, type InterceptPlan, interceptCommand, interceptPlan } from './intercept-plan.ts'
 
 async function copierOf(...args: readonly string[]): Promise<ChannelOptions> {

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander'
 import { CHANNEL_DEFAULT, type ChannelOptions } from '../../daemon/channel/negotiation.ts'
 import { OperatorError } from '../../errors.ts'
 import { type Framing, Framings } from '../../wire/channel/channel-v1.ts'
+import { Group } from '../options/help.ts'
 
 const SECRET_MIN = 16
 const SECRET_MAX = 4096
@@ -17,17 +18,20 @@ export interface ChannelTexts {
 }
 
 export function addChannelOptions(command: Command): Command {
+  const version = new Option('--channel-version <1|2>', 'Highest protocol version, 1 or 2 (default: 2)')
   return command
-    .option('--secret-file <file>', 'a secret that the other program has to know; the same file on both sides')
-    .addOption(
-      new Option(
-        '--channel-version <version>',
-        'highest version of the channel to speak (default: 2); 1 is that of tcpcopy 1.x'
-      ).choices(['1', '2'])
-    )
-    .option('--single', 'the other program is of tcpcopy 1.x, built with --single: one tcpcopy for one intercept')
-    .option('--disable-combined', 'the other program is of tcpcopy 1.x, built with --disable-combined')
-    .option('--with-resp-payload', 'the other program is of tcpcopy 1.x, built with --with-resp-payload')
+    .optionsGroup(Group.Channel)
+    .option('--secret-file <file>', 'Secret shared with the peer; others are refused')
+    .addOption(version.choices(['1', '2']))
+}
+
+/** For a peer of tcpcopy 1.x, one option for each way of building it. */
+export function addBuildOptions(command: Command): Command {
+  return command
+    .optionsGroup(Group.Compatibility)
+    .option('--single', 'The peer was built with --single')
+    .option('--disable-combined', 'The peer was built with --disable-combined')
+    .option('--with-resp-payload', 'The peer was built with --with-resp-payload')
 }
 
 /** How the other program may be built, as the C programs' configure names it. Nothing on the channel tells. */

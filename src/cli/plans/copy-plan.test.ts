@@ -6,7 +6,8 @@ import { packetLimit } from '../../daemon/copier/packet-max.ts'
 import { OperatorError } from '../../errors.ts'
 import { parseAddress } from '../../wire/address.ts'
 import { readOptions } from '../options/command.ts'
-import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, copyCommand } from './copy-command.ts'
+import { type CopyPlan, copiesWarnings, copyPlan } from './copy-plan.ts'
 import { partOfPlan } from './worker-plans.ts'
 
 async function planOf(...args: readonly string[]): Promise<CopyPlan> {

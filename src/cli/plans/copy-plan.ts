@@ -1,6 +1,5 @@
 /** tcpcopy's command line, and what follows from it: the plan that its worker carries out. */
 import { networkInterfaces } from 'node:os'
-import type { Command } from 'commander'
 import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../../core/selection/ports-pool.ts'
 import { type Selection, WHOLE } from '../../core/selection/sampling.ts'
@@ -11,14 +10,6 @@ import { OperatorError } from '../../errors.ts'
 import type { GivenNextHop } from '../../io/linux/send/next-hops.ts'
 import { formatEndpoint, parseAddress } from '../../wire/address.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
-import {
-  addFirewallOptions,
-  addProcessOptions,
-  type FirewallOptions,
-  newCommand,
-  type ProcessOptions
-} from '../options/command.ts'
-import { collect } from '../options/config.ts'
 import { resolveHost } from '../options/resolve.ts'
 import { parseTraceTarget, type TraceTarget } from '../options/trace-target.ts'
 import {
@@ -34,10 +25,11 @@ import {
   wholeNumber
 } from '../options/values.ts'
 import { COPY_WORKERS_MAX, readWorkers, SINGLE_ALONE } from '../options/workers-option.ts'
-import { addCaptureOptions, type CapturePlan, capturePlan, refuseIpv6ByIp } from './capture-plan.ts'
-import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
+import { type CapturePlan, capturePlan, refuseIpv6ByIp } from './capture-plan.ts'
+import { readChannel } from './channel-plan.ts'
+import type { CopyOptions } from './copy-command.ts'
 import { givenNextHop } from './output-plan.ts'
-import { addReplayOptions, type ReplayOptions, type ReplayPlan, replayPlan } from './replay-plan.ts'
+import { type ReplayPlan, replayPlan } from './replay-plan.ts'
 
 const MEGABYTE = 1 << 20
 /** Where -k is not given it is this much more than -t. */
@@ -51,38 +43,6 @@ const COPIES_MAX = 1023
 const RATE_LEAST = 10_000
 /** With room for fewer connections at once than this, what there is room for is said at the start. */
 const CONNECTIONS_FEW = 1000
-
-export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTexts, ReplayOptions {
-  readonly map?: readonly string[]
-  readonly intercept?: readonly string[]
-  readonly clientAddresses?: readonly string[]
-  readonly loopbackAddress?: string
-  readonly copies: string
-  readonly portShift: string
-  readonly mss?: string
-  readonly percentage: string
-  readonly onlyNew?: boolean
-  readonly rampUp?: boolean
-  readonly port: string
-  readonly timeout: string
-  readonly keepAlive?: string
-  readonly memory: string
-  readonly mtu?: string
-  readonly connections: string
-  readonly rtt?: string
-  readonly wait: boolean
-  readonly epochTimeout: string
-  readonly holeTimeout?: string
-  readonly holeTimeoutAtEnd: string
-  readonly holeTimeoutAfterDrops?: string
-  readonly send: string
-  readonly outputDevice?: string
-  readonly maxRate?: string
-  readonly acks: string
-  readonly workers: string
-  readonly trace?: string
-  readonly udp?: boolean
-}
 
 /** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
 const SEND_BY = ['auto', 'link', 'xdp', 'ip'] as const
@@ -121,68 +81,6 @@ export interface CopyPlan {
   readonly isUdp: boolean
   /** Undefined: live traffic is copied. */
   readonly replay: ReplayPlan | undefined
-}
-
-export function copyCommand(): Command {
-  const command = newCommand('tcpcopy', 'Copies live TCP connections, or UDP datagrams, of this host to a target.')
-    .option(
-      '-x, --map <map>',
-      'what to copy where: [sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], …',
-      collect
-    )
-    .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
-    .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
-    .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
-    .option('-n, --copies <number>', 'how often to copy each connection; 1.3: 30 percent of them twice', '1')
-    .option(
-      '-f, --port-shift <number>',
-      'choose other ports for the copies of -n than instances with another number',
-      '0'
-    )
-    .option('-r, --percentage <percent>', 'share of the connections to copy, chosen evenly', '100')
-    .option('-O, --only-new', 'copy connections from their SYN on only, none in mid-stream')
-    .option('-g, --ramp-up', 'copy one percent of the connections, then one more each second')
-    .option('-p, --port <port>', "intercept's port where --intercept names none", '36524')
-    .option('-t, --timeout <seconds>', 'end a session that makes no progress for so long', '600')
-    .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
-    .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
-    .option('-M, --mtu <octets>', 'largest packet to send (default: what the way to the target takes)')
-    .option(
-      '-D, --mss <octets>',
-      'most octets of payload and TCP options in a packet (default: --mtu less 40, over IPv6 60)'
-    )
-    .option('-C, --connections <number>', 'connections to each intercept', '2')
-    .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
-    .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
-    .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
-    .option('--hole-timeout <seconds>', 'wait so long for octets that were not captured (default: 2, or 4 client RTTs)')
-    .option('--hole-timeout-at-end <seconds>', "at most so long once the client's FIN or RST was captured", '1')
-    .option(
-      '--hole-timeout-after-drops <seconds>',
-      'at most so long if the capture lost packets (default: 4 client RTTs)'
-    )
-    .option('--udp', 'copy UDP datagrams instead of TCP connections; no intercept is needed')
-    .option(
-      '--capture <way>',
-      "what live packets are captured with: ring (AF_PACKET), or ip (this host's raw socket)",
-      'ring'
-    )
-    .option('-o, --output-device <name>', 'send through this device (default: as the routes say)')
-    .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
-    .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
-    .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')
-    .option('--workers <number>', 'how many threads share the connections; auto: one for each core', '1')
-    .option('--trace <address[:port]|all>', 'print every packet of these clients')
-    .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
-    .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
-    .argument(
-      '[place...]',
-      'as before 1.0: sourceIP[:sourceIP…] sourcePort targetIP targetPort, intercept on the target'
-    )
-  const rules = 'install firewall rules that keep the copies out of connection tracking, and remove them at the end'
-  const input = 'capture what these devices see, … (default: what is for this host, on any), or replay this file'
-  addCaptureOptions(command, input, 'which packets to look at as well, pcap-filter(7)')
-  return addProcessOptions(addFirewallOptions(addChannelOptions(addReplayOptions(command)), rules))
 }
 
 /** @returns see `readWorkers` */

@@ -15,11 +15,12 @@ import {
   type ProcessOptions
 } from '../options/command.ts'
 import { collect } from '../options/config.ts'
+import { type Example, Group, LISTS, layOut } from '../options/help.ts'
 import { resolveHost } from '../options/resolve.ts'
 import { badValue, listOf, translation, wholeNumber } from '../options/values.ts'
 import { INTERCEPT_WORKERS_MAX, readWorkers, SINGLE_ALONE } from '../options/workers-option.ts'
 import { answerPlaces } from './answer-filter.ts'
-import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
+import { addBuildOptions, addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 
 /** Packets: what comes from the target in a fifth of a second, if it is fast. */
 const QUEUE_LENGTH = '16384'
@@ -72,32 +73,48 @@ interface QueuePlan {
   readonly passed: readonly number[]
 }
 
+const EXAMPLES: readonly Example[] = [
+  {
+    what: 'Return the answers of the target 10.77.0.2, port 6379',
+    command: "intercept -i eth0 -F 'tcp and src host 10.77.0.2 and src port 6379'"
+  },
+  {
+    what: 'The same on a host that forwards packets; a firewall rule drops the answers',
+    command: "intercept -F 'tcp and src host 10.77.0.2 and src port 6379' --manage-rules"
+  },
+  {
+    what: 'Run on the target itself, for the server on port 6379',
+    command: "intercept --nfqueue --manage-rules -F 'tcp and src port 6379'"
+  }
+]
+
 export function interceptCommand(): Command {
-  const command = newCommand(
-    'intercept',
-    "Returns the headers of the target's answers to tcpcopy, and drops the answers."
-  )
-    .option('-i, --device <name>', 'capture on these devices, … (default: any)', collect)
-    .option('-F, --filter <expression>', 'what the answers are, pcap-filter(7): "tcp and src port 8080"')
-    .option('-p, --port <port>', 'listen on this port for tcpcopy', '36524')
-    .option('-b, --bind <address>', 'listen on this address only (default: every address)')
-    .option('-s, --delay-table <number>', 'most headers that wait for their tcpcopy', '65536')
-    .option('-n, --headers <number>', 'most headers in one message', '16')
-    .option('-c, --keep-first', 'with --single: the first tcpcopy stays, as long as it is there; others are refused')
-    .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
-    .option('--workers <number>', 'how many threads share the answers; auto: one for each core', '1')
-    .option('-D, --translate <new-original>', 'what NAT made of an address: newIP[:port]-originalIP[:port], …', collect)
-    .option('--allow-forwarding', 'start although this host forwards packets')
-    .option(
-      '--nfqueue',
-      'run on the target itself: take the answers from a queue of its firewall (NFQUEUE), and drop them'
-    )
-    .option('-q, --queue-length <number>', `most answers that wait in that queue (default: ${QUEUE_LENGTH})`)
-    .option('--queue-number <number>', 'number of that queue (default: 0)')
-    .option('--queue-bypass', 'let answers out while intercept does not run: a rule of --manage-rules drops them then')
-    .option('-x, --pass <addresses>', 'with --nfqueue, let the answers to these clients pass, …', collect)
-  const rules = 'install the firewall rule for the answers of --filter, and remove it at the end'
-  return addProcessOptions(addFirewallOptions(addChannelOptions(command), rules))
+  const summary = "Returns the headers of the target's answers to tcpcopy, and drops the answers."
+  const usage = '-F <expression> [options]\n       intercept --nfqueue [options]'
+  const command = newCommand('intercept', summary, usage)
+    .optionsGroup(Group.Capture)
+    .option('-F, --filter <expression>', "Which packets are the target's answers, see pcap-filter(7)")
+    .option('-i, --device <names>', 'Capture on these devices (default: any)', collect)
+    .option('-B, --buffer <MB>', 'Capture ring size per device', '16')
+    .option('-D, --translate <pairs>', 'Undo NAT: newIP[:port]-originalIP[:port]', collect)
+    .optionsGroup(Group.Queue)
+    .option('--nfqueue', 'Take the answers from a firewall queue (NFQUEUE), and drop them there')
+    .option('-x, --pass <ips>', 'Let the answers to these clients pass', collect)
+    .option('-q, --queue-length <number>', `Most answers in the queue (default: ${QUEUE_LENGTH})`)
+    .option('--queue-number <number>', 'Which queue (default: 0)')
+    .option('--queue-bypass', 'With --manage-rules: let answers pass while intercept is not running')
+    .optionsGroup(Group.Channel)
+    .option('-p, --port <port>', 'Listen on this port', '36524')
+    .option('-b, --bind <ip>', 'Listen on this address (default: all addresses)')
+    .option('-s, --delay-table <number>', 'Most headers that wait for a tcpcopy to announce their client', '65536')
+    .option('-n, --headers <number>', 'Most headers per message of version 1', '16')
+  addChannelOptions(command)
+  addFirewallOptions(command, 'Install the rule for the answers of -F; undone on exit')
+  command.option('--allow-forwarding', 'Start on a host that forwards packets; your own rule must drop the answers')
+  addBuildOptions(command).option('-c, --keep-first', 'With --single: keep the first tcpcopy, refuse others')
+  command.optionsGroup(Group.Process).option('--workers <number>', 'Threads; auto: one per core', '1')
+  const notes = [LISTS]
+  return layOut(addProcessOptions(command), { examples: EXAMPLES, notes })
 }
 
 /** @throws OperatorError for what cannot work */

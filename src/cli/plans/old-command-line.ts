@@ -1,6 +1,6 @@
 /** tcpcopy's command line of before 1.0: places instead of options, and intercept on the target itself. */
 import { OperatorError } from '../../errors.ts'
-import type { CopyOptions } from './copy-plan.ts'
+import type { CopyOptions } from './copy-command.ts'
 
 /**
  * What `sourceIP[:sourceIP…] sourcePort targetIP targetPort` means in today's options.

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { ReplayPace } from '../../core/capture/replay-clock.ts'
 import { OperatorError } from '../../errors.ts'
 import type { FileTime } from '../../io/file/file-capture.ts'
+import { Group } from '../options/help.ts'
 import { badValue, wholeNumber } from '../options/values.ts'
 import { type CaptureOptions, inputOf } from './capture-plan.ts'
 
@@ -31,12 +32,13 @@ export interface ReplayPlan {
 
 export function addReplayOptions(command: Command): Command {
   return command
-    .option('-a, --accelerate <factor>', 'replay a file so many times as fast; 0.5: half as fast')
-    .option('-I, --interval <ms>', 'cut pauses of a file that are longer than this')
-    .option('-T, --rounds <number>', 'replay a file so often; 0: until stopped')
-    .option('--from <time>', 'replay a file from here on: 2026-11-21T10:00:00, seconds since 1970, or +SECONDS')
-    .option('--to <time>', 'replay a file up to here')
-    .option('--no-checksums', 'take packets of a file whose checksum is wrong, as after edits')
+    .optionsGroup(Group.Files)
+    .option('-a, --accelerate <factor>', 'Speed: 2 is twice as fast (default: 1)')
+    .option('-I, --interval <ms>', 'Longest pause (default: as in the file)')
+    .option('-T, --rounds <number>', 'How often; 0: until stopped (default: 1)')
+    .option('--from <time>', 'Start at 2026-11-21T10:00:00, at seconds since 1970, or +SECONDS into the file')
+    .option('--to <time>', 'Stop at this time, written as for --from')
+    .option('--no-checksums', 'Accept packets with wrong checksums')
 }
 
 /** @returns undefined: live traffic is copied @throws OperatorError */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readOptions } from '../options/command.ts'
-import { type CopyOptions, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, copyCommand } from './copy-command.ts'
+import { copyPlan } from './copy-plan.ts'
 import { type InterceptOptions, type InterceptPlan, interceptCommand, interceptPlan } from './intercept-plan.ts'
 import { partOfInterceptPlan } from './worker-plans.ts'
 
