@@ -34,7 +34,7 @@ function readChoice(): Choice | undefined {
   const unknown = positionals.find((name) => loads.every((load) => load.name !== name))
   if (unknown !== undefined) {
     const names = loads.map(({ name }) => name).join(', ')
-    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose among: ${names}.`)
+    throw new OperatorError('lab-option', `Unknown load: ${unknown}.`, `Choose from: ${names}.`)
   }
   return {
     json: values.json,

@@ -26,7 +26,7 @@ export function startInBackground(): Promise<number> {
       resolve(word === 'ready' ? 0 : 1)
     })
     child.once('exit', () => {
-      process.stderr.write('the background process ended before it was ready\n')
+      process.stderr.write('the background process ended before it was ready\n  Run it without --daemon to see why.\n')
       resolve(1)
     })
   })

@@ -137,7 +137,8 @@ class Daemon {
     this.stop()
     if (!this.#isReady) return
     if (error instanceof OperatorError) this.#logFile.log('error', error.message, { hint: error.hint })
-    else this.#logFile.log('error', `a bug of ours ended the worker: ${error.stack ?? error.message}`)
+    else
+      this.#logFile.log('error', `a worker failed because of a bug, please report it: ${error.stack ?? error.message}`)
   }
 
   #onWord(word: WorkerWord, worker: number): void {

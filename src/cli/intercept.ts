@@ -61,8 +61,8 @@ async function main(): Promise<number> {
 function openConnections(count: number): readonly string[] {
   if (count === 0) return []
   return [
-    `${count} connections of tcpcopy were open: from now on nothing keeps the answers to its copies from the clients\n` +
-      '  Stop tcpcopy first: it resets its copies at the target.'
+    `intercept stopped with ${count} tcpcopy connections open: answers to their copies can now reach the clients\n` +
+      '  Stop tcpcopy before intercept: it resets its copies at the target.'
   ]
 }
 

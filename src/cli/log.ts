@@ -49,7 +49,7 @@ export class LogFile {
     try {
       return openSync(this.#path, 'a')
     } catch (cause) {
-      const hint = 'Give a path in a directory that exists and may be written.'
+      const hint = 'Use a path in an existing directory where this user can write.'
       throw new OperatorError('no-log', `the log file ${this.#path} cannot be opened`, hint, { cause })
     }
   }

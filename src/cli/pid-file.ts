@@ -11,7 +11,7 @@ export class PidFile {
     try {
       closeSync(openSync(path, 'a'))
     } catch (cause) {
-      const hint = 'Give a path in a directory that exists and may be written.'
+      const hint = 'Use a path in an existing directory where this user can write.'
       throw new OperatorError('no-pid-file', `the pid file ${path} cannot be written`, hint, { cause })
     }
   }

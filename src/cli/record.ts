@@ -20,7 +20,7 @@ export async function record(argv: readonly string[]): Promise<number> {
     options,
     report: () => Object.fromEntries(Object.entries(RecordCounter).map(([name, slot]) => [name, counters[slot] ?? 0])),
     summary: ({ packets = 0, octets = 0, captureDropped = 0, files = 0, leftOut = 0, unreadable = 0 }) =>
-      `statistics: packets recorded ${packets} (${captureDropped} lost by the kernel), octets ${octets}, files ${files}` +
+      `statistics: packets recorded ${packets} (${captureDropped} lost by the kernel), bytes ${octets}, files ${files}` +
       (leftOut + unreadable > 0 ? `; left out ${leftOut}, unreadable ${unreadable}` : '')
   })
 }

@@ -27,11 +27,11 @@ export class ReplaySource {
   constructor(plan: ReplayPlan) {
     this.#plan = plan
     if (plan.path === STANDARD_INPUT && isInBackground()) {
-      throw new OperatorError('contradiction', 'standard input ends in the background', 'Leave --daemon out.')
+      throw new OperatorError('contradiction', 'standard input cannot be read in the background', 'Remove --daemon.')
     }
     this.#feed = new FileFeed(plan.path)
     if (plan.rounds !== 1 && !this.#feed.isRepeatable) {
-      const hint = 'Write it to a file first, or leave --rounds out.'
+      const hint = 'Write it to a file first, or remove --rounds.'
       throw new OperatorError('contradiction', `--rounds: ${plan.path} can be read only once`, hint)
     }
     const { port1, port2 } = new MessageChannel()

@@ -87,7 +87,7 @@ test('a worker that cannot open keeps the program from starting, and says why', 
 
 for (const [does, failure] of [
   ['die', /^Error: worker 1 died/],
-  ['vanish', /^worker 1 has gone without a word/]
+  ['vanish', /^worker 1 exited unexpectedly/]
 ] as const) {
   test(`a worker that ends by itself ends the others and the program (${does})`, async () => {
     await using tested = new TestCrew('work', does, 'work')

@@ -100,7 +100,7 @@ export class WorkerPool {
       this.#fail(error)
     })
     worker.on('exit', () => {
-      if (!isExpected) this.#fail(new Error(`worker ${index} has gone without a word`))
+      if (!isExpected) this.#fail(new Error(`worker ${index} exited unexpectedly`))
       this.#onGone()
     })
   }

@@ -35,8 +35,8 @@ export function conntrackWarnings(maps: readonly CopyMap[]): readonly string[] {
       .trim()
   )
   return [
-    `this host tracks connections (${count} now): each copied one leaves an entry for 120 s, and firewall rules that drop ` +
-      'invalid packets drop the copies\n  Send with --send link, or keep the copies out of it with --manage-rules, or by hand: ' +
+    `this host tracks connections (${count} now): each copied connection leaves an entry for 120 s, and firewall rules ` +
+      'that drop invalid packets drop the copies\n  Use --send link or --manage-rules, or install the rule yourself: ' +
       `${sets.map((set) => iptablesByHand(set)).join('; ')}\n  Or with nft: ${nft.map((text) => `nft '${text}'`).join('; ')}`
   ]
 }

@@ -125,7 +125,7 @@ export class Firewall {
       }
     }
     const byHand = this.#sets.map((set) => iptablesByHand(set)).join('; ')
-    const hint = `Install iptables or nftables and run as root, or leave --manage-rules out and make the rule yourself: ${byHand}`
+    const hint = `Install iptables or nftables and run as root, or remove --manage-rules and install the rule yourself: ${byHand}`
     throw new OperatorError('no-rule', `the firewall rule cannot be installed: ${reasons.join('; ')}`, hint)
   }
 

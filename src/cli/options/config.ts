@@ -20,8 +20,8 @@ export function applyConfig(program: Command, path: string): void {
   for (const [name, value] of Object.entries(readToml(path))) {
     const option = program.options.find((one) => one.long === `--${name}` || one.long === `--no-${name}`)
     if (option === undefined || name === 'config') {
-      const hint = `Its keys are the long names of the options, without dashes: see ${program.name()} --help.`
-      throw new OperatorError('bad-config', `${path} sets "${name}", which is no option of ${program.name()}`, hint)
+      const hint = `Fix the file: keys are long option names without dashes, see ${program.name()} --help.`
+      throw new OperatorError('bad-config', `${path} contains an unknown option "${name}"`, hint)
     }
     const attribute = option.attributeName()
     if (program.getOptionValueSource(attribute) === 'cli') continue
@@ -37,15 +37,20 @@ function readToml(path: string): Record<string, unknown> {
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new OperatorError('bad-config', `the file ${path} cannot be read`, 'Check its path and permissions.', {
-      cause
-    })
+    throw new OperatorError(
+      'bad-config',
+      `the configuration file ${path} cannot be read`,
+      'Check its path and permissions.',
+      {
+        cause
+      }
+    )
   }
   try {
     return parse(text)
   } catch (cause) {
-    const message = `${path} is not TOML: ${reasonOf(cause)}`
-    throw new OperatorError('bad-config', message, 'See docs/configuration.md for an example.', { cause })
+    const message = `${path} is not valid TOML: ${reasonOf(cause)}`
+    throw new OperatorError('bad-config', message, 'Fix the file; docs/configuration.md has an example.', { cause })
   }
 }
 
@@ -62,10 +67,10 @@ function convert(path: string, name: string, option: Option, value: unknown): un
     if (typeof value === 'boolean') return value
   } else if (option.argChoices !== undefined) {
     // A table has no text.
-    const text = isText ? String(value) : 'no text'
+    const text = isText ? String(value) : 'a table or a list'
     if (option.argChoices.includes(text)) return text
     const expected = option.argChoices.join(' or ')
-    throw new OperatorError('bad-config', `${path}: "${name}" is ${text}`, `It takes ${expected}.`)
+    throw new OperatorError('bad-config', `${path}: "${name}" cannot be ${text}`, `Expected ${expected}.`)
   } else if (option.parseArg === undefined) {
     if (isText) return String(value)
   } else {
@@ -75,5 +80,5 @@ function convert(path: string, name: string, option: Option, value: unknown): un
     }
   }
   const expected = option.isBoolean() || option.negate ? 'true or false' : 'a string, a number or a list of these'
-  throw new OperatorError('bad-config', `${path}: "${name}" has a value of the wrong kind`, `It takes ${expected}.`)
+  throw new OperatorError('bad-config', `${path}: "${name}" has a value of the wrong type`, `Expected ${expected}.`)
 }

@@ -11,8 +11,8 @@ export async function resolveHost(option: string, host: string): Promise<number>
     const address = parseAddress((await lookup(host, { verbatim: false })).address)
     if (address !== undefined) return address
   } catch (cause) {
-    const hint = 'Check the spelling, or write its address.'
-    throw new OperatorError('unknown-host', `${option}: the host "${host}" is not known`, hint, { cause })
+    const hint = 'Check the spelling, or give the IP address.'
+    throw new OperatorError('unknown-host', `${option}: the host name "${host}" cannot be resolved`, hint, { cause })
   }
-  throw new OperatorError('unknown-host', `${option}: "${host}" has no address`, 'Write its address.')
+  throw new OperatorError('unknown-host', `${option}: the host "${host}" has no IP address`, 'Give the IP address.')
 }

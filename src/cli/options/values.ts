@@ -7,7 +7,7 @@ import { addressBook, isIpv6 } from '../../wire/address-book.ts'
 
 /** What an option got that it cannot use. */
 export function badValue(option: string, value: string, expected: string): OperatorError {
-  return new OperatorError('bad-value', `${option} got "${value}"`, `It takes ${expected}.`)
+  return new OperatorError('bad-value', `${option}: invalid value "${value}"`, `Expected ${expected}.`)
 }
 
 /** A whole number within bounds, both included. */
@@ -27,7 +27,8 @@ export function oneOf<T extends string>(option: string, value: string, words: re
 /** A number of seconds, fractions allowed. @returns milliseconds */
 export function seconds(option: string, value: string, leastS: number, mostS: number): number {
   const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN
-  if (!(number >= leastS && number <= mostS)) throw badValue(option, value, `seconds from ${leastS} to ${mostS}`)
+  if (!(number >= leastS && number <= mostS))
+    throw badValue(option, value, `a number of seconds from ${leastS} to ${mostS}`)
   return number * 1000
 }
 
@@ -70,7 +71,7 @@ export interface MapText {
 
 const MAP_FORM =
   '[sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], as in 80-10.0.0.2:8080 or 80-[2001:db8::2]:8080'
-const MAC_FORM = 'the MAC of one device, as in 80-10.0.0.2:80@02:00:00:00:00:0b'
+const MAC_FORM = 'the MAC address of a device, as in 80-10.0.0.2:80@02:00:00:00:00:0b'
 
 /** The MAC of a device, not of a group (IEEE 802). */
 function mac(map: string, text: string | undefined): Uint8Array | undefined {
@@ -139,7 +140,7 @@ export function addressRange(text: string): AddressRange {
 }
 
 const TRANSLATION_FORM =
-  'newIP-originalIP or newIP:port-originalIP:port, both of one version of IP, as in 172.17.0.2:80-10.0.0.2:8080'
+  'newIP-originalIP or newIP:port-originalIP:port, both IPv4 or both IPv6, as in 172.17.0.2:80-10.0.0.2:8080'
 
 /** One of `intercept -D`. */
 export function translation(text: string): Translation {

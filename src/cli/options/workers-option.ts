@@ -21,8 +21,12 @@ export function readWorkers(text: string, max: number, only: string | undefined)
   if (count < 1 || count > max) throw badValue('--workers', text, `a number from 1 to ${max}, or auto`)
   if (only === undefined) return count
   if (!isAuto && count > 1) {
-    const hint = 'Leave --workers out.'
-    throw new OperatorError('contradiction', `--workers ${count} is of no use: one thread reads ${only}`, hint)
+    const hint = 'Remove --workers.'
+    throw new OperatorError(
+      'contradiction',
+      `--workers ${count} cannot be used: only one thread can read ${only}`,
+      hint
+    )
   }
   return 1
 }

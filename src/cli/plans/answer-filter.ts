@@ -34,14 +34,14 @@ export function answerPlaces(filter: string): AnswerPlaces {
     const hostsHere = alternatives(part, HOST)
     if (portsHere !== undefined && ports === undefined) ports = portsHere
     else if (hostsHere !== undefined && hosts === undefined) hosts = hostsHere
-    else throw notUnderstood(filter, `"${part}" is not understood`)
+    else throw notUnderstood(filter, `"${part}" is not supported`)
   }
-  if (ports === undefined) throw notUnderstood(filter, 'it names no src port')
+  if (ports === undefined) throw notUnderstood(filter, 'it has no src port')
   const places = (addresses: readonly (number | undefined)[]): Place[] =>
     addresses.flatMap((address) =>
       (ports ?? []).map((port) => {
         const isRight = address !== undefined && Number(port) >= 1 && Number(port) <= 65_535
-        if (!isRight) throw notUnderstood(filter, 'it names an address or a port that cannot be')
+        if (!isRight) throw notUnderstood(filter, 'it contains an invalid address or port')
         return { address, port: Number(port) }
       })
     )
@@ -64,6 +64,6 @@ function alternatives(part: string, form: string): readonly string[] | undefined
 
 function notUnderstood(filter: string, what: string): OperatorError {
   const hint =
-    'Write it like "tcp and src host 10.0.0.2 and (src port 80 or src port 81)", or leave --manage-rules out and make the rule yourself.'
-  return new OperatorError('bad-rule', `no firewall rule can be made of the filter "${filter}": ${what}`, hint)
+    'Write it like "tcp and src host 10.0.0.2 and (src port 80 or src port 81)", or remove --manage-rules and install the rule yourself.'
+  return new OperatorError('bad-rule', `no firewall rule can be made from the filter "${filter}": ${what}`, hint)
 }

@@ -67,8 +67,8 @@ export function inputOf(values: readonly string[] | undefined): Input {
   const absent = names.find((name) => !isDevice(name)) ?? ''
   // Throws: of several names none can be a file.
   if (names.length > 1) deviceIndex(absent)
-  const hint = `The devices are ${listDevices().join(', ')}; for a file give its path.`
-  throw new OperatorError('no-device', `there is no network device ${absent}, and no file of that name`, hint)
+  const hint = `The devices of this host are ${listDevices().join(', ')}. For a file, give its path.`
+  throw new OperatorError('no-device', `there is no network device ${absent}, and no file with that name`, hint)
 }
 
 /** Also one that is not there: what is called so is meant to be one. */
@@ -83,8 +83,8 @@ export function capturePlan(options: CaptureOptions): CapturePlan {
   const by = oneOf('--capture', capture, CAPTURE_BY)
   const { path, devices } = inputOf(device)
   if (by === 'ip' && (path !== undefined || devices.length > 0)) {
-    const hint = 'Leave one of the two out: a raw socket has no device, it gets what this host itself takes.'
-    throw new OperatorError('contradiction', '--capture ip and -i are given', hint)
+    const hint = 'Remove one of the two: a raw socket receives the traffic to this host, on any device.'
+    throw new OperatorError('contradiction', '--capture ip cannot be used with -i', hint)
   }
   return {
     by,
@@ -102,7 +102,7 @@ export function capturePlan(options: CaptureOptions): CapturePlan {
 export function refuseIpv6ByIp({ by }: CapturePlan, maps: readonly CopyMap[]): void {
   const map = maps.find(({ targetAddress }) => isIpv6(targetAddress))
   if (by !== 'ip' || map === undefined) return
-  const hint = 'Leave --capture ip out: its raw socket gets packets of IPv4 alone.'
+  const hint = 'Remove --capture ip: it captures IPv4 only.'
   const target = formatEndpoint(map.targetAddress, map.targetPort)
-  throw new OperatorError('contradiction', `--capture ip and a target of IPv6, ${target}, are given`, hint)
+  throw new OperatorError('contradiction', `--capture ip cannot be used with the IPv6 target ${target}`, hint)
 }

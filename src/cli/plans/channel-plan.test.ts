@@ -38,15 +38,15 @@ test('how the other program is built is an option of both, and means version 1',
 })
 
 test('what cannot be had together is refused in one sentence', async () => {
-  const version2 = /^--single needs version 1 of the channel, and --channel-version 2 is given$/
-  const secret = /^--secret-file needs version 2 of the channel, and --with-resp-payload needs version 1$/
-  const both = /^--disable-combined and --with-resp-payload exclude each other$/
+  const version2 = /^--single cannot be used with --channel-version 2: it requires version 1 of the channel$/
+  const secret = /^--secret-file cannot be used with --with-resp-payload: it requires version 2 of the channel$/
+  const both = /^--disable-combined cannot be used with --with-resp-payload$/
   const refused: readonly (readonly [readonly string[], RegExp])[] = [
     [['--single', '--channel-version', '2'], version2],
     [['--with-resp-payload', '--secret-file', 'any'], secret],
     [
       ['--channel-version', '1', '--secret-file', 'any'],
-      /^--secret-file needs version 2 of the channel, and --channel-version 1 is given$/
+      /^--secret-file cannot be used with --channel-version 1: it requires version 2 of the channel$/
     ],
     [['--with-resp-payload', '--disable-combined'], both]
   ]
@@ -60,6 +60,6 @@ test('what cannot be had together is refused in one sentence', async () => {
       })
     }
   }
-  await assert.rejects(interceptOf('-c'), { code: 'contradiction', message: '-c is for --single, which is not given' })
+  await assert.rejects(interceptOf('-c'), { code: 'contradiction', message: '-c requires --single' })
   await assert.rejects(copierOf('--udp', '--single'), { code: 'contradiction' })
 })

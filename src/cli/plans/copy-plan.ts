@@ -164,14 +164,14 @@ function refuseForUdp(options: CopyOptions): void {
   }
   const [found] = Object.entries(ofConnections).find(([, value]) => value !== undefined) ?? []
   if (found === undefined) return
-  const hint = 'Leave one of the two out: datagrams have no connections, and their answers are not awaited.'
-  throw new OperatorError('contradiction', `${found} is of no use with --udp`, hint)
+  const hint = 'Remove one of the two: datagrams have no connections, and tcpcopy does not wait for their answers.'
+  throw new OperatorError('contradiction', `${found} cannot be used with --udp`, hint)
 }
 
 async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
   if (texts.length === 0) {
-    const hint = 'Say what to copy where: -x sourcePort-targetIP:targetPort, as in -x 80-10.0.0.2:8080.'
-    throw new OperatorError('missing-option', 'no --map is given', hint)
+    const hint = 'Set what to copy and where to: -x 80-10.0.0.2:8080 copies port 80 to port 8080 of 10.0.0.2.'
+    throw new OperatorError('missing-option', 'the option --map is missing', hint)
   }
   if (texts.length > MAPS_MAX) throw badValue('--map', `${texts.length} maps`, `at most ${MAPS_MAX}`)
   const maps: CopyMap[] = []
@@ -183,8 +183,8 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
     const twin = maps.slice(0, index).find((other) => isSameSource(other, map) && isSameTarget(other, map))
     if (twin !== undefined) {
       const what = `${texts[maps.indexOf(twin)]} and ${texts[index]}`
-      const hint = 'Leave one out; -n 2 copies each connection twice.'
-      throw new OperatorError('contradiction', `--map copies the same connections to one target twice: ${what}`, hint)
+      const hint = 'Remove one; to copy each connection twice, use -n 2.'
+      throw new OperatorError('contradiction', `--map copies the same connections twice to one target: ${what}`, hint)
     }
     refuseOtherVersion(texts[index] ?? '', map)
     refuseLoop(map, maps)
@@ -213,8 +213,8 @@ function isSameTarget(a: CopyMap, b: CopyMap): boolean {
 /** A packet is copied to a target of its own version of IP: a client has no address of the other. */
 function refuseOtherVersion(text: string, { sourceAddress, targetAddress }: CopyMap): void {
   if (sourceAddress === 0 || isIpv6(sourceAddress) === isIpv6(targetAddress)) return
-  const hint = 'Name source and target both by IPv4 or both by IPv6 addresses.'
-  throw new OperatorError('contradiction', `--map ${text} has a source and a target of different versions of IP`, hint)
+  const hint = 'Use IPv4 addresses for both source and target, or IPv6 addresses for both.'
+  throw new OperatorError('contradiction', `--map ${text} mixes IPv4 and IPv6`, hint)
 }
 
 /** A copy that arrives on this host as what is copied would be copied again, for ever. */
@@ -225,8 +225,12 @@ function refuseLoop(map: CopyMap, maps: readonly CopyMap[]): void {
   const target = { ...map, sourceAddress: map.targetAddress, sourcePort: map.targetPort }
   if (maps.some((other) => isSameSource(other, target))) {
     const where = formatEndpoint(map.targetAddress, map.targetPort)
-    const hint = 'Name a target on another host, or on another port.'
-    throw new OperatorError('contradiction', `--map copies to ${where}, which is copied itself: that is a loop`, hint)
+    const hint = 'Choose a target on another host or port.'
+    throw new OperatorError(
+      'contradiction',
+      `--map copies to ${where}, which is itself copied: this would be a loop`,
+      hint
+    )
   }
 }
 
@@ -235,7 +239,7 @@ async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]>
   const texts = listOf(options.intercept ?? [])
   if (texts.length === 0) {
     const hint = 'Name the host that runs intercept: -s 10.0.0.3.'
-    throw new OperatorError('missing-option', 'no --intercept is given', hint)
+    throw new OperatorError('missing-option', 'the option --intercept is missing', hint)
   }
   if (texts.length > INTERCEPTS_MAX) throw badValue('--intercept', `${texts.length} hosts`, `at most ${INTERCEPTS_MAX}`)
   return Promise.all(
@@ -269,7 +273,7 @@ function readSelection(options: CopyOptions): Selection {
 function loopbackAddress(text: string | undefined): number {
   if (text === undefined) return 0
   const address = parseAddress(text)
-  if (address === undefined) throw badValue('--loopback-address', text, 'an address, as in 10.0.0.9')
+  if (address === undefined) throw badValue('--loopback-address', text, 'an IP address, as in 10.0.0.9')
   return address
 }
 
@@ -283,10 +287,10 @@ export function copiesWarnings(plan: CopyPlan): readonly string[] {
   if (byPorts >= CONNECTIONS_FEW && byTable >= CONNECTIONS_FEW) return []
   const pool = addresses === 0 ? 'each client address has' : `the ${addresses} addresses of --client-addresses have`
   const ports = (Math.max(1, addresses) * PORTS_EACH).toLocaleString('en')
-  const hint = 'Give more addresses: -c 10.99.0.0/16.'
+  const hint = 'Use more client addresses, as in -c 10.99.0.0/16.'
   const what = `--copies ${copies}: ${pool} ${ports} ports, enough for ${byPorts} connections at once with all their copies`
   const table = `; tcpcopy holds ${plan.sessionsMax.toLocaleString('en')} sessions, enough for ${byTable}`
   return [
-    `${what}${byTable < CONNECTIONS_FEW ? table : ''}\n  ${hint} Copies that find no port are counted as noFreePort.`
+    `${what}${byTable < CONNECTIONS_FEW ? table : ''}\n  ${hint} Copies without a free port are not made, and counted as noFreePort.`
   ]
 }

@@ -123,8 +123,8 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   const isQueue = options.nfqueue === true
   const hasFilter = options.filter !== undefined && options.filter.trim() !== ''
   if (!hasFilter && (!isQueue || options.manageRules === true)) {
-    const hint = 'Say which packets are answers of the target: -F "tcp and src port 8080".'
-    throw new OperatorError('missing-option', 'no --filter is given', hint)
+    const hint = 'Set which packets are answers of the target, as in -F "tcp and src port 8080".'
+    throw new OperatorError('missing-option', 'the option --filter is missing', hint)
   }
   const devices = listOf(options.device ?? [])
   const isAny = devices.length === 0 || devices.includes('any')
@@ -161,7 +161,7 @@ function queuePlan(options: InterceptOptions): QueuePlan {
     lengthMax: wholeNumber('--queue-length', options.queueLength ?? QUEUE_LENGTH, 1, 1 << 20),
     passed: listOf(options.pass ?? []).map((text) => {
       const address = parseAddress(text)
-      if (address === undefined) throw badValue('--pass', text, 'addresses of clients, as in 10.0.0.9,2001:db8::9')
+      if (address === undefined) throw badValue('--pass', text, 'client addresses, as in 10.0.0.9,2001:db8::9')
       return address
     })
   }
@@ -192,8 +192,8 @@ export function interceptNotes(options: InterceptOptions, plan: InterceptPlan): 
   if (plan.queue === undefined || options.manageRules === true) return []
   const rule = iptablesByHand({ version: 4, ...ruleOf(options, plan), places: [{ address: 0, port: 80 }] })
   return [
-    `answers come from queue ${plan.queue.queue}; a rule has to bring them there\n` +
-      `  For a server on port 80: ${rule}; over IPv6 the same with ip6tables`
+    `answers are read from queue ${plan.queue.queue}; a firewall rule must send them there\n` +
+      `  For a server on port 80: ${rule}. For IPv6, use ip6tables.`
   ]
 }
 
@@ -203,29 +203,33 @@ function refuseContradictions(options: InterceptOptions): void {
   const names = { queueLength: '-q', queueNumber: '--queue-number', queueBypass: '--queue-bypass', pass: '-x' }
   const found = ofQueue.find((name) => options[name] !== undefined)
   if (found !== undefined && options.nfqueue !== true) {
-    const hint = 'Give --nfqueue to run on the target itself, or leave it out.'
-    throw new OperatorError('contradiction', `${names[found]} is for --nfqueue, which is not given`, hint)
+    const hint = `Add --nfqueue to run on the target itself, or remove ${names[found]}.`
+    throw new OperatorError('contradiction', `${names[found]} requires --nfqueue`, hint)
   }
   if (options.keepFirst === true && options.single !== true) {
-    const hint = 'Give --single as well, or leave -c out: without --single any number of tcpcopy may be there.'
-    throw new OperatorError('contradiction', '-c is for --single, which is not given', hint)
+    const hint = 'Add --single, or remove -c: without --single any number of tcpcopy may connect.'
+    throw new OperatorError('contradiction', '-c requires --single', hint)
   }
   if (options.nfqueue === true && options.filter !== undefined && options.manageRules !== true) {
-    const hint = 'Leave --filter out, or let --manage-rules make the firewall rule of it.'
-    throw new OperatorError('contradiction', '--filter is of no use to --nfqueue without --manage-rules', hint)
+    const hint = 'Remove --filter, or add --manage-rules to install the firewall rule for it.'
+    throw new OperatorError(
+      'contradiction',
+      '--filter has no effect with --nfqueue unless --manage-rules is given',
+      hint
+    )
   }
   if (options.nfqueue === true && options.device !== undefined) {
-    const hint = 'Leave --device out: the firewall rule says which packets come to the queue.'
-    throw new OperatorError('contradiction', '--device and --nfqueue are given, and a queue has no device', hint)
+    const hint = 'Remove --device: the firewall rule selects the packets for the queue.'
+    throw new OperatorError('contradiction', '--device cannot be used with --nfqueue', hint)
   }
 }
 
 /** What is said at the start: anybody may ask for the answers' headers, or take routes away. */
-export function openDoorWarnings({ channel, address }: InterceptPlan): readonly string[] {
+export function openDoorWarnings({ channel, address, port }: InterceptPlan): readonly string[] {
   if (channel.secret !== undefined || address !== 0) return []
   return [
-    'any host that reaches the port of --port may ask for the headers of answers\n' +
-      '  Give both programs a --secret-file, or listen on one address only: --bind 10.0.0.3.'
+    `any host that can reach port ${port} can connect and get the headers of the answers\n` +
+      '  Give both programs the same --secret-file, or listen on one address only, as in --bind 10.0.0.3.'
   ]
 }
 
@@ -240,8 +244,8 @@ function refuseForwarding(devices: readonly string[]): void {
     ...forwarding6.map((name) => `sysctl -w net.ipv6.conf.${name}.forwarding=0`)
   ]
   const hint =
-    `Turn it off: ${commands.join('; ')}. ` +
-    'Or let a firewall rule drop the answers: --manage-rules installs one; if there is one, --allow-forwarding.'
+    `Turn forwarding off: ${commands.join('; ')}. ` +
+    'Or drop the answers with a firewall rule: --manage-rules installs one; if you have one, use --allow-forwarding.'
   const message = `this host forwards packets of ${names}: the target's answers would reach the real clients`
   throw new OperatorError('forwarding', message, hint)
 }

@@ -11,13 +11,12 @@ export function withPlaces(options: CopyOptions, places: readonly string[]): Cop
   if (places.length === 0) return options
   const [sources = '', sourcePort, target = '', targetPort] = places
   if (places.length !== 4) {
-    const hint =
-      'Say what to copy where with -x; before 1.0 it was: sourceIP[:sourceIP…] sourcePort targetIP targetPort.'
-    throw new OperatorError('bad-option', `the argument "${places.join(' ')}" belongs to no option`, hint)
+    const hint = 'Set what to copy with -x. The form before 1.0 is sourceIP[:sourceIP…] sourcePort targetIP targetPort.'
+    throw new OperatorError('bad-option', `unexpected argument "${places.join(' ')}"`, hint)
   }
   if (options.map !== undefined) {
-    const hint = 'Give one of the two.'
-    throw new OperatorError('contradiction', `--map and "${places.join(' ')}" both say what to copy`, hint)
+    const hint = 'Remove one of the two.'
+    throw new OperatorError('contradiction', `--map cannot be used with the arguments "${places.join(' ')}"`, hint)
   }
   const map = sources.split(':').map((source) => `${source}:${sourcePort}-${target}:${targetPort}`)
   return { ...options, map, intercept: options.intercept ?? [target] }

@@ -63,14 +63,22 @@ export function recordCommand(): Command {
 export function recordPlan(options: RecordCommandOptions): RecordPlan {
   const servers = listOf(options.map ?? []).map(server)
   if (servers.length === 0) {
-    const hint = 'Say whose clients to record: -x sourcePort, as in -x 80.'
-    throw new OperatorError('missing-option', 'no --map is given', hint)
+    const hint = 'Name the port whose clients to record, as in -x 80.'
+    throw new OperatorError('missing-option', 'the option --map is missing', hint)
   }
   if (options.output === undefined) {
-    throw new OperatorError('missing-option', 'no --output is given', 'Name the file to write: -o requests.pcapng.')
+    throw new OperatorError(
+      'missing-option',
+      'the option --output is missing',
+      'Name the file to write, as in -o requests.pcapng.'
+    )
   }
   if (inputOf(options.device).path !== undefined) {
-    throw new OperatorError('contradiction', '-i names a file, and what is recorded is live', 'Name a network device.')
+    throw new OperatorError(
+      'contradiction',
+      '-i names a file, but record captures live traffic',
+      'Name a network device.'
+    )
   }
   const { rotateSize, rotateTime } = options
   return {

@@ -42,7 +42,10 @@ test('what an option cannot take is refused, and so is an option for files witho
   ]
   for (const options of wrong) assert.throws(() => plan(options), { code: 'bad-value' }, JSON.stringify(options))
   for (const options of [{ accelerate: '2' }, { from: '+1' }, { checksums: false }]) {
-    assert.throws(() => replayPlan({ ...LIVE, ...options }), { code: 'contradiction', message: /is for files/ })
+    assert.throws(() => replayPlan({ ...LIVE, ...options }), {
+      code: 'contradiction',
+      message: /requires a file to replay/
+    })
   }
 })
 
@@ -51,7 +54,7 @@ test('without a file there is no replay, and -F is of live traffic then', () => 
     assert.equal(replayPlan({ ...LIVE, ...(device && { device }), filter: 'tcp' }), undefined)
   }
   assert.equal(plan({ filter: 'tcp' })?.filter, 'tcp')
-  assert.throws(() => plan({ snapLength: '200' }), { code: 'contradiction', message: /is for live traffic/ })
+  assert.throws(() => plan({ snapLength: '200' }), { code: 'contradiction', message: /cannot be used with a file/ })
 })
 
 test('progress tells the share, the rate and the time that is left', () => {

@@ -68,20 +68,20 @@ function refuseWithoutFile(options: ReplayOptions): void {
   const names = ['accelerate', 'interval', 'rounds', 'from', 'to'] as const
   const given = options.checksums ? names.find((name) => options[name] !== undefined) : 'no-checksums'
   if (given === undefined) return
-  const hint = 'Name the file with -i, or leave the option out.'
-  throw new OperatorError('contradiction', `--${given} is for files, and -i names none`, hint)
+  const hint = `Name the file with -i, or remove --${given}.`
+  throw new OperatorError('contradiction', `--${given} requires a file to replay, and -i names none`, hint)
 }
 
 function refuseWithFile({ snapLength }: ReplayOptions): void {
   if (snapLength === undefined) return
-  const hint = 'Leave it out: packets of a file are as long as they were captured.'
-  throw new OperatorError('contradiction', '--snap-length is for live traffic, and -i names a file', hint)
+  const hint = 'Remove it: it applies to live capture only.'
+  throw new OperatorError('contradiction', '--snap-length cannot be used with a file', hint)
 }
 
 function speed(text: string): number {
   const number = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
   if (number >= SPEED_LEAST && number <= SPEED_MOST) return number
-  throw badValue('--accelerate', text, `a factor from ${SPEED_LEAST} to ${SPEED_MOST}, fractions too`)
+  throw badValue('--accelerate', text, `a factor from ${SPEED_LEAST} to ${SPEED_MOST}`)
 }
 
 /** A date without a zone is this host's. */

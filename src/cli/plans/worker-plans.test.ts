@@ -20,7 +20,7 @@ test('workers of intercept share its ring and the headers that wait', async () =
 })
 
 test('the answers of --single are taken by one worker, on either side', async () => {
-  const message = '--workers 2 is of no use: one thread reads the answers of --single'
+  const message = '--workers 2 cannot be used: only one thread can read the answers of --single'
   assert.equal((await planOf('-F', 'tcp', '--single', '--workers', 'auto')).workers, 1)
   await assert.rejects(planOf('-F', 'tcp', '--single', '--workers', '2'), { message })
   const texts = ['-x', '80-192.0.2.1:80', '-s', '192.0.2.2', '--single', '--workers', '2']
@@ -33,6 +33,6 @@ test('a queue is read by one worker', async () => {
   assert.equal((await planOf('--nfqueue', '--workers', 'auto')).workers, 1)
   await assert.rejects(planOf('--nfqueue', '--workers', '2'), {
     code: 'contradiction',
-    message: '--workers 2 is of no use: one thread reads a queue of --nfqueue'
+    message: '--workers 2 cannot be used: only one thread can read a queue of --nfqueue'
   })
 })

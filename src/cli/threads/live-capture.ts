@@ -48,7 +48,7 @@ export function openIpCapture(plan: CapturePlan, wanted: Wanted, poller: Poller)
   const protocol = NUMBERS[wanted.protocol]
   const capture = new IpCapture({ protocol, filter, bufferMegabytes: plan.ringMegabytes, isHeld: true })
   poller.add(capture.fd, POLLIN)
-  log('info', 'capture', { through: 'raw socket', of: 'packets for this host' })
+  log('info', 'capturing', { through: 'raw socket', of: 'packets for this host' })
   return capture
 }
 
@@ -75,7 +75,7 @@ export function openLiveCapture(
       linkType: link === 'ethernet' ? LinkType.Ethernet : LinkType.Raw
     }
   })
-  log('info', 'capture', { through: 'ring', of: `all frames of ${plan.devices.join(', ')}` })
+  log('info', 'capturing', { through: 'ring', of: `all frames of ${plan.devices.join(', ')}` })
   const { servers, servers6, targets, protocol } = wanted
   const isWanted = (address: number, port: number): boolean =>
     isAmong(isIpv6(address) ? servers6 : servers, address, port) && !isAmong(targets, address, port)
@@ -109,7 +109,7 @@ function openRings(
   const hasBoth = servers.length > 0 && servers6.length > 0
   const opened = hasBoth ? new JoinedCapture(open4(), open6()) : servers6.length > 0 ? open6() : open4()
   const versions = hasBoth ? 'IPv4 and IPv6' : servers6.length > 0 ? 'IPv6' : 'IPv4'
-  log('info', 'capture', { through: 'ring', of: `${versions} packets for this host, on any device` })
+  log('info', 'capturing', { through: 'ring', of: `${versions} packets for this host, on any device` })
   return opened
 }
 

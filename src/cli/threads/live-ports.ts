@@ -22,11 +22,11 @@ export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: 
   const raw = by === 'link' || ways.device !== undefined ? undefined : new RawIpSender(memoryAddress)
   if (maps.some((map) => isIpv6(map.targetAddress))) raw?.openIpv6()
   if (by === 'ip' && raw !== undefined) return raw
-  const tell = (target: string, through: string): void => log('info', 'way to target', { target, through })
+  const tell = (target: string, through: string): void => log('info', 'path to target', { target, through })
   const link = new LinkSender(memoryAddress, raw, tell, ways)
   for (const { targetAddress } of maps) link.ways.prepare(targetAddress)
   if (by !== 'xdp') return link
-  return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
+  return new XdpSender(link, (device, through) => log('info', 'sending short packets', { device, through }))
 }
 
 /**

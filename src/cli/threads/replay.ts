@@ -76,8 +76,8 @@ export class Replay {
     if (packets === 0 && capture.failure !== '') throw this.#unreadable()
     if (capture.wantedCount === 0) throw this.#noneWanted(packets)
     if (this.#isStalled) {
-      const why = counters.get(Counter.channelsOpen) === 0 ? 'intercept was not connected' : 'nothing was answered'
-      log('warn', `the replay is given up: for ${STALLED_MS / 1000} s ${why}`)
+      const why = counters.get(Counter.channelsOpen) === 0 ? 'a connection to intercept' : 'an answer'
+      log('warn', `the replay is stopped after ${STALLED_MS / 1000} s without ${why}`)
     }
     const undelivered = this.#undelivered()
     const isDelivered = undelivered === '' && !this.#isStalled
@@ -85,7 +85,7 @@ export class Replay {
     if (capture.failure !== '') {
       log('warn', `${this.#plan.path} could not be read to its end: ${capture.failure}`, {
         packetsRead: packets,
-        hint: 'What stands before that place was replayed.'
+        hint: 'Everything before that point was replayed.'
       })
     }
     log('info', 'the replay has ended', {
@@ -108,29 +108,29 @@ export class Replay {
     const cut = counters.droppedPackets(Drop.Truncated)
     const fragments = counters.droppedPackets(Drop.Fragment)
     const parts = [
-      octets > 0 ? `${octets} octets were lost (see dropped… in the statistics)` : '',
-      cut > 0 ? `${cut} packets are cut in the file (capture with -s 0)` : '',
-      fragments > 0 ? `${fragments} IP fragments are not complete in the file` : ''
+      octets > 0 ? `${octets} bytes were lost (see dropped… in the statistics)` : '',
+      cut > 0 ? `${cut} packets are truncated in the file (capture with tcpdump -s 0)` : '',
+      fragments > 0 ? `${fragments} IP fragments are incomplete in the file` : ''
     ].filter((part) => part !== '')
     return parts.length === 0 ? '' : `: ${parts.join('; ')}`
   }
 
   #unreadable(): OperatorError {
     const what = `${this.#plan.path} cannot be replayed: ${this.capture.failure}`
-    return new OperatorError('bad-file', what, 'Give a file that tcpdump -w or Wireshark wrote; it may be gzipped.')
+    return new OperatorError('bad-file', what, 'Use a capture file of tcpdump -w or Wireshark, plain or gzipped.')
   }
 
   #noneWanted(packets: number): OperatorError {
     const { capture } = this
     const { servers } = capture
-    const message = `${this.#plan.path} holds no packets to port ${this.#ports}, which -x names`
+    const message = `${this.#plan.path} contains no packets to port ${this.#ports}, which -x names`
     const shown = servers.list(SERVERS_SHOWN).map(({ address, port, packets, connections }) => {
       const opened = connections === 0 ? '' : `, ${connections} connections`
       return `${formatEndpoint(address, port)} (${packets} packets${opened})`
     })
     const more = servers.count > shown.length ? `, and ${servers.count - shown.length} more` : ''
-    let hint = `It holds these servers: ${shown.join(', ')}${more}. Name one in -x.`
-    if (capture.chosenCount === 0) hint = `-F, --from and --to let none of its ${packets} packets through.`
+    let hint = `It contains these servers: ${shown.join(', ')}${more}. Name one in -x.`
+    if (capture.chosenCount === 0) hint = `-F, --from and --to exclude all of its ${packets} packets.`
     else if (shown.length === 0) hint = `None of its ${capture.chosenCount} packets is TCP.`
     return new OperatorError('no-match', message, hint)
   }

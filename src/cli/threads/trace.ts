@@ -92,7 +92,7 @@ export class LineTrace implements CopierTrace {
       this.#leftOut += 1
       return
     }
-    if (this.#leftOut > 0) this.#post(`… ${this.#leftOut} lines left out: the log cannot take them so fast`)
+    if (this.#leftOut > 0) this.#post(`… ${this.#leftOut} lines skipped: the log is too slow`)
     this.#leftOut = 0
     this.#post(line)
   }

@@ -56,5 +56,5 @@ export function failureOf(error: unknown): WorkerMessage {
     return { type: 'failed', code: error.code, message: error.message, hint: error.hint }
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  return { type: 'failed', code: 'bug', message: text, hint: 'This is a bug of ours; please report it.' }
+  return { type: 'failed', code: 'bug', message: text, hint: 'This is a bug. Please report it.' }
 }

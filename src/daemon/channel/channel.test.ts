@@ -31,7 +31,7 @@ function meet(copier: ChannelOptions, intercept: ChannelOptions): string[] {
   return world.logs
 }
 
-const AWAY = 'intercept is away; copying goes on and tcpcopy keeps trying to connect'
+const AWAY = 'not connected to intercept; copying continues and tcpcopy keeps trying to connect'
 
 test('two programs of ours speak version 2, with a secret too', () => {
   const expected = ['connected to intercept: 2', 'tcpcopy connected: 2']
@@ -50,16 +50,16 @@ test('where the secrets are not the same there is no channel, and both sides say
   const refused = (copier: ChannelOptions, intercept: ChannelOptions): readonly string[] =>
     meet(copier, intercept).slice(0, 2)
   assert.deepEqual(refused(OTHER, SECRET), [
-    'tcpcopy refused: its secret is another: give both programs the same --secret-file',
-    `${AWAY}: it has another secret: give both programs the same --secret-file`
+    'tcpcopy refused: it has a different secret: give both programs the same --secret-file',
+    `${AWAY}: it has a different secret: give both programs the same --secret-file`
   ])
   assert.deepEqual(refused(SECRET, V2), [
     'tcpcopy refused: it has a secret and intercept has none: give intercept the same --secret-file',
     `${AWAY}: it has no secret: give intercept the same --secret-file`
   ])
-  assert.ok(refused(V2, SECRET).includes(`${AWAY}: it asks for a secret: give tcpcopy its --secret-file`))
+  assert.ok(refused(V2, SECRET).includes(`${AWAY}: it requires a secret: give tcpcopy the same --secret-file`))
   assert.ok(
-    refused(V1, SECRET).includes('tcpcopy refused: it speaks version 1 of the channel, which cannot prove a secret')
+    refused(V1, SECRET).includes('tcpcopy refused: it speaks version 1 of the channel, which does not support secrets')
   )
 })
 
@@ -72,9 +72,7 @@ test('a tcpcopy with a secret says nothing of its clients to an intercept of ver
   assert.equal(world.interceptCounters.get(InterceptCounter.routes), 0)
   world.now += 5000
   tcpcopy.exchange()
-  assert.ok(
-    world.logs.includes(`${AWAY}: it speaks version 1 of the channel, which cannot prove the secret of --secret-file`)
-  )
+  assert.ok(world.logs.includes(`${AWAY}: it speaks version 1 of the channel, which does not support --secret-file`))
   assert.equal(tcpcopy.counters.get(Counter.channelsOpen), 0)
 })
 
@@ -119,14 +117,16 @@ test('what was recorded of one connection proves nothing on another, to either s
   replayer.turn()
   replayer.ends[0]?.other?.arrived.push(...toIntercept)
   world.turn()
-  assert.ok(world.logs.includes('tcpcopy refused: its secret is another: give both programs the same --secret-file'))
+  assert.ok(
+    world.logs.includes('tcpcopy refused: it has a different secret: give both programs the same --secret-file')
+  )
 
   const victims = new ChannelWorld(SECRET)
   const victim = victims.tcpcopy(SECRET)
   victim.turn()
   victim.ends[0]?.arrived.push(...toTcpcopy)
   victim.turn()
-  assert.ok(victims.logs.includes(`${AWAY}: it has not proved that it knows the secret: is it intercept?`))
+  assert.ok(victims.logs.includes(`${AWAY}: it failed to prove the secret: is it intercept?`))
 })
 
 test('a proof sent back to its maker is none', () => {
@@ -143,7 +143,7 @@ test('a proof sent back to its maker is none', () => {
   const own = near.written.slice(-32)
   near.arrived.push(4, 36, 0, 0, ...own)
   tcpcopy.turn()
-  assert.ok(world.logs.includes(`${AWAY}: it has not proved that it knows the secret: is it intercept?`))
+  assert.ok(world.logs.includes(`${AWAY}: it failed to prove the secret: is it intercept?`))
 })
 
 test('an offer that is changed on the way ends in no proof', () => {
@@ -295,13 +295,13 @@ test('types that nobody knows are skipped, and too many of them end the connecti
   assert.equal(tcpcopy.answers.length, 100)
   near.arrived.push(99, 4, 0, 0)
   tcpcopy.exchange(1)
-  assert.ok(world.logs.includes(`${AWAY}: it says too much that nobody knows`))
+  assert.ok(world.logs.includes(`${AWAY}: it sends too many unknown messages`))
 
   const other = world.tcpcopy(V2, 3)
   other.exchange()
   for (let count = 0; count < 101; count++) other.ends[0]?.other?.arrived.push(98, 4, 0, 0)
   world.turn()
-  assert.ok(world.logs.includes('connection closed that is no tcpcopy: it says too much that nobody knows'))
+  assert.ok(world.logs.includes('closed a connection that is not from tcpcopy: it sends too many unknown messages'))
 })
 
 test('a first message of version 1 may come in pieces, and so may everything after it', () => {

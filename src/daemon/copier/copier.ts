@@ -57,9 +57,9 @@ const STEPS_MOST = 256
 const FRAMES_MAX = 1024
 const HOUSEKEEPING_MS = 1000
 /** The warning that a `-x` sends SYNs and gets no SYN-ACK; its fields are those of a `Silence`. */
-export const NOTHING_COMES_BACK = 'nothing comes back from the target'
+export const NOTHING_COMES_BACK = 'no answers from the target'
 /** The warning that connections are reset which the target had just accepted; its fields are those of a `Vanishing`. */
-export const CONNECTIONS_VANISH = 'the target does not know connections that it has just accepted'
+export const CONNECTIONS_VANISH = 'the target lost connections that it had just accepted'
 const REPORT_MS = 60_000
 const FIRST_REPORT_MS = 10_000
 

@@ -41,7 +41,7 @@ export class FileFeed {
       try {
         for await (const bytes of this.#contents()) await sender.send(bytes)
       } catch (error) {
-        failure = `reading it failed: ${error instanceof Error ? error.message : String(error)}`
+        failure = `read error: ${error instanceof Error ? error.message : String(error)}`
       }
       sender.end(failure)
     }

@@ -48,7 +48,7 @@ export class RecordFiles {
   #failure(what: string, cause: unknown): OperatorError {
     const why = cause instanceof Error ? cause.message : String(cause)
     const hint =
-      'Name a file in a directory that may be written, on a disk with room; what was written so far can be replayed.'
+      'Use a path in a writable directory on a disk with free space. What was written so far can be replayed.'
     return new OperatorError('no-output', `the file ${this.path} cannot be ${what}: ${why}`, hint, { cause })
   }
 }

@@ -75,7 +75,7 @@ export class IpCapture implements Capture {
     this.fd = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, options.protocol)
     if (this.fd < 0) {
       const message = `cannot open a raw socket: ${errnoMessage(errno())}`
-      throw new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', { cause: errno() })
+      throw new OperatorError('no-privilege', message, 'Run as root, or grant CAP_NET_RAW.', { cause: errno() })
     }
     this.#filter = options.filter
     setReceiveBuffer(this.fd, options.bufferMegabytes * MEGABYTE)

@@ -55,8 +55,8 @@ export function openLibpcap(names: readonly string[] = NAMES): Libpcap {
   }
   throw new OperatorError(
     'no-libpcap',
-    'libpcap is not installed: filter expressions need it',
-    'apt install libpcap0.8, or leave the filter to the mappings'
+    'libpcap is not installed, and --filter needs it',
+    'Install it: apt install libpcap0.8. tcpcopy without -F does not need it.'
   )
 }
 
@@ -83,7 +83,7 @@ function dltOf(link: FilterContext['link']): number {
 }
 
 function badFilter(expression: string, reason: string, hint: string): OperatorError {
-  return new OperatorError('bad-filter', `the filter "${expression}" is wrong: ${reason}`, hint)
+  return new OperatorError('bad-filter', `invalid filter "${expression}": ${reason}`, hint)
 }
 
 /** A handle that captures on a device, as a program of libpcap's would; nothing is read from it. */
@@ -91,9 +91,13 @@ function openLive(pcap: Libpcap, expression: string, device: string, snapLength:
   const handle = pcap.create(device, allocate(ERROR_LENGTH).address)
   const status = handle === 0 ? -1 : pcap.setSnapLength(handle, snapLength) || pcap.activate(handle)
   if (status >= 0) return handle
-  const reason = handle === 0 ? 'libpcap has no handle for it' : pcap.errorText(handle)
+  const reason = handle === 0 ? 'libpcap returned no handle' : pcap.errorText(handle)
   if (handle !== 0) pcap.close(handle)
-  throw badFilter(expression, `libpcap cannot open ${device}, as \`vlan\` needs: ${reason}`, 'leave `vlan` out')
+  throw badFilter(
+    expression,
+    `vlan requires libpcap to open ${device}, which failed: ${reason}`,
+    'Remove vlan from the filter.'
+  )
 }
 
 /**
@@ -110,7 +114,7 @@ export function compileFilter(expression: string, context: FilterContext): Filte
     throw badFilter(
       expression,
       'packets arrive without their VLAN tag',
-      "leave `vlan` out, or name the device: the VLAN's own, or for tcpcopy with -i the one that gets the tags"
+      "Remove vlan, or capture on the VLAN's own device. tcpcopy can also capture tagged frames on a device given by -i."
     )
   loaded ??= openLibpcap()
   const pcap = loaded
@@ -121,7 +125,7 @@ export function compileFilter(expression: string, context: FilterContext): Filte
   const program = allocate(16)
   try {
     if (pcap.compile(handle, program.address, expression, 1, PCAP_NETMASK_UNKNOWN) !== 0) {
-      throw badFilter(expression, pcap.errorText(handle), 'see pcap-filter(7)')
+      throw badFilter(expression, pcap.errorText(handle), 'See pcap-filter(7).')
     }
     try {
       return copyProgram(program.words)

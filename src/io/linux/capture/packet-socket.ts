@@ -106,9 +106,9 @@ function refusal(step: string, error: number): Error {
   const cause = { cause: errnoMessage(error) }
   const message = `cannot ${step}: ${errnoMessage(error)}`
   if (error === Errno.EPERM || error === Errno.EACCES)
-    return new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', cause)
+    return new OperatorError('no-privilege', message, 'Run as root, or grant CAP_NET_RAW.', cause)
   if (error === Errno.ENOMEM || error === Errno.ENOBUFS)
-    return new OperatorError('no-memory', message, 'use a smaller capture ring', cause)
+    return new OperatorError('no-memory', message, 'Use a smaller capture ring: -B.', cause)
   return new Error(message, cause)
 }
 
@@ -136,14 +136,14 @@ export function attachFilter(fd: number, program: FilterProgram): void {
   throw new OperatorError(
     'bad-filter',
     `the kernel refused the capture filter of ${program.length} instructions: ${errnoMessage(errno())}`,
-    'use a simpler filter; 4096 instructions are the most'
+    'Use a simpler filter; at most 4096 instructions are allowed.'
   )
 }
 
 function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slotLength: number } {
   const slotLength = options.slotLength ?? 2048
   if (slotLength < 128 || slotLength > BLOCK_LENGTH || (slotLength & (slotLength - 1)) !== 0)
-    throw new RangeError(`a slot cannot have ${slotLength} octets`)
+    throw new RangeError(`invalid slot length: ${slotLength} bytes`)
   const blockCount = Math.max(1, Math.round(((options.ringMegabytes ?? 32) * MEGABYTE) / BLOCK_LENGTH))
   const length = blockCount * BLOCK_LENGTH
   check(setOption(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2), 'use TPACKET_V2')
@@ -156,7 +156,7 @@ function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slot
   request.words[1] = blockCount
   request.words[2] = slotLength
   request.words[3] = length / slotLength
-  check(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, request.address, 16), `make a capture ring of ${length} octets`)
+  check(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, request.address, 16), `allocate a capture ring of ${length} bytes`)
   return { ring: mapDescriptor(fd, length), slotLength }
 }
 

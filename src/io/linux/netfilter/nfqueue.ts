@@ -260,15 +260,15 @@ function bindQueue(fd: number, options: NfQueueOptions): number {
 /** The kernel says EPERM to who may not, and to who comes second alike. */
 function refusal(queue: number, error: number): OperatorError {
   const cause = { cause: errnoMessage(error) }
-  const message = `cannot take packets from queue ${queue}: ${errnoMessage(error)}`
+  const message = `cannot read packets from queue ${queue}: ${errnoMessage(error)}`
   if (error === Errno.EBUSY || (error === Errno.EPERM && hasNetAdmin())) {
     const hint =
-      'stop that program (/proc/net/netfilter/nfnetlink_queue: number and port id of each queue), or use another number: --queue-number'
-    return new OperatorError('queue-in-use', `another program has the packets of queue ${queue}`, hint, cause)
+      'Stop that program (/proc/net/netfilter/nfnetlink_queue lists queues and port ids), or use another --queue-number.'
+    return new OperatorError('queue-in-use', `another program reads queue ${queue}`, hint, cause)
   }
   if (error === Errno.EPERM || error === Errno.EACCES)
-    return new OperatorError('no-privilege', message, 'run as root or give CAP_NET_ADMIN', cause)
-  const hint = 'the kernel needs NFQUEUE (CONFIG_NETFILTER_NETLINK_QUEUE, module nfnetlink_queue)'
+    return new OperatorError('no-privilege', message, 'Run as root, or grant CAP_NET_ADMIN.', cause)
+  const hint = 'Use a kernel with NFQUEUE (CONFIG_NETFILTER_NETLINK_QUEUE, module nfnetlink_queue).'
   return new OperatorError('no-nfqueue', message, hint, cause)
 }
 

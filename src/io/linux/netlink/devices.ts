@@ -54,7 +54,7 @@ function noDevice(name: string): OperatorError {
   return new OperatorError(
     'no-device',
     `there is no network device ${name}`,
-    `name one of ${listDevices().join(', ')}, or none for all`
+    `The devices of this host are ${listDevices().join(', ')}.`
   )
 }
 
@@ -108,8 +108,8 @@ function askDevice(name: string, question: number, what: string): Block {
 /** @throws OperatorError `no-device`; `bad-device` for one that Ethernet frames cannot be sent through */
 export function requireSender(name: string): void {
   if (hardwareOf(name).type !== ARPHRD_ETHER) {
-    const hint = 'Name an Ethernet device, or none: packets then go where the routes say.'
-    throw new OperatorError('bad-device', `the device ${name} has no Ethernet, so no frames can be sent there`, hint)
+    const hint = 'Name an Ethernet device, or remove -o to send by route.'
+    throw new OperatorError('bad-device', `the device ${name} is not an Ethernet device`, hint)
   }
   if ((u8(askDevice(name, SIOCGIFFLAGS, 'flags').bytes, FLAGS_AT) & IFF_UP) === 0) {
     throw new OperatorError('bad-device', `the device ${name} is down`, `Bring it up: ip link set ${name} up.`)

@@ -69,7 +69,7 @@ export class Rtnetlink {
   /** @throws Error where the kernel has no rtnetlink */
   constructor() {
     this.#fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)
-    if (this.#fd < 0) throw new Error(`cannot ask the kernel for its routes: ${errnoMessage(errno())}`)
+    if (this.#fd < 0) throw new Error(`cannot read the kernel's routes: ${errnoMessage(errno())}`)
   }
 
   /**

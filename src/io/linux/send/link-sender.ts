@@ -33,7 +33,7 @@ const GSO_TCPV6 = 4
 const TCP_AT_4 = ETHERNET_HEADER + 20
 const TCP_AT_6 = ETHERNET_HEADER + 40
 const CHECKSUM_OFFSET = 16
-const NO_WAY = 'none: no route to it on a device, or no answer of the next hop'
+const NO_WAY = 'none: no route, or the next hop does not answer'
 
 /**
  * Sends IP packets through the link layer: AF_PACKET, packet(7). Measured, 1.2 µs a packet in place of 2 of a raw
@@ -67,7 +67,7 @@ export class LinkSender implements PacketSender {
     this.#fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if (this.#fd < 0 || setOption(this.#fd, SOL_PACKET, PACKET_VNET_HDR, 1) !== 0) {
       const message = `cannot open a packet socket to send: ${errnoMessage(errno())}`
-      throw new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', { cause: errno() })
+      throw new OperatorError('no-privilege', message, 'Run as root, or grant CAP_NET_RAW.', { cause: errno() })
     }
     setSendBuffer(this.#fd, SEND_BUFFER_LENGTH)
     this.#batch = new MessageBatch(memoryAddress, LINK_ADDRESS_LENGTH, VNET_HEADER_LENGTH + ETHERNET_HEADER)

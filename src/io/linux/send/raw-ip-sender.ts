@@ -33,7 +33,7 @@ class RawSocket {
     this.#fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW)
     if (this.#fd < 0) {
       const message = `cannot open a raw socket: ${errnoMessage(errno())}`
-      throw new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', { cause: errno() })
+      throw new OperatorError('no-privilege', message, 'Run as root, or grant CAP_NET_RAW.', { cause: errno() })
     }
     setSendBuffer(this.#fd, SEND_BUFFER_LENGTH)
     this.batch = new MessageBatch(memoryAddress, nameLength, 0)
@@ -105,7 +105,7 @@ export class RawIpSender implements PacketSender {
   add(outbox: Outbox, frame: number): void {
     const target = int32At(outbox.targetAddress, frame)
     const raw = isIpv6(target) ? this.#ipv6 : this.#ipv4
-    if (raw === undefined) throw new Error('a frame for IPv6, and no socket for it')
+    if (raw === undefined) throw new Error('no socket for IPv6 frames')
     let message = raw.batch.add(outbox, frame)
     if (message < 0) {
       this.#sendOf(raw)

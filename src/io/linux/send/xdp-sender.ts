@@ -101,7 +101,7 @@ export class XdpSender implements PacketSender {
       this.#report(deviceName(deviceIndex), 'AF_XDP')
     } catch (error) {
       if (!(error instanceof XdpRefusal)) throw error
-      this.#report(deviceName(deviceIndex), `link layer: AF_XDP is refused: ${errnoMessage(error.errno)}`)
+      this.#report(deviceName(deviceIndex), `link layer: AF_XDP was refused: ${errnoMessage(error.errno)}`)
     }
     this.#sockets.set(deviceIndex, socket)
     return socket
@@ -115,7 +115,7 @@ export class XdpSender implements PacketSender {
       const count = socket.waiting
       this.#sentCount -= count
       this.refused.set(error, (this.refused.get(error) ?? 0) + count)
-      this.#report(deviceName(deviceIndex), `link layer: AF_XDP has failed: ${errnoMessage(error)}`)
+      this.#report(deviceName(deviceIndex), `link layer: AF_XDP failed: ${errnoMessage(error)}`)
       socket.close()
       this.#sockets.set(deviceIndex, undefined)
     }

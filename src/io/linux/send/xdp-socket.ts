@@ -166,7 +166,7 @@ export class XdpRefusal extends Error {
   readonly errno: number
 
   constructor(error: number) {
-    super(`AF_XDP is refused: errno ${error}`)
+    super(`AF_XDP was refused: errno ${error}`)
     this.errno = error
   }
 }

@@ -230,11 +230,16 @@ function listenError(place: string, error: number): Error {
   const message = `cannot listen on ${place}: ${errnoMessage(error)}`
   const cause = { cause: errnoMessage(error) }
   if (error === Errno.EADDRINUSE)
-    return new OperatorError('port-in-use', message, 'stop the other program (`ss -ltnp`) or use another port', cause)
+    return new OperatorError(
+      'port-in-use',
+      message,
+      'Stop the other program (ss -ltnp shows it), or use another port.',
+      cause
+    )
   if (error === Errno.EADDRNOTAVAIL)
-    return new OperatorError('no-address', message, 'bind to an address of this host (`ip address`)', cause)
+    return new OperatorError('no-address', message, 'Use an address of this host (ip address lists them).', cause)
   if (error === Errno.EACCES || error === Errno.EPERM)
-    return new OperatorError('no-privilege', message, 'use a port of 1024 or more, or give CAP_NET_BIND_SERVICE', cause)
+    return new OperatorError('no-privilege', message, 'Use port 1024 or higher, or grant CAP_NET_BIND_SERVICE.', cause)
   return new Error(message, cause)
 }
 

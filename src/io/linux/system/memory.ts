@@ -19,7 +19,7 @@ export interface Mapping {
 
 function map(length: number, flags: number, fd: number, offset = 0): Mapping {
   const address = mmap(0, length, PROT_READ | PROT_WRITE, flags, fd, offset)
-  if (!Number.isSafeInteger(address)) throw new Error(`cannot map ${length} octets: ${errnoMessage(errno())}`)
+  if (!Number.isSafeInteger(address)) throw new Error(`cannot map ${length} bytes: ${errnoMessage(errno())}`)
   let isMapped = true
   return {
     bytes: new Uint8Array(koffi.view(address, length)),

@@ -36,7 +36,7 @@ const sinks = new AddressCache()
  */
 export function copyOctets(from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number): void {
   const isInside = fromAt >= 0 && toAt >= 0 && fromAt + length <= from.length && toAt + length <= to.length
-  if (!isInside) throw new RangeError(`${length} octets from ${fromAt} to ${toAt}`)
+  if (!isInside) throw new RangeError(`${length} bytes from ${fromAt} to ${toAt}`)
   const sink = float64At(sinks.addresses, sinks.indexOf(to)) + toAt
   memcpy(sink, float64At(sources.addresses, sources.indexOf(from)) + fromAt, length)
 }

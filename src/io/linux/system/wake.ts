@@ -8,7 +8,7 @@ const ONE = new Uint8Array(new BigUint64Array([1n]).buffer)
 /** @returns the descriptor, which the caller closes when nobody writes to it any more */
 export function openWake(): number {
   const fd = eventfd(0, SOCK_NONBLOCK | SOCK_CLOEXEC)
-  if (fd < 0) throw new Error(`cannot make an eventfd: ${errnoMessage(errno())}`)
+  if (fd < 0) throw new Error(`cannot create an eventfd: ${errnoMessage(errno())}`)
   return fd
 }
 
