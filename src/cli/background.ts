@@ -1,4 +1,4 @@
-/** `-d`: the program starts itself again, detached, and waits until that process is ready or has failed. */
+/** `-d`: the program starts itself again, detached, and waits until that process is ready or fails. */
 import { spawn } from 'node:child_process'
 
 /** Set in the environment of the detached process. */
@@ -32,7 +32,7 @@ export function startInBackground(): Promise<number> {
   })
 }
 
-/** Tells the parent, if there is one, and lets it go. */
+/** Tells the parent process, if there is one, and disconnects from it. */
 export function tellParent(word: BackgroundWord): void {
   if (process.send === undefined || !isInBackground()) return
   process.send(word, () => process.disconnect())

@@ -1,9 +1,9 @@
-/** What to look at when copying does not work: the likely causes in order, each with the command that tells. */
+/** Hints for when copying does not work: likely causes, most likely first, each with a command to check it. */
 import { CONNECTIONS_VANISH, NOTHING_COMES_BACK, type Silence, type Vanishing } from '../daemon/copier/copier.ts'
 
-/** @returns the hint that belongs to a message of the log, if there is one */
+/** @returns the hint for a log message, if there is one */
 export function explain(message: string, fields: unknown): string | undefined {
-  // as: the message says whose fields they are
+  // as: the message determines the type of its fields
   if (message === NOTHING_COMES_BACK) return explainSilence(fields as Silence)
   if (message === CONNECTIONS_VANISH) return explainVanishing(fields as Vanishing)
   return undefined

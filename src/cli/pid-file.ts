@@ -1,11 +1,11 @@
-/** The file of `-P`: there, with our process id in it, from the moment that the program is ready until it ends. */
+/** The file of `-P`. It holds the process id from the time the program is ready until it ends. */
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { OperatorError } from '../errors.ts'
 
 export class PidFile {
   readonly #path: string
 
-  /** Finds out whether the file can be written, and leaves alone what another process has in it. @throws OperatorError `no-pid-file` */
+  /** Checks that the file can be written, without changing it. @throws OperatorError `no-pid-file` */
   constructor(path: string) {
     this.#path = path
     try {
@@ -20,12 +20,12 @@ export class PidFile {
     writeFileSync(this.#path, `${process.pid}\n`)
   }
 
-  /** Unless it names another process by now. */
+  /** Removes the file, unless it names another process. */
   remove(): void {
     try {
       if (['', `${process.pid}\n`].includes(readFileSync(this.#path, 'latin1'))) rmSync(this.#path)
     } catch {
-      // Somebody else has removed it, or its directory.
+      // Something else removed it, or its directory.
     }
   }
 }

@@ -5,7 +5,7 @@ import { runDaemon } from './daemon-process.ts'
 import { readOptions } from './options/command.ts'
 import { type RecordCommandOptions, recordCommand, recordPlan } from './plans/record-plan.ts'
 
-/** @param argv what stands behind `record` @returns the exit status */
+/** @param argv the arguments after `record` @returns the exit status */
 export async function record(argv: readonly string[]): Promise<number> {
   const options = readOptions<RecordCommandOptions>(recordCommand(), argv)
   if (options === undefined) return 0

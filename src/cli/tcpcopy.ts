@@ -20,7 +20,7 @@ import type { CopierWorkerData } from './threads/copier-worker.ts'
 import { sharedWords } from './threads/worker-protocol.ts'
 import { helpText } from './topics.ts'
 
-/** What each worker has: a part of what the plan allows, and counters of its own. */
+/** The data of each worker: its part of the plan, and its own counters. */
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
   const instance = randomBytes(INSTANCE_LENGTH)
   const sampling = sharedWords(Sampling.length)
@@ -49,7 +49,7 @@ async function main(): Promise<number> {
   if (options.daemon === true && !isInBackground()) return startInBackground()
   const source = plan.replay === undefined ? undefined : new ReplaySource(plan.replay)
   const isManaging = options.manageRules === true
-  // What is sent through the link layer does not meet connection tracking.
+  // Packets sent through the link layer bypass connection tracking.
   const isRaw = plan.sendBy === 'ip'
   const workers = copierWorkers(plan)
   const counters = (): Counters => Counters.sum(workers.map((worker) => new Counters(worker.counters)))

@@ -1,4 +1,4 @@
-/** `tcpcopy help`: what matters for one use of the program. */
+/** `tcpcopy help`: the options and examples that matter for one use of the program. */
 import type { Command } from 'commander'
 import { OperatorError } from '../errors.ts'
 import { type HelpEnd, layOut, showOnly } from './options/help.ts'

@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { WorkerPool } from './worker-pool.ts'
 
-/** A worker that does as its `does` says. `opened`: how many have opened; which, one after the other; how many have begun. */
+/** A worker that does what `does` says. `opened`: how many have opened; which ones, in order; how many have begun. */
 const script = `
   import { OperatorError } from ${JSON.stringify(new URL('../errors.js', import.meta.url).href)}
   import { Poller } from ${JSON.stringify(new URL('../io/linux/system/poller.js', import.meta.url).href)}
@@ -27,7 +27,7 @@ const script = `
   })`
 const url = new URL(`data:text/javascript,${encodeURIComponent(script)}`)
 
-class TestCrew implements AsyncDisposable {
+class TestPool implements AsyncDisposable {
   readonly workerPool: WorkerPool
   readonly failures: string[] = []
   readonly #opened = new Int32Array(new SharedArrayBuffer(20))
@@ -42,7 +42,7 @@ class TestCrew implements AsyncDisposable {
     })
   }
 
-  /** Workers that have opened, in their order. */
+  /** Workers that have opened, in order. */
   get opened(): number[] {
     return [...this.#opened.subarray(1, 1 + (this.#opened[0] ?? 0))]
   }
@@ -63,13 +63,13 @@ function wakeCount(): number {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventfd]'
     } catch {
-      return false // that of the folder
+      return false // the descriptor of the folder itself
     }
   }).length
 }
 
 test('workers open one after the other, and none begins before all are open', async () => {
-  await using tested = new TestCrew('work', 'lose', 'work')
+  await using tested = new TestPool('work', 'lose', 'work')
   const { workerPool } = tested
   await workerPool.ready
   assert.deepEqual([tested.opened, tested.begunCount], [[0, 1, 2], 3])
@@ -79,7 +79,7 @@ test('workers open one after the other, and none begins before all are open', as
 })
 
 test('a worker that cannot open keeps the program from starting, and says why', async () => {
-  await using tested = new TestCrew('work', 'fail', 'work')
+  await using tested = new TestPool('work', 'fail', 'work')
   await assert.rejects(tested.workerPool.ready, { code: 'no-memory', message: 'worker 1 has no memory' })
   assert.equal(await tested.workerPool.ended, 1)
   assert.deepEqual([tested.failures, tested.opened], [['worker 1 has no memory'], [0]])
@@ -90,8 +90,8 @@ for (const [does, failure] of [
   ['vanish', /^worker 1 exited unexpectedly/]
 ] as const) {
   test(`a worker that ends by itself ends the others and the program (${does})`, async () => {
-    await using tested = new TestCrew('work', does, 'work')
-    // Whether all were ready before does not matter.
+    await using tested = new TestPool('work', does, 'work')
+    // It does not matter whether all were ready before.
     await tested.workerPool.ready.catch(() => {})
     assert.equal(await tested.workerPool.ended, 1)
     assert.equal(tested.failures.length, 1)
@@ -99,10 +99,10 @@ for (const [does, failure] of [
   })
 }
 
-test('a workerPool may be woken and stopped at any time: as it starts, while its workers end, when they have gone', async () => {
+test('a pool may be woken and stopped at any time: as it starts, while its workers end, when they have gone', async () => {
   const wakes = wakeCount()
   for (const stopAfterMs of [0, 5, 20, 40, 60, 80]) {
-    await using tested = new TestCrew('work', 'work', 'work')
+    await using tested = new TestPool('work', 'work', 'work')
     const { workerPool } = tested
     const stopAt = performance.now() + stopAfterMs
     let hasEnded = false

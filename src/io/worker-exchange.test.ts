@@ -11,7 +11,7 @@ function emptyNote(): PeerMessage {
   return { type: 0, peer: 0, words: new Int32Array(3), length: 0, bytes: new Uint8Array(LENGTH_MAX) }
 }
 
-/** A message all of whose parts follow from its number. */
+/** A message whose contents follow from its number. */
 function fill(message: PeerMessage, number: number): PeerMessage {
   message.type = 1 + (number % 100)
   message.peer = number
@@ -53,7 +53,7 @@ test('messages come whole and in the order of their sender, however they are mix
         }
         for (let index = 0; index < takes && take(to); index++);
       }
-      // Who has sent so much that it cannot be answered is read when the answers are.
+      // Messages of a worker whose ring is too full for replies are taken once it has read.
       for (let round = 0; round < 3; round++) for (let to = 0; to < 3; to++) while (take(to));
       assert.deepEqual(waiting.flat(), [])
     }),

@@ -1,4 +1,4 @@
-/** What both programs' command lines have in common. */
+/** What the command lines of all programs share. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { OperatorError } from '../../errors.ts'
@@ -8,7 +8,7 @@ import { Group } from './help.ts'
 
 export type LogFormat = 'text' | 'json'
 
-/** Options of both programs, as commander leaves them: texts. */
+/** Options of all programs, as commander returns them: strings. */
 export interface ProcessOptions {
   readonly config?: string
   readonly log?: string
@@ -18,7 +18,7 @@ export interface ProcessOptions {
   readonly statisticsInterval: string
 }
 
-/** Options of programs that can make firewall rules. */
+/** Options of programs that can install firewall rules. */
 export interface FirewallOptions {
   readonly manageRules?: boolean
   readonly firewall: FirewallName
@@ -64,7 +64,7 @@ export function addFirewallOptions(command: Command, rules: string): Command {
     .addOption(names.choices(firewallNames).default('auto'))
 }
 
-/** What commander found wrong, in one line, with a hint in another. */
+/** Turns an error of commander into a message and a hint of one line each. */
 function usageError(command: Command, { code, message }: CommanderError): OperatorError {
   const [first = '', ...more] = message.replace(/^error: /, '').split('\n')
   const guess = /\(Did you mean .*\?\)/.exec(more.join(' '))?.[0].slice(1, -1)
@@ -75,7 +75,7 @@ function usageError(command: Command, { code, message }: CommanderError): Operat
 
 /**
  * Reads a command line and its configuration file.
- * @returns the options; undefined if help or the version was asked for, and printed
+ * @returns the options; undefined if the help or the version was printed
  */
 export function readOptions<Options extends ProcessOptions>(
   command: Command,

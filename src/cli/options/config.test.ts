@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { type CopyOptions, copyCommand } from '../plans/copy-command.ts'
 import { readOptions } from './command.ts'
 
-/** The options that tcpcopy takes from a file, with what the command line says besides. */
+/** tcpcopy's options from a file, plus those of the command line. */
 function optionsOf(toml: string, ...args: readonly string[]): CopyOptions | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'config-'))
   try {

@@ -1,19 +1,19 @@
 /**
- * Options from the command line and from a TOML file (`--config`): the same long names, the same values; what the
- * command line says wins.
+ * Options from a TOML file (`--config`), with the same long names and values as on the command line, which takes
+ * precedence.
  */
 import { readFileSync } from 'node:fs'
 import type { Command, Option } from 'commander'
 import { parse, TomlError } from 'smol-toml'
 import { OperatorError } from '../../errors.ts'
 
-/** Collects an option that may be given several times. */
+/** Collects the values of an option that may be repeated. */
 export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value]
 }
 
 /**
- * Sets what the file says and the command line does not.
+ * Sets the options of the file that are not on the command line.
  * @throws OperatorError `bad-config`
  */
 export function applyConfig(program: Command, path: string): void {
@@ -54,7 +54,7 @@ function readToml(path: string): Record<string, unknown> {
   }
 }
 
-/** In one line; the parser's own words go on with a picture of the place. */
+/** The reason in one line, without the parser's excerpt of the file. */
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof TomlError)) return String(cause)
   const [words = ''] = cause.message.replace(/^Invalid TOML document: /, '').split('\n')
@@ -66,7 +66,7 @@ function convert(path: string, name: string, option: Option, value: unknown): un
   if (option.isBoolean() || option.negate) {
     if (typeof value === 'boolean') return value
   } else if (option.argChoices !== undefined) {
-    // A table has no text.
+    // Tables and lists have no text.
     const text = isText ? String(value) : 'a table or a list'
     if (option.argChoices.includes(text)) return text
     const expected = option.argChoices.join(' or ')

@@ -37,15 +37,15 @@ export interface HelpEnd {
 
 /** Where descriptions begin, in columns. */
 const DESCRIPTION_AT = 32
-/** On a narrower terminal descriptions stand below their options. */
+/** On narrower terminals, descriptions are below their options. */
 const TWO_COLUMNS_WIDTH = 72
 const STACKED_AT = 8
 const WIDTH_DEFAULT = 80
 const WIDTH_LEAST = 20
-/** Stands for a space that no line may break at. */
+/** A space at which lines do not break. */
 const GLUE = '\0'
 
-/** Long names line up whether or not there is a letter before them. */
+/** Aligns long names, with or without a short option. */
 function optionTerm({ flags, short }: Option): string {
   return short === undefined ? `    ${flags}` : flags
 }
@@ -57,7 +57,7 @@ function optionDescription({ description, defaultValue }: Option): string {
 function formatItem(term: string, _termWidth: number, description: string, helper: Help): string {
   const width = helper.helpWidth ?? WIDTH_DEFAULT
   const column = width < TWO_COLUMNS_WIDTH ? STACKED_AT : DESCRIPTION_AT
-  // A short default is not broken across lines.
+  // Keep a short default on one line.
   const text = description.replace(/\(default: (\S+)\)/, `(default:${GLUE}$1)`)
   const lines = helper.boxWrap(text, Math.max(WIDTH_LEAST, width - column)).replaceAll(GLUE, ' ')
   const indented = lines.replaceAll('\n', `\n${' '.repeat(column)}`)

@@ -1,4 +1,4 @@
-/** Whatever options say, what follows is a plan or one sentence for the operator. FUZZ_SEED chooses other cases. */
+/** Any options lead to a plan or to an operator error. FUZZ_SEED chooses other cases. */
 import assert from 'node:assert/strict'
 import dns from 'node:dns/promises'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ const lookup = dns.lookup
 const folder = mkdtempSync(join(tmpdir(), 'options-'))
 
 before(() => {
-  // Nobody is asked for names that were made up.
+  // Do not look up invented names.
   Object.assign(dns, { lookup: () => Promise.reject(new Error('not known')) })
   syncBuiltinESMExports()
 })
@@ -45,7 +45,7 @@ function namesOf(command: Command): string[] {
   return command.options.flatMap(({ long, short }) => [long ?? '', short ?? '']).filter((name) => name !== '')
 }
 
-/** Ends in an OperatorError, or not at all. */
+/** Runs, and accepts only an OperatorError. */
 async function bears(run: () => Promise<unknown>): Promise<void> {
   try {
     await run()

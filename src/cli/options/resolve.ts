@@ -1,9 +1,9 @@
-/** Host names to addresses. */
+/** Resolves host names. */
 import { lookup } from 'node:dns/promises'
 import { OperatorError } from '../../errors.ts'
 import { parseAddress } from '../../wire/address.ts'
 
-/** An IPv4 address if there is one, else one of IPv6. @throws OperatorError `unknown-host` */
+/** The host's IPv4 address if it has one, else its IPv6 address. @throws OperatorError `unknown-host` */
 export async function resolveHost(option: string, host: string): Promise<number> {
   const direct = parseAddress(host)
   if (direct !== undefined) return direct

@@ -1,19 +1,19 @@
-/** How many workers a program has. */
+/** Reads `--workers`. */
 import { availableParallelism } from 'node:os'
 import { OperatorError } from '../../errors.ts'
 import { badValue } from './values.ts'
 
 export const COPY_WORKERS_MAX = 64
-/** Each pair of them has two rings between them. */
+/** Every pair of workers needs two rings. */
 export const INTERCEPT_WORKERS_MAX = 16
 
-/** What one worker has to do alone without routes, as `readWorkers` says it. */
+/** For `readWorkers`: what only one thread can read with `--single`. */
 export const SINGLE_ALONE = 'the answers of --single'
 
 /**
- * @param text of `--workers`
- * @param only what there is that one worker has to do alone, in words; undefined: nothing
- * @throws OperatorError for what cannot be
+ * @param text the value of `--workers`
+ * @param only what only one thread can read, in words; undefined if there is no such thing
+ * @throws OperatorError `bad-value`, `contradiction`
  */
 export function readWorkers(text: string, max: number, only: string | undefined): number {
   const isAuto = text === 'auto'

@@ -1,4 +1,4 @@
-/** What the two programs are told of each other, and what of it excludes what. */
+/** Options for the peer, and which of them exclude each other. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CHANNEL_DEFAULT, type ChannelOptions } from '../../daemon/channel/negotiation.ts'

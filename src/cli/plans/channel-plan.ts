@@ -1,4 +1,4 @@
-/** How the two programs trust each other: options of both. */
+/** Options of both programs for the channel between them. */
 import { readFileSync, statSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { CHANNEL_DEFAULT, type ChannelOptions } from '../../daemon/channel/negotiation.ts'
@@ -25,7 +25,7 @@ export function addChannelOptions(command: Command): Command {
     .addOption(version.choices(['1', '2']))
 }
 
-/** For a peer of tcpcopy 1.x, one option for each way of building it. */
+/** Options for a peer of tcpcopy 1.x, named after its build options. */
 export function addBuildOptions(command: Command): Command {
   return command
     .optionsGroup(Group.Compatibility)
@@ -34,7 +34,7 @@ export function addBuildOptions(command: Command): Command {
     .option('--with-resp-payload', 'The peer was built with --with-resp-payload')
 }
 
-/** How the other program may be built, as the C programs' configure names it. Nothing on the channel tells. */
+/** The build options of the peer that were given. The protocol does not tell them. */
 function buildsOf(texts: ChannelTexts): readonly string[] {
   const { single, disableCombined, withRespPayload } = texts
   return [

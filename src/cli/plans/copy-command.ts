@@ -120,7 +120,7 @@ export function copyCommand(): Command {
   addChannelOptions(command)
   addFirewallOptions(command, 'With --send ip, keep the copies out of connection tracking; undone on exit')
   addBuildOptions(command).option('-L, --lonely', 'Ignored').option('-U, --session-pool <KB>', 'Ignored')
-  // Without a description the help leaves it out: only old scripts use it.
+  // Arguments without a description are not in the help: only old scripts use them.
   command
     .argument('[place...]')
     .optionsGroup(Group.Process)

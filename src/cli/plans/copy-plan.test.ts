@@ -1,4 +1,4 @@
-/** Which connections are copied, how often, and in packets of which size, as the command line says it. */
+/** Which connections are copied, how often, and in packets of which size, by option. */
 import assert from 'node:assert/strict'
 import { availableParallelism } from 'node:os'
 import { test } from 'node:test'

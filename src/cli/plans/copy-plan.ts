@@ -1,4 +1,4 @@
-/** tcpcopy's command line, and what follows from it: the plan that its worker carries out. */
+/** The plan that tcpcopy's workers carry out, made from the options. */
 import { networkInterfaces } from 'node:os'
 import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../../core/selection/ports-pool.ts'
@@ -32,26 +32,26 @@ import { givenNextHop } from './output-plan.ts'
 import { type ReplayPlan, replayPlan } from './replay-plan.ts'
 
 const MEGABYTE = 1 << 20
-/** Where -k is not given it is this much more than -t. */
+/** Default of `-k`: this much longer than `-t`. */
 const KEEP_ALIVE_EXTRA_MS = 120_000
 const MAPS_MAX = 32
 const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
 const COPIES_MAX = 1023
-/** Bytes a second with which a worker can do something. */
+/** Lowest useful rate for a worker, in bytes per second. */
 const RATE_LEAST = 10_000
-/** With room for fewer connections at once than this, what there is room for is said at the start. */
+/** tcpcopy warns at the start if fewer connections than this fit at once. */
 const CONNECTIONS_FEW = 1000
 
-/** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
+/** How packets are sent: link layer, AF_XDP or raw socket; `auto` prefers the link layer. */
 const SEND_BY = ['auto', 'link', 'xdp', 'ip'] as const
 type SendBy = (typeof SEND_BY)[number]
 
 /** Everything the worker needs, as plain data. */
 export interface CopyPlan {
   readonly channel: ChannelOptions
-  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  /** The IPv6 addresses that the plan names, for the worker's address book. */
   readonly addressBook: Uint8Array
   readonly maps: readonly CopyMap[]
   readonly intercepts: readonly InterceptAddress[]
@@ -77,13 +77,13 @@ export interface CopyPlan {
   readonly isWithoutAcks: boolean
   readonly workers: number
   readonly trace: TraceTarget | undefined
-  /** Datagrams are copied, not connections. */
+  /** Copy datagrams instead of connections. */
   readonly isUdp: boolean
-  /** Undefined: live traffic is copied. */
+  /** Undefined for live traffic. */
   readonly replay: ReplayPlan | undefined
 }
 
-/** @returns see `readWorkers` */
+/** @returns what only one thread can read, see `readWorkers` */
 function doneAlone(
   { single }: CopyOptions,
   replay: ReplayPlan | undefined,
@@ -97,7 +97,7 @@ function doneAlone(
   return single === true ? SINGLE_ALONE : undefined
 }
 
-/** @throws OperatorError for what cannot work */
+/** @throws OperatorError if the options are invalid or contradict each other */
 export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   if (options.udp === true) refuseForUdp(options)
   const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
@@ -146,7 +146,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   return { ...plan, addressBook: addressBook.snapshot() }
 }
 
-/** Options that say something about connections. */
+/** Refuses options that apply to connections only. */
 function refuseForUdp(options: CopyOptions): void {
   const ofConnections = {
     '--intercept': options.intercept,
@@ -198,7 +198,7 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
 }
 
 function isSameSource(a: CopyMap, b: CopyMap): boolean {
-  // Without an address a map is of all those of its target's version.
+  // Without an address a map covers all addresses of its target's IP version.
   const isAnyOf = (any: CopyMap, one: CopyMap): boolean =>
     any.sourceAddress === 0 && isIpv6(any.targetAddress) === isIpv6(one.targetAddress)
   const isSameAddress =
@@ -210,14 +210,14 @@ function isSameTarget(a: CopyMap, b: CopyMap): boolean {
   return a.targetAddress === b.targetAddress && a.targetPort === b.targetPort
 }
 
-/** A packet is copied to a target of its own version of IP: a client has no address of the other. */
+/** Source and target must have the same IP version: the client has no address of the other one. */
 function refuseOtherVersion(text: string, { sourceAddress, targetAddress }: CopyMap): void {
   if (sourceAddress === 0 || isIpv6(sourceAddress) === isIpv6(targetAddress)) return
   const hint = 'Use IPv4 addresses for both source and target, or IPv6 addresses for both.'
   throw new OperatorError('contradiction', `--map ${text} mixes IPv4 and IPv6`, hint)
 }
 
-/** A copy that arrives on this host as what is copied would be copied again, for ever. */
+/** Refuses a target on this host that is itself copied: its copies would be copied again, endlessly. */
 function refuseLoop(map: CopyMap, maps: readonly CopyMap[]): void {
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
   const isOwn = own.some((one) => parseAddress(one.address) === map.targetAddress)
@@ -265,7 +265,7 @@ function readSelection(options: CopyOptions): Selection {
     share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
     isOnlyNew: options.onlyNew === true,
     isRampUp: options.rampUp === true,
-    // Ten thousandths there, millionths here.
+    // From ten thousandths to millionths.
     copies: decimal('--copies', options.copies, 1, COPIES_MAX, 'a number') * 100
   }
 }
@@ -277,7 +277,7 @@ function loopbackAddress(text: string | undefined): number {
   return address
 }
 
-/** What is said at the start when the copies of -n leave room for few connections. */
+/** Warnings for the start, if the copies of `-n` leave ports for few connections. */
 export function copiesWarnings(plan: CopyPlan): readonly string[] {
   const copies = plan.selection.copies / WHOLE
   if (copies === 1) return []

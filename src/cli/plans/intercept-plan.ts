@@ -1,4 +1,4 @@
-/** intercept's command line, and what follows from it. */
+/** intercept's command line, and the plan made from it. */
 import type { Command } from 'commander'
 import type { Translation } from '../../core/assistant/address-translation.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
@@ -22,7 +22,7 @@ import { INTERCEPT_WORKERS_MAX, readWorkers, SINGLE_ALONE } from '../options/wor
 import { answerPlaces } from './answer-filter.ts'
 import { addBuildOptions, addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 
-/** Packets: what comes from the target in a fifth of a second, if it is fast. */
+/** In packets: what a fast target sends in 0.2 s. */
 const QUEUE_LENGTH = '16384'
 
 export interface InterceptOptions extends ProcessOptions, FirewallOptions, ChannelTexts {
@@ -47,29 +47,29 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
 /** Everything the worker needs, as plain data. */
 export interface InterceptPlan {
   readonly channel: ChannelOptions
-  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  /** The IPv6 addresses that the plan names, for the worker's address book. */
   readonly addressBook: Uint8Array
-  /** None: any. */
+  /** Empty: all devices. */
   readonly devices: readonly string[]
   readonly filter: string
   readonly port: number
-  /** To listen on; 0: every address. */
+  /** Address to listen on; 0: every address. */
   readonly address: number
   readonly delayMax: number
   readonly recordsMax: number
   readonly keepsFirst: boolean
   readonly ringMegabytes: number
   readonly workers: number
-  /** `--nfqueue`: answers come from a queue of this host's, and from no ring. */
+  /** `--nfqueue`: read answers from this queue instead of a ring. */
   readonly queue: QueuePlan | undefined
-  /** What stands for what in the addresses of answers. */
+  /** Address translations (NAT) to undo in the answers. */
   readonly translations: readonly Translation[]
 }
 
 interface QueuePlan {
   readonly queue: number
   readonly lengthMax: number
-  /** Clients whose answers go on their way. */
+  /** Clients whose answers pass to them. */
   readonly passed: readonly number[]
 }
 
@@ -117,7 +117,7 @@ export function interceptCommand(): Command {
   return layOut(addProcessOptions(command), { examples: EXAMPLES, notes })
 }
 
-/** @throws OperatorError for what cannot work */
+/** @throws OperatorError if the options are invalid or contradict each other */
 export async function interceptPlan(options: InterceptOptions): Promise<InterceptPlan> {
   refuseContradictions(options)
   const isQueue = options.nfqueue === true
@@ -128,7 +128,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   }
   const devices = listOf(options.device ?? [])
   const isAny = devices.length === 0 || devices.includes('any')
-  // A rule that drops what would be forwarded, or a queue that drops what is sent, is better than a setting.
+  // A firewall rule or queue that drops the answers makes this check unnecessary.
   const isKept = isQueue || options.manageRules === true || options.allowForwarding === true
   if (!isKept) refuseForwarding(isAny ? listDevices() : devices)
   const address = options.bind === undefined ? 0 : await resolveHost('--bind', options.bind)
@@ -149,7 +149,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   return { ...plan, addressBook: addressBook.snapshot() }
 }
 
-/** @returns see `readWorkers` */
+/** @returns what only one thread can read, see `readWorkers` */
 function doneAlone({ nfqueue, single }: InterceptOptions): string | undefined {
   if (nfqueue === true) return 'a queue of --nfqueue'
   return single === true ? SINGLE_ALONE : undefined
@@ -167,7 +167,7 @@ function queuePlan(options: InterceptOptions): QueuePlan {
   }
 }
 
-/** The rules that keep the answers from the clients: on the target into the queue, on the assistant away with them. */
+/** Rules that keep the answers from the clients: into the queue on the target, dropped on the assistant. */
 function answerRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
   const { ipv4, ipv6 } = answerPlaces(plan.filter)
   const { mark, action } = ruleOf(options, plan)
@@ -182,12 +182,12 @@ function ruleOf({ queueBypass }: InterceptOptions, { queue, port }: InterceptPla
   return { mark: `tcpcopy-intercept-queue-${queue.queue}`, action }
 }
 
-/** What `--manage-rules` puts in place. @throws OperatorError `bad-rule` */
+/** The rules that `--manage-rules` installs. @throws OperatorError `bad-rule` */
 export function interceptRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
   return options.manageRules === true ? answerRules(options, plan) : []
 }
 
-/** Without `--manage-rules`: which rule has to be there. */
+/** Notes for the start without `--manage-rules`: which rule must exist. */
 export function interceptNotes(options: InterceptOptions, plan: InterceptPlan): readonly string[] {
   if (plan.queue === undefined || options.manageRules === true) return []
   const rule = iptablesByHand({ version: 4, ...ruleOf(options, plan), places: [{ address: 0, port: 80 }] })
@@ -197,7 +197,7 @@ export function interceptNotes(options: InterceptOptions, plan: InterceptPlan): 
   ]
 }
 
-/** Options that say something about what is not there. */
+/** Refuses options that require another option, or exclude it. */
 function refuseContradictions(options: InterceptOptions): void {
   const ofQueue = ['queueLength', 'queueNumber', 'queueBypass', 'pass'] as const
   const names = { queueLength: '-q', queueNumber: '--queue-number', queueBypass: '--queue-bypass', pass: '-x' }
@@ -224,7 +224,7 @@ function refuseContradictions(options: InterceptOptions): void {
   }
 }
 
-/** What is said at the start: anybody may ask for the answers' headers, or take routes away. */
+/** Warnings for the start: without a secret, any host can get the answers' headers or take over routes. */
 export function openDoorWarnings({ channel, address, port }: InterceptPlan): readonly string[] {
   if (channel.secret !== undefined || address !== 0) return []
   return [
@@ -233,7 +233,10 @@ export function openDoorWarnings({ channel, address, port }: InterceptPlan): rea
   ]
 }
 
-/** An answer that is forwarded reaches the real client, whose host resets a connection it does not know. */
+/**
+ * Refuses to run on a host that forwards: the real clients would get the answers, and reset connections that they do
+ * not know.
+ */
 function refuseForwarding(devices: readonly string[]): void {
   const forwarding = devices.filter((device) => device !== 'lo' && isForwarding(device) === true)
   const forwarding6 = devices.filter((device) => device !== 'lo' && isForwarding(device, 'ipv6') === true)

@@ -1,10 +1,10 @@
-/** tcpcopy's command line of before 1.0: places instead of options, and intercept on the target itself. */
+/** tcpcopy's command line before 1.0: arguments instead of options, with intercept on the target. */
 import { OperatorError } from '../../errors.ts'
 import type { CopyOptions } from './copy-command.ts'
 
 /**
- * What `sourceIP[:sourceIP…] sourcePort targetIP targetPort` means in today's options.
- * @param places the words of the command line that belong to no option
+ * Translates `sourceIP[:sourceIP…] sourcePort targetIP targetPort` to today's options.
+ * @param places the arguments of the command line that are not options
  * @throws OperatorError `bad-option`, `contradiction`
  */
 export function withPlaces(options: CopyOptions, places: readonly string[]): CopyOptions {

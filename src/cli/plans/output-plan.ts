@@ -1,4 +1,4 @@
-/** Where packets are sent to the link layer, as far as the operator says it: `-o`, and the MACs of `-x`. */
+/** Device and MAC addresses for sending, as given by `-o` and the `@mac` of `-x`. */
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import { OperatorError } from '../../errors.ts'
 import { requireSender } from '../../io/linux/netlink/devices.ts'
@@ -7,7 +7,8 @@ import { formatAddress } from '../../wire/address.ts'
 import { mapText } from '../options/values.ts'
 
 /**
- * @param texts each `-x` as it is written, @param maps and what it says
+ * @param texts each `-x` as written
+ * @param maps the parsed `-x`, in the same order
  * @throws OperatorError `no-device`, `bad-device`, `contradiction`
  */
 export function givenNextHop(

@@ -1,4 +1,4 @@
-/** The command line of `tcpcopy record`, and what follows from it. */
+/** The command line of `tcpcopy record`, and the plan made from it. */
 import type { Command } from 'commander'
 import { OperatorError } from '../../errors.ts'
 import type { FilterTarget } from '../../io/linux/capture/filter-code.ts'
@@ -19,11 +19,11 @@ export interface RecordCommandOptions extends ProcessOptions, CaptureOptions {
   readonly rotateTime?: string
 }
 
-/** Plain data for the worker. */
+/** How to record; plain data for the worker. */
 export interface RecordPlan {
-  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  /** The IPv6 addresses that the plan names, for the worker's address book. */
   readonly addressBook: Uint8Array
-  /** Servers over IPv4, and over IPv6; one without an address is both. */
+  /** Servers by IP version; one without an address is in both lists. */
   readonly ipv4: readonly FilterTarget[]
   readonly ipv6: readonly FilterTarget[]
   readonly path: string
@@ -59,7 +59,7 @@ export function recordCommand(): Command {
   return layOut(addProcessOptions(command), { examples: EXAMPLES, notes })
 }
 
-/** @throws OperatorError for what cannot work */
+/** @throws OperatorError if the options are invalid or contradict each other */
 export function recordPlan(options: RecordCommandOptions): RecordPlan {
   const servers = listOf(options.map ?? []).map(server)
   if (servers.length === 0) {
@@ -82,7 +82,7 @@ export function recordPlan(options: RecordCommandOptions): RecordPlan {
   }
   const { rotateSize, rotateTime } = options
   return {
-    // The servers' addresses are in it by now.
+    // `server` has added the servers' addresses.
     addressBook: addressBook.snapshot(),
     ipv4: servers.filter(({ address }) => !isIpv6(address)),
     ipv6: servers.filter(({ address }) => address === 0 || isIpv6(address)),

@@ -1,4 +1,4 @@
-/** The options that are for a file in place of live traffic, and what follows from them. */
+/** Options for replaying a file, and the plan made from them. */
 import type { Command } from 'commander'
 import type { ReplayPace } from '../../core/capture/replay-clock.ts'
 import { OperatorError } from '../../errors.ts'
@@ -19,7 +19,7 @@ export interface ReplayOptions extends CaptureOptions {
   readonly checksums: boolean
 }
 
-/** Plain data for the worker. */
+/** How to replay a file; plain data for the worker. */
 export interface ReplayPlan {
   readonly path: string
   readonly pace: ReplayPace
@@ -41,7 +41,7 @@ export function addReplayOptions(command: Command): Command {
     .option('--no-checksums', 'Accept packets with wrong checksums')
 }
 
-/** @returns undefined: live traffic is copied @throws OperatorError */
+/** @returns undefined for live traffic @throws OperatorError */
 export function replayPlan(options: ReplayOptions): ReplayPlan | undefined {
   const { device, accelerate, interval, rounds, from, to, filter, checksums } = options
   const { path } = inputOf(device)
@@ -84,7 +84,7 @@ function speed(text: string): number {
   throw badValue('--accelerate', text, `a factor from ${SPEED_LEAST} to ${SPEED_MOST}`)
 }
 
-/** A date without a zone is this host's. */
+/** A date without a time zone is local time. */
 function fileTime(option: string, text: string): FileTime {
   const seconds = /^(\+?)(\d+(?:\.\d+)?)$/.exec(text)
   if (seconds !== null) return { ms: Number(seconds[2]) * 1000, isRelative: seconds[1] === '+' }

@@ -1,4 +1,4 @@
-/** What tcpcopy captures with and sends with, on the live network. */
+/** Opens what tcpcopy captures and sends with on the live network. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import { ReassemblingCapture } from '../../daemon/capture/reassembling-capture.ts'
@@ -16,9 +16,9 @@ import type { CopyPlan } from '../plans/copy-plan.ts'
 import { openIpCapture, openLiveCapture, type WorkerPart } from './live-capture.ts'
 import { log } from './worker-thread.ts'
 
-/** @param memoryAddress where the memory of the outbox is, for C */
+/** @param memoryAddress address of the outbox memory, for C */
 export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: number): PacketSender {
-  // A raw socket would send by the routes what is to leave by a device that was given.
+  // A raw socket would send by route, not through the given device.
   const raw = by === 'link' || ways.device !== undefined ? undefined : new RawIpSender(memoryAddress)
   if (maps.some((map) => isIpv6(map.targetAddress))) raw?.openIpv6()
   if (by === 'ip' && raw !== undefined) return raw
@@ -30,9 +30,9 @@ export function openSender({ sendBy: by, maps, ways }: CopyPlan, memoryAddress: 
 }
 
 /**
- * This worker's part of what clients send to the sources of `-x`; it is held. The poller wakes for it. It is not to be
- * closed before the process ends: the kernel would give the flows of one that is closed to other workers.
- * @param counters gets what the capture itself leaves out
+ * Opens this worker's capture of client packets to the sources of `-x`. It is held, and watched by the poller. Do not
+ * close it before the process ends: the kernel would give its flows to other workers.
+ * @param counters counts what the capture itself leaves out
  */
 export function openCapture(
   plan: CopyPlan,
@@ -57,7 +57,7 @@ export function openCapture(
   }
   if (capture.by === 'ip') return openIpCapture(capture, wanted, poller)
   const live = openLiveCapture(capture, wanted, refuse, poller, part)
-  // Of frames the capture itself puts fragments together.
+  // With devices, the capture itself reassembles fragments.
   if (maps6.length === 0 || capture.devices.length > 0) return live
   return new ReassemblingCapture(live, monotonic, counters)
 }

@@ -1,4 +1,4 @@
-/** The worker's part in the replay of a file: what it captures from, and what is said in the end. */
+/** The worker's part of a replay: its capture, and the report at the end. */
 import type { MessagePort } from 'node:worker_threads'
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
@@ -15,7 +15,7 @@ import { LinkType } from '../../wire/link-layer.ts'
 import type { ReplayPlan } from '../plans/replay-plan.ts'
 import { log } from './worker-thread.ts'
 
-/** Exit statuses of a replay that ran; docs/files.md explains them. */
+/** Exit statuses of a replay, explained in docs/files.md. */
 const ReplayStatus = { Delivered: 0, NotAllDelivered: 2, FileBroken: 3 } as const
 
 const SNAP_LENGTH = 0x40000
@@ -30,7 +30,7 @@ export class Replay {
   readonly #beganAt = monotonic.now()
   #isStalled = false
 
-  /** @param copier asked for when the replay runs @throws OperatorError for a filter that is wrong */
+  /** @param copier called once the replay runs @throws OperatorError for an invalid filter */
   constructor(
     plan: ReplayPlan,
     port: MessagePort,
@@ -46,7 +46,7 @@ export class Replay {
     const { filter } = plan
     const filterFor =
       filter === undefined ? undefined : (link: number) => compileFilter(filter, { link, snapLength: SNAP_LENGTH })
-    // What is wrong with it is said before anything begins.
+    // Report an invalid filter before the start.
     filterFor?.(LinkType.Ethernet)
     this.capture = new FileCapture(
       { ...plan, filterFor, isWanted: (address, port) => mapping.has(address, port) },
@@ -61,14 +61,14 @@ export class Replay {
     )
   }
 
-  /** To be asked all the time: whether all was given and nothing is left to come, or never will. */
+  /** Whether the replay is done or stalled. To be polled. */
   isOver(): boolean {
     if (this.capture.isDone) return true
     this.#isStalled = this.#drain.isStalled(this.capture.isWaitingForCopy, monotonic.now())
     return this.#isStalled
   }
 
-  /** Says how it went. @returns the exit status @throws OperatorError where nothing could be replayed */
+  /** Logs the result. @returns the exit status @throws OperatorError if nothing could be replayed */
   conclude(): number {
     const { capture } = this
     const counters = this.#counters
@@ -100,7 +100,7 @@ export class Replay {
     return isDelivered ? ReplayStatus.Delivered : ReplayStatus.NotAllDelivered
   }
 
-  /** What is missing at the target, or was missing in the file; what -r, -g and -O leave out is not. */
+  /** What was lost on the way to the target, or in the file; without what -r, -g and -O exclude. */
   #undelivered(): string {
     const counters = this.#counters
     const leftOut = counters.droppedBytes(Drop.SampledOut) + counters.droppedBytes(Drop.NotFromSyn)

@@ -24,7 +24,7 @@ function answer(timeMs: number): Frame {
   return { timeMs, bytes: writePacket({ ...fields, flags: ACK, payload: Buffer.from('answer') }) }
 }
 
-/** A file that is there from the beginning, as often as it is asked for. */
+/** A file that is complete from the beginning, and can be read repeatedly. */
 class Rounds implements ChunkSource {
   readonly #file: Uint8Array
   readonly #failure: string
@@ -86,7 +86,7 @@ class Bench {
     )
   }
 
-  /** Asks at each instant that the capture names, until it is done. */
+  /** Polls at each time that the capture names, until it is done. */
   run(until = 100_000): void {
     while (!this.capture.isDone && this.now <= until) {
       this.receive()
@@ -247,7 +247,7 @@ function request6(timeMs: number, name: string, toPort = 80): Frame {
   return { timeMs, bytes: writePacket({ ...fields, flags: ACK, payload: Buffer.from(name) }) }
 }
 
-/** The two fragments of a packet over IPv6 without extension headers, cut behind the TCP header and 4 octets. */
+/** Two fragments of an IPv6 packet without other extension headers, split 4 bytes after the TCP header. */
 function fragmentsOf({ timeMs, bytes }: Frame): Frame[] {
   const carried = bytes.subarray(40)
   return [carried.subarray(0, 24), carried.subarray(24)].map((part, index) => {

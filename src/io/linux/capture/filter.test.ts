@@ -31,7 +31,7 @@ function build(shape: Shape): Uint8Array {
   return packet.subarray(0, Math.min(shape.length, packet.length))
 }
 
-/** What the filter should say, said plainly. */
+/** The expected verdict, written plainly. */
 function expected(shape: Shape, targets: readonly FilterTarget[]): boolean {
   if (shape.protocol !== 6 || (shape.fragment & 0x1fff) !== 0 || shape.length < shape.headerLength + 4) return false
   return targets.some(
@@ -97,7 +97,7 @@ test('over IPv6 a filter passes what is for a target, and what stands behind ext
   assert.deepEqual([isPassed('2001:db8::1', 80), isPassed('2001:db8::2', 80)], [true, false])
   assert.deepEqual([isPassed('2001:db8::2', 81), isPassed('2001:db8::1', 82)], [true, false])
   assert.ok(isPassed('2001:db8::2', 80, [[60, new Uint8Array(6)]]))
-  // Of fragments, those that carry the protocol, or more headers in front of it.
+  // Fragments of the protocol, or with more headers before it.
   const fragment = (carried: number): Uint8Array => {
     const packet = new Uint8Array(60)
     packet.set([0x60, 0, 0, 0, 0, 20, 44])

@@ -25,7 +25,7 @@ function ethernet(type: number, ...parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat([header, ...parts])
 }
 
-/** An IPv4 header of `headerLength` octets before what it carries. */
+/** An IPv4 header of `headerLength` bytes, followed by what it carries. */
 function ipv4(protocol: number, inner: Uint8Array, fragment = 0, headerLength = 20): Buffer {
   const header = Buffer.alloc(headerLength)
   header[0] = 0x40 | (headerLength / 4)

@@ -12,7 +12,7 @@ interface Pair {
   readonly server: Stream
 }
 
-/** Waits until `condition` holds, five seconds at most. */
+/** Waits up to five seconds until `condition` holds. */
 function until(poller: Poller, condition: () => boolean): void {
   for (const end = performance.now() + 5000; !condition(); ) {
     assert.ok(performance.now() < end, 'it takes too long')
@@ -113,7 +113,7 @@ test('a reset is a failure, and an ended stream ends no wait', () => {
   withPair(64, ({ poller, client, server }) => {
     client.write(new Uint8Array(3), 0, 3)
     poller.wait(100)
-    server.close() // with unread octets: a reset
+    server.close() // with unread bytes: a reset
     until(poller, () => client.read() === -1)
     assert.match(client.failure, /ECONNRESET/)
     const before = performance.now()

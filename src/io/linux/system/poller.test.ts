@@ -11,7 +11,7 @@ function elapsed(step: () => void): number {
   return performance.now() - before
 }
 
-/** A machine with much to do does not take so long; who takes milliseconds for seconds does. */
+/** A busy machine does not take this long; a mix-up of milliseconds and seconds does. */
 const TOO_LONG_MS = 1000
 
 test('a wait lasts as long as asked, fractions included', () => {
