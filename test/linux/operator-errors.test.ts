@@ -55,7 +55,7 @@ test('tcpcopy refuses wrong and contradictory options', async () => {
     [TO_ASSISTANT, /the option --map is missing\n.*-x/],
     [['-x', MAP], /the option --intercept is missing\n.*-s/],
     [['-x', '80', ...TO_ASSISTANT], /--map: invalid value "80"/],
-    [['-x', `80-${TARGET}`, ...TO_ASSISTANT], /--map got/],
+    [['-x', `80-${TARGET}`, ...TO_ASSISTANT], /--map: invalid value "80-10\.77\.0\.2"/],
     [['-x', `0-${TARGET}:80`, ...TO_ASSISTANT], /source port: invalid value "0"/],
     [['-x', `80-${TARGET}:65536`, ...TO_ASSISTANT], /target port: invalid value "65536"/],
     [['-x', `300.1.1.1:80-${TARGET}:80`, ...TO_ASSISTANT], /300\.1\.1\.1/],
