@@ -46,7 +46,7 @@ function readChoice(): Choice | undefined {
   const unknown = positionals.find((name) => all.every((one) => one.name !== name))
   if (unknown !== undefined) {
     const names = all.map(({ name }) => name).join(', ')
-    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose among: ${names}.`)
+    throw new OperatorError('lab-option', `Unknown load: ${unknown}.`, `Choose from: ${names}.`)
   }
   const isChosen = ({ name }: { readonly name: string }): boolean => {
     return positionals.length === 0 || positionals.includes(name)

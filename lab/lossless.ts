@@ -10,10 +10,10 @@ import { loads } from './loads/loads.ts'
 
 const usage = `npm run lossless -- [--json] [--tcpcopy PROGRAM] [--intercept PROGRAM] [NAME…]
 
-Copies loads that are hard to copy, each in a lab of its own, and says of each whether anything was lost.
-  --json                   the results as JSON, the only thing on stdout
-  --tcpcopy, --intercept   other programs than those of this checkout
-  NAME                     runs only these:
+Copies loads that are hard to copy, each in its own lab, and prints whether anything was lost.
+  --json                   print only the results, as JSON
+  --tcpcopy, --intercept   run these programs instead of this checkout's
+  NAME                     run only these loads:
 ${loads.map(({ name, title }) => `    ${name.padEnd(22)} ${title}`).join('\n')}
 `
 
@@ -34,7 +34,7 @@ function readChoice(): Choice | undefined {
   const unknown = positionals.find((name) => loads.every((load) => load.name !== name))
   if (unknown !== undefined) {
     const names = loads.map(({ name }) => name).join(', ')
-    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose among: ${names}.`)
+    throw new OperatorError('lab-option', `Unknown load: ${unknown}.`, `Choose from: ${names}.`)
   }
   return {
     json: values.json,

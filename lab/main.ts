@@ -12,13 +12,13 @@ const usage = `npm start -- [--json] [--requests N] [--connections N] [--short-r
              [--captures FOLDER] [--tcpcopy PROGRAM] [--intercept PROGRAM]
 
 Copies real redis traffic between four hosts made of network namespaces and checks the copy byte by byte.
-  --json              the result as JSON, the only thing on stdout
-  --requests          on connections that are kept (default 100000)
-  --connections       that are kept (default 50)
-  --short-requests    on a connection each (default 3000)
-  --offloads          leaves segmentation offloads on: packets of up to 64 KB
-  --captures          keeps the captures of source and target in this folder
-  --tcpcopy, --intercept   other programs than those of this checkout
+  --json              print only the result, as JSON
+  --requests          requests on persistent connections (default 100000)
+  --connections       number of persistent connections (default 50)
+  --short-requests    requests on one connection each (default 3000)
+  --offloads          keep segmentation offloads on: packets of up to 64 KB
+  --captures          keep the captures of source and target in this folder
+  --tcpcopy, --intercept   run these programs instead of this checkout's
 `
 
 interface Choice extends Omit<JobOptions, 'folder'> {

@@ -15,7 +15,7 @@ export class Interrupted extends Error {
 /** @throws OperatorError if it is no whole number from 1 on */
 export function positive(name: string, value: string): number {
   if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
-  throw new OperatorError('lab-option', `${name} is ${value}.`, 'Give a whole number from 1 on.')
+  throw new OperatorError('lab-option', `${name}: invalid value "${value}".`, 'Expected a whole number of at least 1.')
 }
 
 /** Rejects at the first signal; later ones change nothing, the lab is being closed. */

@@ -72,7 +72,8 @@ export class Host {
         return local?.endsWith(suffix) === true && state === stateListen
       })
       if (isListening) return
-      if (performance.now() > deadline) throw new Error(`Nobody listens on ${this.name}:${port} after ${timeoutMs} ms.`)
+      if (performance.now() > deadline)
+        throw new Error(`Nothing listens on ${this.name}:${port} after ${timeoutMs} ms.`)
       await sleep(20)
     }
   }

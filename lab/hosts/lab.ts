@@ -75,7 +75,7 @@ export class Lab<Name extends string> {
     await attempt(deletePorts())
     for (const host of hosts) await attempt(ip('netns', 'delete', host.name))
     await attempt(ip('link', 'delete', bridge))
-    if (errors.length > 0) throw new AggregateError(errors, 'The lab could not be removed as a whole.')
+    if (errors.length > 0) throw new AggregateError(errors, 'Parts of the lab could not be removed.')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -92,7 +92,7 @@ export async function openLab<Name extends string>(plan: LabPlan<Name>): Promise
   if (plan.hasNetworkThreads === true && process.getuid?.() !== 0)
     throw new OperatorError(
       'lab-root',
-      'Only root can give the network of a lab threads of its own.',
+      'Only root can give the network devices of a lab their own kernel threads.',
       'Run it as root.'
     )
   const plans = Object.entries<HostPlan>(plan.hosts)

@@ -15,8 +15,8 @@ export function assertPrivateNamespaces(): void {
   if (isOursByVariable && isProcessOneOurs(outside)) return
   throw new OperatorError(
     'lab-outside',
-    'The lab refuses to touch the network of the machine itself.',
-    'Start it with `npm start` or `npm test`, which give it namespaces of its own.'
+    'The lab does not run in the network namespace of the host.',
+    'Start it with `npm start` or `npm test`, which create separate namespaces.'
   )
 }
 

@@ -106,7 +106,8 @@ export class Program {
       if (line !== undefined) return line
       if (this.#exit !== undefined) throw new Error(this.describeEnd())
       const leftMs = deadline - performance.now()
-      if (leftMs <= 0) throw new Error(`${this.name} did not say what was awaited in ${timeoutMs} ms.\n${this.#tail()}`)
+      if (leftMs <= 0)
+        throw new Error(`${this.name} did not print the expected line within ${timeoutMs} ms.\n${this.#tail()}`)
       await this.#outputOrEnd(stream, leftMs)
     }
   }

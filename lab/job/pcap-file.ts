@@ -53,7 +53,7 @@ export async function readCapture(
 }
 
 function checkFileHeader(header: Buffer, path: string): void {
-  if (header.readUInt32LE(0) !== magicNanoseconds) throw new Error(`${path} is no little-endian nanosecond capture.`)
+  if (header.readUInt32LE(0) !== magicNanoseconds) throw new Error(`${path} is not a little-endian nanosecond capture.`)
   const linkType = header.readUInt32LE(20) & 0xffff
   if (linkType !== linkTypeEthernet) throw new Error(`${path} has link type ${linkType}; only Ethernet is read.`)
 }
@@ -70,7 +70,7 @@ function readRecords(
     const capturedLength = bytes.readUInt32LE(at + 8)
     const end = at + recordHeaderLength + capturedLength
     if (end > bytes.length) break
-    if (capturedLength < bytes.readUInt32LE(at + 12)) throw new Error(`${path} holds packets that were cut short.`)
+    if (capturedLength < bytes.readUInt32LE(at + 12)) throw new Error(`${path} contains truncated packets.`)
     const timeUs = (bytes.readUInt32LE(at) - baseSeconds) * 1e6 + bytes.readUInt32LE(at + 4) / 1e3
     const segment = parseSegment(bytes.subarray(at + recordHeaderLength, end), timeUs)
     if (segment !== undefined) visit(segment)

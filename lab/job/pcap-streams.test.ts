@@ -156,7 +156,7 @@ test('a file that is cut, foreign or has cut packets is refused', async () => {
   const cases = [
     [whole.subarray(0, -1), /middle/],
     [whole.subarray(0, 10), /middle/],
-    [cutPacket, /cut short/],
+    [cutPacket, /contains truncated packets/],
     [foreign, /nanosecond/],
     [cooked, /link type 113/]
   ] as const

@@ -8,35 +8,32 @@ export function findProblems(measured: Measured): string[] {
   const check = (isWell: boolean, problem: string) => {
     if (!isWell) problems.push(problem)
   }
-  check(requests.source > 0, 'The source got no request: the load did not run, or the capture saw nothing of it.')
+  check(requests.source > 0, 'The source got no requests: the load did not run, or the capture missed it.')
   check(requests.lost === 0, `${requests.lost} requests were lost.`)
   check(requests.duplicated === 0, `${requests.duplicated} requests were duplicated.`)
   const unequal = connections.source - connections.equal
-  const altered = `(${connections.altered} of them altered: as many requests, other bytes)`
+  const altered = `(${connections.altered} of them altered: same number of requests, different bytes)`
   check(unequal === 0, `${unequal} of ${connections.source} connections differ at the target ${altered}.`)
   const surplus = connections.target - connections.source
   check(surplus === 0, `The target saw ${connections.target} connections, the source ${connections.source}.`)
   check(measured.dataDigestsEqual, 'The data sets of source and target differ.')
   for (const side of ['source', 'target'] as const) {
     const [ours, witness] = [requests[side], redisCommands[side]]
-    check(
-      ours === witness,
-      `The check contradicts itself at the ${side}: captured ${ours} requests, redis served ${witness}.`
-    )
+    check(ours === witness, `The counts at the ${side} differ: ${ours} requests captured, ${witness} served by redis.`)
   }
   const dumpDropped = captureDropped.sourceTcpdump + captureDropped.targetTcpdump
   check(dumpDropped === 0, `The check is incomplete: tcpdump lost ${dumpDropped} packets. Is the machine overloaded?`)
   check(measured.captureHoles === 0, `The check is incomplete: ${measured.captureHoles} captured streams have holes.`)
   check(
     measured.captureStrays === 0,
-    `${measured.captureStrays} segments belong to no connection that was seen to begin.`
+    `${measured.captureStrays} segments belong to connections whose start was not captured.`
   )
   for (const drop of dropsOf(measured.statistics.tcpcopy ?? {})) problems.push(`tcpcopy dropped client bytes: ${drop}.`)
   const unaccounted = counter(measured.statistics.tcpcopy ?? undefined, 'unaccountedBytes')
-  check(unaccounted === 0, `The books of tcpcopy do not close: ${unaccounted} bytes are in no account.`)
+  check(unaccounted === 0, `The counters of tcpcopy do not add up: ${unaccounted} bytes are unaccounted for.`)
   for (const name of ['tcpcopy', 'intercept'] as const) {
-    check(exitStatus[name] === 0, `${name} ended with ${exitStatus[name] ?? 'a signal'} when it was asked to stop.`)
-    check(measured.statistics[name] !== null, `${name} logged no statistics at its end.`)
+    check(exitStatus[name] === 0, `${name} ended with ${exitStatus[name] ?? 'a signal'} when it was stopped.`)
+    check(measured.statistics[name] !== null, `${name} logged no statistics on exit.`)
   }
   return problems
 }

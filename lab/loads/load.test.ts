@@ -29,16 +29,16 @@ test('a copy without loss has no problem, and what -r left out is none', () => {
 test('each loss, surplus, difference and doubt is a problem of its own', () => {
   const faults: [Partial<Measured>, RegExp][] = [
     [{ rounds: [round, { ...round, lost: 2 }] }, /^2 requests were lost in run 2\.$/],
-    [{ rounds: [{ ...round, surplus: 3 }] }, /^3 requests too many reached the target\.$/],
-    [{ rounds: [{ ...round, source: 0 }] }, /^The source got no request\.$/],
+    [{ rounds: [{ ...round, surplus: 3 }] }, /^3 extra requests reached the target\.$/],
+    [{ rounds: [{ ...round, source: 0 }] }, /^The source got no requests\.$/],
     [{ differences: ['They differ.'] }, /^They differ\.$/],
     [{ peakMegabytes: { tcpcopy: 101, intercept: 1 } }, /^Too much memory\.$/],
     [
       { statistics: { tcpcopy: { unaccountedBytes: 0, 'dropped.poolFull.bytes': 7 }, intercept: {} } },
       /^tcpcopy dropped client bytes: poolFull 7 bytes\.$/
     ],
-    [{ statistics: { tcpcopy: { unaccountedBytes: 5 }, intercept: {} } }, /do not close: 5 bytes/],
-    [{ statistics: { tcpcopy: {}, intercept: {} } }, /do not close/],
+    [{ statistics: { tcpcopy: { unaccountedBytes: 5 }, intercept: {} } }, /do not add up: 5 bytes/],
+    [{ statistics: { tcpcopy: {}, intercept: {} } }, /do not add up/],
     [{ exitStatus: { tcpcopy: null, intercept: 0 } }, /^tcpcopy ended with a signal/]
   ]
   for (const [fault, message] of faults) {

@@ -127,7 +127,7 @@ class Run {
     for (let count = 0; count < (this.#load.rounds ?? 1); count++) rounds.push(await this.#round(count))
     const differences = await (this.#load.compare ?? haveSame)(source, target)
     const tcpcopy = this.#tcpcopy
-    if (tcpcopy === undefined) throw new Error('The load ended before tcpcopy was to start.')
+    if (tcpcopy === undefined) throw new Error('The load ended before tcpcopy started.')
     const requests = rounds.reduce((sum, round) => sum + round.source, 0)
     const perRequestUs = (seconds: number) => (seconds * 1e6) / Math.max(1, requests)
     const both = <T>(value: (program: Program) => T) => ({ tcpcopy: value(tcpcopy), intercept: value(intercept) })
@@ -215,14 +215,15 @@ export function findProblems(load: Load, measured: Measured): string[] {
   const problems: string[] = []
   for (const [index, { source, lost, surplus }] of rounds.entries()) {
     const where = rounds.length > 1 ? ` in run ${index + 1}` : ''
-    if (source === 0) problems.push(`The source got no request${where}.`)
+    if (source === 0) problems.push(`The source got no requests${where}.`)
     if (lost > 0) problems.push(`${lost} requests were lost${where}.`)
-    if (surplus > 0) problems.push(`${surplus} requests too many reached the target${where}.`)
+    if (surplus > 0) problems.push(`${surplus} extra requests reached the target${where}.`)
   }
   problems.push(...differences, ...(load.judge?.(measured) ?? []))
   for (const drop of dropsOf(statistics.tcpcopy)) problems.push(`tcpcopy dropped client bytes: ${drop}.`)
   const unaccounted = statistics.tcpcopy.unaccountedBytes
-  if (unaccounted !== 0) problems.push(`The books of tcpcopy do not close: ${String(unaccounted)} bytes.`)
+  if (unaccounted !== 0)
+    problems.push(`The counters of tcpcopy do not add up: ${String(unaccounted)} bytes are unaccounted for.`)
   for (const name of ['tcpcopy', 'intercept'] as const) {
     if (exitStatus[name] !== 0)
       problems.push(`${name} ended with ${exitStatus[name] ?? 'a signal'} when it was stopped.`)

@@ -60,7 +60,7 @@ export async function findMissingEnds(source: Server, target: Server, connection
   }
   const taken = copies.reduce((sum, copy) => sum + copy.length, 0)
   const surplus = (await target.requestCount()) - taken
-  if (surplus !== 0) problems.push(`${surplus} requests came to the target twice or out of order.`)
+  if (surplus !== 0) problems.push(`${surplus} requests reached the target twice or out of order.`)
   return problems
 }
 

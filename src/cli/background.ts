@@ -1,4 +1,4 @@
-/** `-d`: the program starts itself again, detached, and waits until that process is ready or has failed. */
+/** `-d`: the program starts itself again, detached, and waits until that process is ready or fails. */
 import { spawn } from 'node:child_process'
 
 /** Set in the environment of the detached process. */
@@ -26,13 +26,13 @@ export function startInBackground(): Promise<number> {
       resolve(word === 'ready' ? 0 : 1)
     })
     child.once('exit', () => {
-      process.stderr.write('the background process ended before it was ready\n')
+      process.stderr.write('the background process ended before it was ready\n  Run it without --daemon to see why.\n')
       resolve(1)
     })
   })
 }
 
-/** Tells the parent, if there is one, and lets it go. */
+/** Tells the parent process, if there is one, and disconnects from it. */
 export function tellParent(word: BackgroundWord): void {
   if (process.send === undefined || !isInBackground()) return
   process.send(word, () => process.disconnect())

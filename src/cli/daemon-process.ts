@@ -1,6 +1,6 @@
 /**
- * The control plane of both programs: starts the workers, hands their words to the log, answers signals, writes
- * statistics, and ends in order.
+ * The main thread of both programs: starts the workers, writes their log messages and statistics, handles signals and
+ * shuts down.
  */
 import type { TransferListItem } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
@@ -16,37 +16,40 @@ import { WorkerPool } from './worker-pool.ts'
 
 export interface DaemonSpec {
   readonly name: string
-  /** The workers' module, and what each of them is given beside `WorkerMeans`. */
+  /** The workers' module, and the data of each worker in addition to `WorkerMeans`. */
   readonly workerUrl: URL
   readonly workers: readonly Readonly<Record<string, unknown>>[]
-  /** What of it is handed over. */
+  /** The parts of `workers` that are transferred, not copied. */
   readonly transfer?: readonly TransferListItem[]
   readonly options: ProcessOptions
   /** Called when the workers are ready. @param wake wakes them */
   readonly onReady?: (wake: () => void, logFile: LogFile) => void
   /** Counters by name, for the JSON log. */
   readonly report: () => Record<string, number>
-  /** The same in one line, for people. */
+  /** The report in one line of text. */
   readonly summary: (report: Record<string, number>) => string
-  /** To be said once, when the program is ready. */
+  /** Messages to log once the program is ready. */
   readonly notes?: readonly string[]
   readonly warnings?: readonly string[]
-  /** Its rules are there while the program is ready. */
+  /** Rules that are installed when the program is ready, and removed at the end. */
   readonly firewall?: Firewall | undefined
-  /** To be said at the end. */
+  /** Warnings to log at the end. */
   readonly partingWarnings?: () => readonly string[]
-  /** More to say about a word of the worker. */
+  /** A hint for a log message of a worker. */
   readonly explain?: (message: string, fields: Readonly<Record<string, unknown>>) => string | undefined
 }
 
 const STOP_PATIENCE_MS = 5000
 
-/** What is printed for an error that an operator can cause. */
+/** The text printed for an operator error. */
 function errorText(name: string, error: OperatorError): string {
   return `${name}: ${error.message}\n  ${error.hint}\n`
 }
 
-/** Runs until a signal ends it. @returns the exit status @throws OperatorError when it could not start */
+/**
+ * Runs until a signal ends the program or its work is done. @returns the exit status @throws OperatorError if it cannot
+ * start
+ */
 export async function runDaemon(spec: DaemonSpec): Promise<number> {
   const { options } = spec
   const intervalMs = seconds('--statistics-interval', options.statisticsInterval, 0, 86_400)
@@ -97,7 +100,7 @@ class Daemon {
     this.#listen()
   }
 
-  /** @throws OperatorError when it could not start */
+  /** @throws OperatorError if the workers cannot start */
   async ready(): Promise<void> {
     await this.#workerPool.ready
     this.#isReady = true
@@ -114,7 +117,7 @@ class Daemon {
     if (intervalMs > 0) this.#timer = setInterval(() => this.#writeStatistics(), intervalMs)
   }
 
-  /** Asks the workers to stop; those that do not are not waited for. */
+  /** Asks the workers to stop, and exits after a timeout if they do not. */
   stop(): void {
     clearInterval(this.#timer)
     this.#workerPool.stop()
@@ -137,7 +140,8 @@ class Daemon {
     this.stop()
     if (!this.#isReady) return
     if (error instanceof OperatorError) this.#logFile.log('error', error.message, { hint: error.hint })
-    else this.#logFile.log('error', `a bug of ours ended the worker: ${error.stack ?? error.message}`)
+    else
+      this.#logFile.log('error', `a worker failed because of a bug, please report it: ${error.stack ?? error.message}`)
   }
 
   #onWord(word: WorkerWord, worker: number): void {
@@ -158,7 +162,7 @@ class Daemon {
   }
 }
 
-/** Runs a program's main function, and prints what an operator can mend. */
+/** Runs a program's main function and prints operator errors. */
 export async function runProgram(name: string, main: () => Promise<number>): Promise<void> {
   closeInspector()
   try {

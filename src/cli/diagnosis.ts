@@ -1,9 +1,9 @@
-/** What to look at when copying does not work: the likely causes in order, each with the command that tells. */
+/** Hints for when copying does not work: likely causes, most likely first, each with a command to check it. */
 import { CONNECTIONS_VANISH, NOTHING_COMES_BACK, type Silence, type Vanishing } from '../daemon/copier/diagnosis.ts'
 
-/** @returns the hint that belongs to a message of the log, if there is one */
+/** @returns the hint for a log message, if there is one */
 export function explain(message: string, fields: unknown): string | undefined {
-  // as: the message says whose fields they are
+  // as: the message determines the type of its fields
   if (message === NOTHING_COMES_BACK) return explainSilence(fields as Silence)
   if (message === CONNECTIONS_VANISH) return explainVanishing(fields as Vanishing)
   return undefined
@@ -11,13 +11,13 @@ export function explain(message: string, fields: unknown): string | undefined {
 
 function explainVanishing({ synAcks, disowned }: Vanishing): string {
   return [
-    `${disowned} of ${synAcks} connections were reset within 3 s, and not by the target. Likely causes, the likeliest first:`,
-    "- a host that owns the client's address gets the target's answers, and resets what it never opened. On the target: " +
-      "tcpdump -ni any 'tcp[tcpflags] & tcp-rst != 0' shows RSTs from clients' addresses",
-    '- that is so if the assistant forwards the answers. On it: sysctl net.ipv4.ip_forward (must be 0)',
-    '- or if the target sends answers past the assistant. On the target: ip route get ADDRESS-OF-A-CLIENT',
-    '- addresses that nobody owns are safe from it: -c',
-    '- the listener of the target is full, and set to reset. On the target: sysctl net.ipv4.tcp_abort_on_overflow; ' +
+    `${disowned} of ${synAcks} connections were reset within 3 s, but not by the target. Likely causes, most likely first:`,
+    "- a host that owns the client's address receives the target's answers, and resets connections that it never opened. " +
+      "On the target: tcpdump -ni any 'tcp[tcpflags] & tcp-rst != 0' (shows RSTs from client addresses)",
+    '- this happens if the assistant forwards the answers. On the assistant: sysctl net.ipv4.ip_forward (must be 0)',
+    '- or if the target does not send its answers to the assistant. On the target: ip route get CLIENT-ADDRESS',
+    '- to avoid it, use client addresses that nobody owns: -c',
+    "- the target's listen queue is full and connections are reset. On the target: sysctl net.ipv4.tcp_abort_on_overflow; " +
       'nstat -az TcpExtListenOverflows'
   ].join('\n  ')
 }
@@ -25,33 +25,33 @@ function explainVanishing({ synAcks, disowned }: Vanishing): string {
 function explainSilence(silence: Silence): string {
   const { source, target, syns, resets, sendRefused, channelsOpen } = silence
   const [address, port] = target.split(':')
-  const lines = [`${source} to ${target}: ${syns} SYNs sent, 0 SYN-ACKs. Likely causes, the likeliest first:`]
+  const lines = [`${source} to ${target}: ${syns} SYNs sent, 0 SYN-ACKs. Likely causes, most likely first:`]
   if (sendRefused > 0) {
     lines.push(
-      `- this host refuses to send: ${sendRefused} packets (the errors are in a line of their own). On this host: ` +
+      `- this host refused to send ${sendRefused} packets (another line has the errors). On this host: ` +
         `ip route get ${address}; nft list ruleset`
     )
   }
   if (channelsOpen === 0) {
     lines.push(
-      '- intercept is not connected: is it running, does a firewall let us through? On the assistant: ss -ltnp'
+      '- intercept is not connected: it is not running, or a firewall blocks its port. On the assistant: ss -ltnp'
     )
   }
   if (resets > 0) {
     lines.push(
-      `- ${resets} connections were reset: nothing listens there (on the target: ss -ltn sport = :${port}), or a host ` +
-        `that owns the client's address got the answer (on the target: tcpdump -ni any 'tcp[tcpflags] & tcp-rst != 0')`
+      `- ${resets} connections were reset: nothing listens on the target (there: ss -ltn sport = :${port}), or a host ` +
+        `that owns the client's address received the answer (on the target: tcpdump -ni any 'tcp[tcpflags] & tcp-rst != 0')`
     )
   }
   lines.push(
-    '- the target has no route for the clients via the assistant. On the target: ip route get ADDRESS-OF-A-CLIENT',
-    '- intercept runs on the target itself, and no firewall rule brings it the answers. On the target: ' +
+    '- the target has no route to the clients via the assistant. On the target: ip route get CLIENT-ADDRESS',
+    '- intercept runs on the target itself, and no firewall rule sends it the answers. On the target: ' +
       'iptables -t mangle -S OUTPUT; nft list ruleset',
-    '- the target drops the copies as spoofed. On the target: sysctl net.ipv4.conf.all.rp_filter (1 needs the route to ' +
-      'the clients to leave through the device on which the copies arrive)',
-    '- the assistant forwards the answers instead of keeping them. On it: sysctl net.ipv4.ip_forward (must be 0)',
+    '- the target drops the copies as spoofed. On the target: sysctl net.ipv4.conf.all.rp_filter (with 1, the ' +
+      'route to the clients must use the device on which the copies arrive)',
+    '- the assistant forwards the answers instead of dropping them. On the assistant: sysctl net.ipv4.ip_forward (must be 0)',
     `- intercept's filter does not match. On the assistant: tcpdump -ni any tcp and src host ${address} and src port ${port}`,
-    `- the copies are lost on the way (clouds drop foreign addresses). On the target: tcpdump -ni any tcp dst port ${port}`
+    `- the copies are lost on the way (clouds drop foreign source addresses). On the target: tcpdump -ni any tcp dst port ${port}`
   )
   return lines.join('\n  ')
 }

@@ -19,7 +19,7 @@ import { interceptSummary } from './summary.ts'
 import type { InterceptorWorkerData } from './threads/interceptor-worker.ts'
 import { sharedWords } from './threads/worker-protocol.ts'
 
-/** What each worker has: a part of what the plan allows, and counters of its own. */
+/** The data of each worker: its part of the plan, and its own counters. */
 function interceptWorkers(plan: InterceptPlan): InterceptorWorkerData[] {
   const messages = WorkerExchange.memory(plan.workers)
   const listener = sharedWords(1)
@@ -57,12 +57,12 @@ async function main(): Promise<number> {
   })
 }
 
-/** With the rule goes what keeps the target's answers from the clients whose copies are still there. */
+/** Once the rule is removed, nothing keeps the target's answers from the clients of open connections. */
 function openConnections(count: number): readonly string[] {
   if (count === 0) return []
   return [
-    `${count} connections of tcpcopy were open: from now on nothing keeps the answers to its copies from the clients\n` +
-      '  Stop tcpcopy first: it resets its copies at the target.'
+    `intercept stopped with ${count} tcpcopy connections open: answers to their copies can now reach the clients\n` +
+      '  Stop tcpcopy before intercept: it resets its copies at the target.'
   ]
 }
 

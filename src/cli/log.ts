@@ -1,4 +1,4 @@
-/** Where the daemons' words go: a file or standard error, as lines for people or as JSON. */
+/** The log: a file or standard error, as text or JSON. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { getSystemErrorName } from 'node:util'
 import { OperatorError } from '../errors.ts'
@@ -11,7 +11,7 @@ export class LogFile {
   readonly #path: string | undefined
   readonly #format: LogFormat
   #fd: number
-  /** Written before each line: what takes a progress line away. */
+  /** Written before each line, to erase a progress line. */
   lineStart = ''
 
   /** @param path undefined: standard error @throws OperatorError `no-log` */
@@ -21,7 +21,7 @@ export class LogFile {
     this.#fd = this.#open()
   }
 
-  /** After a log rotation: goes on in a new file of the same name. */
+  /** Reopens the file after a log rotation. */
   reopen(): void {
     if (this.#path === undefined) return
     const before = this.#fd
@@ -35,12 +35,12 @@ export class LogFile {
     else this.line(`${time} ${level === 'info' ? '' : `${level.toUpperCase()}: `}${message}${textOf(fields)}`)
   }
 
-  /** One line as it is. A log that cannot be written (disk full, closed pipe) is no reason to stop copying. */
+  /** Writes a line unchanged. A log that cannot be written (full disk, closed pipe) does not stop the program. */
   line(text: string): void {
     try {
       writeSync(this.#fd, `${this.lineStart}${text}\n`)
     } catch {
-      // Nowhere is left to say it.
+      // There is nowhere to report this.
     }
   }
 
@@ -49,7 +49,7 @@ export class LogFile {
     try {
       return openSync(this.#path, 'a')
     } catch (cause) {
-      const hint = 'Give a path in a directory that exists and may be written.'
+      const hint = 'Use a path in an existing directory where this user can write.'
       throw new OperatorError('no-log', `the log file ${this.#path} cannot be opened`, hint, { cause })
     }
   }

@@ -1,17 +1,17 @@
-/** The file of `-P`: there, with our process id in it, from the moment that the program is ready until it ends. */
+/** The file of `-P`. It holds the process id from the time the program is ready until it ends. */
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { OperatorError } from '../errors.ts'
 
 export class PidFile {
   readonly #path: string
 
-  /** Finds out whether the file can be written, and leaves alone what another process has in it. @throws OperatorError `no-pid-file` */
+  /** Checks that the file can be written, without changing it. @throws OperatorError `no-pid-file` */
   constructor(path: string) {
     this.#path = path
     try {
       closeSync(openSync(path, 'a'))
     } catch (cause) {
-      const hint = 'Give a path in a directory that exists and may be written.'
+      const hint = 'Use a path in an existing directory where this user can write.'
       throw new OperatorError('no-pid-file', `the pid file ${path} cannot be written`, hint, { cause })
     }
   }
@@ -20,12 +20,12 @@ export class PidFile {
     writeFileSync(this.#path, `${process.pid}\n`)
   }
 
-  /** Unless it names another process by now. */
+  /** Removes the file, unless it names another process. */
   remove(): void {
     try {
       if (['', `${process.pid}\n`].includes(readFileSync(this.#path, 'latin1'))) rmSync(this.#path)
     } catch {
-      // Somebody else has removed it, or its directory.
+      // Something else removed it, or its directory.
     }
   }
 }

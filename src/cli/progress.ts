@@ -1,10 +1,11 @@
-/** How far a replay is, in one line. */
+/** The progress of a replay, in one line. */
 
 const BAR_LENGTH = 24
 
 /**
- * @param octets of the file that are read in this round; @param length of the file, 0 if nobody knows
- * @param rounds of the file; the time left is told where there is one
+ * @param octets bytes of the file read in this round
+ * @param length of the file in bytes, 0 if unknown
+ * @param rounds of the file; the time left is shown only for one
  */
 export function progressText(
   { octets, packets }: { readonly octets: number; readonly packets: number },

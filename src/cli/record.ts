@@ -5,7 +5,7 @@ import { runDaemon } from './daemon-process.ts'
 import { readOptions } from './options/command.ts'
 import { type RecordCommandOptions, recordCommand, recordPlan } from './plans/record-plan.ts'
 
-/** @param argv what stands behind `record` @returns the exit status */
+/** @param argv the arguments after `record` @returns the exit status */
 export async function record(argv: readonly string[]): Promise<number> {
   const options = readOptions<RecordCommandOptions>(recordCommand(), argv)
   if (options === undefined) return 0
@@ -20,7 +20,7 @@ export async function record(argv: readonly string[]): Promise<number> {
     options,
     report: () => Object.fromEntries(Object.entries(RecordCounter).map(([name, slot]) => [name, counters[slot] ?? 0])),
     summary: ({ packets = 0, octets = 0, captureDropped = 0, files = 0, leftOut = 0, unreadable = 0 }) =>
-      `statistics: packets recorded ${packets} (${captureDropped} lost by the kernel), octets ${octets}, files ${files}` +
+      `statistics: packets recorded ${packets} (${captureDropped} lost by the kernel), bytes ${octets}, files ${files}` +
       (leftOut + unreadable > 0 ? `; left out ${leftOut}, unreadable ${unreadable}` : '')
   })
 }

@@ -1,4 +1,4 @@
-/** The main thread's part in the replay of a file: reads it for the worker, and shows how far it is. */
+/** The main thread's part of a replay: reads the file for the worker and shows progress. */
 import { writeSync } from 'node:fs'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Counter, type Counters } from '../core/books/counters.ts'
@@ -11,12 +11,12 @@ import type { ReplayPlan } from './plans/replay-plan.ts'
 import { progressText } from './progress.ts'
 
 const PROGRESS_MS = 500
-/** Back to the line's beginning, and nothing behind what is there. */
+/** Moves to the start of the line and clears it. */
 const CLEAR = '\r\x1b[K'
 const STDERR = 2
 
 export class ReplaySource {
-  /** For the worker. */
+  /** The worker's end of the channel. */
   readonly chunks: MessagePort
   readonly #plan: ReplayPlan
   readonly #feed: FileFeed
@@ -27,11 +27,11 @@ export class ReplaySource {
   constructor(plan: ReplayPlan) {
     this.#plan = plan
     if (plan.path === STANDARD_INPUT && isInBackground()) {
-      throw new OperatorError('contradiction', 'standard input ends in the background', 'Leave --daemon out.')
+      throw new OperatorError('contradiction', 'standard input cannot be read in the background', 'Remove --daemon.')
     }
     this.#feed = new FileFeed(plan.path)
     if (plan.rounds !== 1 && !this.#feed.isRepeatable) {
-      const hint = 'Write it to a file first, or leave --rounds out.'
+      const hint = 'Write it to a file first, or remove --rounds.'
       throw new OperatorError('contradiction', `--rounds: ${plan.path} can be read only once`, hint)
     }
     const { port1, port2 } = new MessageChannel()
@@ -41,7 +41,7 @@ export class ReplaySource {
 
   /** @param wake wakes the worker */
   start(wake: () => void, logFile: LogFile, counters: () => Counters): void {
-    // What goes wrong with the file is told to the worker, in its place.
+    // Read errors go to the worker, in sequence with the data.
     void this.#feed.run(new ChunkSender(this.#port, wake), this.#plan.rounds)
     if (!process.stderr.isTTY) return
     const beganAt = performance.now()

@@ -1,4 +1,4 @@
-/** Statistics in one line that a human reads; the JSON log has every counter. */
+/** Statistics as one line of text; the JSON log has every counter. */
 
 type Report = Readonly<Record<string, number>>
 
@@ -12,7 +12,7 @@ function octets(count: number): string {
   return `${(count / 1_000_000).toFixed(1)} MB`
 }
 
-/** Only what is not zero: `dropped badChecksum 3, hole 1`. */
+/** Lists only counters above zero: `dropped badChecksum 3, hole 1`. */
 function dropsText(report: Report): string {
   const drops = Object.entries(report).filter(([name]) => name.startsWith('dropped.') && !name.endsWith('.bytes'))
   const expected = ['dropped.pureAck', 'dropped.duplicate']
@@ -22,7 +22,7 @@ function dropsText(report: Report): string {
 }
 
 function payloadText(report: Report): string {
-  // What -r, -g and -O leave out is not lost.
+  // What -r, -g and -O exclude is not lost.
   const leftOut = pick(report, 'dropped.sampledOut.bytes') + pick(report, 'dropped.notFromSyn.bytes')
   return (
     `payload captured ${octets(pick(report, 'capturedPayloadBytes'))}, delivered ${octets(pick(report, 'deliveredBytes'))}, ` +
@@ -37,7 +37,7 @@ function packetsText(report: Report): string {
   )
 }
 
-/** Nothing as long as no request had to wait. */
+/** Empty until a request has waited. */
 function latencyText(report: Report): string[] {
   const requests = pick(report, 'latency.requests')
   if (requests === 0) return []
@@ -45,7 +45,7 @@ function latencyText(report: Report): string[] {
   return [`ms from answer to next request ${['p50', 'p90', 'p99', 'max'].map(ms).join(', ')} (${requests} waited)`]
 }
 
-/** Of `--udp`. */
+/** Statistics of `--udp`. */
 export function datagramSummary(report: Report): string {
   const live = pick(report, 'sessionsStarted') - pick(report, 'sessionsEnded')
   const flows = `flows ${live} live, ${pick(report, 'sessionsStarted')} in all`

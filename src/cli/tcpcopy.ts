@@ -9,7 +9,8 @@ import { explain } from './diagnosis.ts'
 import { conntrackWarnings, untrackRules } from './firewall/conntrack.ts'
 import { Firewall } from './firewall/firewall.ts'
 import { readOptions } from './options/command.ts'
-import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './plans/copy-plan.ts'
+import { type CopyOptions, copyCommand } from './plans/copy-command.ts'
+import { type CopyPlan, copiesWarnings, copyPlan } from './plans/copy-plan.ts'
 import { withPlaces } from './plans/old-command-line.ts'
 import { partOfPlan } from './plans/worker-plans.ts'
 import { record } from './record.ts'
@@ -17,8 +18,9 @@ import { ReplaySource } from './replay-source.ts'
 import { copySummary, datagramSummary } from './summary.ts'
 import type { CopierWorkerData } from './threads/copier-worker.ts'
 import { sharedWords } from './threads/worker-protocol.ts'
+import { helpText } from './topics.ts'
 
-/** What each worker has: a part of what the plan allows, and counters of its own. */
+/** The data of each worker: its part of the plan, and its own counters. */
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
   const instance = randomBytes(INSTANCE_LENGTH)
   const sampling = sharedWords(Sampling.length)
@@ -35,6 +37,10 @@ function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
 async function main(): Promise<number> {
   const argv = process.argv.slice(2)
   if (argv[0] === 'record') return record(argv.slice(1))
+  if (argv[0] === 'help') {
+    process.stdout.write(helpText(argv.slice(1)))
+    return 0
+  }
   const command = copyCommand()
   const read = readOptions<CopyOptions>(command, argv)
   if (read === undefined) return 0
@@ -44,7 +50,7 @@ async function main(): Promise<number> {
   if (options.daemon === true && !isInBackground()) return startInBackground()
   const source = plan.replay === undefined ? undefined : new ReplaySource(plan.replay)
   const isManaging = options.manageRules === true
-  // What is sent through the link layer does not meet connection tracking.
+  // Packets sent through the link layer bypass connection tracking.
   const isRaw = plan.sendBy === 'ip'
   const workers = copierWorkers(plan)
   const counters = (): Counters => Counters.sum(workers.map((worker) => new Counters(worker.counters)))

@@ -27,7 +27,7 @@ const script = `
   })`
 const url = new URL(`data:text/javascript,${encodeURIComponent(script)}`)
 
-class TestCrew implements AsyncDisposable {
+class TestPool implements AsyncDisposable {
   readonly workerPool: WorkerPool
   readonly failures: string[] = []
   readonly #opened = new Int32Array(new SharedArrayBuffer(20))
@@ -69,7 +69,7 @@ function wakeCount(): number {
 }
 
 test('workers open one after the other, and none starts before all are open', async () => {
-  await using tested = new TestCrew('work', 'lose', 'work')
+  await using tested = new TestPool('work', 'lose', 'work')
   const { workerPool } = tested
   await workerPool.ready
   assert.deepEqual([tested.opened, tested.begunCount], [[0, 1, 2], 3])
@@ -79,7 +79,7 @@ test('workers open one after the other, and none starts before all are open', as
 })
 
 test('if a worker cannot open, the program does not start, and reports why', async () => {
-  await using tested = new TestCrew('work', 'fail', 'work')
+  await using tested = new TestPool('work', 'fail', 'work')
   await assert.rejects(tested.workerPool.ready, { code: 'no-memory', message: 'worker 1 has no memory' })
   assert.equal(await tested.workerPool.ended, 1)
   assert.deepEqual([tested.failures, tested.opened], [['worker 1 has no memory'], [0]])
@@ -87,10 +87,10 @@ test('if a worker cannot open, the program does not start, and reports why', asy
 
 for (const [does, failure] of [
   ['die', /^Error: worker 1 died/],
-  ['vanish', /^worker 1 has gone without a word/]
+  ['vanish', /^worker 1 exited unexpectedly/]
 ] as const) {
   test(`a worker that ends by itself ends the others and the program (${does})`, async () => {
-    await using tested = new TestCrew('work', does, 'work')
+    await using tested = new TestPool('work', does, 'work')
     // It does not matter whether all were ready before.
     await tested.workerPool.ready.catch(() => {})
     assert.equal(await tested.workerPool.ended, 1)
@@ -102,7 +102,7 @@ for (const [does, failure] of [
 test('a worker pool can be woken and stopped at any time: while it starts, while its workers end, and afterwards', async () => {
   const wakes = wakeCount()
   for (const stopAfterMs of [0, 5, 20, 40, 60, 80]) {
-    await using tested = new TestCrew('work', 'work', 'work')
+    await using tested = new TestPool('work', 'work', 'work')
     const { workerPool } = tested
     const stopAt = performance.now() + stopAfterMs
     let hasEnded = false

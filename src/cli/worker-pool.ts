@@ -1,4 +1,4 @@
-/** The workers of a program, as its main thread sees them: started, woken and stopped together. */
+/** The worker threads of a program: starts, wakes and stops them together. */
 import { setFlagsFromString } from 'node:v8'
 import { type TransferListItem, Worker } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
@@ -14,35 +14,35 @@ import {
 } from './threads/worker-protocol.ts'
 
 /**
- * Of each worker's young objects, three times what is collected at once. A worker makes next to none but where sessions
- * begin or are woken: more would be memory that is filled only because it is there.
+ * Limit for a worker's young objects: three times the size of a collection. A worker allocates almost nothing except
+ * when sessions start or wake up; more memory would be filled without need.
  */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 12 }
-/** Old objects are collected when they are a third more than were left the last time; by default, up to four times. */
+/** Collect old objects when they have grown by 30 % since the last collection. The default is up to 300 %. */
 const HEAP_FLAGS = '--heap-growing-percent=30'
 
-export interface CrewSpec {
+export interface WorkerPoolSpec {
   /** The workers' module. */
   readonly url: URL
-  /** What each worker is given beside `WorkerMeans`. */
+  /** The data of each worker, in addition to `WorkerMeans`. */
   readonly data: readonly Readonly<Record<string, unknown>>[]
-  /** What of it is handed over. */
+  /** The parts of `data` that are transferred, not copied. */
   readonly transfer: readonly TransferListItem[]
   readonly onWord: (word: WorkerWord, worker: number) => void
-  /** A worker cannot go on, for an `OperatorError` or a bug of ours; the others stop. */
+  /** A worker failed, with an `OperatorError` or because of a bug; the others stop. */
   readonly onFailure: (error: Error) => void
 }
 
 export class WorkerPool {
-  /** All work, or have stopped before. Rejected if one cannot. */
+  /** Resolves when all workers run, or have stopped before. Rejects if one fails. */
   readonly ready: Promise<void>
-  /** All threads are gone. The program's exit status: the worst of theirs. */
+  /** Resolves with the program's exit status, the highest of the workers', when all threads have ended. */
   readonly ended: Promise<number>
-  readonly #spec: CrewSpec
+  readonly #spec: WorkerPoolSpec
   readonly #control = sharedWords(Control.Length)
   /**
-   * By worker: the descriptor that wakes it. They are the workerPool's, and are closed when the last thread is gone: a worker
-   * that ends takes nothing with it that somebody may still write to, and that may be another file by then.
+   * The descriptor that wakes each worker. The pool owns them and closes them after the last thread has ended:
+   * otherwise another thread could write to a descriptor that is closed, or reused for another file.
    */
   #wakes: readonly number[]
   #readyCount = 0
@@ -52,7 +52,7 @@ export class WorkerPool {
   #rejectReady = (_error: Error): void => {}
   #resolveEnded = (_status: number): void => {}
 
-  constructor(spec: CrewSpec) {
+  constructor(spec: WorkerPoolSpec) {
     this.#spec = spec
     setFlagsFromString(HEAP_FLAGS)
     this.#wakes = spec.data.map(openWake)
@@ -67,19 +67,19 @@ export class WorkerPool {
     for (const worker of spec.data.keys()) this.#start(worker)
   }
 
-  /** Asks all to stop. */
+  /** Asks all workers to stop. */
   stop(): void {
     Atomics.store(this.#control, Control.Phase, STOPPED)
     Atomics.notify(this.#control, Control.Phase)
     this.wake()
   }
 
-  /** Makes all look at what there is. */
+  /** Wakes all workers. */
   wake(): void {
     for (const fd of this.#wakes) wake(fd)
   }
 
-  /** A trace line is written. */
+  /** Counts a trace line as written. */
   lineTaken(): void {
     Atomics.sub(this.#control, Control.TraceLines, 1)
   }
@@ -100,7 +100,7 @@ export class WorkerPool {
       this.#fail(error)
     })
     worker.on('exit', () => {
-      if (!isExpected) this.#fail(new Error(`worker ${index} has gone without a word`))
+      if (!isExpected) this.#fail(new Error(`worker ${index} exited unexpectedly`))
       this.#onGone()
     })
   }

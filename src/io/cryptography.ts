@@ -1,4 +1,4 @@
-/** The channel's cryptography, by node:crypto. */
+/** The channel's cryptography, based on node:crypto. */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Cryptography } from '../ports.ts'
 

@@ -1,8 +1,9 @@
+/** Joins two captures into one, for IPv4 and IPv6 side by side. */
 import type { HeldCapture, PacketSink, TimedCapture } from '../ports.ts'
 
 type Part = TimedCapture & HeldCapture
 
-/** Two captures as one. Each gets its half of a call at least, so that neither waits for the other to run dry. */
+/** Combines two captures. Each gets at least half of a call, so that neither starves. */
 export class JoinedCapture implements TimedCapture, HeldCapture {
   readonly #one: Part
   readonly #other: Part

@@ -1,24 +1,24 @@
-/** Messages between threads: a ring in shared memory for each that sends and each that takes. */
+/** Messages between threads: a ring in shared memory for each pair of sender and receiver. */
 import type { Exchange, PeerMessage } from '../ports.ts'
 import { copyBytes, int32At } from '../wire/bytes.ts'
 
-/** Of a ring, a power of two. */
+/** Words of a ring, a power of two. */
 const RING_WORDS = 1 << 18
 const MASK = RING_WORDS - 1
-/** Where it is read and where it is written, in words from its beginning on; each has a cache line of its own. */
+/** Read and write positions, in words from the start; each has its own cache line. */
 const READ_AT = 0
 const WRITTEN_AT = 16
 const HEAD_WORDS = 32
 const RING_LENGTH = (HEAD_WORDS + RING_WORDS) * 4
-/** Type and length; peer; three words. */
+/** A message: type and length, peer, three words. */
 const NOTE_WORDS = 5
-/** Kept for answers: from whom has not read so much that less is left, nothing is taken. */
+/** Words kept free for replies: no messages are taken from a worker whose own ring has less room. */
 const ANSWER_WORDS = 1 << 14
-/** A message does not go round the end of its ring: in its place the rest is left out. */
+/** Marks the rest of a ring as skipped: a message does not wrap around its end. */
 const LEFT_OUT = -1
 
 interface Ring {
-  /** READ_AT and WRITTEN_AT. */
+  /** Holds READ_AT and WRITTEN_AT. */
   readonly head: Int32Array
   readonly words: Int32Array
   readonly bytes: Uint8Array
@@ -33,7 +33,7 @@ function ringAt(memory: SharedArrayBuffer, index: number): Ring {
   }
 }
 
-/** Words that are written and not read. */
+/** Number of words written but not read. */
 function usedOf({ head }: Ring): number {
   return (Atomics.load(head, WRITTEN_AT) - Atomics.load(head, READ_AT)) | 0
 }
@@ -42,19 +42,19 @@ export class WorkerExchange implements Exchange {
   readonly worker: number
   readonly workers: number
   readonly #wake: (worker: number) => void
-  /** By worker; its own remain empty. */
+  /** By worker; its own ring stays empty. */
   readonly #out: readonly Ring[]
   readonly #in: readonly Ring[]
   readonly #isToBeWoken: boolean[]
-  /** From whom messages are taken, as long as there are any. */
+  /** The worker whose messages are being taken, while there are any. */
   #from = 0
 
-  /** Memory for all of them; pages that are not used cost nothing. */
+  /** Memory for all rings; unused pages cost nothing. */
   static memory(workers: number): SharedArrayBuffer {
     return new SharedArrayBuffer(workers * workers * RING_LENGTH)
   }
 
-  /** @param memory of `memory`, the same for all @param wake ends another worker's wait, or its next one */
+  /** @param memory of `memory`, the same for all @param wake ends another worker's current or next wait */
   constructor(memory: SharedArrayBuffer, worker: number, workers: number, wake: (worker: number) => void) {
     this.worker = worker
     this.workers = workers
@@ -114,14 +114,14 @@ export class WorkerExchange implements Exchange {
     }
   }
 
-  /** Words that can be sent to a worker. */
+  /** Number of words that can be sent to a worker. */
   #roomFor(worker: number): number {
     const ring = this.#out[worker]
     return ring === undefined ? 0 : RING_WORDS - usedOf(ring)
   }
 }
 
-/** A message is there, behind what may be left out. */
+/** Reads the next message, past skipped words. */
 function takeFrom({ head, words, bytes }: Ring, message: PeerMessage): void {
   let read = Atomics.load(head, READ_AT)
   if (int32At(words, read & MASK) === LEFT_OUT) read = (read + RING_WORDS - (read & MASK)) | 0

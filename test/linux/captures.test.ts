@@ -30,7 +30,7 @@ for (const [args, through, offloads] of [
     const redis = await lab.startRedisPair()
     await lab.startIntercept()
     const tcpcopy = await lab.startTcpcopy([...COPY, ...args])
-    assert.ok(tcpcopy.stderr.split('\n').some((line) => hasMessage(line, 'capture') && line.includes(through)))
+    assert.ok(tcpcopy.stderr.split('\n').some((line) => hasMessage(line, 'capturing') && line.includes(through)))
     const dumpOf = (name: 'source' | 'target') => {
       const { address } = lab.hosts[name]
       const filter = `tcp dst port ${PORT} and dst host ${address}`

@@ -34,7 +34,7 @@ test('tcpcopy is ready without intercept, and copies once intercept is there', a
   const redis = await lab.startRedisPair()
   const tcpcopy = await lab.startTcpcopy(['-x', MAP, '-s', ASSISTANT], false)
   const isAway = (line: string) =>
-    hasMessage(line, 'intercept is away; copying goes on and tcpcopy keeps trying to connect')
+    hasMessage(line, 'not connected to intercept; copying continues and tcpcopy keeps trying to connect')
   await tcpcopy.waitForLine('stderr', isAway)
   assert.equal(await lab.ask('SET', 'early', '1'), 'OK')
   await lab.startIntercept()

@@ -21,7 +21,7 @@ test('without a route on the target, tcpcopy says that nothing comes back, and w
   const inWords = lab.hosts.source.spawn(TCPCOPY, ['-x', MAP, '-s', ASSISTANT])
   await inWords.waitForLine('stderr', (line) => line.includes('connected to intercept'))
   assert.equal(await lab.ask('SET', 'a', 'b'), 'OK')
-  const isHint = (line: string) => hasMessage(line, 'nothing comes back from the target')
+  const isHint = (line: string) => hasMessage(line, 'no answers from the target')
   const line = await tcpcopy.waitForLine('stderr', isHint, 30_000)
   const { hint, level } = JSON.parse(line) as { hint: string; level: string } // as: our own log
   assert.equal(level, 'warn')
@@ -52,7 +52,7 @@ test('where the assistant begins to forward answers, tcpcopy says that connectio
   await lab.hosts.assistant.mustRun('sysctl', ['-w', ...settings])
   const tcpcopy = await lab.startTcpcopy()
   for (let request = 0; request < 5; request++) assert.equal(await lab.ask('SET', 'a', 'b'), 'OK')
-  const isVanishing = (one: string) => hasMessage(one, 'the target does not know connections that it has just accepted')
+  const isVanishing = (one: string) => hasMessage(one, 'the target lost connections that it had just accepted')
   const line = await tcpcopy.waitForLine('stderr', isVanishing, 30_000)
   const { hint, level, disowned } = JSON.parse(line) as { hint: string; level: string; disowned: number } // as: our own log
   assert.equal(level, 'warn')

@@ -72,7 +72,7 @@ test('a capture with both versions of IP is replayed whole, and so is what recor
   const other = ['-x', `80-[${TARGET_6}]:80`, '-s', ASSISTANT, '-i', ofIpv6]
   const { status, stderr } = await source.run(TCPCOPY, other)
   assert.equal(status, 1)
-  assert.match(stderr, /It holds these servers: \[fd77::1\]:6379 \(\d+ packets, \d+ connections\)/)
+  assert.match(stderr, /It contains these servers: \[fd77::1\]:6379 \(\d+ packets, \d+ connections\)/)
 })
 
 test('IPv6 packets below any layers, behind extension headers and in fragments are replayed', async () => {

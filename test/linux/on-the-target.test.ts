@@ -185,7 +185,7 @@ test('a queue that is taken is told, and the rule of the one who has it stays', 
   await startOnTarget(lab)
   const { status, stderr } = await target.run(INTERCEPT, [...MANAGED, '-p', '36525'])
   assert.equal(status, 1)
-  assert.match(stderr, /^intercept: another program has the packets of queue 0\n {2}stop .*--queue-number\n$/)
+  assert.match(stderr, /^intercept: another program reads queue 0\n {2}Stop .*--queue-number\.\n$/)
   assert.equal((await rulesOn(target)).length, 1)
   const other = [...MANAGED, '-p', '36525', '--queue-number', '1']
   assert.equal((await (await startOnTarget(lab, other)).stop()).status, 0)
@@ -197,7 +197,7 @@ test('intercept that ends before tcpcopy says what that means', async () => {
   await lab.startTcpcopy(TO_TARGET)
   await untilCounter(intercept, 'peersOpen', (count) => count === 2)
   await intercept.stop()
-  assert.match(intercept.stderr, /2 connections of tcpcopy were open.*Stop tcpcopy first/)
+  assert.match(intercept.stderr, /2 tcpcopy connections open.*Stop tcpcopy before intercept/)
 })
 
 test('a rule that cannot be made, or not be removed, is told with the command', async () => {

@@ -52,45 +52,51 @@ test('tcpcopy refuses wrong and contradictory options', async () => {
   await using lab = await openCopyLab()
   await lab.hosts.source.mustRun('ip', ['link', 'add', 'idle0', 'type', 'veth', 'peer', 'name', 'idle1'])
   await holdAll(lab, lab.hosts.source, TCPCOPY, [
-    [TO_ASSISTANT, /no --map is given\n.*-x/],
-    [['-x', MAP], /no --intercept is given\n.*-s/],
-    [['-x', '80', ...TO_ASSISTANT], /--map got "80"/],
-    [['-x', `80-${TARGET}`, ...TO_ASSISTANT], /--map got/],
-    [['-x', `0-${TARGET}:80`, ...TO_ASSISTANT], /source port got "0"/],
-    [['-x', `80-${TARGET}:65536`, ...TO_ASSISTANT], /target port got "65536"/],
+    [TO_ASSISTANT, /the option --map is missing\n.*-x/],
+    [['-x', MAP], /the option --intercept is missing\n.*-s/],
+    [['-x', '80', ...TO_ASSISTANT], /--map: invalid value "80"/],
+    [['-x', `80-${TARGET}`, ...TO_ASSISTANT], /--map: invalid value "80-10\.77\.0\.2"/],
+    [['-x', `0-${TARGET}:80`, ...TO_ASSISTANT], /source port: invalid value "0"/],
+    [['-x', `80-${TARGET}:65536`, ...TO_ASSISTANT], /target port: invalid value "65536"/],
     [['-x', `300.1.1.1:80-${TARGET}:80`, ...TO_ASSISTANT], /300\.1\.1\.1/],
-    [['-x', `80-${TARGET}:80@02:00:00:00:01`, ...TO_ASSISTANT], /takes the MAC of one device/],
-    [['-x', `80-${TARGET}:80@02:00:00:00:00:01`, ...TO_ASSISTANT, '--send', 'ip'], /@mac too\n.*--send ip/],
+    [['-x', `80-${TARGET}:80@02:00:00:00:01`, ...TO_ASSISTANT], /Expected the MAC address of a device/],
+    [
+      ['-x', `80-${TARGET}:80@02:00:00:00:00:01`, ...TO_ASSISTANT, '--send', 'ip'],
+      /--send ip cannot be used with @mac\n.*--send ip/
+    ],
     [['-x', MAP, ...TO_ASSISTANT, '-o', 'eth9'], /no network device eth9\n.*eth0/],
-    [['-x', MAP, ...TO_ASSISTANT, '-o', 'lo'], /the device lo has no Ethernet.*\n.*Ethernet device/],
+    [['-x', MAP, ...TO_ASSISTANT, '-o', 'lo'], /the device lo is not an Ethernet device\n.*Name an Ethernet device/],
     [['-x', MAP, ...TO_ASSISTANT, '-o', 'idle0'], /the device idle0 is down\n.*ip link set idle0 up/],
-    [['-x', MAP, ...TO_ASSISTANT, '--capture', 'ip', '-i', 'eth0'], /--capture ip and -i are given\n/],
-    [['-x', `80-${TARGET}:80,80-${TARGET}:80`, ...TO_ASSISTANT], /copies the same connections to one target twice/],
+    [['-x', MAP, ...TO_ASSISTANT, '--capture', 'ip', '-i', 'eth0'], /--capture ip cannot be used with -i\n/],
+    [['-x', `80-${TARGET}:80,80-${TARGET}:80`, ...TO_ASSISTANT], /copies the same connections twice to one target/],
     [
       ['-x', `80-${TARGET}:80`, '-x', `${SOURCE}:80-${TARGET}:80`, ...TO_ASSISTANT],
-      /copies the same connections to one target twice/
+      /copies the same connections twice to one target/
     ],
     [['-x', `80-${SOURCE}:80`, ...TO_ASSISTANT], /loop/],
     [['-x', '80-no-such-host.invalid:80', ...TO_ASSISTANT], /no-such-host\.invalid/],
     [['-x', MAP, '-s', 'no-such-host.invalid'], /no-such-host\.invalid/],
-    [['-x', MAP, '-s', `${ASSISTANT}:0`], /port got "0"/],
+    [['-x', MAP, '-s', `${ASSISTANT}:0`], /port: invalid value "0"/],
     [['-x', MAP, ...TO_ASSISTANT, '-c', '10.0.0.1/24'], /10\.0\.0\.0\/24/],
-    [['-x', MAP, ...TO_ASSISTANT, '-t', 'soon'], /--timeout got "soon"/],
-    [['-x', MAP, ...TO_ASSISTANT, '-C', '12'], /--connections got "12"/],
-    [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth9'], /no network device eth9, and no file of that name\n.*eth0/],
+    [['-x', MAP, ...TO_ASSISTANT, '-t', 'soon'], /--timeout: invalid value "soon"/],
+    [['-x', MAP, ...TO_ASSISTANT, '-C', '12'], /--connections: invalid value "12"/],
+    [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth9'], /no network device eth9, and no file with that name\n.*eth0/],
     [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth0,eth9'], /no network device eth9\n.*eth0/],
     [['-x', MAP, ...TO_ASSISTANT, '-i', './eth0'], /\.\/eth0.*no such file/],
     [['-x', MAP, ...TO_ASSISTANT, '-F', 'tcp and and'], /tcp and and/],
-    [['-x', MAP, ...TO_ASSISTANT, '-F', 'vlan 5'], /"vlan 5" is wrong: packets arrive without their VLAN tag\n.*-i/],
-    [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth0', '-F', 'vlan five'], /"vlan five" is wrong/],
-    [['-x', MAP, ...TO_ASSISTANT, '-S', '60'], /--snap-length got "60"/],
+    [
+      ['-x', MAP, ...TO_ASSISTANT, '-F', 'vlan 5'],
+      /invalid filter "vlan 5": packets arrive without their VLAN tag\n.*-i/
+    ],
+    [['-x', MAP, ...TO_ASSISTANT, '-i', 'eth0', '-F', 'vlan five'], /invalid filter "vlan five"/],
+    [['-x', MAP, ...TO_ASSISTANT, '-S', '60'], /--snap-length: invalid value "60"/],
     [['record', '-x', '80', '-o', '/nowhere', '-i', './file'], /-i names a file/],
-    [['-x', MAP, ...TO_ASSISTANT, '--trace', 'some'], /--trace got "some"/],
+    [['-x', MAP, ...TO_ASSISTANT, '--trace', 'some'], /--trace: invalid value "some"/],
     [['-x', MAP, ...TO_ASSISTANT, '--statistics-interval', '-1'], /--statistics-interval/],
     [['-x', MAP, ...TO_ASSISTANT, '--log-format', 'xml'], /xml/],
     [['-x', MAP, ...TO_ASSISTANT, '--no-such-option'], /unknown option '--no-such-option'/],
     [['-x', MAP, ...TO_ASSISTANT, 'extra'], /argument/],
-    [[SOURCE, '80', TARGET, '80', '-x', MAP], /both say what to copy/],
+    [[SOURCE, '80', TARGET, '80', '-x', MAP], /--map cannot be used with the arguments/],
     [['-x'], /argument missing/]
   ])
 })
@@ -98,25 +104,25 @@ test('tcpcopy refuses wrong and contradictory options', async () => {
 test('intercept refuses wrong options, a missing device, and a filter that does not compile', async () => {
   await using lab = await openCopyLab()
   await holdAll(lab, lab.hosts.assistant, INTERCEPT, [
-    [[], /no --filter is given\n.*-F/],
+    [[], /the option --filter is missing\n.*-F/],
     [['-F', 'tcp and and'], /tcp and and/],
     [['-i', 'eth0', '-F', 'port http-no-such'], /http-no-such/],
     [['-i', 'eth9', '-F', 'tcp'], /eth9/],
     [['-i', 'eth0,eth9', '-F', 'tcp'], /eth9/],
-    [[...ANSWERS, '-p', '70000'], /--port got "70000"/],
+    [[...ANSWERS, '-p', '70000'], /--port: invalid value "70000"/],
     [[...ANSWERS, '-b', 'no-such-host.invalid'], /no-such-host\.invalid/],
     [[...ANSWERS, '-b', '192.0.2.1'], /192\.0\.2\.1/],
-    [[...ANSWERS, '-n', '17'], /--headers got "17"/],
-    [[...ANSWERS, '-s', '0'], /--delay-table got "0"/],
-    [[...ANSWERS, '-x', '10.0.0.1'], /-x is for --nfqueue\b.*\n.*--nfqueue/],
-    [[...ANSWERS, '-q', '100'], /-q is for --nfqueue/],
-    [['--nfqueue', '-i', 'eth0'], /--device and --nfqueue/],
-    [['--nfqueue', '-F', 'tcp'], /--filter is of no use.*\n.*--manage-rules/],
-    [['--nfqueue', '--manage-rules'], /no --filter is given/],
-    [['--nfqueue', '-q', '0'], /--queue-length got "0"/],
-    [['--nfqueue', '--queue-number', '65536'], /--queue-number got "65536"/],
-    [['--nfqueue', '-x', 'someone'], /--pass got "someone"/],
-    [['-F', 'tcp', '--manage-rules'], /no firewall rule can be made of the filter "tcp": it names no src port\n/],
+    [[...ANSWERS, '-n', '17'], /--headers: invalid value "17"/],
+    [[...ANSWERS, '-s', '0'], /--delay-table: invalid value "0"/],
+    [[...ANSWERS, '-x', '10.0.0.1'], /-x requires --nfqueue\n.*--nfqueue/],
+    [[...ANSWERS, '-q', '100'], /-q requires --nfqueue/],
+    [['--nfqueue', '-i', 'eth0'], /--device cannot be used with --nfqueue/],
+    [['--nfqueue', '-F', 'tcp'], /--filter has no effect.*\n.*--manage-rules/],
+    [['--nfqueue', '--manage-rules'], /the option --filter is missing/],
+    [['--nfqueue', '-q', '0'], /--queue-length: invalid value "0"/],
+    [['--nfqueue', '--queue-number', '65536'], /--queue-number: invalid value "65536"/],
+    [['--nfqueue', '-x', 'someone'], /--pass: invalid value "someone"/],
+    [['-F', 'tcp', '--manage-rules'], /no firewall rule can be made from the filter "tcp": it has no src port\n/],
     [['-F', 'tcp and src port 80', '--manage-rules', '--firewall', 'ufw'], /ufw/]
   ])
 })
@@ -138,11 +144,11 @@ test('a configuration file is read, and one that is wrong is told by what is wro
   const { source } = lab.hosts
   const path = join(lab.folder, 'tcpcopy.toml')
   for (const [text, expected] of [
-    ['map = [', /tcpcopy\.toml is not TOML: line 1, column \d+: unfinished array\n/],
-    [`mapp = "${MAP}"`, /sets "mapp"/],
-    ['map = true', /"map" has a value of the wrong kind\n.*string/],
-    ['daemon = "yes"', /"daemon" has a value of the wrong kind\n.*true or false/],
-    [`map = "${MAP}"\nintercept = "${ASSISTANT}"\ntimeout = "soon"`, /--timeout got "soon"/]
+    ['map = [', /tcpcopy\.toml is not valid TOML: line 1, column \d+: unfinished array\n/],
+    [`mapp = "${MAP}"`, /contains an unknown option "mapp"/],
+    ['map = true', /"map" has a value of the wrong type\n.*string/],
+    ['daemon = "yes"', /"daemon" has a value of the wrong type\n.*true or false/],
+    [`map = "${MAP}"\nintercept = "${ASSISTANT}"\ntimeout = "soon"`, /--timeout: invalid value "soon"/]
   ] as const) {
     writeFileSync(path, text)
     assert.match(await refusal(lab, source, [TCPCOPY, '--config', path]), expected)

@@ -1,6 +1,6 @@
 /**
- * Connection tracking on the source: a copied packet that the kernel routes enters it, but the target's answers do not
- * come by here, so the connection never gets complete there.
+ * Connection tracking on the source. Routed copies enter it, but the target's answers take another path, so their
+ * connections are never established there.
  */
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import { conntrackCount } from '../../io/linux/netlink/devices.ts'
@@ -9,7 +9,10 @@ import { isIpv6 } from '../../wire/address-book.ts'
 import { listRules } from './firewall.ts'
 import { iptablesByHand, isUntracked, nftScript, type Place, type RuleSet } from './rules.ts'
 
-/** Rules that keep the copies to each target out of it. Each has its own name: two tcpcopy may share a target. */
+/**
+ * Rules that keep the copies to each target out of connection tracking. Each has its own name, because two tcpcopy may
+ * share a target.
+ */
 export function untrackRules(maps: readonly CopyMap[]): readonly RuleSet[] {
   return placesOf(maps).map((place) => ({
     version: isIpv6(place.address) ? 6 : 4,
@@ -19,7 +22,7 @@ export function untrackRules(maps: readonly CopyMap[]): readonly RuleSet[] {
   }))
 }
 
-/** What is said at the start where this host tracks connections, and no rule keeps the copies out. */
+/** Warnings for the start, if this host tracks connections and no rule excludes the copies. */
 export function conntrackWarnings(maps: readonly CopyMap[]): readonly string[] {
   const count = conntrackCount()
   if (count === 0) return []
@@ -35,8 +38,8 @@ export function conntrackWarnings(maps: readonly CopyMap[]): readonly string[] {
       .trim()
   )
   return [
-    `this host tracks connections (${count} now): each copied one leaves an entry for 120 s, and firewall rules that drop ` +
-      'invalid packets drop the copies\n  Send with --send link, or keep the copies out of it with --manage-rules, or by hand: ' +
+    `this host tracks connections (${count} now): each copied connection leaves an entry for 120 s, and firewall rules ` +
+      'that drop invalid packets drop the copies\n  Use --send link or --manage-rules, or install the rule yourself: ' +
       `${sets.map((set) => iptablesByHand(set)).join('; ')}\n  Or with nft: ${nft.map((text) => `nft '${text}'`).join('; ')}`
   ]
 }

@@ -1,4 +1,4 @@
-/** `--manage-rules`: puts firewall rules in place, and takes them away again. */
+/** `--manage-rules`: installs firewall rules and removes them. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { OperatorError } from '../../errors.ts'
@@ -13,25 +13,28 @@ import {
   type RuleSet
 } from './rules.ts'
 
-/** `auto` takes iptables, whichever of its kinds that is here, or where it does not do it, nft. */
+/** `auto` uses iptables of either kind, or nft if that fails. */
 export const firewallNames = ['auto', 'iptables', 'iptables-legacy', 'nft'] as const
 export type FirewallName = (typeof firewallNames)[number]
 
 const PATIENCE_MS = 10_000
-/** Seconds that iptables waits for others who change rules. */
+/** Seconds that iptables waits for its lock. */
 const LOCK_PATIENCE_S = '5'
 
-/** Rules by way of one program. */
+/** Manages rules with one firewall program. */
 interface Backend {
-  /** Puts the set in the place of what has its mark; what was there holds until the new is. @throws Error */
+  /**
+   * Installs the set, replacing rules with the same mark; the old rules stay until the new ones are in place. @throws
+   * Error
+   */
   install(set: RuleSet): void
-  /** Takes away what has the mark, if anything has. @throws Error */
+  /** Removes all rules with the mark. @throws Error */
   remove(set: RuleSet): void
-  /** The commands that do the latter by hand. */
+  /** The command that removes the set by hand. */
   removal(set: RuleSet): string
 }
 
-/** Runs a program. @returns its stdout @throws Error with the first line that it said */
+/** Runs a program. @returns its stdout @throws Error with the first line of its stderr */
 function run(program: string, args: readonly string[], input = ''): string {
   const path = [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].join(':')
   const env = { ...process.env, PATH: path, LC_ALL: 'C' }
@@ -43,7 +46,7 @@ function run(program: string, args: readonly string[], input = ''): string {
 }
 
 function reasonOf(cause: unknown): string {
-  const { code, stderr } = Object(cause) as { readonly code?: unknown; readonly stderr?: unknown } // as: what execFileSync throws
+  const { code, stderr } = Object(cause) as { readonly code?: unknown; readonly stderr?: unknown } // as: execFileSync throws it
   if (code === 'ENOENT') return 'not installed'
   const lines = String(stderr ?? '').split('\n')
   const line = lines.find((one) => one.trim() !== '' && !one.startsWith('#'))
@@ -55,7 +58,7 @@ function iptablesBackend(program: string): Backend {
     const { table, chain } = iptablesPlace(set)
     return run(iptablesFor(set, program), ['-w', LOCK_PATIENCE_S, '-t', table, command, chain, ...rule])
   }
-  /** The rules with the mark, as words that `-D CHAIN` takes. */
+  /** The rules with the mark, as arguments of `-D`. */
   const marked = (set: RuleSet): readonly (readonly string[])[] =>
     iptables(set, '-S', [])
       .split('\n')
@@ -80,7 +83,7 @@ function iptablesBackend(program: string): Backend {
 
 const nftBackend: Backend = {
   install: (set) => void run('nft', ['-f', '-'], nftScript(set)),
-  // What is not there cannot be deleted: made first, it is.
+  // Add the table first: deleting one that does not exist fails.
   remove(set) {
     const table = `table ${nftFamily(set)} ${set.mark}`
     run('nft', ['-f', '-'], `add ${table}\ndelete ${table}\n`)
@@ -97,7 +100,7 @@ function backends(name: FirewallName): readonly Backend[] {
 export class Firewall {
   readonly #name: FirewallName
   readonly #sets: readonly RuleSet[]
-  /** What made the rules; undefined while there are none. */
+  /** The backend that installed the rules; undefined without rules. */
   #backend: Backend | undefined
 
   constructor(name: FirewallName, sets: readonly RuleSet[]) {
@@ -106,9 +109,9 @@ export class Firewall {
   }
 
   /**
-   * Puts the rules in place, instead of those that an earlier run left behind; from then on they go when the process
-   * ends, however it ends, unless it is killed.
-   * @throws OperatorError `no-rule`; nothing is left behind then
+   * Installs the rules, replacing those of an earlier run. They are removed when the process exits for any reason but
+   * SIGKILL.
+   * @throws OperatorError `no-rule`, without leaving rules behind
    */
   install(log: Log): void {
     const reasons: string[] = []
@@ -125,7 +128,7 @@ export class Firewall {
       }
     }
     const byHand = this.#sets.map((set) => iptablesByHand(set)).join('; ')
-    const hint = `Install iptables or nftables and run as root, or leave --manage-rules out and make the rule yourself: ${byHand}`
+    const hint = `Install iptables or nftables and run as root, or remove --manage-rules and install the rule yourself: ${byHand}`
     throw new OperatorError('no-rule', `the firewall rule cannot be installed: ${reasons.join('; ')}`, hint)
   }
 
@@ -141,7 +144,7 @@ export class Firewall {
   }
 }
 
-/** @returns why it failed */
+/** @returns the error message; undefined on success */
 function attempt(step: () => void): string | undefined {
   try {
     step()
@@ -151,13 +154,13 @@ function attempt(step: () => void): string | undefined {
   }
 }
 
-/** What the firewalls of this host say of the rules that may concern connection tracking, one a line. */
+/** The rules of this host's firewalls that may concern connection tracking, one per line. */
 export function listRules(version: 4 | 6): readonly string[] {
   const [family, legacy, names] =
     version === 6 ? ['ip6', 'ip6tables-legacy', 'ip6_tables_names'] : ['ip', 'iptables-legacy', 'ip_tables_names']
   const listings = [
     ...[family, 'inet'].map((one) => () => run('nft', ['list', 'ruleset', one])),
-    // Asking iptables-legacy for a table would make it: it is asked only where there is one.
+    // iptables-legacy creates a table when it is listed, so list only existing ones.
     () => (mayHaveLegacyTable(names, 'raw') ? run(legacy, ['-t', 'raw', '-S']) : '')
   ]
   return listings.flatMap((list) => {
@@ -169,7 +172,7 @@ export function listRules(version: 4 | 6): readonly string[] {
   })
 }
 
-/** Whether there is a table of the kind before nftables, or may be: only root is told. */
+/** Whether a legacy (pre-nftables) table exists, or may exist: only root can read the list. */
 function mayHaveLegacyTable(names: string, name: string): boolean {
   try {
     return readFileSync(`/proc/self/net/${names}`, 'latin1').split('\n').includes(name)

@@ -1,37 +1,39 @@
-/** The firewall rules that the programs need, as iptables and as nft put them. Pure. */
+/** The firewall rules of the programs, in the syntax of iptables and nft. Pure. */
 import { formatAddress } from '../../wire/address.ts'
 
-/** Where segments come from or go to: an address, 0 is any; and a TCP port. */
+/** Source or destination of segments: an address (0: any) and a TCP port. */
 export interface Place {
   readonly address: number
   readonly port: number
 }
 
-/** What happens to the segments of a rule, which also says where it looks. */
+/** What a rule does with its segments; this also determines its hook. */
 type RuleAction =
-  /** What this host sends from the place is given to a queue; without a reader it is dropped, or let out. */
+  /** Queues what this host sends from the place. Without a reader it is dropped, or passes with `isBypass`. */
   | { readonly kind: 'queue'; readonly queue: number; readonly isBypass: boolean }
-  /** What comes from the place and is not for this host is dropped, before it could be forwarded. */
+  /** Drops what comes from the place and is not for this host, before it could be forwarded. */
   | { readonly kind: 'drop' }
-  /** What this host sends to the place stays out of connection tracking. */
+  /** Keeps what this host sends to the place out of connection tracking. */
   | { readonly kind: 'untrack' }
 
-/** Rules that come and go together. */
+/** Rules that are installed and removed together. */
 export interface RuleSet {
-  /** Of IP; all places are of it. */
+  /** IP version of all places. */
   readonly version: 4 | 6
-  /** By this name they are found again, also after a kill: letters, digits, `-` and `.`, a letter first. */
+  /**
+   * Name by which the rules are found again, even after a kill: letters, digits, `-` and `.`, starting with a letter.
+   */
   readonly mark: string
   readonly action: RuleAction
   readonly places: readonly Place[]
 }
 
 /**
- * Before the filter tables, whose verdicts so go on to hold for what passes; behind connection tracking, which so sees
- * both sides of the copies. Tracking itself can be avoided only before it.
+ * Rules run before the filter tables, so that those still decide about packets that pass, and after connection
+ * tracking, so that it sees both directions of the copies. `untrack` must run before connection tracking.
  *
- * What would be forwarded is dropped before it is routed: a host that routes it may tell the target of a shorter way (an
- * ICMP redirect, sent before the FORWARD chain), by which the next answer would go to the client itself.
+ * Packets that would be forwarded are dropped before routing: a router may send the target an ICMP redirect before the
+ * FORWARD chain, and the next answer would then go directly to the client.
  */
 const hooks = {
   queue: { table: 'mangle', chain: 'OUTPUT', nftHook: 'output', nftPriority: -150 },
@@ -39,30 +41,30 @@ const hooks = {
   untrack: { table: 'raw', chain: 'OUTPUT', nftHook: 'output', nftPriority: -300 }
 } as const
 
-/** Table and chain of a set: the beginning of every command about it. */
+/** Table and chain of a set. */
 export function iptablesPlace({ action }: RuleSet): { readonly table: string; readonly chain: string } {
   return hooks[action.kind]
 }
 
 /**
- * What a host says to itself is nobody's copy, unless the answers come from 127.0.0.0/8 or ::1: those never leave it, so
- * that client and copy are both on this host.
+ * Loopback traffic is not a copy, except for answers from 127.0.0.0/8 or ::1: these never leave the host, so client and
+ * copy are both on it.
  */
 function isLoopback(address: number): boolean {
   return address >>> 24 === 127 || formatAddress(address) === '::1'
 }
 
-/** The program for the rules of a set, where `name` is iptables or one of its kinds. */
+/** The program for a set, where `name` is iptables or a variant of it. */
 export function iptablesFor({ version }: RuleSet, name = 'iptables'): string {
   return version === 6 ? name.replace('iptables', 'ip6tables') : name
 }
 
-/** The family of tables for a set. */
+/** The nft family of a set. */
 export function nftFamily({ version }: RuleSet): string {
   return version === 6 ? 'ip6' : 'ip'
 }
 
-/** What follows `-I CHAIN`, for each rule of the set. */
+/** The arguments after `-I CHAIN`, for each rule of the set. */
 export function iptablesRules({ mark, action, places }: RuleSet): readonly (readonly string[])[] {
   const [addressOption, portOption] = action.kind === 'untrack' ? ['-d', '--dport'] : ['-s', '--sport']
   return places.map(({ address, port }) => [
@@ -89,7 +91,7 @@ function iptablesTarget(action: RuleAction): readonly string[] {
   }
 }
 
-/** A script that puts the set, as a table of its own, in the place of what the table was, in one step. */
+/** An nft script that atomically replaces the set's table. */
 export function nftScript(set: RuleSet): string {
   const { mark, action, places } = set
   const family = nftFamily(set)
@@ -105,7 +107,7 @@ export function nftScript(set: RuleSet): string {
     ].join(' ')
   )
   const chain = [`type filter hook ${nftHook} priority ${nftPriority}`, ...rules]
-  // A table that is not there cannot be deleted; one that is there can be added.
+  // Adding an existing table is allowed, deleting a missing one is not.
   return [
     `add table ${family} ${mark}`,
     `delete table ${family} ${mark}`,
@@ -131,7 +133,7 @@ function nftStatement(action: RuleAction): string {
   }
 }
 
-/** The commands that make the rules by hand, for iptables or another of its kinds. */
+/** The commands that install the rules by hand, for iptables or a variant of it. */
 export function iptablesByHand(set: RuleSet, name = 'iptables'): string {
   const { table, chain } = iptablesPlace(set)
   return iptablesRules(set)
@@ -139,12 +141,12 @@ export function iptablesByHand(set: RuleSet, name = 'iptables'): string {
     .join('; ')
 }
 
-/** What makes a rule hold for some of the packets that this host sends only. */
+/** Conditions that restrict a rule to some of the packets that this host sends. */
 const NARROWER = /(?:^| )(?:!|-s|-i|-o)(?: |$)|saddr|sport|ifname|PREROUTING/
 
 /**
- * Whether one of the rules, as iptables or nft list them, keeps what goes to the place out of connection tracking: it
- * says notrack, for this address and port or for any.
+ * Whether one of the rules, as listed by iptables or nft, excludes packets to the place from connection tracking: a
+ * notrack rule for this address and port, or for any.
  */
 export function isUntracked(rules: readonly string[], place: Place): boolean {
   return rules.some((rule) => {

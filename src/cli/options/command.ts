@@ -1,13 +1,14 @@
-/** What both programs' command lines have in common. */
+/** What the command lines of all programs share. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { OperatorError } from '../../errors.ts'
 import { type FirewallName, firewallNames } from '../firewall/firewall.ts'
 import { applyConfig } from './config.ts'
+import { Group } from './help.ts'
 
 export type LogFormat = 'text' | 'json'
 
-/** Options of both programs, as commander leaves them: texts. */
+/** Options of all programs, as commander returns them: strings. */
 export interface ProcessOptions {
   readonly config?: string
   readonly log?: string
@@ -17,7 +18,7 @@ export interface ProcessOptions {
   readonly statisticsInterval: string
 }
 
-/** Options of programs that can make firewall rules. */
+/** Options of programs that can install firewall rules. */
 export interface FirewallOptions {
   readonly manageRules?: boolean
   readonly firewall: FirewallName
@@ -30,37 +31,51 @@ function version(): string {
   return hasVersion ? String(content.version) : 'unknown'
 }
 
-/** A command line without its own options yet. */
-export function newCommand(name: string, summary: string): Command {
+/** A command without options yet. @param usage what follows `Usage: NAME` */
+export function newCommand(name: string, summary: string, usage: string): Command {
   return new Command(name)
     .description(summary)
-    .version(version(), '-v, --version', 'print the version')
-    .helpOption('-h, --help', 'print this help')
+    .usage(usage)
     .allowExcessArguments(false)
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
 }
 
-/** Adds what every daemon of ours understands. */
+/** Adds the options that every command has. */
 export function addProcessOptions(command: Command): Command {
   return command
-    .option('--config <file>', 'read options from a TOML file; its keys are the long names here')
-    .option('-l, --log <file>', 'append the log to this file instead of standard error; SIGHUP opens it anew')
-    .addOption(new Option('--log-format <format>', 'how the log is written').choices(['text', 'json']).default('text'))
-    .option('-P, --pid-file <file>', 'write the process id to this file')
-    .option('-d, --daemon', 'run in the background')
-    .option('--statistics-interval <seconds>', 'how often statistics are logged; 0: only at the end', '30')
+    .optionsGroup(Group.Process)
+    .option('--config <file>', 'Read options from a TOML file')
+    .option('-d, --daemon', 'Run in the background')
+    .option('-P, --pid-file <file>', 'Write the process id to this file')
+    .option('-l, --log <file>', 'Append the log to this file (default: stderr)')
+    .addOption(new Option('--log-format <format>', 'text or json').choices(['text', 'json']).default('text'))
+    .option('--statistics-interval <sec>', 'Time between statistics; 0: only on exit', '30')
+    .version(version(), '-v, --version', 'Print the version')
+    .helpOption('-h, --help', 'Print this help')
 }
 
-/** @param rules what --manage-rules is for, in this program */
+/** @param rules what --manage-rules does in this program */
 export function addFirewallOptions(command: Command, rules: string): Command {
-  const names = new Option('--firewall <program>', 'what --manage-rules works with').choices(firewallNames)
-  return command.option('--manage-rules', rules).addOption(names.default('auto'))
+  const names = new Option('--firewall <program>', `What --manage-rules uses: ${firewallNames.join(', ')}`)
+  return command
+    .optionsGroup(Group.Firewall)
+    .option('--manage-rules', rules)
+    .addOption(names.choices(firewallNames).default('auto'))
+}
+
+/** Turns an error of commander into a message and a hint of one line each. */
+function usageError(command: Command, { code, message }: CommanderError): OperatorError {
+  const [first = '', ...more] = message.replace(/^error: /, '').split('\n')
+  const guess = /\(Did you mean .*\?\)/.exec(more.join(' '))?.[0].slice(1, -1)
+  const isExcess = code === 'commander.excessArguments'
+  const what = isExcess ? `unexpected argument "${command.args.join(' ')}"` : first
+  return new OperatorError('bad-option', what, `${guess === undefined ? '' : `${guess} `}See ${command.name()} --help.`)
 }
 
 /**
  * Reads a command line and its configuration file.
- * @returns the options; undefined if help or the version was asked for, and printed
+ * @returns the options; undefined if the help or the version was printed
  */
 export function readOptions<Options extends ProcessOptions>(
   command: Command,
@@ -71,8 +86,7 @@ export function readOptions<Options extends ProcessOptions>(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) return undefined
-    const message = error.message.replace(/^error: /, '')
-    throw new OperatorError('bad-option', message, `See ${command.name()} --help.`)
+    throw usageError(command, error)
   }
   const { config } = command.opts<Options>()
   if (config !== undefined) applyConfig(command, config)

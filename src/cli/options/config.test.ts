@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type CopyOptions, copyCommand } from '../plans/copy-plan.ts'
+import { type CopyOptions, copyCommand } from '../plans/copy-command.ts'
 import { readOptions } from './command.ts'
 
 /** The options that tcpcopy reads from a file and a command line. */

@@ -1,27 +1,27 @@
 /**
- * Options from the command line and from a TOML file (`--config`): the same long names, the same values; what the
- * command line says wins.
+ * Options from a TOML file (`--config`), with the same long names and values as on the command line, which takes
+ * precedence.
  */
 import { readFileSync } from 'node:fs'
 import type { Command, Option } from 'commander'
 import { parse, TomlError } from 'smol-toml'
 import { OperatorError } from '../../errors.ts'
 
-/** Collects an option that may be given several times. */
+/** Collects the values of an option that may be repeated. */
 export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value]
 }
 
 /**
- * Sets what the file says and the command line does not.
+ * Sets the options of the file that are not on the command line.
  * @throws OperatorError `bad-config`
  */
 export function applyConfig(program: Command, path: string): void {
   for (const [name, value] of Object.entries(readToml(path))) {
     const option = program.options.find((one) => one.long === `--${name}` || one.long === `--no-${name}`)
     if (option === undefined || name === 'config') {
-      const hint = `Its keys are the long names of the options, without dashes: see ${program.name()} --help.`
-      throw new OperatorError('bad-config', `${path} sets "${name}", which is no option of ${program.name()}`, hint)
+      const hint = `Fix the file: keys are long option names without dashes, see ${program.name()} --help.`
+      throw new OperatorError('bad-config', `${path} contains an unknown option "${name}"`, hint)
     }
     const attribute = option.attributeName()
     if (program.getOptionValueSource(attribute) === 'cli') continue
@@ -37,19 +37,24 @@ function readToml(path: string): Record<string, unknown> {
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new OperatorError('bad-config', `the file ${path} cannot be read`, 'Check its path and permissions.', {
-      cause
-    })
+    throw new OperatorError(
+      'bad-config',
+      `the configuration file ${path} cannot be read`,
+      'Check its path and permissions.',
+      {
+        cause
+      }
+    )
   }
   try {
     return parse(text)
   } catch (cause) {
-    const message = `${path} is not TOML: ${reasonOf(cause)}`
-    throw new OperatorError('bad-config', message, 'See docs/configuration.md for an example.', { cause })
+    const message = `${path} is not valid TOML: ${reasonOf(cause)}`
+    throw new OperatorError('bad-config', message, 'Fix the file; docs/configuration.md has an example.', { cause })
   }
 }
 
-/** In one line; the parser's own words go on with a picture of the place. */
+/** The reason in one line, without the parser's excerpt of the file. */
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof TomlError)) return String(cause)
   const [words = ''] = cause.message.replace(/^Invalid TOML document: /, '').split('\n')
@@ -61,11 +66,11 @@ function convert(path: string, name: string, option: Option, value: unknown): un
   if (option.isBoolean() || option.negate) {
     if (typeof value === 'boolean') return value
   } else if (option.argChoices !== undefined) {
-    // A table has no text.
-    const text = isText ? String(value) : 'no text'
+    // Tables and lists have no text.
+    const text = isText ? String(value) : 'a table or a list'
     if (option.argChoices.includes(text)) return text
     const expected = option.argChoices.join(' or ')
-    throw new OperatorError('bad-config', `${path}: "${name}" is ${text}`, `It takes ${expected}.`)
+    throw new OperatorError('bad-config', `${path}: "${name}" cannot be ${text}`, `Expected ${expected}.`)
   } else if (option.parseArg === undefined) {
     if (isText) return String(value)
   } else {
@@ -75,5 +80,5 @@ function convert(path: string, name: string, option: Option, value: unknown): un
     }
   }
   const expected = option.isBoolean() || option.negate ? 'true or false' : 'a string, a number or a list of these'
-  throw new OperatorError('bad-config', `${path}: "${name}" has a value of the wrong kind`, `It takes ${expected}.`)
+  throw new OperatorError('bad-config', `${path}: "${name}" has a value of the wrong type`, `Expected ${expected}.`)
 }

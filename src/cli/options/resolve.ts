@@ -1,9 +1,9 @@
-/** Host names to addresses. */
+/** Resolves host names. */
 import { lookup } from 'node:dns/promises'
 import { OperatorError } from '../../errors.ts'
 import { parseAddress } from '../../wire/address.ts'
 
-/** An IPv4 address if there is one, else one of IPv6. @throws OperatorError `unknown-host` */
+/** The host's IPv4 address if it has one, else its IPv6 address. @throws OperatorError `unknown-host` */
 export async function resolveHost(option: string, host: string): Promise<number> {
   const direct = parseAddress(host)
   if (direct !== undefined) return direct
@@ -11,8 +11,8 @@ export async function resolveHost(option: string, host: string): Promise<number>
     const address = parseAddress((await lookup(host, { verbatim: false })).address)
     if (address !== undefined) return address
   } catch (cause) {
-    const hint = 'Check the spelling, or write its address.'
-    throw new OperatorError('unknown-host', `${option}: the host "${host}" is not known`, hint, { cause })
+    const hint = 'Check the spelling, or give the IP address.'
+    throw new OperatorError('unknown-host', `${option}: the host name "${host}" cannot be resolved`, hint, { cause })
   }
-  throw new OperatorError('unknown-host', `${option}: "${host}" has no address`, 'Write its address.')
+  throw new OperatorError('unknown-host', `${option}: the host "${host}" has no IP address`, 'Give the IP address.')
 }

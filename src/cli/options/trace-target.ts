@@ -1,8 +1,8 @@
-/** Whom `--trace` watches. */
+/** The client that `--trace` watches. */
 import { parseAddress } from '../../wire/address.ts'
 import { badValue, wholeNumber, withoutBrackets } from './values.ts'
 
-/** Whose packets are printed: 0 is any. */
+/** Clients to trace; 0 matches any. */
 export interface TraceTarget {
   readonly address: number
   readonly port: number

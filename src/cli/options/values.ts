@@ -1,23 +1,23 @@
-/** Reads the values of options. What is wrong is said in one sentence, with what would be right. */
+/** Reads option values. Errors say what was expected. */
 import type { Translation } from '../../core/assistant/address-translation.ts'
 import type { AddressRange } from '../../core/selection/mapping.ts'
 import { OperatorError } from '../../errors.ts'
 import { addressOctets, formatAddress, isPrefix, parseAddress } from '../../wire/address.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
 
-/** What an option got that it cannot use. */
+/** The error for an invalid value. */
 export function badValue(option: string, value: string, expected: string): OperatorError {
-  return new OperatorError('bad-value', `${option} got "${value}"`, `It takes ${expected}.`)
+  return new OperatorError('bad-value', `${option}: invalid value "${value}"`, `Expected ${expected}.`)
 }
 
-/** A whole number within bounds, both included. */
+/** A whole number within inclusive bounds. */
 export function wholeNumber(option: string, value: string, least: number, most: number): number {
   const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
   if (!(number >= least && number <= most)) throw badValue(option, value, `a whole number from ${least} to ${most}`)
   return number
 }
 
-/** One of a few words. */
+/** One of several fixed words. */
 export function oneOf<T extends string>(option: string, value: string, words: readonly T[]): T {
   const word = words.find((one) => one === value)
   if (word === undefined) throw badValue(option, value, `one of ${words.join(', ')}`)
@@ -27,11 +27,12 @@ export function oneOf<T extends string>(option: string, value: string, words: re
 /** A number of seconds, fractions allowed. @returns milliseconds */
 export function seconds(option: string, value: string, leastS: number, mostS: number): number {
   const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN
-  if (!(number >= leastS && number <= mostS)) throw badValue(option, value, `seconds from ${leastS} to ${mostS}`)
+  if (!(number >= leastS && number <= mostS))
+    throw badValue(option, value, `a number of seconds from ${leastS} to ${mostS}`)
   return number * 1000
 }
 
-/** A number of octets, in thousands, millions or thousands of millions where a letter says so: `500k`, `1.5M`, `10G`. */
+/** A number of bytes, with an optional decimal unit: `500k`, `1.5M`, `10G`. */
 export function octets(option: string, value: string, least: number, most: number): number {
   const [, digits, letter = ''] = /^(\d+(?:\.\d+)?)([kMG]?)$/.exec(value) ?? []
   const number = digits === undefined ? Number.NaN : Math.round(Number(digits) * 1000 ** ' kMG'.indexOf(letter || ' '))
@@ -39,7 +40,7 @@ export function octets(option: string, value: string, least: number, most: numbe
   throw badValue(option, value, `a number of bytes from ${least} to ${most}, as in 500k, 1.5M or 1G`)
 }
 
-/** A number with up to four decimal places, exactly. @returns ten thousandths */
+/** A number with up to four decimal places, without rounding. @returns ten thousandths */
 export function decimal(option: string, value: string, least: number, most: number, unit: string): number {
   const match = /^(\d{1,4})(?:\.(\d{1,4}))?$/.exec(value)
   const [, whole = '', places = ''] = match ?? []
@@ -48,7 +49,7 @@ export function decimal(option: string, value: string, least: number, most: numb
   throw badValue(option, value, `${unit} from ${least} to ${most}, with up to four decimal places`)
 }
 
-/** The parts of a comma-separated value that may be given several times. */
+/** The parts of a repeatable, comma-separated value. */
 export function listOf(values: readonly string[]): string[] {
   return values
     .flatMap((value) => value.split(','))
@@ -56,23 +57,23 @@ export function listOf(values: readonly string[]): string[] {
     .filter((value) => value !== '')
 }
 
-/** One `-x` as it is written; host names are not resolved yet. */
+/** One `-x` as written, before host names are resolved. */
 export interface MapText {
   readonly sourceAddress: number
   readonly sourcePort: number
   readonly targetHost: string
   readonly targetPort: number
   readonly text: string
-  /** Of the frames that are sent: whom they are from, and whom they are for. */
+  /** Source and destination MAC of the frames to send. */
   readonly fromMac: Uint8Array | undefined
   readonly toMac: Uint8Array | undefined
 }
 
 const MAP_FORM =
   '[sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], as in 80-10.0.0.2:8080 or 80-[2001:db8::2]:8080'
-const MAC_FORM = 'the MAC of one device, as in 80-10.0.0.2:80@02:00:00:00:00:0b'
+const MAC_FORM = 'the MAC address of a device, as in 80-10.0.0.2:80@02:00:00:00:00:0b'
 
-/** The MAC of a device, not of a group (IEEE 802). */
+/** A unicast MAC address (IEEE 802). */
 function mac(map: string, text: string | undefined): Uint8Array | undefined {
   if (text === undefined) return undefined
   const octets = Uint8Array.from(text.split(':'), (pair) => Number.parseInt(pair, 16))
@@ -82,7 +83,7 @@ function mac(map: string, text: string | undefined): Uint8Array | undefined {
   return octets
 }
 
-/** `[sIP:]sPort[@sMac]-tIP:tPort[@tMac]`. The first `-` divides. */
+/** `[sIP:]sPort[@sMac]-tIP:tPort[@tMac]`, split at the first `-`. */
 export function mapText(text: string): MapText {
   const [, from = '', fromMac, to = '', toMac] = /^([^@-]*)(?:@([^@-]*))?-([^@]*)(?:@([^@]*))?$/.exec(text) ?? []
   const match = /^(?:(\[[^\]]+\]|[^:[\]-]+):)?(\d+)-(\[[^\]]+\]|[^:]+):(\d+)$/.exec(`${from}-${to}`)
@@ -101,12 +102,12 @@ export function mapText(text: string): MapText {
   }
 }
 
-/** The address of `[2001:db8::1]`; any other text as it is. */
+/** Removes the brackets of `[2001:db8::1]`; returns any other text unchanged. */
 export function withoutBrackets(text: string): string {
   return text.startsWith('[') && text.endsWith(']') && text.includes(':') ? text.slice(1, -1) : text
 }
 
-/** `host[:port]`; an IPv6 address with a port stands in brackets. */
+/** `host[:port]`; an IPv6 address with a port needs brackets. */
 export function hostAndPort(option: string, text: string, portDefault: number): { host: string; port: number } {
   if (parseAddress(text) !== undefined) return { host: text, port: portDefault }
   const match = /^(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(text)
@@ -120,7 +121,7 @@ export function hostAndPort(option: string, text: string, portDefault: number): 
 
 const RANGE_FORM = 'addresses (10.1.1.7), a.b.c.x for a.b.c.1 to a.b.c.254, or prefixes (10.1.0.0/16, 2001:db8::/64)'
 
-/** One of `-c`: an address, `a.b.c.x`, or a prefix without its network and broadcast addresses. */
+/** One value of `-c`: an address, `a.b.c.x`, or a prefix without its network and broadcast addresses. */
 export function addressRange(text: string): AddressRange {
   const [base = '', bits] = text.split('/')
   const first = parseAddress(base.replace(/\.x$/, '.0'))
@@ -139,9 +140,9 @@ export function addressRange(text: string): AddressRange {
 }
 
 const TRANSLATION_FORM =
-  'newIP-originalIP or newIP:port-originalIP:port, both of one version of IP, as in 172.17.0.2:80-10.0.0.2:8080'
+  'newIP-originalIP or newIP:port-originalIP:port, both IPv4 or both IPv6, as in 172.17.0.2:80-10.0.0.2:8080'
 
-/** One of `intercept -D`. */
+/** One value of `intercept -D`. */
 export function translation(text: string): Translation {
   const match = /^([\d.]+|\[[^\]]+\])(?::(\d+))?-([\d.]+|\[[^\]]+\])(?::(\d+))?$/.exec(text)
   const [, newText = '', newPort, originalText = '', originalPort] = match ?? []
@@ -157,10 +158,10 @@ export function translation(text: string): Translation {
   return { newAddress, newPort: port(newPort), originalAddress, originalPort: port(originalPort) }
 }
 
-/** Most addresses that are used of a prefix: as many as all of IPv4. */
+/** Largest number of addresses used of a prefix, as a power of two: the size of IPv4. */
 const PREFIX_BITS_MAX = 32
 
-/** Of a prefix of IPv6 the first address is left out: that of the routers (RFC 4291 §2.6.1). */
+/** Excludes the first address of an IPv6 prefix, the subnet-router anycast address (RFC 4291 §2.6.1). */
 function prefix6(text: string, first: number, bits: string | undefined): AddressRange {
   if (bits === undefined) return { first, count: 1 }
   const length = wholeNumber(`--client-addresses ${text}: prefix length`, bits, 8, 128)

@@ -1,19 +1,19 @@
-/** How many workers a program has. */
+/** Reads `--workers`. */
 import { availableParallelism } from 'node:os'
 import { OperatorError } from '../../errors.ts'
 import { badValue } from './values.ts'
 
 export const COPY_WORKERS_MAX = 64
-/** Each pair of them has two rings between them. */
+/** Every pair of workers needs two rings. */
 export const INTERCEPT_WORKERS_MAX = 16
 
-/** What one worker has to do alone without routes, as `readWorkers` says it. */
+/** For `readWorkers`: what only one thread can read with `--single`. */
 export const SINGLE_ALONE = 'the answers of --single'
 
 /**
- * @param text of `--workers`
- * @param only what there is that one worker has to do alone, in words; undefined: nothing
- * @throws OperatorError for what cannot be
+ * @param text the value of `--workers`
+ * @param only what only one thread can read, in words; undefined if there is no such thing
+ * @throws OperatorError `bad-value`, `contradiction`
  */
 export function readWorkers(text: string, max: number, only: string | undefined): number {
   const isAuto = text === 'auto'
@@ -21,8 +21,12 @@ export function readWorkers(text: string, max: number, only: string | undefined)
   if (count < 1 || count > max) throw badValue('--workers', text, `a number from 1 to ${max}, or auto`)
   if (only === undefined) return count
   if (!isAuto && count > 1) {
-    const hint = 'Leave --workers out.'
-    throw new OperatorError('contradiction', `--workers ${count} is of no use: one thread reads ${only}`, hint)
+    const hint = 'Remove --workers.'
+    throw new OperatorError(
+      'contradiction',
+      `--workers ${count} cannot be used: only one thread can read ${only}`,
+      hint
+    )
   }
   return 1
 }

@@ -1,4 +1,4 @@
-/** Filters whose meaning a firewall can be told. */
+/** Translates simple pcap filters to addresses and ports for firewall rules. */
 import { OperatorError } from '../../errors.ts'
 import { parseAddress } from '../../wire/address.ts'
 import type { Place } from '../firewall/rules.ts'
@@ -7,18 +7,18 @@ const HOST = String.raw`(?:ip6? )?src (?:host )?(\d+\.\d+\.\d+\.\d+|[0-9a-fA-F:.
 const PORT = String.raw`(?:tcp )?src port (\d+)`
 const PROTOCOL = /^(?:ip6?|tcp|ip6? proto tcp)$/
 
-/** Places over each version of IP. */
+/** Places by IP version. */
 export interface AnswerPlaces {
   readonly ipv4: readonly Place[]
   readonly ipv6: readonly Place[]
 }
 
 /**
- * Where the answers come from that a pcap-filter(7) matches: each source address it names with each source port. Where it
- * names no address, nor a version of IP, there are places over both.
+ * Sources of the answers that a pcap-filter(7) expression matches: each source address combined with each source port.
+ * A filter without an address and IP version yields places for both versions.
  *
- * Understood is `and` between `tcp`, `ip`, `ip6`, one or more `src host A` and one or more `src port P`, several of a kind
- * in brackets, joined by `or`. Everything else could mean more than a rule would say, or less.
+ * Supported are `tcp`, `ip`, `ip6`, `src host A` and `src port P`, joined by `and`; several hosts or ports stand in
+ * parentheses, joined by `or`. Other expressions could match more or less than a rule.
  * @throws OperatorError `bad-rule`
  */
 export function answerPlaces(filter: string): AnswerPlaces {
@@ -34,14 +34,14 @@ export function answerPlaces(filter: string): AnswerPlaces {
     const hostsHere = alternatives(part, HOST)
     if (portsHere !== undefined && ports === undefined) ports = portsHere
     else if (hostsHere !== undefined && hosts === undefined) hosts = hostsHere
-    else throw notUnderstood(filter, `"${part}" is not understood`)
+    else throw notUnderstood(filter, `"${part}" is not supported`)
   }
-  if (ports === undefined) throw notUnderstood(filter, 'it names no src port')
+  if (ports === undefined) throw notUnderstood(filter, 'it has no src port')
   const places = (addresses: readonly (number | undefined)[]): Place[] =>
     addresses.flatMap((address) =>
       (ports ?? []).map((port) => {
         const isRight = address !== undefined && Number(port) >= 1 && Number(port) <= 65_535
-        if (!isRight) throw notUnderstood(filter, 'it names an address or a port that cannot be')
+        if (!isRight) throw notUnderstood(filter, 'it contains an invalid address or port')
         return { address, port: Number(port) }
       })
     )
@@ -55,7 +55,7 @@ export function answerPlaces(filter: string): AnswerPlaces {
   return found
 }
 
-/** What each of the alternatives in brackets, or the only one without, says; undefined if it is something else. */
+/** The values of the alternatives in parentheses, or of a single one; undefined if one has another form. */
 function alternatives(part: string, form: string): readonly string[] | undefined {
   const inner = /^\( ?(.*?) ?\)$/.exec(part)?.[1]
   const matches = (inner?.split(' or ') ?? [part]).map((one) => new RegExp(`^${form}$`).exec(one)?.[1])
@@ -64,6 +64,6 @@ function alternatives(part: string, form: string): readonly string[] | undefined
 
 function notUnderstood(filter: string, what: string): OperatorError {
   const hint =
-    'Write it like "tcp and src host 10.0.0.2 and (src port 80 or src port 81)", or leave --manage-rules out and make the rule yourself.'
-  return new OperatorError('bad-rule', `no firewall rule can be made of the filter "${filter}": ${what}`, hint)
+    'Write it like "tcp and src host 10.0.0.2 and (src port 80 or src port 81)", or remove --manage-rules and install the rule yourself.'
+  return new OperatorError('bad-rule', `no firewall rule can be made from the filter "${filter}": ${what}`, hint)
 }

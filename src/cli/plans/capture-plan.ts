@@ -1,4 +1,4 @@
-/** The options that say what packets are captured with, and what follows from them. */
+/** Options for capturing, and the plan made from them. */
 import { statSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { CopyMap } from '../../core/selection/mapping.ts'
@@ -8,13 +8,14 @@ import { deviceIndex, isDevice, listDevices } from '../../io/linux/netlink/devic
 import { formatEndpoint } from '../../wire/address.ts'
 import { isIpv6 } from '../../wire/address-book.ts'
 import { collect } from '../options/config.ts'
+import { Group } from '../options/help.ts'
 import { listOf, oneOf, wholeNumber } from '../options/values.ts'
 
-/** More than any frame has. */
+/** Longer than any frame. */
 const SNAP_LENGTH_WHOLE = 0x40000
-/** The headers of a segment in Ethernet, all options included. */
+/** Ethernet, IP and TCP headers with all options. */
 const SNAP_LENGTH_LEAST = 134
-/** In place of a device's name: what comes in on any. */
+/** A device name that stands for all devices. */
 const ANY = 'any'
 
 export interface CaptureOptions {
@@ -25,37 +26,38 @@ export interface CaptureOptions {
   readonly capture?: string
 }
 
-/** What live packets are captured through: packet sockets with rings, or a raw socket. */
+/** How to capture live packets: AF_PACKET rings, or a raw socket. */
 const CAPTURE_BY = ['ring', 'ip'] as const
 
 /** How live packets are captured, as plain data. */
 export interface CapturePlan {
   readonly by: (typeof CAPTURE_BY)[number]
-  /** Their frames as they are, also those for other hosts; none: packets for this host, on any device. */
+  /** Capture all frames of these devices, also those for other hosts; if empty, packets for this host on any device. */
   readonly devices: readonly string[]
   /** pcap-filter(7) */
   readonly filter: string | undefined
-  /** Of each device. */
+  /** Size of the ring of each device. */
   readonly ringMegabytes: number
   readonly snapLength: number
 }
 
-/** @param device what -i is for, in this program; @param filter the same of -F */
+/** @param device what -i does in this command @param filter what -F does */
 export function addCaptureOptions(command: Command, device: string, filter: string): Command {
   return command
-    .option('-i, --device <name>', device, collect)
+    .optionsGroup(Group.Capture)
+    .option('-i, --device <names>', device, collect)
     .option('-F, --filter <expression>', filter)
-    .option('-B, --buffer <MB>', 'size of the capture ring, of each device', '32')
-    .option('-S, --snap-length <octets>', 'capture only the beginning of each frame (default: all of it)')
+    .option('-B, --buffer <MB>', 'Capture ring size per device', '32')
+    .option('-S, --snap-length <bytes>', 'Bytes to capture per frame (default: all)')
 }
 
-/** What `-i` names: a file, or devices; neither: it is not given, or `any`. */
+/** What `-i` names: a file or devices; neither if it is missing or `any`. */
 interface Input {
   readonly path: string | undefined
   readonly devices: readonly string[]
 }
 
-/** A device of a file's name goes first: `./eth0` is the file. @throws OperatorError `no-device` */
+/** A device takes precedence over a file with the same name; `./eth0` is the file. @throws OperatorError `no-device` */
 export function inputOf(values: readonly string[] | undefined): Input {
   const names = listOf(values ?? [])
   if (names.length === 0 || names.includes(ANY)) return { path: undefined, devices: [] }
@@ -63,26 +65,26 @@ export function inputOf(values: readonly string[] | undefined): Input {
   const [path = ''] = values ?? []
   if (values?.length === 1 && isFile(path)) return { path, devices: [] }
   const absent = names.find((name) => !isDevice(name)) ?? ''
-  // Throws: of several names none can be a file.
+  // Throws: a list can only name devices.
   if (names.length > 1) deviceIndex(absent)
-  const hint = `The devices are ${listDevices().join(', ')}; for a file give its path.`
-  throw new OperatorError('no-device', `there is no network device ${absent}, and no file of that name`, hint)
+  const hint = `The devices of this host are ${listDevices().join(', ')}. For a file, give its path.`
+  throw new OperatorError('no-device', `there is no network device ${absent}, and no file with that name`, hint)
 }
 
-/** Also one that is not there: what is called so is meant to be one. */
+/** Whether a name is meant as a file, even if it does not exist. */
 function isFile(path: string): boolean {
   if (path === STANDARD_INPUT || path.includes('/')) return true
   return /\.(pcap|pcapng|cap|dump|gz)\d*$/i.test(path) || statSync(path, { throwIfNoEntry: false }) !== undefined
 }
 
-/** @throws OperatorError for what cannot work */
+/** @throws OperatorError if the options are invalid or contradict each other */
 export function capturePlan(options: CaptureOptions): CapturePlan {
   const { device, filter, buffer, snapLength, capture = 'ring' } = options
   const by = oneOf('--capture', capture, CAPTURE_BY)
   const { path, devices } = inputOf(device)
   if (by === 'ip' && (path !== undefined || devices.length > 0)) {
-    const hint = 'Leave one of the two out: a raw socket has no device, it gets what this host itself takes.'
-    throw new OperatorError('contradiction', '--capture ip and -i are given', hint)
+    const hint = 'Remove one of the two: a raw socket receives the traffic to this host, on any device.'
+    throw new OperatorError('contradiction', '--capture ip cannot be used with -i', hint)
   }
   return {
     by,
@@ -96,11 +98,11 @@ export function capturePlan(options: CaptureOptions): CapturePlan {
   }
 }
 
-/** @throws OperatorError where packets of IPv6 would have to be captured by a raw socket of IPv4 */
+/** @throws OperatorError for an IPv6 target, because the raw socket captures IPv4 only */
 export function refuseIpv6ByIp({ by }: CapturePlan, maps: readonly CopyMap[]): void {
   const map = maps.find(({ targetAddress }) => isIpv6(targetAddress))
   if (by !== 'ip' || map === undefined) return
-  const hint = 'Leave --capture ip out: its raw socket gets packets of IPv4 alone.'
+  const hint = 'Remove --capture ip: it captures IPv4 only.'
   const target = formatEndpoint(map.targetAddress, map.targetPort)
-  throw new OperatorError('contradiction', `--capture ip and a target of IPv6, ${target}, are given`, hint)
+  throw new OperatorError('contradiction', `--capture ip cannot be used with the IPv6 target ${target}`, hint)
 }

@@ -5,7 +5,8 @@ import { CHANNEL_DEFAULT, type ChannelOptions } from '../../daemon/channel/negot
 import { OperatorError } from '../../errors.ts'
 import { Framings } from '../../wire/channel/channel-v1.ts'
 import { readOptions } from '../options/command.ts'
-import { type CopyOptions, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, copyCommand } from './copy-command.ts'
+import { copyPlan } from './copy-plan.ts'
 import { type InterceptOptions, type InterceptPlan, interceptCommand, interceptPlan } from './intercept-plan.ts'
 
 async function copierOf(...args: readonly string[]): Promise<ChannelOptions> {
@@ -37,15 +38,15 @@ test('both programs have an option for the build of the other, which implies ver
 })
 
 test('conflicting options are rejected in one sentence', async () => {
-  const version2 = /^--single needs version 1 of the channel, and --channel-version 2 is given$/
-  const secret = /^--secret-file needs version 2 of the channel, and --with-resp-payload needs version 1$/
-  const both = /^--disable-combined and --with-resp-payload exclude each other$/
+  const version2 = /^--single cannot be used with --channel-version 2: it requires version 1 of the channel$/
+  const secret = /^--secret-file cannot be used with --with-resp-payload: it requires version 2 of the channel$/
+  const both = /^--disable-combined cannot be used with --with-resp-payload$/
   const refused: readonly (readonly [readonly string[], RegExp])[] = [
     [['--single', '--channel-version', '2'], version2],
     [['--with-resp-payload', '--secret-file', 'any'], secret],
     [
       ['--channel-version', '1', '--secret-file', 'any'],
-      /^--secret-file needs version 2 of the channel, and --channel-version 1 is given$/
+      /^--secret-file cannot be used with --channel-version 1: it requires version 2 of the channel$/
     ],
     [['--with-resp-payload', '--disable-combined'], both]
   ]
@@ -59,6 +60,6 @@ test('conflicting options are rejected in one sentence', async () => {
       })
     }
   }
-  await assert.rejects(interceptOf('-c'), { code: 'contradiction', message: '-c is for --single, which is not given' })
+  await assert.rejects(interceptOf('-c'), { code: 'contradiction', message: '-c requires --single' })
   await assert.rejects(copierOf('--udp', '--single'), { code: 'contradiction' })
 })

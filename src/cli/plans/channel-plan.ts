@@ -1,9 +1,10 @@
-/** How the two programs trust each other: options of both. */
+/** Options of both programs for the channel between them. */
 import { readFileSync, statSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { CHANNEL_DEFAULT, type ChannelOptions } from '../../daemon/channel/negotiation.ts'
 import { OperatorError } from '../../errors.ts'
 import { type Framing, Framings } from '../../wire/channel/channel-v1.ts'
+import { Group } from '../options/help.ts'
 
 const SECRET_MIN = 16
 const SECRET_MAX = 4096
@@ -17,20 +18,23 @@ export interface ChannelTexts {
 }
 
 export function addChannelOptions(command: Command): Command {
+  const version = new Option('--channel-version <1|2>', 'Highest protocol version, 1 or 2 (default: 2)')
   return command
-    .option('--secret-file <file>', 'a secret that the other program has to know; the same file on both sides')
-    .addOption(
-      new Option(
-        '--channel-version <version>',
-        'highest version of the channel to speak (default: 2); 1 is that of tcpcopy 1.x'
-      ).choices(['1', '2'])
-    )
-    .option('--single', 'the other program is of tcpcopy 1.x, built with --single: one tcpcopy for one intercept')
-    .option('--disable-combined', 'the other program is of tcpcopy 1.x, built with --disable-combined')
-    .option('--with-resp-payload', 'the other program is of tcpcopy 1.x, built with --with-resp-payload')
+    .optionsGroup(Group.Channel)
+    .option('--secret-file <file>', 'Secret shared with the peer; others are refused')
+    .addOption(version.choices(['1', '2']))
 }
 
-/** How the other program may be built, as the C programs' configure names it. Nothing on the channel tells. */
+/** Options for a peer of tcpcopy 1.x, named after its build options. */
+export function addBuildOptions(command: Command): Command {
+  return command
+    .optionsGroup(Group.Compatibility)
+    .option('--single', 'The peer was built with --single')
+    .option('--disable-combined', 'The peer was built with --disable-combined')
+    .option('--with-resp-payload', 'The peer was built with --with-resp-payload')
+}
+
+/** The build options of the peer that were given. The protocol does not tell them. */
 function buildsOf(texts: ChannelTexts): readonly string[] {
   const { single, disableCombined, withRespPayload } = texts
   return [
@@ -44,18 +48,22 @@ function buildsOf(texts: ChannelTexts): readonly string[] {
 export function readChannel(texts: ChannelTexts): ChannelOptions {
   const { secretFile, channelVersion } = texts
   const [build] = buildsOf(texts)
-  const hint = 'Leave out one of the two.'
+  const hint = 'Remove one of the two.'
   if (build !== undefined && channelVersion === '2') {
     throw new OperatorError(
       'contradiction',
-      `${build} needs version 1 of the channel, and --channel-version 2 is given`,
+      `${build} cannot be used with --channel-version 2: it requires version 1 of the channel`,
       hint
     )
   }
   const version = build === undefined ? Number(channelVersion ?? CHANNEL_DEFAULT.version) : 1
   if (version === 1 && secretFile !== undefined) {
-    const other = build === undefined ? '--channel-version 1 is given' : `${build} needs version 1`
-    throw new OperatorError('contradiction', `--secret-file needs version 2 of the channel, and ${other}`, hint)
+    const other = build === undefined ? '--channel-version 1' : build
+    throw new OperatorError(
+      'contradiction',
+      `--secret-file cannot be used with ${other}: it requires version 2 of the channel`,
+      hint
+    )
   }
   const secret = secretFile === undefined ? undefined : readSecret(secretFile)
   return { version, secret, framing: readFraming(texts), isSingle: texts.single === true }
@@ -63,8 +71,8 @@ export function readChannel(texts: ChannelTexts): ChannelOptions {
 
 function readFraming({ disableCombined, withRespPayload }: ChannelTexts): Framing {
   if (disableCombined === true && withRespPayload === true) {
-    const hint = 'Leave out one of the two: the programs of tcpcopy 1.x cannot be built with both either.'
-    throw new OperatorError('contradiction', '--disable-combined and --with-resp-payload exclude each other', hint)
+    const hint = 'Remove one of the two: tcpcopy 1.x cannot be built with both.'
+    throw new OperatorError('contradiction', '--disable-combined cannot be used with --with-resp-payload', hint)
   }
   if (disableCombined === true) return Framings.Bare
   return withRespPayload === true ? Framings.WithPayload : Framings.Combined
@@ -77,17 +85,17 @@ function readSecret(path: string): Uint8Array {
     text = readFileSync(path)
     mode = statSync(path).mode
   } catch (cause) {
-    const hint = 'Make one: head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE; copy it to the other host.'
+    const hint = 'Create it: head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE. Copy it to the other host.'
     throw new OperatorError('bad-secret', `the secret file ${path} cannot be read`, hint, { cause })
   }
   if (mode & 0o007) {
-    const message = `the secret file ${path} may be read or written by everybody`
-    throw new OperatorError('bad-secret', message, `Keep it to yourself: chmod 600 ${path}.`)
+    const message = `every user of this host can read or write the secret file ${path}`
+    throw new OperatorError('bad-secret', message, `Restrict its permissions: chmod 600 ${path}.`)
   }
   let length = text.length
   while (length > 0 && ' \t\r\n'.includes(String.fromCharCode(text[length - 1] ?? 0))) length -= 1
   if (length >= SECRET_MIN && length <= SECRET_MAX) return new Uint8Array(text.subarray(0, length))
-  const message = `the secret in ${path} has ${length} octets`
-  const hint = `It takes ${SECRET_MIN} to ${SECRET_MAX}, as from head -c 32 /dev/urandom | base64.`
+  const message = `the secret in ${path} has ${length} bytes`
+  const hint = `Use ${SECRET_MIN} to ${SECRET_MAX} bytes, as from head -c 32 /dev/urandom | base64.`
   throw new OperatorError('bad-secret', message, hint)
 }

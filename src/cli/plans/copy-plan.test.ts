@@ -6,7 +6,8 @@ import { packetLimit } from '../../daemon/copier/packet-max.ts'
 import { OperatorError } from '../../errors.ts'
 import { parseAddress } from '../../wire/address.ts'
 import { readOptions } from '../options/command.ts'
-import { type CopyOptions, type CopyPlan, copiesWarnings, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, copyCommand } from './copy-command.ts'
+import { type CopyPlan, copiesWarnings, copyPlan } from './copy-plan.ts'
 import { partOfPlan } from './worker-plans.ts'
 
 async function planOf(...args: readonly string[]): Promise<CopyPlan> {
@@ -79,22 +80,22 @@ test('with -i or a raw socket there is one worker', async () => {
     ['--capture', 'ip']
   ]) {
     assert.equal((await planOf('--workers', 'auto', ...args)).workers, 1)
-    await assert.rejects(planOf('--workers', '2', ...args), { code: 'contradiction', message: /one thread reads/ })
+    await assert.rejects(planOf('--workers', '2', ...args), { code: 'contradiction', message: /one thread can read/ })
   }
 })
 
 test('with an IPv6 target there is one worker, and no raw socket can capture', async () => {
   const map = ['-x', '80-[2001:db8::2]:8080']
   assert.equal((await planOf('--workers', 'auto', ...map)).workers, 1)
-  await assert.rejects(planOf('--workers', '2', ...map), { code: 'contradiction', message: /one thread reads IPv6/ })
-  await assert.rejects(planOf('--capture', 'ip', ...map), { code: 'contradiction', message: /a target of IPv6/ })
+  await assert.rejects(planOf('--workers', '2', ...map), { code: 'contradiction', message: /one thread can read IPv6/ })
+  await assert.rejects(planOf('--capture', 'ip', ...map), { code: 'contradiction', message: /the IPv6 target/ })
 })
 
 test('a file is replayed by one worker', async () => {
   assert.equal((await planOf('--workers', 'auto', '-i', './a.pcap')).workers, 1)
   await assert.rejects(planOf('--workers', '2', '-i', './a.pcap'), {
     code: 'contradiction',
-    message: /one thread reads a file/
+    message: /one thread can read a file/
   })
 })
 
@@ -122,7 +123,7 @@ test('an invalid value is rejected in one sentence', async () => {
     await assert.rejects(planOf(...text.split(' ')), (error: unknown) => {
       assert.ok(error instanceof OperatorError)
       assert.equal(error.code, 'bad-value')
-      assert.match(error.hint, /^It takes .* from \S+ to \S+\b/)
+      assert.match(error.hint, /^Expected .* from \S+ to \S+\b/)
       return true
     })
   }
@@ -167,13 +168,13 @@ test('--udp needs no intercept, and rejects options about connections', async ()
     ['--trace', 'all'],
     ['--manage-rules']
   ]) {
-    await assert.rejects(copyPlan(read(...args)), /^OperatorError: --[a-z-]+ is of no use with --udp$/)
+    await assert.rejects(copyPlan(read(...args)), /^OperatorError: --[a-z-]+ cannot be used with --udp$/)
   }
 })
 
 test('several -x for one port are several targets; the same target twice is an error', async () => {
   assert.equal((await planOf('-x', '80-192.0.2.9:80')).settings.selection.maps.length, 2)
-  await assert.rejects(planOf('-x', '80-192.0.2.1:80'), /to one target twice/)
+  await assert.rejects(planOf('-x', '80-192.0.2.1:80'), /twice to one target/)
 })
 
 test('MACs apply to all frames to a target, whichever -x names them', async () => {
@@ -200,12 +201,15 @@ test('MACs apply to all frames to a target, whichever -x names them', async () =
     await assert.rejects(planOf('-x', `81-192.0.2.5:80@${wrong}`), { code: 'bad-value' }, wrong)
   }
   const other = '82-192.0.2.5:80@02:00:00:00:00:78'
-  await assert.rejects(planOf('-x', both, '-x', other), { code: 'contradiction', message: /MACs for 192\.0\.2\.5/ })
+  await assert.rejects(planOf('-x', both, '-x', other), {
+    code: 'contradiction',
+    message: /MAC addresses for 192\.0\.2\.5/
+  })
   await assert.rejects(planOf('-x', both, '--send', 'ip'), { code: 'contradiction', message: /@mac/ })
 })
 
 test('frames are sent only through a device that supports them', async () => {
-  await assert.rejects(planOf('-o', 'lo'), { code: 'bad-device', message: /lo has no Ethernet/ })
+  await assert.rejects(planOf('-o', 'lo'), { code: 'bad-device', message: /lo is not an Ethernet device/ })
   await assert.rejects(planOf('-o', 'nosuchdev'), { code: 'no-device', hint: /\blo\b/ })
-  await assert.rejects(planOf('-o', 'lo', '--send', 'ip'), { code: 'contradiction', message: /-o too/ })
+  await assert.rejects(planOf('-o', 'lo', '--send', 'ip'), { code: 'contradiction', message: /cannot be used with -o/ })
 })

@@ -1,6 +1,5 @@
-/** tcpcopy's command line, and what follows from it: the plan that its worker carries out. */
+/** The plan that tcpcopy's workers carry out, made from the options. */
 import { networkInterfaces } from 'node:os'
-import type { Command } from 'commander'
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../../core/selection/ports-pool.ts'
 import { type Selection, WHOLE } from '../../core/selection/sampling.ts'
@@ -12,14 +11,6 @@ import { OperatorError } from '../../errors.ts'
 import type { GivenNextHop } from '../../io/linux/send/next-hops.ts'
 import { formatEndpoint, parseAddress } from '../../wire/address.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
-import {
-  addFirewallOptions,
-  addProcessOptions,
-  type FirewallOptions,
-  newCommand,
-  type ProcessOptions
-} from '../options/command.ts'
-import { collect } from '../options/config.ts'
 import { resolveHost } from '../options/resolve.ts'
 import { parseTraceTarget, type TraceTarget } from '../options/trace-target.ts'
 import {
@@ -35,13 +26,14 @@ import {
   wholeNumber
 } from '../options/values.ts'
 import { COPY_WORKERS_MAX, readWorkers, SINGLE_ALONE } from '../options/workers-option.ts'
-import { addCaptureOptions, type CapturePlan, capturePlan, refuseIpv6ByIp } from './capture-plan.ts'
-import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
+import { type CapturePlan, capturePlan, refuseIpv6ByIp } from './capture-plan.ts'
+import { readChannel } from './channel-plan.ts'
+import type { CopyOptions } from './copy-command.ts'
 import { givenNextHop } from './output-plan.ts'
-import { addReplayOptions, type ReplayOptions, type ReplayPlan, replayPlan } from './replay-plan.ts'
+import { type ReplayPlan, replayPlan } from './replay-plan.ts'
 
 const MEGABYTE = 1 << 20
-/** Where -k is not given it is this much more than -t. */
+/** Default of `-k`: this much longer than `-t`. */
 const KEEP_ALIVE_EXTRA_MS = 120_000
 const MAPS_MAX = 32
 const INTERCEPTS_MAX = 32
@@ -50,44 +42,12 @@ const SESSIONS_MAX = 1 << 20
 /** Frames of one system call, about. */
 const FRAMES_MAX = 1024
 const COPIES_MAX = 1023
-/** Bytes a second with which a worker can do something. */
+/** Lowest useful rate for a worker, in bytes per second. */
 const RATE_LEAST = 10_000
-/** With room for fewer connections at once than this, what there is room for is said at the start. */
+/** tcpcopy warns at the start if fewer connections than this fit at once. */
 const CONNECTIONS_FEW = 1000
 
-export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTexts, ReplayOptions {
-  readonly map?: readonly string[]
-  readonly intercept?: readonly string[]
-  readonly clientAddresses?: readonly string[]
-  readonly loopbackAddress?: string
-  readonly copies: string
-  readonly portShift: string
-  readonly mss?: string
-  readonly percentage: string
-  readonly onlyNew?: boolean
-  readonly rampUp?: boolean
-  readonly port: string
-  readonly timeout: string
-  readonly keepAlive?: string
-  readonly memory: string
-  readonly mtu?: string
-  readonly connections: string
-  readonly rtt?: string
-  readonly wait: boolean
-  readonly epochTimeout: string
-  readonly holeTimeout?: string
-  readonly holeTimeoutAtEnd: string
-  readonly holeTimeoutAfterDrops?: string
-  readonly send: string
-  readonly outputDevice?: string
-  readonly maxRate?: string
-  readonly acks: string
-  readonly workers: string
-  readonly trace?: string
-  readonly udp?: boolean
-}
-
-/** How packets are sent: through the link layer or a raw socket; auto: through the link layer where that goes. */
+/** How packets are sent: link layer, AF_XDP or raw socket; `auto` prefers the link layer. */
 const SEND_BY = ['auto', 'link', 'xdp', 'ip'] as const
 type SendBy = (typeof SEND_BY)[number]
 
@@ -101,75 +61,13 @@ export interface CopyPlan {
   readonly nextHop: GivenNextHop
   readonly workers: number
   readonly trace: TraceTarget | undefined
-  /** Datagrams are copied, not connections. */
+  /** Copy datagrams instead of connections. */
   readonly isUdp: boolean
-  /** Undefined: live traffic is copied. */
+  /** Undefined for live traffic. */
   readonly replay: ReplayPlan | undefined
 }
 
-export function copyCommand(): Command {
-  const command = newCommand('tcpcopy', 'Copies live TCP connections, or UDP datagrams, of this host to a target.')
-    .option(
-      '-x, --map <map>',
-      'what to copy where: [sourceIP:]sourcePort[@mac]-targetHost:targetPort[@mac], …',
-      collect
-    )
-    .option('-s, --intercept <host>', 'where intercept runs: host[:port], …', collect)
-    .option('-c, --client-addresses <list>', 'addresses to use for clients: a.b.c.d, a.b.c.x, a.b.c.0/24, …', collect)
-    .option('-H, --loopback-address <address>', 'client address to use in place of 127.0.0.1')
-    .option('-n, --copies <number>', 'how often to copy each connection; 1.3: 30 percent of them twice', '1')
-    .option(
-      '-f, --port-shift <number>',
-      'choose other ports for the copies of -n than instances with another number',
-      '0'
-    )
-    .option('-r, --percentage <percent>', 'share of the connections to copy, chosen evenly', '100')
-    .option('-O, --only-new', 'copy connections from their SYN on only, none in mid-stream')
-    .option('-g, --ramp-up', 'copy one percent of the connections, then one more each second')
-    .option('-p, --port <port>', "intercept's port where --intercept names none", '36524')
-    .option('-t, --timeout <seconds>', 'end a session that makes no progress for so long', '600')
-    .option('-k, --keep-alive <seconds>', 'end an idle session after so long (default: --timeout + 120)')
-    .option('-m, --memory <MB>', 'most memory for captured data that is on its way', '256')
-    .option('-M, --mtu <octets>', 'largest packet to send (default: what the way to the target takes)')
-    .option(
-      '-D, --mss <octets>',
-      'most octets of payload and TCP options in a packet (default: --mtu less 40, over IPv6 60)'
-    )
-    .option('-C, --connections <number>', 'connections to each intercept', '2')
-    .option('-R, --rtt <ms>', "clients' round trip, instead of what their handshakes show; 0: acknowledge at once")
-    .option('-W, --no-wait', "send a client's next request without waiting for the target's answer")
-    .option('--epoch-timeout <seconds>', "go on with a client's next request after so long without an answer", '3')
-    .option('--hole-timeout <seconds>', 'wait so long for octets that were not captured (default: 2, or 4 client RTTs)')
-    .option('--hole-timeout-at-end <seconds>', "at most so long once the client's FIN or RST was captured", '1')
-    .option(
-      '--hole-timeout-after-drops <seconds>',
-      'at most so long if the capture lost packets (default: 4 client RTTs)'
-    )
-    .option('--udp', 'copy UDP datagrams instead of TCP connections; no intercept is needed')
-    .option(
-      '--capture <way>',
-      "what live packets are captured with: ring (AF_PACKET), or ip (this host's raw socket)",
-      'ring'
-    )
-    .option('-o, --output-device <name>', 'send through this device (default: as the routes say)')
-    .option('--send <way>', 'how to send: auto, link (AF_PACKET), xdp (AF_XDP) or ip (raw socket)', 'auto')
-    .option('--max-rate <bytes>', 'send at most so many bytes a second, with k, M or G (default: no limit)')
-    .option('--acks <take|drop>', "whether clients' acknowledgments without payload are captured", 'take')
-    .option('--workers <number>', 'how many threads share the connections; auto: one for each core', '1')
-    .option('--trace <address[:port]|all>', 'print every packet of these clients')
-    .option('-L, --lonely', 'accepted for compatibility: tcpcopy never exits for a lost intercept')
-    .option('-U, --session-pool <KB>', 'accepted for compatibility: sessions have no pools')
-    .argument(
-      '[place...]',
-      'as before 1.0: sourceIP[:sourceIP…] sourcePort targetIP targetPort, intercept on the target'
-    )
-  const rules = 'install firewall rules that keep the copies out of connection tracking, and remove them at the end'
-  const input = 'capture what these devices see, … (default: what is for this host, on any), or replay this file'
-  addCaptureOptions(command, input, 'which packets to look at as well, pcap-filter(7)')
-  return addProcessOptions(addFirewallOptions(addChannelOptions(addReplayOptions(command)), rules))
-}
-
-/** @returns see `readWorkers` */
+/** @returns what only one thread can read, see `readWorkers` */
 function doneAlone(
   { single }: CopyOptions,
   replay: ReplayPlan | undefined,
@@ -183,7 +81,7 @@ function doneAlone(
   return single === true ? SINGLE_ALONE : undefined
 }
 
-/** @throws OperatorError for what cannot work */
+/** @throws OperatorError if the options are invalid or contradict each other */
 export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   if (options.udp === true) refuseForUdp(options)
   const timeoutMs = seconds('--timeout', options.timeout, 1, 86_400)
@@ -246,7 +144,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   return { ...plan, addressBook: addressBook.snapshot() }
 }
 
-/** Options that say something about connections. */
+/** Refuses options that apply to connections only. */
 function refuseForUdp(options: CopyOptions): void {
   const ofConnections = {
     '--intercept': options.intercept,
@@ -264,14 +162,14 @@ function refuseForUdp(options: CopyOptions): void {
   }
   const [found] = Object.entries(ofConnections).find(([, value]) => value !== undefined) ?? []
   if (found === undefined) return
-  const hint = 'Leave one of the two out: datagrams have no connections, and their answers are not awaited.'
-  throw new OperatorError('contradiction', `${found} is of no use with --udp`, hint)
+  const hint = 'Remove one of the two: datagrams have no connections, and tcpcopy does not wait for their answers.'
+  throw new OperatorError('contradiction', `${found} cannot be used with --udp`, hint)
 }
 
 async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
   if (texts.length === 0) {
-    const hint = 'Say what to copy where: -x sourcePort-targetIP:targetPort, as in -x 80-10.0.0.2:8080.'
-    throw new OperatorError('missing-option', 'no --map is given', hint)
+    const hint = 'Set what to copy and where to: -x 80-10.0.0.2:8080 copies port 80 to port 8080 of 10.0.0.2.'
+    throw new OperatorError('missing-option', 'the option --map is missing', hint)
   }
   if (texts.length > MAPS_MAX) throw badValue('--map', `${texts.length} maps`, `at most ${MAPS_MAX}`)
   const maps: CopyMap[] = []
@@ -283,8 +181,8 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
     const twin = maps.slice(0, index).find((other) => isSameSource(other, map) && isSameTarget(other, map))
     if (twin !== undefined) {
       const what = `${texts[maps.indexOf(twin)]} and ${texts[index]}`
-      const hint = 'Leave one out; -n 2 copies each connection twice.'
-      throw new OperatorError('contradiction', `--map copies the same connections to one target twice: ${what}`, hint)
+      const hint = 'Remove one; to copy each connection twice, use -n 2.'
+      throw new OperatorError('contradiction', `--map copies the same connections twice to one target: ${what}`, hint)
     }
     refuseOtherVersion(texts[index] ?? '', map)
     refuseLoop(map, maps)
@@ -298,7 +196,7 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
 }
 
 function isSameSource(a: CopyMap, b: CopyMap): boolean {
-  // Without an address a map is of all those of its target's version.
+  // Without an address a map covers all addresses of its target's IP version.
   const isAnyOf = (any: CopyMap, one: CopyMap): boolean =>
     any.sourceAddress === 0 && isIpv6(any.targetAddress) === isIpv6(one.targetAddress)
   const isSameAddress =
@@ -310,14 +208,14 @@ function isSameTarget(a: CopyMap, b: CopyMap): boolean {
   return a.targetAddress === b.targetAddress && a.targetPort === b.targetPort
 }
 
-/** A packet is copied to a target of its own version of IP: a client has no address of the other. */
+/** Source and target must have the same IP version: the client has no address of the other one. */
 function refuseOtherVersion(text: string, { sourceAddress, targetAddress }: CopyMap): void {
   if (sourceAddress === 0 || isIpv6(sourceAddress) === isIpv6(targetAddress)) return
-  const hint = 'Name source and target both by IPv4 or both by IPv6 addresses.'
-  throw new OperatorError('contradiction', `--map ${text} has a source and a target of different versions of IP`, hint)
+  const hint = 'Use IPv4 addresses for both source and target, or IPv6 addresses for both.'
+  throw new OperatorError('contradiction', `--map ${text} mixes IPv4 and IPv6`, hint)
 }
 
-/** A copy that arrives on this host as what is copied would be copied again, for ever. */
+/** Refuses a target on this host that is itself copied: its copies would be copied again, endlessly. */
 function refuseLoop(map: CopyMap, maps: readonly CopyMap[]): void {
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
   const isOwn = own.some((one) => parseAddress(one.address) === map.targetAddress)
@@ -325,8 +223,12 @@ function refuseLoop(map: CopyMap, maps: readonly CopyMap[]): void {
   const target = { ...map, sourceAddress: map.targetAddress, sourcePort: map.targetPort }
   if (maps.some((other) => isSameSource(other, target))) {
     const where = formatEndpoint(map.targetAddress, map.targetPort)
-    const hint = 'Name a target on another host, or on another port.'
-    throw new OperatorError('contradiction', `--map copies to ${where}, which is copied itself: that is a loop`, hint)
+    const hint = 'Choose a target on another host or port.'
+    throw new OperatorError(
+      'contradiction',
+      `--map copies to ${where}, which is itself copied: this would be a loop`,
+      hint
+    )
   }
 }
 
@@ -335,7 +237,7 @@ async function readIntercepts(options: CopyOptions): Promise<InterceptAddress[]>
   const texts = listOf(options.intercept ?? [])
   if (texts.length === 0) {
     const hint = 'Name the host that runs intercept: -s 10.0.0.3.'
-    throw new OperatorError('missing-option', 'no --intercept is given', hint)
+    throw new OperatorError('missing-option', 'the option --intercept is missing', hint)
   }
   if (texts.length > INTERCEPTS_MAX) throw badValue('--intercept', `${texts.length} hosts`, `at most ${INTERCEPTS_MAX}`)
   return Promise.all(
@@ -361,7 +263,7 @@ function readSampling(options: CopyOptions): Selection {
     share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
     isOnlyNew: options.onlyNew === true,
     isRampUp: options.rampUp === true,
-    // Ten thousandths there, millionths here.
+    // From ten thousandths to millionths.
     copies: decimal('--copies', options.copies, 1, COPIES_MAX, 'a number') * 100
   }
 }
@@ -369,7 +271,7 @@ function readSampling(options: CopyOptions): Selection {
 function loopbackAddress(text: string | undefined): number {
   if (text === undefined) return 0
   const address = parseAddress(text)
-  if (address === undefined) throw badValue('--loopback-address', text, 'an address, as in 10.0.0.9')
+  if (address === undefined) throw badValue('--loopback-address', text, 'an IP address, as in 10.0.0.9')
   return address
 }
 
@@ -384,10 +286,10 @@ export function copiesWarnings({ settings }: CopyPlan): readonly string[] {
   if (byPorts >= CONNECTIONS_FEW && byTable >= CONNECTIONS_FEW) return []
   const pool = addresses === 0 ? 'each client address has' : `the ${addresses} addresses of --client-addresses have`
   const ports = (Math.max(1, addresses) * PORTS_EACH).toLocaleString('en')
-  const hint = 'Give more addresses: -c 10.99.0.0/16.'
+  const hint = 'Use more client addresses, as in -c 10.99.0.0/16.'
   const what = `--copies ${copies}: ${pool} ${ports} ports, enough for ${byPorts} connections at once with all their copies`
   const table = `; tcpcopy holds ${limits.sessionsMax.toLocaleString('en')} sessions, enough for ${byTable}`
   return [
-    `${what}${byTable < CONNECTIONS_FEW ? table : ''}\n  ${hint} Copies that find no port are counted as noFreePort.`
+    `${what}${byTable < CONNECTIONS_FEW ? table : ''}\n  ${hint} Copies without a free port are not made, and counted as noFreePort.`
   ]
 }

@@ -1,4 +1,4 @@
-/** intercept's command line, and what follows from it. */
+/** intercept's command line, and the plan made from it. */
 import type { Command } from 'commander'
 import type { Translation } from '../../core/assistant/address-translation.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
@@ -15,13 +15,14 @@ import {
   type ProcessOptions
 } from '../options/command.ts'
 import { collect } from '../options/config.ts'
+import { type Example, Group, LISTS, layOut } from '../options/help.ts'
 import { resolveHost } from '../options/resolve.ts'
 import { badValue, listOf, translation, wholeNumber } from '../options/values.ts'
 import { INTERCEPT_WORKERS_MAX, readWorkers, SINGLE_ALONE } from '../options/workers-option.ts'
 import { answerPlaces } from './answer-filter.ts'
-import { addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
+import { addBuildOptions, addChannelOptions, type ChannelTexts, readChannel } from './channel-plan.ts'
 
-/** Packets: what comes from the target in a fifth of a second, if it is fast. */
+/** In packets: what a fast target sends in 0.2 s. */
 const QUEUE_LENGTH = '16384'
 
 export interface InterceptOptions extends ProcessOptions, FirewallOptions, ChannelTexts {
@@ -46,72 +47,88 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
 /** Everything the worker needs, as plain data. */
 export interface InterceptPlan {
   readonly channel: ChannelOptions
-  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  /** The IPv6 addresses that the plan names, for the worker's address book. */
   readonly addressBook: Uint8Array
-  /** None: any. */
+  /** Empty: all devices. */
   readonly devices: readonly string[]
   readonly filter: string
   readonly port: number
-  /** To listen on; 0: every address. */
+  /** Address to listen on; 0: every address. */
   readonly address: number
   readonly delayMax: number
   readonly recordsMax: number
   readonly keepsFirst: boolean
   readonly ringMegabytes: number
   readonly workers: number
-  /** `--nfqueue`: answers come from a queue of this host's, and from no ring. */
+  /** `--nfqueue`: read answers from this queue instead of a ring. */
   readonly queue: QueuePlan | undefined
-  /** What stands for what in the addresses of answers. */
+  /** Address translations (NAT) to undo in the answers. */
   readonly translations: readonly Translation[]
 }
 
 interface QueuePlan {
   readonly queue: number
   readonly lengthMax: number
-  /** Clients whose answers go on their way. */
+  /** Clients whose answers pass to them. */
   readonly passed: readonly number[]
 }
 
+const EXAMPLES: readonly Example[] = [
+  {
+    what: 'Return the answers of the target 10.77.0.2, port 6379',
+    command: "intercept -i eth0 -F 'tcp and src host 10.77.0.2 and src port 6379'"
+  },
+  {
+    what: 'The same on a host that forwards packets; a firewall rule drops the answers',
+    command: "intercept -F 'tcp and src host 10.77.0.2 and src port 6379' --manage-rules"
+  },
+  {
+    what: 'Run on the target itself, for the server on port 6379',
+    command: "intercept --nfqueue --manage-rules -F 'tcp and src port 6379'"
+  }
+]
+
 export function interceptCommand(): Command {
-  const command = newCommand(
-    'intercept',
-    "Returns the headers of the target's answers to tcpcopy, and drops the answers."
-  )
-    .option('-i, --device <name>', 'capture on these devices, … (default: any)', collect)
-    .option('-F, --filter <expression>', 'what the answers are, pcap-filter(7): "tcp and src port 8080"')
-    .option('-p, --port <port>', 'listen on this port for tcpcopy', '36524')
-    .option('-b, --bind <address>', 'listen on this address only (default: every address)')
-    .option('-s, --delay-table <number>', 'most headers that wait for their tcpcopy', '65536')
-    .option('-n, --headers <number>', 'most headers in one message', '16')
-    .option('-c, --keep-first', 'with --single: the first tcpcopy stays, as long as it is there; others are refused')
-    .option('-B, --buffer <MB>', 'size of the capture ring of each device', '16')
-    .option('--workers <number>', 'how many threads share the answers; auto: one for each core', '1')
-    .option('-D, --translate <new-original>', 'what NAT made of an address: newIP[:port]-originalIP[:port], …', collect)
-    .option('--allow-forwarding', 'start although this host forwards packets')
-    .option(
-      '--nfqueue',
-      'run on the target itself: take the answers from a queue of its firewall (NFQUEUE), and drop them'
-    )
-    .option('-q, --queue-length <number>', `most answers that wait in that queue (default: ${QUEUE_LENGTH})`)
-    .option('--queue-number <number>', 'number of that queue (default: 0)')
-    .option('--queue-bypass', 'let answers out while intercept does not run: a rule of --manage-rules drops them then')
-    .option('-x, --pass <addresses>', 'with --nfqueue, let the answers to these clients pass, …', collect)
-  const rules = 'install the firewall rule for the answers of --filter, and remove it at the end'
-  return addProcessOptions(addFirewallOptions(addChannelOptions(command), rules))
+  const summary = "Returns the headers of the target's answers to tcpcopy, and drops the answers."
+  const usage = '-F <expression> [options]\n       intercept --nfqueue [options]'
+  const command = newCommand('intercept', summary, usage)
+    .optionsGroup(Group.Capture)
+    .option('-F, --filter <expression>', "Which packets are the target's answers, see pcap-filter(7)")
+    .option('-i, --device <names>', 'Capture on these devices (default: any)', collect)
+    .option('-B, --buffer <MB>', 'Capture ring size per device', '16')
+    .option('-D, --translate <pairs>', 'Undo NAT: newIP[:port]-originalIP[:port]', collect)
+    .optionsGroup(Group.Queue)
+    .option('--nfqueue', 'Take the answers from a firewall queue (NFQUEUE), and drop them there')
+    .option('-x, --pass <ips>', 'Let the answers to these clients pass', collect)
+    .option('-q, --queue-length <number>', `Most answers in the queue (default: ${QUEUE_LENGTH})`)
+    .option('--queue-number <number>', 'Which queue (default: 0)')
+    .option('--queue-bypass', 'With --manage-rules: let answers pass while intercept is not running')
+    .optionsGroup(Group.Channel)
+    .option('-p, --port <port>', 'Listen on this port', '36524')
+    .option('-b, --bind <ip>', 'Listen on this address (default: all addresses)')
+    .option('-s, --delay-table <number>', 'Most headers that wait for a tcpcopy to announce their client', '65536')
+    .option('-n, --headers <number>', 'Most headers per message of version 1', '16')
+  addChannelOptions(command)
+  addFirewallOptions(command, 'Install the rule for the answers of -F; undone on exit')
+  command.option('--allow-forwarding', 'Start on a host that forwards packets; your own rule must drop the answers')
+  addBuildOptions(command).option('-c, --keep-first', 'With --single: keep the first tcpcopy, refuse others')
+  command.optionsGroup(Group.Process).option('--workers <number>', 'Threads; auto: one per core', '1')
+  const notes = [LISTS]
+  return layOut(addProcessOptions(command), { examples: EXAMPLES, notes })
 }
 
-/** @throws OperatorError for what cannot work */
+/** @throws OperatorError if the options are invalid or contradict each other */
 export async function interceptPlan(options: InterceptOptions): Promise<InterceptPlan> {
   refuseContradictions(options)
   const isQueue = options.nfqueue === true
   const hasFilter = options.filter !== undefined && options.filter.trim() !== ''
   if (!hasFilter && (!isQueue || options.manageRules === true)) {
-    const hint = 'Say which packets are answers of the target: -F "tcp and src port 8080".'
-    throw new OperatorError('missing-option', 'no --filter is given', hint)
+    const hint = 'Set which packets are answers of the target, as in -F "tcp and src port 8080".'
+    throw new OperatorError('missing-option', 'the option --filter is missing', hint)
   }
   const devices = listOf(options.device ?? [])
   const isAny = devices.length === 0 || devices.includes('any')
-  // A rule that drops what would be forwarded, or a queue that drops what is sent, is better than a setting.
+  // A firewall rule or queue that drops the answers makes this check unnecessary.
   const isKept = isQueue || options.manageRules === true || options.allowForwarding === true
   if (!isKept) refuseForwarding(isAny ? listDevices() : devices)
   const address = options.bind === undefined ? 0 : await resolveHost('--bind', options.bind)
@@ -132,7 +149,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   return { ...plan, addressBook: addressBook.snapshot() }
 }
 
-/** @returns see `readWorkers` */
+/** @returns what only one thread can read, see `readWorkers` */
 function doneAlone({ nfqueue, single }: InterceptOptions): string | undefined {
   if (nfqueue === true) return 'a queue of --nfqueue'
   return single === true ? SINGLE_ALONE : undefined
@@ -144,13 +161,13 @@ function queuePlan(options: InterceptOptions): QueuePlan {
     lengthMax: wholeNumber('--queue-length', options.queueLength ?? QUEUE_LENGTH, 1, 1 << 20),
     passed: listOf(options.pass ?? []).map((text) => {
       const address = parseAddress(text)
-      if (address === undefined) throw badValue('--pass', text, 'addresses of clients, as in 10.0.0.9,2001:db8::9')
+      if (address === undefined) throw badValue('--pass', text, 'client addresses, as in 10.0.0.9,2001:db8::9')
       return address
     })
   }
 }
 
-/** The rules that keep the answers from the clients: on the target into the queue, on the assistant away with them. */
+/** Rules that keep the answers from the clients: into the queue on the target, dropped on the assistant. */
 function answerRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
   const { ipv4, ipv6 } = answerPlaces(plan.filter)
   const { mark, action } = ruleOf(options, plan)
@@ -165,54 +182,61 @@ function ruleOf({ queueBypass }: InterceptOptions, { queue, port }: InterceptPla
   return { mark: `tcpcopy-intercept-queue-${queue.queue}`, action }
 }
 
-/** What `--manage-rules` puts in place. @throws OperatorError `bad-rule` */
+/** The rules that `--manage-rules` installs. @throws OperatorError `bad-rule` */
 export function interceptRules(options: InterceptOptions, plan: InterceptPlan): readonly RuleSet[] {
   return options.manageRules === true ? answerRules(options, plan) : []
 }
 
-/** Without `--manage-rules`: which rule has to be there. */
+/** Notes for the start without `--manage-rules`: which rule must exist. */
 export function interceptNotes(options: InterceptOptions, plan: InterceptPlan): readonly string[] {
   if (plan.queue === undefined || options.manageRules === true) return []
   const rule = iptablesByHand({ version: 4, ...ruleOf(options, plan), places: [{ address: 0, port: 80 }] })
   return [
-    `answers come from queue ${plan.queue.queue}; a rule has to bring them there\n` +
-      `  For a server on port 80: ${rule}; over IPv6 the same with ip6tables`
+    `answers are read from queue ${plan.queue.queue}; a firewall rule must send them there\n` +
+      `  For a server on port 80: ${rule}. For IPv6, use ip6tables.`
   ]
 }
 
-/** Options that say something about what is not there. */
+/** Refuses options that require another option, or exclude it. */
 function refuseContradictions(options: InterceptOptions): void {
   const ofQueue = ['queueLength', 'queueNumber', 'queueBypass', 'pass'] as const
   const names = { queueLength: '-q', queueNumber: '--queue-number', queueBypass: '--queue-bypass', pass: '-x' }
   const found = ofQueue.find((name) => options[name] !== undefined)
   if (found !== undefined && options.nfqueue !== true) {
-    const hint = 'Give --nfqueue to run on the target itself, or leave it out.'
-    throw new OperatorError('contradiction', `${names[found]} is for --nfqueue, which is not given`, hint)
+    const hint = `Add --nfqueue to run on the target itself, or remove ${names[found]}.`
+    throw new OperatorError('contradiction', `${names[found]} requires --nfqueue`, hint)
   }
   if (options.keepFirst === true && options.single !== true) {
-    const hint = 'Give --single as well, or leave -c out: without --single any number of tcpcopy may be there.'
-    throw new OperatorError('contradiction', '-c is for --single, which is not given', hint)
+    const hint = 'Add --single, or remove -c: without --single any number of tcpcopy may connect.'
+    throw new OperatorError('contradiction', '-c requires --single', hint)
   }
   if (options.nfqueue === true && options.filter !== undefined && options.manageRules !== true) {
-    const hint = 'Leave --filter out, or let --manage-rules make the firewall rule of it.'
-    throw new OperatorError('contradiction', '--filter is of no use to --nfqueue without --manage-rules', hint)
+    const hint = 'Remove --filter, or add --manage-rules to install the firewall rule for it.'
+    throw new OperatorError(
+      'contradiction',
+      '--filter has no effect with --nfqueue unless --manage-rules is given',
+      hint
+    )
   }
   if (options.nfqueue === true && options.device !== undefined) {
-    const hint = 'Leave --device out: the firewall rule says which packets come to the queue.'
-    throw new OperatorError('contradiction', '--device and --nfqueue are given, and a queue has no device', hint)
+    const hint = 'Remove --device: the firewall rule selects the packets for the queue.'
+    throw new OperatorError('contradiction', '--device cannot be used with --nfqueue', hint)
   }
 }
 
-/** What is said at the start: anybody may ask for the answers' headers, or take routes away. */
-export function openDoorWarnings({ channel, address }: InterceptPlan): readonly string[] {
+/** Warnings for the start: without a secret, any host can get the answers' headers or take over routes. */
+export function openDoorWarnings({ channel, address, port }: InterceptPlan): readonly string[] {
   if (channel.secret !== undefined || address !== 0) return []
   return [
-    'any host that reaches the port of --port may ask for the headers of answers\n' +
-      '  Give both programs a --secret-file, or listen on one address only: --bind 10.0.0.3.'
+    `any host that can reach port ${port} can connect and get the headers of the answers\n` +
+      '  Give both programs the same --secret-file, or listen on one address only, as in --bind 10.0.0.3.'
   ]
 }
 
-/** An answer that is forwarded reaches the real client, whose host resets a connection it does not know. */
+/**
+ * Refuses to run on a host that forwards: the real clients would get the answers, and reset connections that they do
+ * not know.
+ */
 function refuseForwarding(devices: readonly string[]): void {
   const forwarding = devices.filter((device) => device !== 'lo' && isForwarding(device) === true)
   const forwarding6 = devices.filter((device) => device !== 'lo' && isForwarding(device, 'ipv6') === true)
@@ -223,8 +247,8 @@ function refuseForwarding(devices: readonly string[]): void {
     ...forwarding6.map((name) => `sysctl -w net.ipv6.conf.${name}.forwarding=0`)
   ]
   const hint =
-    `Turn it off: ${commands.join('; ')}. ` +
-    'Or let a firewall rule drop the answers: --manage-rules installs one; if there is one, --allow-forwarding.'
+    `Turn forwarding off: ${commands.join('; ')}. ` +
+    'Or drop the answers with a firewall rule: --manage-rules installs one; if you have one, use --allow-forwarding.'
   const message = `this host forwards packets of ${names}: the target's answers would reach the real clients`
   throw new OperatorError('forwarding', message, hint)
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readOptions } from '../options/command.ts'
-import { type CopyOptions, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, copyCommand } from './copy-command.ts'
+import { copyPlan } from './copy-plan.ts'
 import { withPlaces } from './old-command-line.ts'
 
 function read(...argv: readonly string[]): CopyOptions {

@@ -1,23 +1,22 @@
-/** tcpcopy's command line of before 1.0: places instead of options, and intercept on the target itself. */
+/** tcpcopy's command line before 1.0: arguments instead of options, with intercept on the target. */
 import { OperatorError } from '../../errors.ts'
-import type { CopyOptions } from './copy-plan.ts'
+import type { CopyOptions } from './copy-command.ts'
 
 /**
- * What `sourceIP[:sourceIP…] sourcePort targetIP targetPort` means in today's options.
- * @param places the words of the command line that belong to no option
+ * Translates `sourceIP[:sourceIP…] sourcePort targetIP targetPort` to today's options.
+ * @param places the arguments of the command line that are not options
  * @throws OperatorError `bad-option`, `contradiction`
  */
 export function withPlaces(options: CopyOptions, places: readonly string[]): CopyOptions {
   if (places.length === 0) return options
   const [sources = '', sourcePort, target = '', targetPort] = places
   if (places.length !== 4) {
-    const hint =
-      'Say what to copy where with -x; before 1.0 it was: sourceIP[:sourceIP…] sourcePort targetIP targetPort.'
-    throw new OperatorError('bad-option', `the argument "${places.join(' ')}" belongs to no option`, hint)
+    const hint = 'Set what to copy with -x. The form before 1.0 is sourceIP[:sourceIP…] sourcePort targetIP targetPort.'
+    throw new OperatorError('bad-option', `unexpected argument "${places.join(' ')}"`, hint)
   }
   if (options.map !== undefined) {
-    const hint = 'Give one of the two.'
-    throw new OperatorError('contradiction', `--map and "${places.join(' ')}" both say what to copy`, hint)
+    const hint = 'Remove one of the two.'
+    throw new OperatorError('contradiction', `--map cannot be used with the arguments "${places.join(' ')}"`, hint)
   }
   const map = sources.split(':').map((source) => `${source}:${sourcePort}-${target}:${targetPort}`)
   return { ...options, map, intercept: options.intercept ?? [target] }

@@ -1,4 +1,4 @@
-/** Where packets are sent to the link layer, as far as the operator says it: `-o`, and the MACs of `-x`. */
+/** Device and MAC addresses for sending, as given by `-o` and the `@mac` of `-x`. */
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import { OperatorError } from '../../errors.ts'
 import { requireSender } from '../../io/linux/netlink/devices.ts'
@@ -7,7 +7,8 @@ import { formatAddress } from '../../wire/address.ts'
 import { mapText } from '../options/values.ts'
 
 /**
- * @param texts each `-x` as it is written, @param maps and what it says
+ * @param texts each `-x` as written
+ * @param maps the parsed `-x`, in the same order
  * @throws OperatorError `no-device`, `bad-device`, `contradiction`
  */
 export function givenNextHop(
@@ -23,13 +24,17 @@ export function givenNextHop(
     const before = macs.find((one) => one.targetAddress === targetAddress)
     if (before === undefined) macs.push({ targetAddress, from, to })
     else if (!areSame(before.from, from) || !areSame(before.to, to)) {
-      const hint = 'Give the same @mac in each -x to this target, or in one of them.'
-      throw new OperatorError('contradiction', `--map has different MACs for ${formatAddress(targetAddress)}`, hint)
+      const hint = 'Give the same @mac in every -x to this target, or in only one of them.'
+      throw new OperatorError(
+        'contradiction',
+        `--map gives different MAC addresses for ${formatAddress(targetAddress)}`,
+        hint
+      )
     }
   }
   if (isByIp && (device !== undefined || macs.length > 0)) {
-    const hint = 'Leave --send ip out: a raw socket sends where the routes say.'
-    throw new OperatorError('contradiction', `--send ip is given, and ${macs.length > 0 ? '@mac' : '-o'} too`, hint)
+    const hint = 'Remove --send ip: a raw socket sends by route.'
+    throw new OperatorError('contradiction', `--send ip cannot be used with ${macs.length > 0 ? '@mac' : '-o'}`, hint)
   }
   if (device !== undefined) requireSender(device)
   return { device, macs }

@@ -1,4 +1,4 @@
-/** The command line of `tcpcopy record`, and what follows from it. */
+/** The command line of `tcpcopy record`, and the plan made from it. */
 import type { Command } from 'commander'
 import { OperatorError } from '../../errors.ts'
 import type { FilterTarget } from '../../io/linux/capture/filter-code.ts'
@@ -6,6 +6,7 @@ import { parseAddress } from '../../wire/address.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
 import { addProcessOptions, newCommand, type ProcessOptions } from '../options/command.ts'
 import { collect } from '../options/config.ts'
+import { type Example, Group, layOut } from '../options/help.ts'
 import { badValue, listOf, seconds, wholeNumber, withoutBrackets } from '../options/values.ts'
 import { addCaptureOptions, type CaptureOptions, type CapturePlan, capturePlan, inputOf } from './capture-plan.ts'
 
@@ -18,11 +19,11 @@ export interface RecordCommandOptions extends ProcessOptions, CaptureOptions {
   readonly rotateTime?: string
 }
 
-/** Plain data for the worker. */
+/** How to record; plain data for the worker. */
 export interface RecordPlan {
-  /** For the worker's book: the addresses of IPv6 that the plan names. */
+  /** The IPv6 addresses that the plan names, for the worker's address book. */
   readonly addressBook: Uint8Array
-  /** Servers over IPv4, and over IPv6; one without an address is both. */
+  /** Servers by IP version; one without an address is in both lists. */
   readonly ipv4: readonly FilterTarget[]
   readonly ipv6: readonly FilterTarget[]
   readonly path: string
@@ -31,32 +32,57 @@ export interface RecordPlan {
   readonly fileMsMax: number
 }
 
+const EXAMPLES: readonly Example[] = [
+  { what: 'Record the clients of port 6379 until Ctrl-C', command: 'tcpcopy record -x 6379 -o requests.pcapng' },
+  {
+    what: 'Start another file every hour: requests-00001.pcapng and so on',
+    command: 'tcpcopy record -x 80 -o requests.pcapng --rotate-time 3600'
+  },
+  {
+    what: 'Record from a mirror port, in the background',
+    command: 'tcpcopy record -x 10.77.0.1:80 -i eth1 -o requests.pcapng -d -l record.log'
+  }
+]
+
 export function recordCommand(): Command {
-  const command = newCommand('tcpcopy record', "Records clients' packets into a file that tcpcopy -i replays.")
-    .option('-x, --map <server>', 'whose clients: [sourceIP:]sourcePort, …; a -x of tcpcopy will do', collect)
-    .option('-o, --output <file>', 'the file to write, pcapng')
-    .option('--rotate-size <MB>', 'begin another file before one gets larger: FILE-00001, FILE-00002, …')
-    .option('--rotate-time <seconds>', 'begin another file after so long')
-  const devices = 'capture what these devices see, … (default: what is for this host, on any)'
-  return addProcessOptions(addCaptureOptions(command, devices, 'which packets to record, pcap-filter(7)'))
+  const summary = "Records clients' packets to a file that tcpcopy -i replays."
+  const command = newCommand('tcpcopy record', summary, '-x <servers> -o <file> [options]')
+    .optionsGroup(Group.Recording)
+    .option('-x, --map <servers>', 'Whose clients to record: [ip:]port; the -x of tcpcopy works too', collect)
+  const devices = 'Capture on these devices (default: traffic to this host, on any device)'
+  addCaptureOptions(command, devices, 'Only packets that match, see pcap-filter(7)')
+    .optionsGroup(Group.Output)
+    .option('-o, --output <file>', 'File to write (pcapng); overwritten if it exists')
+    .option('--rotate-size <MB>', 'Start another file at this size')
+    .option('--rotate-time <sec>', 'Start another file after this time')
+  const notes = ['Replay it with tcpcopy -i <file>; see tcpcopy help replay.']
+  return layOut(addProcessOptions(command), { examples: EXAMPLES, notes })
 }
 
-/** @throws OperatorError for what cannot work */
+/** @throws OperatorError if the options are invalid or contradict each other */
 export function recordPlan(options: RecordCommandOptions): RecordPlan {
   const servers = listOf(options.map ?? []).map(server)
   if (servers.length === 0) {
-    const hint = 'Say whose clients to record: -x sourcePort, as in -x 80.'
-    throw new OperatorError('missing-option', 'no --map is given', hint)
+    const hint = 'Name the port whose clients to record, as in -x 80.'
+    throw new OperatorError('missing-option', 'the option --map is missing', hint)
   }
   if (options.output === undefined) {
-    throw new OperatorError('missing-option', 'no --output is given', 'Name the file to write: -o requests.pcapng.')
+    throw new OperatorError(
+      'missing-option',
+      'the option --output is missing',
+      'Name the file to write, as in -o requests.pcapng.'
+    )
   }
   if (inputOf(options.device).path !== undefined) {
-    throw new OperatorError('contradiction', '-i names a file, and what is recorded is live', 'Name a network device.')
+    throw new OperatorError(
+      'contradiction',
+      '-i names a file, but record captures live traffic',
+      'Name a network device.'
+    )
   }
   const { rotateSize, rotateTime } = options
   return {
-    // The servers' addresses are in it by now.
+    // `server` has added the servers' addresses.
     addressBook: addressBook.snapshot(),
     ipv4: servers.filter(({ address }) => !isIpv6(address)),
     ipv6: servers.filter(({ address }) => address === 0 || isIpv6(address)),

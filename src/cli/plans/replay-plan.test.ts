@@ -42,7 +42,10 @@ test('invalid values are rejected, and so are options for files without a file',
   ]
   for (const options of wrong) assert.throws(() => plan(options), { code: 'bad-value' }, JSON.stringify(options))
   for (const options of [{ accelerate: '2' }, { from: '+1' }, { checksums: false }]) {
-    assert.throws(() => replayPlan({ ...LIVE, ...options }), { code: 'contradiction', message: /is for files/ })
+    assert.throws(() => replayPlan({ ...LIVE, ...options }), {
+      code: 'contradiction',
+      message: /requires a file to replay/
+    })
   }
 })
 
@@ -51,7 +54,7 @@ test('without a file there is no replay, and -F applies to live traffic', () => 
     assert.equal(replayPlan({ ...LIVE, ...(device && { device }), filter: 'tcp' }), undefined)
   }
   assert.equal(plan({ filter: 'tcp' })?.filter, 'tcp')
-  assert.throws(() => plan({ snapLength: '200' }), { code: 'contradiction', message: /is for live traffic/ })
+  assert.throws(() => plan({ snapLength: '200' }), { code: 'contradiction', message: /cannot be used with a file/ })
 })
 
 test('progress shows the share, the rate and the remaining time', () => {

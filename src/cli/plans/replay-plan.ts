@@ -1,8 +1,9 @@
-/** The options that are for a file in place of live traffic, and what follows from them. */
+/** Options for replaying a file, and the plan made from them. */
 import type { Command } from 'commander'
 import type { ReplayPace } from '../../core/capture/replay-clock.ts'
 import { OperatorError } from '../../errors.ts'
 import type { FileTime } from '../../io/file/file-capture.ts'
+import { Group } from '../options/help.ts'
 import { badValue, wholeNumber } from '../options/values.ts'
 import { type CaptureOptions, inputOf } from './capture-plan.ts'
 
@@ -18,7 +19,7 @@ export interface ReplayOptions extends CaptureOptions {
   readonly checksums: boolean
 }
 
-/** Plain data for the worker. */
+/** How to replay a file; plain data for the worker. */
 export interface ReplayPlan {
   readonly path: string
   readonly pace: ReplayPace
@@ -31,15 +32,16 @@ export interface ReplayPlan {
 
 export function addReplayOptions(command: Command): Command {
   return command
-    .option('-a, --accelerate <factor>', 'replay a file so many times as fast; 0.5: half as fast')
-    .option('-I, --interval <ms>', 'cut pauses of a file that are longer than this')
-    .option('-T, --rounds <number>', 'replay a file so often; 0: until stopped')
-    .option('--from <time>', 'replay a file from here on: 2026-11-21T10:00:00, seconds since 1970, or +SECONDS')
-    .option('--to <time>', 'replay a file up to here')
-    .option('--no-checksums', 'take packets of a file whose checksum is wrong, as after edits')
+    .optionsGroup(Group.Files)
+    .option('-a, --accelerate <factor>', 'Speed: 2 is twice as fast (default: 1)')
+    .option('-I, --interval <ms>', 'Longest pause (default: as in the file)')
+    .option('-T, --rounds <number>', 'How often; 0: until stopped (default: 1)')
+    .option('--from <time>', 'Start at 2026-11-21T10:00:00, at seconds since 1970, or +SECONDS into the file')
+    .option('--to <time>', 'Stop at this time, written as for --from')
+    .option('--no-checksums', 'Accept packets with wrong checksums')
 }
 
-/** @returns undefined: live traffic is copied @throws OperatorError */
+/** @returns undefined for live traffic @throws OperatorError */
 export function replayPlan(options: ReplayOptions): ReplayPlan | undefined {
   const { device, accelerate, interval, rounds, from, to, filter, checksums } = options
   const { path } = inputOf(device)
@@ -66,23 +68,23 @@ function refuseWithoutFile(options: ReplayOptions): void {
   const names = ['accelerate', 'interval', 'rounds', 'from', 'to'] as const
   const given = options.checksums ? names.find((name) => options[name] !== undefined) : 'no-checksums'
   if (given === undefined) return
-  const hint = 'Name the file with -i, or leave the option out.'
-  throw new OperatorError('contradiction', `--${given} is for files, and -i names none`, hint)
+  const hint = `Name the file with -i, or remove --${given}.`
+  throw new OperatorError('contradiction', `--${given} requires a file to replay, and -i names none`, hint)
 }
 
 function refuseWithFile({ snapLength }: ReplayOptions): void {
   if (snapLength === undefined) return
-  const hint = 'Leave it out: packets of a file are as long as they were captured.'
-  throw new OperatorError('contradiction', '--snap-length is for live traffic, and -i names a file', hint)
+  const hint = 'Remove it: it applies to live capture only.'
+  throw new OperatorError('contradiction', '--snap-length cannot be used with a file', hint)
 }
 
 function speed(text: string): number {
   const number = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
   if (number >= SPEED_LEAST && number <= SPEED_MOST) return number
-  throw badValue('--accelerate', text, `a factor from ${SPEED_LEAST} to ${SPEED_MOST}, fractions too`)
+  throw badValue('--accelerate', text, `a factor from ${SPEED_LEAST} to ${SPEED_MOST}`)
 }
 
-/** A date without a zone is this host's. */
+/** A date without a time zone is local time. */
 function fileTime(option: string, text: string): FileTime {
   const seconds = /^(\+?)(\d+(?:\.\d+)?)$/.exec(text)
   if (seconds !== null) return { ms: Number(seconds[2]) * 1000, isRelative: seconds[1] === '+' }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readOptions } from '../options/command.ts'
-import { type CopyOptions, copyCommand, copyPlan } from './copy-plan.ts'
+import { type CopyOptions, copyCommand } from './copy-command.ts'
+import { copyPlan } from './copy-plan.ts'
 import { type InterceptOptions, type InterceptPlan, interceptCommand, interceptPlan } from './intercept-plan.ts'
 import { partOfInterceptPlan } from './worker-plans.ts'
 
@@ -19,7 +20,7 @@ test("the ring and the pending headers are divided among intercept's workers", a
 })
 
 test('with --single both programs have one worker', async () => {
-  const message = '--workers 2 is of no use: one thread reads the answers of --single'
+  const message = '--workers 2 cannot be used: only one thread can read the answers of --single'
   assert.equal((await planOf('-F', 'tcp', '--single', '--workers', 'auto')).workers, 1)
   await assert.rejects(planOf('-F', 'tcp', '--single', '--workers', '2'), { message })
   const texts = ['-x', '80-192.0.2.1:80', '-s', '192.0.2.2', '--single', '--workers', '2']
@@ -32,6 +33,6 @@ test('an nfqueue is read by one worker', async () => {
   assert.equal((await planOf('--nfqueue', '--workers', 'auto')).workers, 1)
   await assert.rejects(planOf('--nfqueue', '--workers', '2'), {
     code: 'contradiction',
-    message: '--workers 2 is of no use: one thread reads a queue of --nfqueue'
+    message: '--workers 2 cannot be used: only one thread can read a queue of --nfqueue'
   })
 })

@@ -1,8 +1,8 @@
-/** What of a program's plan each of its workers may have. */
+/** The part of a program's plan that each worker gets. */
 import type { CopyPlan } from './copy-plan.ts'
 import type { InterceptPlan } from './intercept-plan.ts'
 
-/** One worker's part of tcpcopy's plan: what is limited for all is shared equally. */
+/** One worker's part of tcpcopy's plan: limits for the whole program are divided equally. */
 export function partOfPlan(plan: CopyPlan): CopyPlan {
   const { workers, settings, capture } = plan
   const { poolBytes, sessionsMax, bytesPerSecondMax } = settings.limits
@@ -19,7 +19,7 @@ export function partOfPlan(plan: CopyPlan): CopyPlan {
   }
 }
 
-/** The same for intercept. */
+/** One worker's part of intercept's plan. */
 export function partOfInterceptPlan(plan: InterceptPlan): InterceptPlan {
   const { workers, delayMax, ringMegabytes } = plan
   return { ...plan, delayMax: Math.ceil(delayMax / workers), ringMegabytes: ringMegabytes / workers }

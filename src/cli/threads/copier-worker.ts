@@ -1,4 +1,4 @@
-/** tcpcopy's data plane: the thread that captures, steps the sessions and sends. */
+/** tcpcopy's worker: captures packets, runs the sessions and sends. */
 import assert from 'node:assert/strict'
 import type { MessagePort } from 'node:worker_threads'
 import { Counters } from '../../core/books/counters.ts'
@@ -20,23 +20,23 @@ import { LineTrace } from './trace.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
 import { isStopped, log, type OpenedWorker, runWorker, say } from './worker-thread.ts'
 
-/** Long enough for most of what there is to compile, short enough for a start in less than half a second. */
+/** Long enough to compile most of the code, short enough to start in less than half a second. */
 const WARM_UP_MS = 100
 
 export interface CopierWorkerData {
-  /** This worker's part of all. */
+  /** This worker's part of the plan. */
   readonly plan: CopyPlan
-  /** What all workers have in common: words in which `Sampling` counts, and what the channel calls this tcpcopy. */
+  /** Shared by all workers: the counts of `Sampling`, and the id of this tcpcopy on the channel. */
   readonly sampling: Int32Array
   readonly instance: Uint8Array
-  /** Shared: the fanout group of the first worker's capture, in which the others join it. */
+  /** Shared by all workers: the fanout group of the first worker's capture, which the others join. */
   readonly groups: Int32Array
   readonly counters: SharedArrayBuffer
-  /** With a replay: where the file comes from. */
+  /** For a replay: the port that delivers the file. */
   readonly chunks: MessagePort | undefined
 }
 
-/** A capture that takes packets while the engine still compiles would lose them; one that is held, and a file, wait. */
+/** Compiles the hot paths before the capture starts: otherwise it would lose packets meanwhile. */
 function warmUpFor(ms: number): void {
   const until = monotonic.now() + ms
   warmUp(cryptography, copyOctets, () => monotonic.now() < until)

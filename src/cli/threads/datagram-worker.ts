@@ -1,4 +1,4 @@
-/** tcpcopy's data plane with `--udp`: the thread that captures datagrams and sends their copies. */
+/** tcpcopy's worker with `--udp`: captures datagrams and sends their copies. */
 import { randomInt } from 'node:crypto'
 import { Counters } from '../../core/books/counters.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../../daemon/copier/datagram-copier.ts'

@@ -1,4 +1,4 @@
-/** intercept's data plane: the thread that captures answers and returns their headers. */
+/** intercept's worker: captures answers and returns their headers. */
 
 import { InterceptCounters } from '../../core/books/intercept-counters.ts'
 import { TranslatingCapture } from '../../daemon/capture/translating-capture.ts'
@@ -22,23 +22,26 @@ import type { WorkerMeans } from './worker-protocol.ts'
 import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
 
 export interface InterceptorWorkerData {
-  /** This worker's part of all. */
+  /** This worker's part of the plan. */
   readonly plan: InterceptPlan
   readonly counters: SharedArrayBuffer
-  /** Of `WorkerExchange`. */
+  /** Memory of `WorkerExchange`. */
   readonly messages: SharedArrayBuffer
-  /** Shared: the socket of `listenOn`, and by device and version of IP the fanout groups of the first worker's captures. */
+  /**
+   * Shared by all workers: the socket of `listenOn`; and, by device and IP version, the fanout groups that the first
+   * worker's captures opened.
+   */
   readonly listener: Int32Array
   readonly groups: Int32Array
 }
 
-/** Headers: Ethernet, IP and TCP with all their options. */
+/** Ethernet, IP and TCP headers with all options. */
 const SNAP_LENGTH = 160
 const SLOT_LENGTH = 256
-/** With the payload that `--with-resp-payload` asks for. */
+/** For `--with-resp-payload`. */
 const SNAP_LENGTH_LONG = SNAP_LENGTH + RECORD_PAYLOAD_MAX
 const SLOT_LENGTH_LONG = 512
-/** What a peer may send before we look at it: many routes. */
+/** Input buffer of a peer: room for many routes. */
 const INPUT_LENGTH = 16 * 1024
 
 function hasPayload({ channel }: InterceptPlan): boolean {
@@ -50,8 +53,8 @@ function snapLength(plan: InterceptPlan): number {
 }
 
 /**
- * Opens the ring for IPv4, and the one for IPv6 where the filter passes any of it.
- * @param index of the device: each has two fanout groups
+ * Opens a ring for IPv4, and one for IPv6 if the filter can match IPv6.
+ * @param index of the device; each has two fanout groups
  */
 function openRings(
   data: InterceptorWorkerData & WorkerMeans,
@@ -63,7 +66,7 @@ function openRings(
   try {
     return [ipv4, openRing(data, device, `(${filter}) and ip6`, 6, 2 * index + 1)]
   } catch (error) {
-    // libpcap's words for a filter that nothing can pass, as `src host 10.0.0.2` over IPv6.
+    // libpcap says this for a filter that cannot match, such as `src host 10.0.0.2` with IPv6.
     if (error instanceof OperatorError && error.message.includes('rejects all packets')) return [ipv4]
     ipv4.close()
     throw error
@@ -103,7 +106,7 @@ function openCaptures(data: InterceptorWorkerData & WorkerMeans): readonly (Pack
 
 function openListener({ plan, worker, listener }: InterceptorWorkerData & WorkerMeans, poller: Poller): TcpListener {
   const { address, port } = plan
-  // It remains open to the end of the process, as the rings do: others may still look at it.
+  // The socket stays open until the process ends, like the rings: other workers may still use it.
   if (worker === 0) listener[0] = listenOn({ address, port })
   return new TcpListener(poller, { address, port, inputLength: INPUT_LENGTH, shared: listener[0] ?? -1 })
 }

@@ -1,4 +1,4 @@
-/** What live packets are captured with. */
+/** Opens the captures of live packets. */
 import { LinkCapture, type LinkCaptureOptions } from '../../daemon/capture/link-capture.ts'
 import { JoinedCapture } from '../../io/joined-capture.ts'
 import { copyFilter, copyFilter6, steering, type TransportProtocol } from '../../io/linux/capture/filter.ts'
@@ -22,40 +22,41 @@ import { log } from './worker-thread.ts'
 
 const SLOT_LENGTH = 2048
 
-/** Which part of the packets a worker has. */
+/** The share of the packets that a worker gets. */
 export interface WorkerPart extends Pick<WorkerMeans, 'worker' | 'workers'> {
-  /** Shared: the fanout group of the first worker's capture, in which the others join it. */
+  /** Shared by all workers: the fanout group of the first worker's capture, which the others join. */
   readonly groups: Int32Array
 }
 
-/** Which packets are captured: those of clients. */
+/** Which client packets to capture. */
 interface Wanted {
-  /** Over IPv4, and over IPv6. */
+  /** By IP version: IPv4, IPv6. */
   readonly servers: readonly FilterTarget[]
   readonly servers6: readonly FilterTarget[]
-  /** What is sent there is a copy, and must not be copied again where a device sees it. */
+  /** Packets to these are copies, and must not be copied again. */
   readonly targets: readonly FilterTarget[]
   readonly protocol: TransportProtocol
-  /** The kernel drops acknowledgments without payload. */
+  /** Let the kernel drop acknowledgments without payload. */
   readonly isWithoutAcks: boolean
 }
 
 const NUMBERS = { tcp: TCP, udp: UDP }
 
-/** What clients send to the servers over IPv4, of what this host itself takes. The poller wakes for it. */
+/** Captures what clients send to the servers over IPv4, as far as this host accepts it. The poller watches it. */
 export function openIpCapture(plan: CapturePlan, wanted: Wanted, poller: Poller): IpCapture {
   const filter = packetFilter(plan, wanted)
   const protocol = NUMBERS[wanted.protocol]
   const capture = new IpCapture({ protocol, filter, bufferMegabytes: plan.ringMegabytes, isHeld: true })
   poller.add(capture.fd, POLLIN)
-  log('info', 'capture', { through: 'raw socket', of: 'packets for this host' })
+  log('info', 'capturing', { through: 'raw socket', of: 'packets for this host' })
   return capture
 }
 
 /**
- * Without devices a ring with what clients send to the servers, one for each version of IP; of devices their frames. It is
- * held. The poller wakes for it.
- * @param refuse see LinkCaptureOptions; @param part of a ring; default: all. Frames are not shared, nor is IPv6
+ * Without devices: captures what clients send to the servers, in a ring for each IP version. With devices: captures
+ * their frames. The capture is held, and watched by the poller.
+ * @param refuse see LinkCaptureOptions
+ * @param part of the ring, by default all; frames and IPv6 are not shared
  */
 export function openLiveCapture(
   plan: CapturePlan,
@@ -75,7 +76,7 @@ export function openLiveCapture(
       linkType: link === 'ethernet' ? LinkType.Ethernet : LinkType.Raw
     }
   })
-  log('info', 'capture', { through: 'ring', of: `all frames of ${plan.devices.join(', ')}` })
+  log('info', 'capturing', { through: 'ring', of: `all frames of ${plan.devices.join(', ')}` })
   const { servers, servers6, targets, protocol } = wanted
   const isWanted = (address: number, port: number): boolean =>
     isAmong(isIpv6(address) ? servers6 : servers, address, port) && !isAmong(targets, address, port)
@@ -109,7 +110,7 @@ function openRings(
   const hasBoth = servers.length > 0 && servers6.length > 0
   const opened = hasBoth ? new JoinedCapture(open4(), open6()) : servers6.length > 0 ? open6() : open4()
   const versions = hasBoth ? 'IPv4 and IPv6' : servers6.length > 0 ? 'IPv6' : 'IPv4'
-  log('info', 'capture', { through: 'ring', of: `${versions} packets for this host, on any device` })
+  log('info', 'capturing', { through: 'ring', of: `${versions} packets for this host, on any device` })
   return opened
 }
 
@@ -120,12 +121,12 @@ function isAmong(places: readonly FilterTarget[], address: number, port: number)
   return false
 }
 
-/** For packets that begin with their IP header. */
+/** For packets that start with the IPv4 header. */
 function clientFilter({ servers, targets, protocol, isWithoutAcks }: Wanted): FilterProgram {
   return both(notTo(targets.filter(({ address }) => !isIpv6(address))), copyFilter(servers, protocol, isWithoutAcks))
 }
 
-/** The same of IPv6. */
+/** For packets that start with the IPv6 header. */
 function clientFilter6({ servers6, targets, protocol, isWithoutAcks }: Wanted): FilterProgram {
   return both(notTo6(targets.filter(({ address }) => isIpv6(address))), copyFilter6(servers6, protocol, isWithoutAcks))
 }
@@ -134,7 +135,7 @@ function packetFilter(plan: CapturePlan, wanted: Wanted): FilterProgram {
   return withExpression(plan, cutTo(clientFilter(wanted), plan.snapLength), 'cooked')
 }
 
-/** A program that also asks what `-F` asks. */
+/** Adds the filter of `-F` to a program. */
 function withExpression(
   { filter, snapLength }: CapturePlan,
   program: FilterProgram,
@@ -162,7 +163,7 @@ function openRing(
   return ring
 }
 
-/** Short packets have short slots, so that more of them find room. */
+/** Short packets get short slots, so that more of them fit. */
 function slotLengthFor(snapLength: number): number {
   let length = 256
   while (length < SLOT_LENGTH && length - SLOT_OVERHEAD < snapLength) length *= 2

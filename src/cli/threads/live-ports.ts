@@ -1,4 +1,4 @@
-/** What tcpcopy captures with and sends with, on the live network. */
+/** Opens what tcpcopy captures and sends with on the live network. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import { ReassemblingCapture } from '../../daemon/capture/reassembling-capture.ts'
@@ -23,17 +23,17 @@ export function openSender({ sendBy: by, settings, nextHop }: CopyPlan, memoryAd
   const raw = by === 'link' || nextHop.device !== undefined ? undefined : new RawIpSender(memoryAddress)
   if (maps.some((map) => isIpv6(map.targetAddress))) raw?.openIpv6()
   if (by === 'ip' && raw !== undefined) return raw
-  const tell = (target: string, through: string): void => log('info', 'way to target', { target, through })
+  const tell = (target: string, through: string): void => log('info', 'path to target', { target, through })
   const link = new LinkSender(memoryAddress, raw, tell, nextHop)
   for (const { targetAddress } of maps) link.ways.prepare(targetAddress)
   if (by !== 'xdp') return link
-  return new XdpSender(link, (device, through) => log('info', 'short packets of a device', { device, through }))
+  return new XdpSender(link, (device, through) => log('info', 'sending short packets', { device, through }))
 }
 
 /**
- * This worker's part of what clients send to the sources of `-x`; it is held. The poller wakes for it. It is not to be
- * closed before the process ends: the kernel would give the flows of one that is closed to other workers.
- * @param counters gets what the capture itself leaves out
+ * Opens this worker's capture of client packets to the sources of `-x`. It is held, and watched by the poller. Do not
+ * close it before the process ends: the kernel would give its flows to other workers.
+ * @param counters counts what the capture itself leaves out
  */
 export function openCapture(
   plan: CopyPlan,
@@ -60,7 +60,7 @@ export function openCapture(
   }
   if (capture.by === 'ip') return openIpCapture(capture, wanted, poller)
   const live = openLiveCapture(capture, wanted, refuse, poller, part)
-  // Of frames the capture itself puts fragments together.
+  // With devices, the capture itself reassembles fragments.
   if (maps6.length === 0 || capture.devices.length > 0) return live
   return new ReassemblingCapture(live, monotonic, counters)
 }

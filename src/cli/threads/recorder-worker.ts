@@ -1,4 +1,4 @@
-/** The data plane of `tcpcopy record`: the thread that captures and writes. */
+/** The worker of `tcpcopy record`: captures and writes packets. */
 import { countRecord, RecordCounter, Recorder } from '../../daemon/capture/recorder.ts'
 import { RecordFiles } from '../../io/file/record-file.ts'
 import { monotonic } from '../../io/linux/system/clock.ts'

@@ -1,4 +1,4 @@
-/** The worker's part in the replay of a file: what it captures from, and what is said in the end. */
+/** The worker's part of a replay: its capture, and the report at the end. */
 import type { MessagePort } from 'node:worker_threads'
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
@@ -15,7 +15,7 @@ import { LinkType } from '../../wire/link-layer.ts'
 import type { ReplayPlan } from '../plans/replay-plan.ts'
 import { log } from './worker-thread.ts'
 
-/** Exit statuses of a replay that ran; docs/files.md explains them. */
+/** Exit statuses of a replay, explained in docs/files.md. */
 const ReplayStatus = { Delivered: 0, NotAllDelivered: 2, FileBroken: 3 } as const
 
 const SNAP_LENGTH = 0x40000
@@ -30,7 +30,7 @@ export class Replay {
   readonly #beganAt = monotonic.now()
   #isStalled = false
 
-  /** @param copier asked for when the replay runs @throws OperatorError for a filter that is wrong */
+  /** @param copier called once the replay runs @throws OperatorError for an invalid filter */
   constructor(
     plan: ReplayPlan,
     port: MessagePort,
@@ -46,7 +46,7 @@ export class Replay {
     const { filter } = plan
     const filterFor =
       filter === undefined ? undefined : (link: number) => compileFilter(filter, { link, snapLength: SNAP_LENGTH })
-    // What is wrong with it is said before anything begins.
+    // Report an invalid filter before the start.
     filterFor?.(LinkType.Ethernet)
     this.capture = new FileCapture(
       { ...plan, filterFor, isWanted: (address, port) => mapping.has(address, port) },
@@ -61,14 +61,14 @@ export class Replay {
     )
   }
 
-  /** To be asked all the time: whether all was given and nothing is left to come, or never will. */
+  /** Whether the replay is done or stalled. To be polled. */
   isOver(): boolean {
     if (this.capture.isDone) return true
     this.#isStalled = this.#drain.isStalled(this.capture.isWaitingForCopy, monotonic.now())
     return this.#isStalled
   }
 
-  /** Says how it went. @returns the exit status @throws OperatorError where nothing could be replayed */
+  /** Logs the result. @returns the exit status @throws OperatorError if nothing could be replayed */
   conclude(): number {
     const { capture } = this
     const counters = this.#counters
@@ -76,8 +76,8 @@ export class Replay {
     if (packets === 0 && capture.failure !== '') throw this.#unreadable()
     if (capture.wantedCount === 0) throw this.#noneWanted(packets)
     if (this.#isStalled) {
-      const why = counters.get(Counter.channelsOpen) === 0 ? 'intercept was not connected' : 'nothing was answered'
-      log('warn', `the replay is given up: for ${STALLED_MS / 1000} s ${why}`)
+      const why = counters.get(Counter.channelsOpen) === 0 ? 'a connection to intercept' : 'an answer'
+      log('warn', `the replay is stopped after ${STALLED_MS / 1000} s without ${why}`)
     }
     const undelivered = this.#undelivered()
     const isDelivered = undelivered === '' && !this.#isStalled
@@ -85,7 +85,7 @@ export class Replay {
     if (capture.failure !== '') {
       log('warn', `${this.#plan.path} could not be read to its end: ${capture.failure}`, {
         packetsRead: packets,
-        hint: 'What stands before that place was replayed.'
+        hint: 'Everything before that point was replayed.'
       })
     }
     log('info', 'the replay has ended', {
@@ -100,7 +100,7 @@ export class Replay {
     return isDelivered ? ReplayStatus.Delivered : ReplayStatus.NotAllDelivered
   }
 
-  /** What is missing at the target, or was missing in the file; what -r, -g and -O leave out is not. */
+  /** What was lost on the way to the target, or in the file; without what -r, -g and -O exclude. */
   #undelivered(): string {
     const counters = this.#counters
     const leftOut = counters.droppedBytes(Drop.SampledOut) + counters.droppedBytes(Drop.NotFromSyn)
@@ -108,29 +108,29 @@ export class Replay {
     const cut = counters.droppedPackets(Drop.Truncated)
     const fragments = counters.droppedPackets(Drop.Fragment)
     const parts = [
-      octets > 0 ? `${octets} octets were lost (see dropped… in the statistics)` : '',
-      cut > 0 ? `${cut} packets are cut in the file (capture with -s 0)` : '',
-      fragments > 0 ? `${fragments} IP fragments are not complete in the file` : ''
+      octets > 0 ? `${octets} bytes were lost (see dropped… in the statistics)` : '',
+      cut > 0 ? `${cut} packets are truncated in the file (capture with tcpdump -s 0)` : '',
+      fragments > 0 ? `${fragments} IP fragments are incomplete in the file` : ''
     ].filter((part) => part !== '')
     return parts.length === 0 ? '' : `: ${parts.join('; ')}`
   }
 
   #unreadable(): OperatorError {
     const what = `${this.#plan.path} cannot be replayed: ${this.capture.failure}`
-    return new OperatorError('bad-file', what, 'Give a file that tcpdump -w or Wireshark wrote; it may be gzipped.')
+    return new OperatorError('bad-file', what, 'Use a capture file of tcpdump -w or Wireshark, plain or gzipped.')
   }
 
   #noneWanted(packets: number): OperatorError {
     const { capture } = this
     const { servers } = capture
-    const message = `${this.#plan.path} holds no packets to port ${this.#ports}, which -x names`
+    const message = `${this.#plan.path} contains no packets to port ${this.#ports}, which -x names`
     const shown = servers.list(SERVERS_SHOWN).map(({ address, port, packets, connections }) => {
       const opened = connections === 0 ? '' : `, ${connections} connections`
       return `${formatEndpoint(address, port)} (${packets} packets${opened})`
     })
     const more = servers.count > shown.length ? `, and ${servers.count - shown.length} more` : ''
-    let hint = `It holds these servers: ${shown.join(', ')}${more}. Name one in -x.`
-    if (capture.chosenCount === 0) hint = `-F, --from and --to let none of its ${packets} packets through.`
+    let hint = `It contains these servers: ${shown.join(', ')}${more}. Name one in -x.`
+    if (capture.chosenCount === 0) hint = `-F, --from and --to exclude all of its ${packets} packets.`
     else if (shown.length === 0) hint = `None of its ${capture.chosenCount} packets is TCP.`
     return new OperatorError('no-match', message, hint)
   }

@@ -1,4 +1,4 @@
-/** `--trace`: every packet of the chosen clients in packetdrill notation, with the session's state. */
+/** `--trace`: prints every packet of the chosen clients in packetdrill notation, with the session's state. */
 import { Drop, dropNames } from '../../core/books/drop.ts'
 import { Outbox } from '../../core/packets/outbox.ts'
 import { type Purpose, purposeTexts } from '../../core/packets/purpose.ts'
@@ -12,7 +12,7 @@ import { Segment } from '../../wire/segment.ts'
 import type { TraceTarget } from '../options/trace-target.ts'
 import { Control, type WorkerMessage } from './worker-protocol.ts'
 
-/** Lines that may be on their way to the log at once; more are counted and left out. */
+/** Lines that may wait for the log; more are skipped and counted. */
 const LINES_MAX = 10_000
 
 export class LineTrace implements CopyTrace {
@@ -23,7 +23,7 @@ export class LineTrace implements CopyTrace {
   readonly #sent = new Segment()
   #leftOut = 0
 
-  /** @param memory the outbox's; @param control counts the lines on their way */
+  /** @param memory of the outbox @param control counts the lines that wait for the log */
   constructor(target: TraceTarget, memory: Uint8Array, say: (message: WorkerMessage) => void, control: Int32Array) {
     this.#target = target
     this.#memory = memory
@@ -91,7 +91,7 @@ export class LineTrace implements CopyTrace {
       this.#leftOut += 1
       return
     }
-    if (this.#leftOut > 0) this.#post(`… ${this.#leftOut} lines left out: the log cannot take them so fast`)
+    if (this.#leftOut > 0) this.#post(`… ${this.#leftOut} lines skipped: the log is too slow`)
     this.#leftOut = 0
     this.#post(line)
   }

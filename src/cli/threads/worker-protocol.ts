@@ -1,7 +1,7 @@
-/** What the main thread and its workers say to each other. */
+/** Messages and shared memory of the main thread and its workers. */
 import { OperatorError } from '../../errors.ts'
 
-/** Words of a worker that the main thread writes down. */
+/** Messages of a worker for the log. */
 export type WorkerWord =
   | {
       readonly type: 'log'
@@ -11,50 +11,50 @@ export type WorkerWord =
     }
   | { readonly type: 'trace'; readonly line: string }
 
-/** Words of a worker to the main thread. */
+/** Messages of a worker to the main thread. */
 export type WorkerMessage =
   | WorkerWord
-  /** Works. */
+  /** The worker runs. */
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly code: string; readonly message: string; readonly hint: string }
   /** @property status the program's exit status */
   | { readonly type: 'stopped'; readonly status: number }
 
-/** What each worker gets, beside what is its program's. */
+/** What each worker gets in addition to its program's data. */
 export interface WorkerMeans {
-  /** Which one it is, from 0. */
+  /** Number of this worker, from 0. */
   readonly worker: number
   readonly workers: number
-  /** Words of `Control`, which all workers and the main thread have in common. */
+  /** The words of `Control`, shared by the main thread and all workers. */
   readonly control: Int32Array
-  /** A descriptor that wakes it; the main thread's. */
+  /** Descriptor that wakes this worker; owned by the main thread. */
   readonly wake: number
-  /** By worker, those of all. */
+  /** The wake descriptors of all workers. */
   readonly wakes: readonly number[]
 }
 
-/** Words of the shared Int32Array. */
+/** Indexes into the shared Int32Array. */
 export const Control = {
-  /** How many workers are open, which is whose turn it is to open; `STOPPED` in the end. */
+  /** Number of open workers, and so the worker whose turn it is to open; `STOPPED` at the end. */
   Phase: 0,
-  /** Trace lines on their way: workers add, the main thread takes away. */
+  /** Trace lines that wait for the log: workers add, the main thread subtracts. */
   TraceLines: 1,
   Length: 2
 } as const
 
-/** Words that all threads have in common, zero at first. */
+/** Zeroed words shared by all threads. */
 export function sharedWords(length: number): Int32Array<SharedArrayBuffer> {
   return new Int32Array(new SharedArrayBuffer(length * 4))
 }
 
-/** Of `Control.Phase`: all are to stop. */
+/** Value of `Control.Phase`: all workers must stop. */
 export const STOPPED = -1
 
-/** What a worker tells of an error that it cannot go on with. */
+/** The message for an error that ends a worker. */
 export function failureOf(error: unknown): WorkerMessage {
   if (error instanceof OperatorError) {
     return { type: 'failed', code: error.code, message: error.message, hint: error.hint }
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  return { type: 'failed', code: 'bug', message: text, hint: 'This is a bug of ours; please report it.' }
+  return { type: 'failed', code: 'bug', message: text, hint: 'This is a bug. Please report it.' }
 }

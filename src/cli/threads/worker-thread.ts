@@ -1,15 +1,15 @@
-/** What the workers of both programs have in common: their words to the main thread, and how they begin and end. */
+/** What all workers share: messages to the main thread, start and end. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Log } from '../../ports.ts'
 import { Control, failureOf, STOPPED, type WorkerMeans, type WorkerMessage } from './worker-protocol.ts'
 
-/** A worker that has opened all that may fail. */
+/** A worker that has opened everything that can fail. */
 export interface OpenedWorker {
-  /** What can be done while others still open. */
+  /** Work to do while other workers still open. */
   readonly prepare?: () => void
-  /** All are open: from now on nothing escapes it. The program is ready when every worker has done this. */
+  /** Starts the capture once all workers are open. The program is ready when every worker has done this. */
   readonly begin?: () => void
-  /** Works until it is told to stop, or is done. @returns the program's exit status */
+  /** Runs until it is asked to stop, or is done. @returns the program's exit status */
   readonly run: () => number
 }
 
@@ -17,7 +17,7 @@ export function say(message: WorkerMessage): void {
   parentPort?.postMessage(message)
 }
 
-/** The log of the daemons: the main thread writes it. */
+/** The log, written by the main thread. */
 export const log: Log = (level, message, fields) => say({ type: 'log', level, message, fields })
 
 /** Whether the main thread has asked the workers to stop. */
@@ -25,7 +25,7 @@ export function isStopped(control: Int32Array): boolean {
   return Atomics.load(control, Control.Phase) === STOPPED
 }
 
-/** Blocks until `phase` has come. @returns false if the workers are to stop */
+/** Blocks until `phase` is reached. @returns false if the workers must stop */
 function awaitPhase(control: Int32Array, phase: number): boolean {
   for (;;) {
     const now = Atomics.load(control, Control.Phase)
@@ -35,19 +35,19 @@ function awaitPhase(control: Int32Array, phase: number): boolean {
   }
 }
 
-/** The next worker's turn, unless all are to stop. */
+/** Lets the next worker open, unless all must stop. */
 function passOn({ control, worker }: WorkerMeans): void {
   Atomics.compareExchange(control, Control.Phase, worker, worker + 1)
   Atomics.notify(control, Control.Phase)
 }
 
 /**
- * Runs the worker with what the main thread passed, to its end. Workers open one after the other, since the order in
- * which captures join their group says which flows they get, and begin when all are open. An error that one cannot go
- * on with is told.
+ * Runs a worker with the data that the main thread passed. Workers open one after the other, because the order in which
+ * captures join their fanout group determines the flows they get. They start when all are open. Errors are reported to
+ * the main thread.
  */
 export function runWorker<Data>(open: (data: Data & WorkerMeans) => OpenedWorker): void {
-  const data = workerData as Data & WorkerMeans // as: what the main thread passed
+  const data = workerData as Data & WorkerMeans // as: the main thread passed it
   try {
     let status = 0
     if (awaitPhase(data.control, data.worker)) {

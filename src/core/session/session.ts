@@ -7,7 +7,7 @@
  * target side, and counters. Whoever calls it looks afterwards whether it has ended, and when it wants to be called.
  */
 import { ACK, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
-import { add, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
+import { add, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, goesOn } from '../books/drop.ts'
 import { NONE } from '../memory/send-pool.ts'
@@ -19,7 +19,7 @@ import { scaledWindow } from '../tcp/segment-writer.ts'
 import { ClientSide } from './client-side.ts'
 import { Gate } from './gate.ts'
 import { HoleWatch } from './hole-watch.ts'
-import { isGivenUp, reconnectDelay } from './reconnect-policy.ts'
+import { Reconnects } from './reconnects.ts'
 import type { SessionContext } from './session-context.ts'
 import type { SessionStart } from './session-start.ts'
 import { SessionState } from './session-state.ts'
@@ -55,18 +55,13 @@ export class Session {
   readonly #gate: Gate
   readonly #context: SessionContext<never>
   readonly #hole: HoleWatch
+  readonly #reconnects = new Reconnects()
   /** When the client last got on. */
   #progressAt: number
   /** It began then, or was woken. */
   readonly #awakeSince: number
   /** While waiting: when it may connect. */
   #startAt = NEVER
-  /** Its connection is not the first. */
-  #isReconnect = false
-  /** Connections in a row that ended before the target had taken anything. */
-  #failures = 0
-  /** One beyond the last byte that was sent on an earlier connection; undefined: what goes now goes for the first time. */
-  #repeatedEnd: Seq | undefined
 
   constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
     const { settings, pool, counters, roundTrips, hub } = context
@@ -120,10 +115,7 @@ export class Session {
   /** See `Snapshot`. All that a session in hibernation has to know. */
   save(snapshot: Snapshot): void {
     this.#progressAt = snapshot.number(this.#progressAt)
-    this.#isReconnect = snapshot.flag(this.#isReconnect)
-    this.#failures = snapshot.short(this.#failures)
-    // All that was sent is acknowledged.
-    this.#repeatedEnd = undefined
+    this.#reconnects.save(snapshot)
     this.client.save(snapshot)
     this.#gate.save(snapshot)
     this.target.save(snapshot)
@@ -138,7 +130,7 @@ export class Session {
 
   /** Lets it connect again, after the time that the target needs. */
   allowReconnect(now: number): void {
-    this.allowStart(now + reconnectDelay(this.#failures), now)
+    this.allowStart(now + this.#reconnects.delayMs, now)
   }
 
   /** Takes a captured segment of this client connection, other than the SYN that began it; `step` acts on it. */
@@ -253,13 +245,13 @@ export class Session {
 
   /** A waiting session that reconnects begins with the client's next bytes, any other at once. */
   #hasWork(): boolean {
-    return !this.#isReconnect || this.queue.tail !== NONE
+    return !this.#reconnects.isReconnect || this.queue.tail !== NONE
   }
 
   /** Opens the connection. One that reconnects stands in front of the first byte that it has. */
   #open(now: number): void {
     this.#progressAt = now
-    this.target.open(this.#isReconnect ? this.queue.acknowledgedEnd : seq(0), now)
+    this.target.open(this.#reconnects.isReconnect ? this.queue.acknowledgedEnd : seq(0), now)
   }
 
   #deliver(now: number): void {
@@ -284,9 +276,10 @@ export class Session {
     if (!isBefore(sentEnd, queue.end)) return false
     const most = this.#context.rate.room(this.id)
     if (most <= 0) return false
-    if (sentEnd === queue.admittedEnd && !this.#gate.admit(queue, target, this.#repeatedEnd, now)) return false
+    const { repeatedEnd } = this.#reconnects
+    if (sentEnd === queue.admittedEnd && !this.#gate.admit(queue, target, repeatedEnd, now)) return false
     if (!target.send(queue, queue.admittedEnd, most, now)) return false
-    if (this.#repeatedEnd !== undefined && !isBefore(target.sentEnd, this.#repeatedEnd)) this.#repeatedEnd = undefined
+    this.#reconnects.sent(target.sentEnd)
     const { exchange } = this.#gate
     if (!Number.isNaN(exchange.answeredAt)) {
       this.#context.latency.departs(exchange.answeredAt)
@@ -332,7 +325,7 @@ export class Session {
     this.endReason = reason
     const una = this.#unacknowledgedFrom()
     this.queue.acknowledge(una)
-    if (goesOn(reason) && this.#takesUp(una, reason)) {
+    if (goesOn(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)) {
       this.hasReconnected = true
       this.#progressAt = now
     } else {
@@ -351,33 +344,11 @@ export class Session {
     return first === NONE ? queue.end : this.#context.pool.offset(first)
   }
 
-  /**
-   * Keeps what another connection is to deliver: what the client has said and will say.
-   * @param una offset of the first byte that the target has not acknowledged
-   * @returns false if there is nothing, and never will be
-   */
-  #takesUp(una: Seq, reason: Drop): boolean {
-    const { target, client } = this
-    const isEvicted = reason === Drop.Evicted
-    const wasOpened = target.state !== TargetState.Waiting
-    const isFruitless = !wasOpened || una === target.start
-    const isUnread = !wasOpened || target.isFresh || target.end === TargetEnd.UnknownThere
-    // A request is sent again once: if it ended this connection too, it is given up.
-    const isSkipping = isFruitless && isGivenUp(this.#isReconnect, isUnread, this.#failures)
-    client.stream.resume(una, isSkipping, isEvicted, reason)
-    if (client.stream.first === NONE && client.isDone) return false
-    this.#failures = isFruitless ? this.#failures + (isEvicted ? 0 : 1) : 0
-    if (wasOpened && (this.#repeatedEnd === undefined || isAfter(target.sentEnd, this.#repeatedEnd))) {
-      this.#repeatedEnd = target.sentEnd
-    }
-    return true
-  }
-
   /** Replaces the connection that has ended, by one that waits to be allowed. @param identity as whom it connects */
   reconnect(identity: CopiedIdentity, now: number): void {
     const { hub, counters } = this.#context
     this.hasReconnected = false
-    this.#isReconnect = true
+    this.#reconnects.isReconnect = true
     this.#startAt = NEVER
     this.identity = identity
     this.target = hub.reconnect(this.id, identity, this.client.rttMs, now)

@@ -107,7 +107,7 @@ export class ChannelClient {
       for (const connection of intercept.connections) {
         if (connection.isOpen) this.#onSilence(intercept, connection, now)
         else if (now >= connection.nextAt) {
-          if (connection.stream !== undefined) this.#lose(intercept, connection, 'no answer to connect', now)
+          if (connection.stream !== undefined) this.#lose(intercept, connection, 'connecting timed out', now)
           else {
             connection.stream = this.#network.connect(intercept.where.address, intercept.where.port)
             connection.nextAt = now + CONNECT_PATIENCE_MS
@@ -225,8 +225,10 @@ export class ChannelClient {
 
   #warnOfVersion1(): void {
     if (this.#context.hasIpv6 !== true) return
-    const hint = 'Run an intercept of this version on the assistant, without --channel-version 1.'
-    this.#log('warn', 'version 1 of the channel has no IPv6: connections to IPv6 targets get no answers', { hint })
+    const hint = 'On the assistant, run an intercept of this version without --channel-version 1.'
+    this.#log('warn', 'version 1 of the channel does not support IPv6: connections to IPv6 targets get no answers', {
+      hint
+    })
   }
 
   #lose(intercept: Intercept, connection: ClientConnection, reason: string, now: number): void {
@@ -244,7 +246,7 @@ export class ChannelClient {
     intercept.isTold = false
     if (intercept.isAway) return
     intercept.isAway = true
-    this.#log('warn', 'intercept is away; copying goes on and tcpcopy keeps trying to connect', {
+    this.#log('warn', 'not connected to intercept; copying continues and tcpcopy keeps trying to connect', {
       intercept: peer,
       reason,
       hint: hintOf(reason)
@@ -273,8 +275,8 @@ function connectionOf(connections: readonly ClientConnection[], route: Route): C
 
 /** What the operator may look at. */
 function hintOf(reason: string): string {
-  if (reason.includes('secret')) return 'both programs need a --secret-file with the same content, or none'
+  if (reason.includes('secret')) return 'Give both programs the same --secret-file, or none.'
   if (reason === SPEAKS_OTHER)
-    return 'is it intercept, with the same --disable-combined or --with-resp-payload as tcpcopy?'
-  return 'is intercept running on that host, on that port, and does a firewall let us through?'
+    return 'Check that it is intercept, with the same --disable-combined or --with-resp-payload as tcpcopy.'
+  return 'Check that intercept runs on that host and port, and that no firewall blocks it.'
 }

@@ -159,9 +159,9 @@ export class ChannelServer implements PeerRequests {
   introduced(peer: ServerPeer): Fault | undefined {
     this.#peerWorkers?.tell(peer)
     for (const id of this.#routing?.admit(peer.id, this.#now) ?? []) {
-      if (id === peer.id) return { reason: 'another tcpcopy is there, and --keep-first keeps it', isUnproven: false }
+      if (id === peer.id) return { reason: 'another tcpcopy is connected, and --keep-first is set', isUnproven: false }
       const replaced = this.#peers.get(id)
-      if (replaced !== undefined) this.#close(replaced, 'another tcpcopy has taken its place (--single)')
+      if (replaced !== undefined) this.#close(replaced, 'another tcpcopy took its place (--single)')
     }
     this.#log('info', 'tcpcopy connected', { tcpcopy: peer.stream.peer, version: peer.version })
     return undefined
@@ -241,13 +241,13 @@ export class ChannelServer implements PeerRequests {
       if (octets < room) break
     }
     if (peer.isIntroduced || now - peer.acceptedAt <= HELLO_PATIENCE_MS) return
-    this.#reject(peer, { reason: 'it did not say what it is', isUnproven: false })
+    this.#reject(peer, { reason: 'it did not identify itself', isUnproven: false })
   }
 
   #reject(peer: ServerPeer, { reason, isUnproven }: Fault): void {
     this.#counters.add(InterceptCounter.peersRejected, 1)
     if (isUnproven) this.#counters.add(InterceptCounter.peersUnproven, 1)
-    const message = isUnproven ? 'tcpcopy refused' : 'connection closed that is no tcpcopy'
+    const message = isUnproven ? 'tcpcopy refused' : 'closed a connection that is not from tcpcopy'
     this.#log('warn', message, { from: peer.stream.peer, reason })
     this.#drop(peer)
   }

@@ -53,7 +53,7 @@ function offerSecret(change?: (bytes: number[]) => number[]) {
   return { world, tcpcopy }
 }
 
-const AWAY = 'intercept is away; copying goes on and tcpcopy keeps trying to connect'
+const AWAY = 'not connected to intercept; copying continues and tcpcopy keeps trying to connect'
 
 test('by default both programs speak version 2, with or without a secret', () => {
   const expected = ['connected to intercept: 2', 'tcpcopy connected: 2']
@@ -72,16 +72,16 @@ test('different secrets keep the channel closed, and both sides say why', () => 
   const refused = (copier: ChannelOptions, intercept: ChannelOptions): readonly string[] =>
     meet(copier, intercept).slice(0, 2)
   assert.deepEqual(refused(OTHER, SECRET), [
-    'tcpcopy refused: its secret is another: give both programs the same --secret-file',
-    `${AWAY}: it has another secret: give both programs the same --secret-file`
+    'tcpcopy refused: it has a different secret: give both programs the same --secret-file',
+    `${AWAY}: it has a different secret: give both programs the same --secret-file`
   ])
   assert.deepEqual(refused(SECRET, V2), [
     'tcpcopy refused: it has a secret and intercept has none: give intercept the same --secret-file',
     `${AWAY}: it has no secret: give intercept the same --secret-file`
   ])
-  assert.ok(refused(V2, SECRET).includes(`${AWAY}: it asks for a secret: give tcpcopy its --secret-file`))
+  assert.ok(refused(V2, SECRET).includes(`${AWAY}: it requires a secret: give tcpcopy the same --secret-file`))
   assert.ok(
-    refused(V1, SECRET).includes('tcpcopy refused: it speaks version 1 of the channel, which cannot prove a secret')
+    refused(V1, SECRET).includes('tcpcopy refused: it speaks version 1 of the channel, which does not support secrets')
   )
 })
 
@@ -94,9 +94,7 @@ test('a tcpcopy with a secret tells an intercept of version 1 nothing about its 
   assert.equal(world.interceptCounters.get(InterceptCounter.routes), 0)
   world.now += 5000
   tcpcopy.exchange()
-  assert.ok(
-    world.logs.includes(`${AWAY}: it speaks version 1 of the channel, which cannot prove the secret of --secret-file`)
-  )
+  assert.ok(world.logs.includes(`${AWAY}: it speaks version 1 of the channel, which does not support --secret-file`))
   assert.equal(tcpcopy.counters.get(Counter.channelsOpen), 0)
 })
 
@@ -141,14 +139,16 @@ test('a recorded proof is not accepted on another connection, by either side', (
   replayer.turn()
   replayer.ends[0]?.other?.arrived.push(...toIntercept)
   world.turn()
-  assert.ok(world.logs.includes('tcpcopy refused: its secret is another: give both programs the same --secret-file'))
+  assert.ok(
+    world.logs.includes('tcpcopy refused: it has a different secret: give both programs the same --secret-file')
+  )
 
   const victims = new ChannelWorld(SECRET)
   const victim = victims.tcpcopy(SECRET)
   victim.turn()
   victim.ends[0]?.arrived.push(...toTcpcopy)
   victim.turn()
-  assert.ok(victims.logs.includes(`${AWAY}: it has not proved that it knows the secret: is it intercept?`))
+  assert.ok(victims.logs.includes(`${AWAY}: it failed to prove the secret: is it intercept?`))
 })
 
 test('a proof sent back to its sender is not accepted', () => {
@@ -159,7 +159,7 @@ test('a proof sent back to its sender is not accepted', () => {
   const own = near.written.slice(-32)
   near.arrived.push(4, 36, 0, 0, ...own)
   tcpcopy.turn()
-  assert.ok(world.logs.includes(`${AWAY}: it has not proved that it knows the secret: is it intercept?`))
+  assert.ok(world.logs.includes(`${AWAY}: it failed to prove the secret: is it intercept?`))
 })
 
 test('an offer modified in transit makes the proof fail', () => {
@@ -291,13 +291,13 @@ test('unknown types are skipped, and too many of them end the connection', () =>
   assert.equal(tcpcopy.answers.length, 100)
   near.arrived.push(99, 4, 0, 0)
   tcpcopy.exchange(1)
-  assert.ok(world.logs.includes(`${AWAY}: it says too much that nobody knows`))
+  assert.ok(world.logs.includes(`${AWAY}: it sends too many unknown messages`))
 
   const other = world.tcpcopy(V2, 3)
   other.exchange()
   for (let count = 0; count < 101; count++) other.ends[0]?.other?.arrived.push(98, 4, 0, 0)
   world.turn()
-  assert.ok(world.logs.includes('connection closed that is no tcpcopy: it says too much that nobody knows'))
+  assert.ok(world.logs.includes('closed a connection that is not from tcpcopy: it sends too many unknown messages'))
 })
 
 test('the first message of version 1 can arrive in pieces, and so can everything after it', () => {

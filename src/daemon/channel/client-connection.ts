@@ -61,7 +61,7 @@ const TRIP_ASK_MS = 1000
 export const ALL_ANNOUNCED = Number.POSITIVE_INFINITY
 
 export const SPEAKS_OTHER = 'it does not speak the protocol of intercept'
-const IS_VERSION_1 = 'it speaks version 1 of the channel, which cannot prove the secret of --secret-file'
+const IS_VERSION_1 = 'it speaks version 1 of the channel, which does not support --secret-file'
 
 export const Phase = {
   /** Not connected, or connecting. */
@@ -246,12 +246,12 @@ export class ClientConnection {
     const negotiation = this.#negotiation
     const isWanted = (acceptanceFlags(input, at) & WANTS_PROOF) !== 0
     if (negotiation === undefined || acceptedVersion(input, at) !== VERSION_2) return SPEAKS_OTHER
-    if (isWanted && options.secret === undefined) return 'it asks for a secret: give tcpcopy its --secret-file'
+    if (isWanted && options.secret === undefined) return 'it requires a secret: give tcpcopy the same --secret-file'
     if (!isWanted && options.secret !== undefined) return 'it has no secret: give intercept the same --secret-file'
     negotiation.acceptance(input, at)
     const switchAt = backlog.reserve(MESSAGE_LENGTH)
     const introductionAt = backlog.reserve(options.secret === undefined ? INTRODUCTION_LENGTH : INTRODUCTION_WITH_PROOF)
-    if (switchAt < 0 || introductionAt < 0) return 'it does not read'
+    if (switchAt < 0 || introductionAt < 0) return 'it does not read its input'
     putMessage(backlog.bytes, switchAt, 0, 0, MessageType.Switch, 0, 0)
     if (options.secret === undefined) {
       putIntroduction(backlog.bytes, introductionAt, instance)
@@ -274,7 +274,7 @@ export class ClientConnection {
     if (type === RecordType.Header) return this.#onHeader(input, at, events)
     if (type === RecordType.Taken) return this.#onTaken(input, at, events)
     this.#unknownCount += 1
-    return this.#unknownCount > UNKNOWN_MAX ? 'it says too much that nobody knows' : ''
+    return this.#unknownCount > UNKNOWN_MAX ? 'it sends too many unknown messages' : ''
   }
 
   #onAnswers(input: Uint8Array, at: number, events: ChannelEvents, now: number): string {
@@ -316,13 +316,13 @@ export class ClientConnection {
     const { secret } = this.#context.options
     if (recordType(input, at) === RecordType.Refusal) {
       return recordShape(input, at) === Refusal.WrongProof
-        ? 'it has another secret: give both programs the same --secret-file'
+        ? 'it has a different secret: give both programs the same --secret-file'
         : SPEAKS_OTHER
     }
     const isProof = recordType(input, at) === RecordType.Proof && recordLength(input, at) === RECORD_HEAD + PROOF_LENGTH
     if (!isProof || secret === undefined || this.#negotiation === undefined) return SPEAKS_OTHER
     if (!this.#negotiation.isProof(this.#negotiation.proofOfIntercept(secret), input, at + RECORD_HEAD)) {
-      return 'it has not proved that it knows the secret: is it intercept?'
+      return 'it failed to prove the secret: is it intercept?'
     }
     this.phase = Phase.Version2
     return ''
@@ -330,6 +330,6 @@ export class ClientConnection {
 
   /** Why it is given up where nothing has come for long. */
   get silence(): string {
-    return this.phase === Phase.Proving ? 'it does not prove the secret' : IS_VERSION_1
+    return this.phase === Phase.Proving ? 'it did not prove the secret' : IS_VERSION_1
   }
 }

@@ -119,7 +119,7 @@ export class ServerPeer implements Party {
     let found: Fault | undefined
     while (found === undefined) {
       const length = this.#lengthAt(at)
-      if (length < 0) return fault('a record is shorter than any can be')
+      if (length < 0) return fault('a record is too short')
       if (length === 0 || stream.inputLength - at < length) break
       found = this.#phase >= Phase.Switched ? this.#onRecord(at, requests) : this.#onMessage(at, requests)
       at += length
@@ -143,7 +143,7 @@ export class ServerPeer implements Party {
     const clientPort = messageClientPort(input, at)
     if (this.#phase === Phase.New) {
       if (client !== 0 || clientPort !== 0 || type !== MessageType.Version) {
-        return fault('its first message is not that of a tcpcopy')
+        return fault('its first message is not from tcpcopy')
       }
       return this.#onHello(at, requests)
     }
@@ -152,7 +152,7 @@ export class ServerPeer implements Party {
       return undefined
     }
     if (type !== MessageType.AddRoute && type !== MessageType.RemoveRoute) return this.#unknown()
-    if (this.#options.secret !== undefined) return fault('it announces a client before it has proved the secret', true)
+    if (this.#options.secret !== undefined) return fault('it announced a client before it proved the secret', true)
     const target = messageTargetAddress(input, at)
     const targetPort = messageTargetPort(input, at)
     if (type === MessageType.AddRoute) requests.addRoute(this, client, clientPort, target, targetPort)
@@ -164,7 +164,7 @@ export class ServerPeer implements Party {
     const { input } = this.stream
     const { secret, version } = this.#options
     if (Math.min(version, offeredVersion(input, at)) < VERSION_2) {
-      if (secret !== undefined) return fault('it speaks version 1 of the channel, which cannot prove a secret', true)
+      if (secret !== undefined) return fault('it speaks version 1 of the channel, which does not support secrets', true)
       this.#phase = Phase.Version1
       this.version = 1
       return requests.introduced(this)
@@ -188,13 +188,12 @@ export class ServerPeer implements Party {
     const { input } = this.stream
     const type = recordType(input, at)
     if (this.#phase === Phase.Switched) {
-      if (type !== RecordType.Introduction) return fault('its first record is no introduction')
+      if (type !== RecordType.Introduction) return fault('its first record is not an introduction')
       return this.#onIntroduction(at, requests)
     }
     if (type !== RecordType.Route && type !== RecordType.Withdrawal) return this.#unknown()
     const shape = recordShape(input, at)
-    if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape))
-      return fault('a record has a length that cannot be')
+    if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape)) return fault('a record has an invalid length')
     if (type === RecordType.Route && !internFlow(input, at, shape)) {
       requests.refuseRoute()
       return undefined
@@ -210,15 +209,15 @@ export class ServerPeer implements Party {
 
   #onIntroduction(at: number, requests: PeerRequests): Fault | undefined {
     const { input } = this.stream
-    if (!isIntroductionWhole(input, at)) return fault('a record has a length that cannot be')
+    if (!isIntroductionWhole(input, at)) return fault('a record has an invalid length')
     const { secret } = this.#options
     if (secret !== undefined) {
       if (!hasProof(input, at))
-        return this.#refuse(Refusal.NoProof, 'it has no secret: give it the --secret-file of intercept')
+        return this.#refuse(Refusal.NoProof, 'it has no secret: give tcpcopy the same --secret-file')
       const proofAt = at + INTRODUCTION_WITH_PROOF - PROOF_LENGTH
       this.#negotiation.introduction(input, at, INTRODUCTION_WITH_PROOF)
       if (!this.#negotiation.isProof(this.#negotiation.proofOfTcpcopy(secret), input, proofAt)) {
-        return this.#refuse(Refusal.WrongProof, 'its secret is another: give both programs the same --secret-file')
+        return this.#refuse(Refusal.WrongProof, 'it has a different secret: give both programs the same --secret-file')
       }
       const ownAt = this.backlog.reserve(RECORD_HEAD + PROOF_LENGTH)
       putRecordHead(this.backlog.bytes, ownAt, RecordType.Proof, RECORD_HEAD + PROOF_LENGTH, 0)
@@ -241,7 +240,7 @@ export class ServerPeer implements Party {
 
   #unknown(): Fault | undefined {
     this.#unknownCount += 1
-    return this.#unknownCount > UNKNOWN_MAX ? fault('it says too much that nobody knows') : undefined
+    return this.#unknownCount > UNKNOWN_MAX ? fault('it sends too many unknown messages') : undefined
   }
 
   /** Adds a record of version 1. @returns octets taken in; 0: there is no room */

@@ -6,9 +6,9 @@ import type { Log, PacketSender } from '../../ports.ts'
 import { formatEndpoint } from '../../wire/address.ts'
 
 /** The warning that a `-x` sends SYNs and gets no SYN-ACK; its fields are those of a `Silence`. */
-export const NOTHING_COMES_BACK = 'nothing comes back from the target'
+export const NOTHING_COMES_BACK = 'no answers from the target'
 /** The warning that connections are reset which the target had just accepted; its fields are those of a `Vanishing`. */
-export const CONNECTIONS_VANISH = 'the target does not know connections that it has just accepted'
+export const CONNECTIONS_VANISH = 'the target lost connections that it had just accepted'
 const REPORT_MS = 60_000
 const FIRST_REPORT_MS = 10_000
 

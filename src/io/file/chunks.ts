@@ -1,22 +1,22 @@
 /**
- * A file's octets on their way from the thread that reads to the one that replays, which has no event loop: a few buffers
- * go round between them, so that no garbage is made and no more than these are ever read ahead.
+ * Passes a file's bytes from the reading thread to the replaying thread, which has no event loop. A few buffers
+ * circulate between them, which avoids garbage and limits how far the file is read ahead.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 
 export const CHUNK_LENGTH = 1 << 18
-/** So many go round. */
+/** Number of circulating buffers. */
 const CHUNKS = 4
 
-/** What the reading thread says. */
+/** Messages of the reading thread. */
 export type Chunk =
   | { readonly buffer: ArrayBuffer; readonly length: number }
-  /** The file has ended; with a failure: what follows cannot be read. Another round of the file may follow. */
+  /** The file has ended; with a failure, the rest cannot be read. Another round may follow. */
   | { readonly failure: string }
 
-/** What a replay takes chunks from. */
+/** Source of chunks for a replay. */
 export interface ChunkSource {
-  /** @returns the next, or undefined if none is there yet. A buffer is given back when its octets were used. */
+  /** @returns the next chunk; undefined if none has arrived. A buffer goes back once it is consumed. */
   take(): Chunk | undefined
   giveBack(buffer: ArrayBuffer): void
 }
@@ -57,7 +57,7 @@ export class ChunkSender {
     })
   }
 
-  /** Sends a copy of the bytes, as soon as there is room. */
+  /** Sends a copy of the bytes once a buffer is free. */
   async send(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; at += CHUNK_LENGTH) {
       const buffer = await this.#takeFree()
@@ -67,7 +67,7 @@ export class ChunkSender {
     }
   }
 
-  /** @param failure empty if the file was read to its end */
+  /** @param failure empty if the file was read completely */
   end(failure: string): void {
     this.#post({ failure }, [])
   }

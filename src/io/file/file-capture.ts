@@ -1,4 +1,4 @@
-/** A capture that is a file: gives the packets of clients when they are due, and waits when the copy cannot take more. */
+/** A capture from a file: delivers client packets when they are due, and waits while the copy cannot take more. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
 import { Incomplete, PacketFinder } from '../../core/capture/packet-finder.ts'
@@ -15,11 +15,11 @@ import { chain, followHeaders, parseIp } from '../../wire/ipv6.ts'
 import { isChecksumPartial, Segment, TCP, verifyChecksum } from '../../wire/segment.ts'
 import type { ChunkSource } from './chunks.ts'
 
-/** Packets looked at in one call, so that sessions have their turn while nothing in a file is for them. */
+/** Packets read per call, so that sessions get a turn while the file has nothing for them. */
 const LOOKS_MAX = 4096
-/** While the end of a round is awaited. */
+/** Poll interval at the end of a round. */
 const END_POLL_MS = 10
-/** Clients' ports in a round stand so far beyond those of the round before; prime to how many there are. */
+/** Offset of client ports from one round to the next; coprime to the number of ports. */
 const PORT_STRIDE = 19_619
 const PORT_FIRST = 1024
 const PORTS = 65_536 - PORT_FIRST
@@ -34,11 +34,11 @@ export interface FileCaptureOptions {
   readonly pace: ReplayPace
   readonly from: FileTime | undefined
   readonly to: FileTime | undefined
-  /** 0: until it is stopped. */
+  /** 0: until stopped. */
   readonly rounds: number
-  /** False: packets are taken whatever their checksum says. */
+  /** False: accept packets with wrong checksums. */
   readonly isChecking: boolean
-  /** Compiles `-F` for a link type; undefined: there is none. */
+  /** Compiles `-F` for a link type; undefined without `-F`. */
   readonly filterFor: ((linkType: number) => FilterProgram) | undefined
   /** Whether packets to this address and port are copied. */
   readonly isWanted: (address: number, port: number) => boolean
@@ -46,24 +46,24 @@ export interface FileCaptureOptions {
 
 /** The copy that takes the packets. */
 export interface Taker {
-  /** Whether it can take another packet without losing anything. */
+  /** Whether it can take another packet without loss. */
   hasRoom(): boolean
-  /** Whether all that it took is delivered, or has failed. */
+  /** Whether everything it took is delivered or has failed. */
   isSettled(): boolean
-  /** Ends all connections: the file begins again. */
+  /** Ends all connections, because the file starts again. */
   endRound(): void
 }
 
 export class FileCapture implements Capture {
-  /** Infinity: more of the file, or an answer, wakes the waiter. */
+  /** Infinity: only more data or an answer wakes the waiter. */
   deadline: Millis = 0
-  /** All rounds are given, and settled. */
+  /** All rounds are delivered and settled. */
   isDone = false
-  /** Why the file could not be read to its end, as the end of a sentence about it; empty if it could. */
+  /** Why the file could not be read to its end, as the end of a sentence; empty if it could. */
   failure = ''
-  /** Packets of the file that `filterFor`, `from` and `to` let through. */
+  /** Packets that `filterFor`, `from` and `to` include. */
   chosenCount = 0
-  /** Packets of the file that were towards a server of `isWanted`, as far as could be told. */
+  /** Packets to a server of `isWanted`, as far as known. */
   wantedCount = 0
   /** Servers of packets that were not wanted. */
   readonly servers = new ServersSeen()
@@ -80,12 +80,12 @@ export class FileCapture implements Capture {
   readonly #filters = new Map<number, FilterProgram>()
   #round = 0
   #firstMs = Number.NaN
-  /** Lost packets that the rounds before told of. */
+  /** Lost packets that earlier rounds reported. */
   #lostBefore = 0
-  /** All packets of the round were read; of its chunks some may be left if it could not be read to its end. */
+  /** All packets of the round were read. Chunks may remain if the file could not be read to its end. */
   #isRoundRead = false
   #isRoundTaken = false
-  /** A packet is at hand that was not given yet. */
+  /** A packet was read but not delivered yet. */
   #isHeld = false
   #bytes: Uint8Array = new Uint8Array(0)
   #at = 0
@@ -93,7 +93,7 @@ export class FileCapture implements Capture {
   #wireLength = 0
   #checksum: ChecksumState = ChecksumState.Filed
   #dueAt = 0
-  /** Since when the copy has no room for it; NaN: it has. */
+  /** When the copy became full; NaN: it is not. */
   #blockedSince = Number.NaN
 
   constructor(options: FileCaptureOptions, chunks: ChunkSource, taker: Taker, clock: Clock, counters: Counters) {
@@ -104,12 +104,12 @@ export class FileCapture implements Capture {
     this.#counters = counters
   }
 
-  /** True while only the copy can make the replay go on. */
+  /** True while the replay waits for the copy only. */
   get isWaitingForCopy(): boolean {
     return this.#isRoundRead || !Number.isNaN(this.#blockedSince)
   }
 
-  /** @inheritDoc What is not due yet, or finds no room, is given later. */
+  /** @inheritDoc Packets that are not due, or do not fit, are delivered later. */
   receive(sink: PacketSink, packetsMax: number): number {
     const now = this.#clock.now()
     this.deadline = Number.POSITIVE_INFINITY
@@ -126,12 +126,12 @@ export class FileCapture implements Capture {
     return count
   }
 
-  /** @inheritDoc Such as the file itself tells of. */
+  /** @inheritDoc As reported in the file. */
   dropped(): number {
     return this.#lostBefore + this.#reader.lostCount
   }
 
-  /** @inheritDoc Of the servers. */
+  /** @inheritDoc Addresses of the servers. */
   eachAddress(take: (address: number) => void): void {
     this.servers.eachAddress(take)
   }
@@ -146,14 +146,14 @@ export class FileCapture implements Capture {
     const hasRoom = this.#taker.hasRoom()
     if (!hasRoom && Number.isNaN(this.#blockedSince)) this.#blockedSince = now
     if (hasRoom && !Number.isNaN(this.#blockedSince)) {
-      // The pauses of the file stay as long as they are.
+      // Keep the pauses of the file at their length.
       this.#schedule?.slip(now - this.#blockedSince)
       this.#blockedSince = Number.NaN
     }
     return hasRoom
   }
 
-  /** Looks at the next packet, or at what is there instead. @returns false if there is nothing to do now */
+  /** Processes the next packet or end of input. @returns false if there is nothing to do now */
   #look(now: Millis): boolean {
     if (this.#isRoundRead) return this.#hasBegunAgain(now)
     const step = this.#reader.next(this.#packet)
@@ -184,7 +184,7 @@ export class FileCapture implements Capture {
     return true
   }
 
-  /** The round was read: ends the replay or begins the next round, as soon as the copy has settled. */
+  /** After a round was read: ends the replay or starts the next round, once the copy has settled. */
   #hasBegunAgain(now: Millis): boolean {
     this.deadline = now + END_POLL_MS
     if (this.isDone || !this.#taker.isSettled()) return false
@@ -209,7 +209,7 @@ export class FileCapture implements Capture {
     return true
   }
 
-  /** Holds the packet that was read if it is for the copy; else counts what it is. */
+  /** Keeps the packet if it is for the copy; otherwise counts why not. */
   #examine(now: Millis): void {
     const { bytes, at, capturedLength, wireLength, linkType, timeMs } = this.#packet
     if (!this.#isInTime(timeMs) || !this.#passesFilter()) {
@@ -261,7 +261,7 @@ export class FileCapture implements Capture {
     this.#dueAt = this.#schedule.due(this.#packet.timeMs)
   }
 
-  /** What is not IP at all is other traffic; the rest has a name. */
+  /** Non-IP packets are other traffic; other flaws have their own counter. */
   #refuse(flaw: Flaw): void {
     if (flaw === Flaw.NotIpv4) this.#counters.add(Counter.fileLeftOut, 1)
     else this.#counters.drop(flaw, 1, 0)
@@ -272,8 +272,8 @@ export class FileCapture implements Capture {
   }
 
   /**
-   * Gives the client another port in each round, so that its connection meets neither that of the round before nor what
-   * the target remembers of it. The checksum, which would be wrong then, is looked at here.
+   * Changes the client's port in each round, so that its connection meets neither that of the previous round nor the
+   * target's memory of it. Checks the checksum first, because it is wrong afterwards.
    */
   #moveClient(): void {
     const segment = this.#segment

@@ -1,25 +1,25 @@
-/** Reads a capture file, or standard input, for the thread that replays it. What is gzipped is inflated on the way. */
+/** Reads a capture file or standard input for the replaying thread, and decompresses gzip. */
 import { closeSync, createReadStream, fstatSync, openSync, type ReadStream } from 'node:fs'
 import { getSystemErrorMap } from 'node:util'
 import { createGunzip } from 'node:zlib'
 import { OperatorError } from '../../errors.ts'
 import { CHUNK_LENGTH, type ChunkSender } from './chunks.ts'
 
-/** Of gzipped input: what it may inflate to at once stays small even if it was made to grow. */
+/** Compressed bytes to inflate at once: the output stays small even for a gzip bomb. */
 const GZIP_PIECE = 1 << 14
 const GZIP_MAGIC = 0x1f8b
 export const STANDARD_INPUT = '-'
 
 export class FileFeed {
-  /** Octets read in this round, as they are in the file. */
+  /** Bytes read in this round, before decompression. */
   position = 0
-  /** Octets of the file; 0: nobody knows. */
+  /** Size of the file in bytes; 0: unknown. */
   readonly length: number
   readonly #fd: number
   readonly #isSeekable: boolean
   #isClosed = false
 
-  /** @param path STANDARD_INPUT, or of a file @throws OperatorError `no-file` */
+  /** @param path a path, or STANDARD_INPUT @throws OperatorError `no-file` */
   constructor(path: string) {
     this.#fd = path === STANDARD_INPUT ? 0 : open(path)
     const status = fstatSync(this.#fd)
@@ -28,12 +28,12 @@ export class FileFeed {
     this.length = status.isFile() ? status.size : 0
   }
 
-  /** Whether it can be read more than once. */
+  /** Whether the file can be read again. */
   get isRepeatable(): boolean {
     return this.#isSeekable
   }
 
-  /** Sends the file's octets, round after round. @param rounds 0: without end */
+  /** Sends the bytes of the file, round after round. @param rounds 0: endless */
   async run(sender: ChunkSender, rounds: number): Promise<void> {
     for (let round = 0; (rounds === 0 || round < rounds) && !this.#isClosed; round++) {
       this.position = 0
@@ -41,7 +41,7 @@ export class FileFeed {
       try {
         for await (const bytes of this.#contents()) await sender.send(bytes)
       } catch (error) {
-        failure = `reading it failed: ${error instanceof Error ? error.message : String(error)}`
+        failure = `read error: ${error instanceof Error ? error.message : String(error)}`
       }
       sender.end(failure)
     }
@@ -74,7 +74,7 @@ export class FileFeed {
   }
 }
 
-/** At least two octets, if the input has them: a pipe may give them one by one. */
+/** Reads at least two bytes, if there are any: a pipe may return single bytes. */
 async function firstOctets(pieces: AsyncGenerator<Buffer>): Promise<Buffer> {
   let first: Buffer = Buffer.alloc(0)
   while (first.length < 2) {
@@ -85,14 +85,14 @@ async function firstOctets(pieces: AsyncGenerator<Buffer>): Promise<Buffer> {
   return first
 }
 
-/** Inflates piece by piece, so that all comes out that stands before a place that is broken. */
+/** Inflates in pieces, so that everything before a damaged place is delivered. */
 async function* inflate(first: Buffer, rest: AsyncGenerator<Buffer>): AsyncGenerator<Uint8Array> {
   const gunzip = createGunzip({ chunkSize: CHUNK_LENGTH })
   const inflated: Buffer[] = []
   let failure: Error | undefined
   let goOn = (): void => {}
   gunzip.on('data', (bytes: Buffer) => inflated.push(bytes))
-  // A write that ends in an error is not called back.
+  // The callback of a failed write is not called.
   gunzip.on('error', (error) => {
     failure = error
     goOn()

@@ -1,4 +1,4 @@
-/** The files that a recording goes to, one after the other. */
+/** Writes a recording to one file, or to numbered files. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { OperatorError } from '../../errors.ts'
 
@@ -8,19 +8,19 @@ export class RecordFiles {
   #fd = -1
   #count = 0
 
-  /** @param isRotating each file has its number in its name: `requests-00001.pcapng` */
+  /** @param isRotating number the files: `requests-00001.pcapng` */
   constructor(path: string, isRotating: boolean) {
     this.#path = path
     this.#isRotating = isRotating
   }
 
-  /** The file that is written now. */
+  /** Path of the current file. */
   get path(): string {
     const [, stem = this.#path, ending = ''] = /^(.*?)(\.[^./]*)?$/s.exec(this.#path) ?? []
     return this.#isRotating ? `${stem}-${String(this.#count).padStart(5, '0')}${ending}` : this.#path
   }
 
-  /** Closes the file at hand and begins the next. @throws OperatorError `no-output` */
+  /** Closes the current file and opens the next. @throws OperatorError `no-output` */
   next(): void {
     this.close()
     this.#count += 1
@@ -31,7 +31,7 @@ export class RecordFiles {
     }
   }
 
-  /** @throws OperatorError `no-output`: a full disk, for example */
+  /** @throws OperatorError `no-output`, for example if the disk is full */
   write(bytes: Uint8Array, length: number): void {
     try {
       for (let at = 0; at < length; ) at += writeSync(this.#fd, bytes, at, length - at)
@@ -48,7 +48,7 @@ export class RecordFiles {
   #failure(what: string, cause: unknown): OperatorError {
     const why = cause instanceof Error ? cause.message : String(cause)
     const hint =
-      'Name a file in a directory that may be written, on a disk with room; what was written so far can be replayed.'
+      'Use a path in a writable directory on a disk with free space. What was written so far can be replayed.'
     return new OperatorError('no-output', `the file ${this.path} cannot be ${what}: ${why}`, hint, { cause })
   }
 }

@@ -118,15 +118,15 @@ test('an error in a file is reported with its offset, after everything before it
   const cases: [Uint8Array, number, RegExp][] = [
     [Buffer.alloc(0), 0, /^it is empty$/],
     [Buffer.from('ab'), 0, /too short/],
-    [Buffer.from('GIF89a'), 0, /no capture file/],
-    [pcap.subarray(0, 20), 0, /cut off/],
-    [pcap.subarray(0, pcap.length - 1), 2, /cut off: it ends in the middle of what begins at octet 61/],
-    [tooLarge, 3, /at octet 86 stands a packet of 1,048,577 octets/],
+    [Buffer.from('GIF89a'), 0, /not a pcap or pcapng file/],
+    [pcap.subarray(0, 20), 0, /truncated/],
+    [pcap.subarray(0, pcap.length - 1), 2, /truncated: what begins at byte 61 is incomplete/],
+    [tooLarge, 3, /at byte 86: a packet of 1,048,577 bytes/],
     [broken(blocks.enhanced(1, 2n, Buffer.from('x'))), 1, /interface 1, which is not described/],
     [broken(blocks.block(6, Buffer.alloc(8))), 1, /too short/],
     [broken(differing), 1, /two lengths differ/],
-    [broken(blocks.block(6, Buffer.alloc(3 << 20))), 1, /a block of 3,145,740 octets/],
-    [broken(blocks.block(0x0bad, Buffer.alloc(40)).subarray(0, 30)), 1, /cut off/]
+    [broken(blocks.block(6, Buffer.alloc(3 << 20))), 1, /a block of 3,145,740 bytes/],
+    [broken(blocks.block(0x0bad, Buffer.alloc(40)).subarray(0, 30)), 1, /truncated/]
   ]
   for (const [file, count, failure] of cases) {
     const read = readAll(file, 1000)

@@ -53,12 +53,12 @@ export class CaptureReader {
     const magic = word(input.bytes, input.at, false)
     if (magic === SECTION_HEADER) return new PcapngReader(input)
     if (isPcapMagic(magic)) return new PcapReader(input)
-    this.#failure = 'it is no capture file: pcap and pcapng are read'
+    this.#failure = 'it is not a pcap or pcapng file'
     return undefined
   }
 
   #cutText(): string {
-    if (this.#format === undefined) return this.#input.has(1) ? 'it is no capture file: it is too short' : 'it is empty'
-    return `it is cut off: it ends in the middle of what begins at octet ${this.#input.offset}`
+    if (this.#format === undefined) return this.#input.has(1) ? 'it is too short for a capture file' : 'it is empty'
+    return `it is truncated: what begins at byte ${this.#input.offset} is incomplete`
   }
 }

@@ -39,7 +39,7 @@ export class PcapReader {
     const capturedLength = word(bytes, at + 8, isLittle)
     if (capturedLength > PACKET_MAX) {
       const length = grouped(capturedLength)
-      this.failure = `at octet ${grouped(input.offset)} stands a packet of ${length} octets, which cannot be`
+      this.failure = `invalid data at byte ${grouped(input.offset)}: a packet of ${length} bytes`
       return Step.Failed
     }
     if (!input.has(RECORD_HEADER + capturedLength)) return Step.More
@@ -60,7 +60,7 @@ export class PcapReader {
     this.#isLittle = magic === MAGIC_MICROS_SWAPPED || magic === MAGIC_NANOS_SWAPPED
     this.#unitsPerMs = magic === MAGIC_NANOS || magic === MAGIC_NANOS_SWAPPED ? 1e6 : 1000
     const version = half(bytes, at + 4, this.#isLittle)
-    if (version !== 2) this.failure = `it is a pcap file of version ${version}; version 2 is read`
+    if (version !== 2) this.failure = `it is a pcap file of version ${version}; only version 2 is supported`
     // The upper half tells of frame check sequences.
     else this.#linkType = word(bytes, at + 20, this.#isLittle) & 0xffff
     this.#input.skip(FILE_HEADER)

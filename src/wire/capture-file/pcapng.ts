@@ -61,12 +61,12 @@ export class PcapngReader {
       const type = isSection ? SECTION_HEADER : word(bytes, at, this.#isLittle)
       const length = word(bytes, at + 4, this.#isLittle)
       if (length < (isSection ? SECTION_LEAST : FRAME) || length % 4 !== 0)
-        return this.#fail(`a block of ${grouped(length)} octets`)
+        return this.#fail(`a block of ${grouped(length)} bytes`)
       if (!isRead(type)) {
         input.skip(length)
         continue
       }
-      if (length > BLOCK_MAX) return this.#fail(`a block of ${grouped(length)} octets`)
+      if (length > BLOCK_MAX) return this.#fail(`a block of ${grouped(length)} bytes`)
       if (!input.has(length)) return Step.More
       if (word(bytes, at + length - 4, this.#isLittle) !== length) return this.#fail('a block whose two lengths differ')
       const step = this.#takeBlock(type, at, length, packet)
@@ -102,7 +102,7 @@ export class PcapngReader {
 
   #takeInterface(at: number, length: number): Step {
     if (length < FRAME + 8) return this.#fail('an interface block that is too short')
-    if (this.#interfaces.length === INTERFACES_MAX) return this.#fail('one interface block too many')
+    if (this.#interfaces.length === INTERFACES_MAX) return this.#fail('too many interface blocks')
     const { bytes } = this.#input
     const options = at + 16
     const end = at + length - 4
@@ -146,7 +146,7 @@ export class PcapngReader {
     if (described === undefined) return this.#fail(`a packet of interface ${index}, which is not described`)
     const capturedLength = word(bytes, at + 20, isLittle)
     if (capturedLength > length - FRAME - 20)
-      return this.#fail(`a packet of ${grouped(capturedLength)} octets in a smaller block`)
+      return this.#fail(`a packet of ${grouped(capturedLength)} bytes in a smaller block`)
     const ticks = word(bytes, at + 12, isLittle) * 0x100000000 + word(bytes, at + 16, isLittle)
     const timeMs = ticks / described.unitsPerMs + described.offsetMs
     return this.#give(packet, described, at + 28, capturedLength, word(bytes, at + 24, isLittle), timeMs)
@@ -160,7 +160,7 @@ export class PcapngReader {
     wireLength: number,
     timeMs: number
   ): Step {
-    if (capturedLength > PACKET_MAX) return this.#fail(`a packet of ${grouped(capturedLength)} octets`)
+    if (capturedLength > PACKET_MAX) return this.#fail(`a packet of ${grouped(capturedLength)} bytes`)
     packet.bytes = this.#input.bytes
     packet.at = at
     packet.capturedLength = capturedLength
@@ -195,7 +195,7 @@ export class PcapngReader {
   }
 
   #fail(what: string): Step {
-    this.failure = `at octet ${grouped(this.#input.offset)} stands ${what}, which cannot be`
+    this.failure = `invalid data at byte ${grouped(this.#input.offset)}: ${what}`
     return Step.Failed
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The words of classic BPF programs, as linux/bpf_common.h numbers them, and what all filters here are made of. Pure.
+ * Instructions of classic BPF, as numbered in linux/bpf_common.h, and the building blocks of all filters here. Pure.
  * Kernel documentation: networking/filter.
  */
 import { addressOctets } from '../../../wire/address.ts'
@@ -10,10 +10,10 @@ import { IPV6_HEADER } from '../../../wire/ipv6.ts'
 export const LOAD_WORD = 0x20
 export const LOAD_HALF = 0x28
 export const LOAD_BYTE = 0x30
-/** A half word, an octet at X + k. */
+/** A half word and a byte at X + k. */
 export const LOAD_HALF_INDEXED = 0x48
 export const LOAD_BYTE_INDEXED = 0x50
-/** X = 4 × the low four bits of the octet at k: the length of an IPv4 header. */
+/** X = 4 × the low four bits of the byte at k: the length of an IPv4 header. */
 export const LOAD_X_HEADER_LENGTH = 0xb1
 /** X = A, A = M[k], M[k] = A. */
 export const TO_X = 0x07
@@ -32,36 +32,36 @@ export const RETURN_RESULT = 0x16
 
 export const ACCEPT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0x40000 }
 export const REJECT: FilterInstruction = { code: RETURN, jt: 0, jf: 0, k: 0 }
-/** Passes nothing. */
+/** Rejects every packet. */
 export const NOTHING: FilterProgram = [REJECT]
 
-/** From here on a load asks the kernel about the packet: SKF_AD_OFF. */
+/** Loads from this offset on ask the kernel about the packet: SKF_AD_OFF. */
 export const ANCILLARY = 0xfffff000
 
-/** In an IPv4 header. */
+/** Offsets in an IPv4 header. */
 export const TARGET_ADDRESS_AT = 16
 export const FRAGMENT_OFFSET = 0x1fff
-/** In a TCP and in a UDP header. */
+/** Offsets in TCP and UDP headers. */
 export const TARGET_PORT_AT = 2
 
 const TARGET_ADDRESS_6_AT = 24
 
-/** A place where clients' requests arrive, or where copies go. */
+/** An address and port where requests arrive, or where copies go. */
 export interface FilterTarget {
-  /** Of the filter's version of IP; 0: any. */
+  /** Address of the filter's IP version; 0: any. */
   readonly address: number
   readonly port: number
 }
 
-/** What is looked at, and what it has to be. */
+/** A load, and the value it must return. */
 export type Test = readonly [look: FilterInstruction, value: number]
 
-/** An instruction that jumps nowhere. */
+/** An instruction without a jump. */
 export function load(code: number, k: number): FilterInstruction {
   return { code, jt: 0, jf: 0, k }
 }
 
-/** Gives the verdict if all tests hold; goes on behind it otherwise. */
+/** Returns the verdict if all tests hold; otherwise continues after it. */
 export function ifAll(tests: readonly Test[], verdict: FilterInstruction): FilterProgram {
   const jumps = tests.flatMap(([look, k], index) => [
     look,
@@ -70,12 +70,12 @@ export function ifAll(tests: readonly Test[], verdict: FilterInstruction): Filte
   return [...jumps, verdict]
 }
 
-/** Whether an IPv6 packet is for this port, which is found only where no extension header stands before it. */
+/** Whether an IPv6 packet is for this port, which is only found without extension headers. */
 export function testPort6(port: number): Test {
   return [load(LOAD_HALF, IPV6_HEADER + TARGET_PORT_AT), port]
 }
 
-/** Whether it is for this IPv6 address. */
+/** Whether a packet is for this IPv6 address. */
 export function testAddress6(address: number): readonly Test[] {
   const octets = addressOctets(address)
   return [0, 4, 8, 12].map((at) => [load(LOAD_WORD, TARGET_ADDRESS_6_AT + at), i32(octets, at) >>> 0])

@@ -1,6 +1,6 @@
 /**
- * Classic BPF programs, which the kernel runs for each packet before it costs us anything.
- * Kernel documentation: networking/filter. The code here is pure.
+ * Classic BPF programs that the kernel runs on each packet before it reaches this process. Pure. Kernel documentation:
+ * networking/filter.
  */
 import { PORT_FACTOR } from '../../../core/selection/worker-share.ts'
 import { isIpv6 } from '../../../wire/address-book.ts'
@@ -42,12 +42,12 @@ const PROTOCOLS = { tcp: 6, udp: 17 } as const
 const TOTAL_LENGTH_AT = 2
 const HEADER_LENGTH_AT = 12
 const FLAGS_AT = 13
-/** What a packet without payload is taken for: FIN, SYN, RST, PSH and URG. */
+/** Flags that make a packet without payload relevant: FIN, SYN, RST, PSH and URG. */
 const FLAGS_THAT_SPEAK = 0x2f
 
 export type TransportProtocol = keyof typeof PROTOCOLS
 
-/** With X = the length of the IPv4 header, as it is again behind it. */
+/** Expects X = length of the IPv4 header, and keeps it. */
 const REJECT_ACKS: FilterProgram = [
   load(LOAD_BYTE_INDEXED, FLAGS_AT),
   { code: JUMP_ANY_BIT, jt: 10, jf: 0, k: FLAGS_THAT_SPEAK },
@@ -65,11 +65,11 @@ const REJECT_ACKS: FilterProgram = [
 ]
 
 /**
- * A program for cooked sockets (octet 0 is the IP header's) bound to IPv4: accepts whole what is TCP, or UDP, to one of
- * `targets`. Fragments but the first are rejected: they have no ports, and with `defragment` there are none.
+ * A program for cooked sockets (the IP header is at offset 0) bound to IPv4. It accepts whole TCP or UDP packets to one
+ * of `targets`. It rejects fragments after the first, which have no ports; with `defragment` there are none.
  *
- * Each target returns by itself, so no jump depends on how many there are (a jump reaches 255 instructions).
- * @param isWithoutAcks of TCP: rejects segments that have neither payload nor a flag but ACK
+ * Each target returns by itself, so jumps do not depend on the number of targets (a jump reaches 255 instructions).
+ * @param isWithoutAcks for TCP: rejects segments without payload and without flags other than ACK
  */
 export function copyFilter(
   targets: readonly FilterTarget[],
@@ -104,16 +104,14 @@ export function copyFilter(
 }
 
 /**
- * For `PacketRingOptions.steering`: the worker of a packet is that of its client's port. Octet 0 is the IP header's,
- * whatever the ring's link. @see workerOf
+ * For `PacketRingOptions.steering`: selects the worker by the client's port. The IP header is at offset 0, whatever the
+ * ring's link. @see workerOf
  */
 export function steering(workers: number): FilterProgram {
   return steeringBy([load(LOAD_X_HEADER_LENGTH, 0), load(LOAD_HALF_INDEXED, 0)], workers)
 }
 
-/**
- * The same for answers. Of IPv6 packets with extension headers the worker is some other one: who gets an answer hands it on.
- */
+/** The same for answers. IPv6 packets with extension headers go to some worker, which passes them on. */
 export function answerSteering(workers: number, version: 4 | 6): FilterProgram {
   if (version === 4)
     return steeringBy([load(LOAD_X_HEADER_LENGTH, 0), load(LOAD_HALF_INDEXED, TARGET_PORT_AT)], workers)
@@ -135,7 +133,7 @@ function steeringBy(look: FilterProgram, workers: number): FilterProgram {
 const PAYLOAD_LENGTH_6_AT = 4
 const NEXT_HEADER_AT = 6
 const DESTINATION_OPTIONS = 60
-/** Headers behind which TCP or UDP may stand (RFC 8200 §4.1). */
+/** Headers that may precede TCP or UDP (RFC 8200 §4.1). */
 const EXTENSIONS = [0, 43, DESTINATION_OPTIONS]
 
 const REJECT_ACKS_6: FilterProgram = [
@@ -151,9 +149,9 @@ const REJECT_ACKS_6: FilterProgram = [
 ]
 
 /**
- * The same for IPv6. Where TCP or UDP stands behind extension headers a program without loops cannot find it: such packets
- * to anybody are accepted, and judged by who reads them; so are fragments of the protocol, which the kernel does not put
- * together.
+ * The same for IPv6. A program without loops cannot find TCP or UDP after extension headers. It accepts such packets to
+ * any address, and the reader checks them. The same applies to fragments of the protocol, which the kernel does not
+ * reassemble.
  */
 export function copyFilter6(
   targets: readonly FilterTarget[],

@@ -1,3 +1,4 @@
+/** Captures packets through a raw IP socket. */
 import { OperatorError } from '../../../errors.ts'
 import { type Capture, ChecksumState, type PacketSink } from '../../../ports.ts'
 import { int32At } from '../../../wire/bytes.ts'
@@ -26,21 +27,21 @@ import { attachFilter } from './packet-socket.ts'
 export interface IpCaptureOptions {
   /** 6: TCP, 17: UDP. */
   readonly protocol: number
-  /** Finds the IP header at octet 0. */
+  /** Finds the IP header at offset 0. */
   readonly filter: FilterProgram
-  /** How much may wait on the socket, in MiB, the kernel's own octets included. */
+  /** Size of the socket buffer in MiB, with the kernel's overhead. */
   readonly bufferMegabytes: number
-  /** Captures nothing until `begin`. Default false. */
+  /** Capture nothing until `begin`. Default: false. */
   readonly isHeld?: boolean
 }
 
 const SO_MEMINFO = 55
-/** Nine words, linux/sock_diag.h; this one counts packets that found no room. */
+/** Nine words, linux/sock_diag.h; this one counts packets that did not fit. */
 const MEMINFO_LENGTH = 36
 const MEMINFO_DROPS = 8
 const MEGABYTE = 0x100000
 
-/** Packets of one system call. */
+/** Packets per system call. */
 const BATCH_MAX = 64
 /** Room for the largest IPv4 packet. */
 const SLOT_LENGTH = 0x10000
@@ -57,11 +58,11 @@ function putPointer(words: Int32Array, word: number, address: number): void {
 }
 
 /**
- * Captures the IPv4 packets that this host itself takes, through a raw socket: raw(7). The kernel has put fragments
- * together and its firewall has let them in; what was sent from this host to itself has no checksum yet.
+ * Captures the IPv4 packets that this host accepts, through a raw socket: raw(7). The kernel has reassembled fragments
+ * and applied the firewall. Packets from this host to itself have no checksum yet.
  */
 export class IpCapture implements Capture {
-  /** To be watched for POLLIN. */
+  /** The caller watches it for POLLIN. */
   readonly fd: number
   readonly #slots: Mapping = mapMemory(BATCH_MAX * SLOT_LENGTH)
   readonly #headers: Block = allocate(RANGES_AT + BATCH_MAX * RANGE_LENGTH)
@@ -75,7 +76,7 @@ export class IpCapture implements Capture {
     this.fd = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, options.protocol)
     if (this.fd < 0) {
       const message = `cannot open a raw socket: ${errnoMessage(errno())}`
-      throw new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', { cause: errno() })
+      throw new OperatorError('no-privilege', message, 'Run as root, or grant CAP_NET_RAW.', { cause: errno() })
     }
     this.#filter = options.filter
     setReceiveBuffer(this.fd, options.bufferMegabytes * MEGABYTE)
@@ -86,12 +87,12 @@ export class IpCapture implements Capture {
       this.#slots.close()
       throw error
     }
-    // The socket has received since it was made, without a filter.
+    // The socket has received packets without a filter since it was created.
     while (recv(this.fd, this.#slots.address, SLOT_LENGTH, MSG_DONTWAIT) >= 0) {}
     this.#prepareHeaders()
   }
 
-  /** Lets a socket that `isHeld` capture. @throws OperatorError `bad-filter` */
+  /** Starts a socket that `isHeld`. @throws OperatorError `bad-filter` */
   begin(): void {
     attachFilter(this.fd, this.#filter)
   }
@@ -112,7 +113,7 @@ export class IpCapture implements Capture {
     return count
   }
 
-  /** @inheritDoc The kernel looks for room before it asks the filter: packets of others count as well. */
+  /** @inheritDoc The kernel counts drops before it filters, so unrelated packets are included. */
   dropped(): number {
     if (!this.#isOpen) return this.#droppedCount
     const { words, address } = this.#memory
@@ -123,7 +124,7 @@ export class IpCapture implements Capture {
     return this.#droppedCount
   }
 
-  /** The packets' bytes, which the sink saw, are gone then. */
+  /** The bytes that sinks saw become invalid. */
   close(): void {
     if (!this.#isOpen) return
     this.dropped()

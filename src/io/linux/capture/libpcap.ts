@@ -1,4 +1,4 @@
-/** Compiles filter expressions, pcap-filter(7), with libpcap, which is loaded only when somebody wants that. */
+/** Compiles pcap-filter(7) expressions with libpcap, which is loaded on first use. */
 import koffi from 'koffi'
 import { OperatorError } from '../../../errors.ts'
 import { int32At } from '../../../wire/bytes.ts'
@@ -6,13 +6,13 @@ import type { FilterInstruction, FilterProgram } from '../../../wire/capture-fil
 import { LinkType } from '../../../wire/link-layer.ts'
 import { allocate } from '../system/memory.ts'
 
-/** For which socket a filter is meant. */
+/** The socket that a filter is for. */
 export interface FilterContext {
-  /** As in PacketRingOptions; or the link type of a file, whose frames have their VLAN tags. */
+  /** As in PacketRingOptions; or the link type of a file, whose frames keep their VLAN tags. */
   readonly link: 'cooked' | 'ethernet' | number
-  /** Octets of an accepted packet that are wanted. */
+  /** Bytes to capture of an accepted packet. */
   readonly snapLength: number
-  /** Of a promiscuous socket on this device, which gets its packets before the kernel forgets their VLAN tag. */
+  /** Device of a promiscuous socket, which gets packets before the kernel removes their VLAN tag. */
   readonly device?: string
 }
 
@@ -34,7 +34,7 @@ const DLT_RAW = 12
 const PCAP_NETMASK_UNKNOWN = 0xffffffff
 const NAMES = ['libpcap.so.0.8', 'libpcap.so.1']
 
-/** @param names of the library, tried in turn @throws OperatorError `no-libpcap` */
+/** @param names of the library, tried in order @throws OperatorError `no-libpcap` */
 export function openLibpcap(names: readonly string[] = NAMES): Libpcap {
   for (const name of names) {
     try {
@@ -50,19 +50,19 @@ export function openLibpcap(names: readonly string[] = NAMES): Libpcap {
         close: library.func('void pcap_close(uintptr_t)')
       }
     } catch {
-      // The next name; if none is left, the error below says what to do.
+      // Try the next name. After the last, the error below says what to do.
     }
   }
   throw new OperatorError(
     'no-libpcap',
-    'libpcap is not installed: filter expressions need it',
-    'apt install libpcap0.8, or leave the filter to the mappings'
+    'libpcap is not installed, and --filter needs it',
+    'Install it: apt install libpcap0.8. tcpcopy without -F does not need it.'
   )
 }
 
 let loaded: Libpcap | undefined
 
-/** Copies a bpf_program out of C: bf_len, then the address of bpf_insns of 8 octets. */
+/** Copies a bpf_program from C: bf_len, then the address of its 8-byte bpf_insns. */
 function copyProgram(words: Int32Array): FilterProgram {
   const count = int32At(words, 0)
   const address = (int32At(words, 2) >>> 0) + (int32At(words, 3) >>> 0) * 0x100000000
@@ -76,33 +76,37 @@ function copyProgram(words: Int32Array): FilterProgram {
   return program
 }
 
-/** libpcap's own number of a link type, which only for raw IP is another than that in files. */
+/** libpcap's number of a link type, which differs from that in files only for raw IP. */
 function dltOf(link: FilterContext['link']): number {
   if (link === 'cooked' || link === LinkType.Raw) return DLT_RAW
   return link === 'ethernet' ? DLT_EN10MB : link
 }
 
 function badFilter(expression: string, reason: string, hint: string): OperatorError {
-  return new OperatorError('bad-filter', `the filter "${expression}" is wrong: ${reason}`, hint)
+  return new OperatorError('bad-filter', `invalid filter "${expression}": ${reason}`, hint)
 }
 
-/** A handle that captures on a device, as a program of libpcap's would; nothing is read from it. */
+/** A live handle on a device; nothing is read from it. */
 function openLive(pcap: Libpcap, expression: string, device: string, snapLength: number): number {
   const handle = pcap.create(device, allocate(ERROR_LENGTH).address)
   const status = handle === 0 ? -1 : pcap.setSnapLength(handle, snapLength) || pcap.activate(handle)
   if (status >= 0) return handle
-  const reason = handle === 0 ? 'libpcap has no handle for it' : pcap.errorText(handle)
+  const reason = handle === 0 ? 'libpcap returned no handle' : pcap.errorText(handle)
   if (handle !== 0) pcap.close(handle)
-  throw badFilter(expression, `libpcap cannot open ${device}, as \`vlan\` needs: ${reason}`, 'leave `vlan` out')
+  throw badFilter(
+    expression,
+    `vlan requires libpcap to open ${device}, which failed: ${reason}`,
+    'Remove vlan from the filter.'
+  )
 }
 
 /**
- * Compiles `expression` for a socket of PacketRing. Names in it are resolved, which may take as long as DNS does.
+ * Compiles `expression` for a socket of PacketRing. This resolves names, which may take as long as DNS.
  *
- * A handle that stands for no device will do: what a live one adds are VLAN primitives that ask the kernel for the tag
- * it took out of the frame. A socket bound to ETH_P_IP gets its packets after the kernel forgot the tag, so that those
- * match nothing either (measured, Linux 6.18): `vlan` is refused but for a promiscuous socket, which gets them before.
- * @throws OperatorError `no-libpcap`, `bad-filter` with libpcap's own words
+ * A handle without a device suffices: a live one only adds VLAN primitives that ask the kernel for the removed tag. A
+ * socket bound to ETH_P_IP gets packets after the kernel has lost the tag, so those never match (measured, Linux 6.18).
+ * Therefore `vlan` is refused except for a promiscuous socket, which gets packets earlier.
+ * @throws OperatorError `no-libpcap`, or `bad-filter` with libpcap's message
  */
 export function compileFilter(expression: string, context: FilterContext): FilterProgram {
   const isAboutVlans = typeof context.link !== 'number' && /\bvlan\b/.test(expression)
@@ -110,7 +114,7 @@ export function compileFilter(expression: string, context: FilterContext): Filte
     throw badFilter(
       expression,
       'packets arrive without their VLAN tag',
-      "leave `vlan` out, or name the device: the VLAN's own, or for tcpcopy with -i the one that gets the tags"
+      "Remove vlan, or capture on the VLAN's own device. tcpcopy can also capture tagged frames on a device given by -i."
     )
   loaded ??= openLibpcap()
   const pcap = loaded
@@ -121,7 +125,7 @@ export function compileFilter(expression: string, context: FilterContext): Filte
   const program = allocate(16)
   try {
     if (pcap.compile(handle, program.address, expression, 1, PCAP_NETMASK_UNKNOWN) !== 0) {
-      throw badFilter(expression, pcap.errorText(handle), 'see pcap-filter(7)')
+      throw badFilter(expression, pcap.errorText(handle), 'See pcap-filter(7).')
     }
     try {
       return copyProgram(program.words)

@@ -1,4 +1,4 @@
-/** Filters for sockets that get frames as a device sees them, made of filters for IP packets. The code here is pure. */
+/** Filters for whole frames, made from filters for IP packets. Pure. */
 import type { FilterInstruction, FilterProgram } from '../../../wire/capture-file/bpf.ts'
 import { UDP } from '../../../wire/datagram.ts'
 import { IPV6_HEADER } from '../../../wire/ipv6.ts'
@@ -27,7 +27,7 @@ import {
   testPort6
 } from './filter-code.ts'
 
-/** The classes Load and LoadX, and their modes that look into the packet. */
+/** The instruction classes Load and LoadX, and their modes that read the packet. */
 const CLASS = 0x07
 const LOAD_X = 1
 const MODE = 0xe0
@@ -39,7 +39,7 @@ function isReturn({ code }: FilterInstruction): boolean {
   return (code & CLASS) === RETURN
 }
 
-/** The same program for packets that begin so many octets further back. */
+/** Shifts a program for packets that start this many bytes later. */
 function behind(program: FilterProgram, octets: number): FilterProgram {
   return program.map((instruction) => {
     const { code, k } = instruction
@@ -49,7 +49,7 @@ function behind(program: FilterProgram, octets: number): FilterProgram {
   })
 }
 
-/** Jumps to an ACCEPT that stands behind them, each if A is one of the values; past it otherwise. */
+/** Jumps to an ACCEPT after the values if A is one of them; past it otherwise. */
 function acceptIf(values: readonly number[]): FilterProgram {
   const last = values.length - 1
   const jumps = values.map((k, index) => ({ code: JUMP_EQUAL, jt: last - index, jf: index === last ? 1 : 0, k }))
@@ -57,9 +57,9 @@ function acceptIf(values: readonly number[]): FilterProgram {
 }
 
 /**
- * Accepts what a filter for IPv4 packets accepts, and whatever may have a packet inside: that is looked at later.
- * @param link what stands at octet 0: an Ethernet header without its outermost VLAN tag, as the kernel leaves it, or none
- * @param filter6 for IPv6 packets; undefined: there are none of interest, nor in their tunnels
+ * Accepts what a filter for IPv4 packets accepts, and whatever may contain such a packet, which is checked later.
+ * @param link what is at offset 0: an Ethernet header without its outermost VLAN tag, which the kernel removes, or none
+ * @param filter6 for IPv6 packets; undefined if none are wanted, nor in tunnels
  */
 export function frameFilter(
   filter: FilterProgram,
@@ -110,7 +110,7 @@ function frameFilter4(filter: FilterProgram, link: 'ethernet' | 'cooked'): Filte
   ]
 }
 
-/** Accepts IPv4 packets but those of TCP or UDP to one of these places. */
+/** Accepts IPv4 packets except TCP or UDP to one of these places. */
 export function notTo(places: readonly FilterTarget[]): FilterProgram {
   const refusals = places.map(({ address, port }) => [
     load(LOAD_WORD, TARGET_ADDRESS_AT),
@@ -123,13 +123,13 @@ export function notTo(places: readonly FilterTarget[]): FilterProgram {
   return [...refusals.flat(), ACCEPT]
 }
 
-/** The same of IPv6 packets, with the port behind their header, or behind none that can be found here. */
+/** The same for IPv6 packets; ports after extension headers cannot be found here. */
 export function notTo6(places: readonly FilterTarget[]): FilterProgram {
   const refusals = places.map(({ address, port }) => ifAll([...testAddress6(address), testPort6(port)], REJECT))
   return [...refusals.flat(), ACCEPT]
 }
 
-/** Accepts what both accept: where the first has accepted, the second follows. */
+/** Accepts what both programs accept: where the first accepts, the second follows. */
 export function both(first: FilterProgram, second: FilterProgram): FilterProgram {
   const goOn = first.map((instruction, index) =>
     isReturn(instruction) && instruction.k > 0 ? load(JUMP, first.length - index - 1) : instruction
@@ -137,7 +137,7 @@ export function both(first: FilterProgram, second: FilterProgram): FilterProgram
   return [...goOn, ...second]
 }
 
-/** Accepts the same, but of each packet only its first `octets`. */
+/** Accepts the same packets, but truncates them to `octets` bytes. */
 export function cutTo(program: FilterProgram, octets: number): FilterProgram {
   return program.map((instruction) =>
     isReturn(instruction) && instruction.k > octets ? { ...instruction, k: octets } : instruction

@@ -1,4 +1,4 @@
-/** Opens an AF_PACKET socket with a receive ring, so that no packet gets in that the filter did not pass. packet(7) */
+/** Opens an AF_PACKET socket with a receive ring that never holds a packet that the filter rejects. packet(7) */
 import { OperatorError } from '../../../errors.ts'
 import type { FilterProgram } from '../../../wire/capture-file/bpf.ts'
 import { deviceIndex } from '../netlink/devices.ts'
@@ -22,40 +22,40 @@ import {
 import { allocate, type Mapping, mapDescriptor } from '../system/memory.ts'
 import { ANCILLARY, ifAll, LOAD_BYTE, load, NOTHING, REJECT } from './filter-code.ts'
 
-/** What a PacketRing captures, and how. */
+/** Options of a PacketRing. */
 export interface PacketRingOptions {
-  /** undefined: all devices. */
+  /** Undefined: all devices. */
   readonly device: string | undefined
-  /** What the filter finds at octet 0: the IP header, on any device; or the Ethernet header. */
+  /** What the filter finds at offset 0: the IP header, on any device; or the Ethernet header. */
   readonly link: 'cooked' | 'ethernet'
   readonly filter: FilterProgram
-  /** Which packets come, without `isPromiscuous`. Default: IPv4. */
+  /** IP version to capture, without `isPromiscuous`. Default: IPv4. */
   readonly version?: 4 | 6
-  /** How much the ring holds, in MiB. Default 32. */
+  /** Size of the ring in MiB. Default: 32. */
   readonly ringMegabytes?: number
-  /** Octets of a slot, a power of two of at least 128; SLOT_OVERHEAD are the kernel's own. Default 2048. */
+  /** Bytes of a slot, a power of two of at least 128, of which the kernel uses SLOT_OVERHEAD. Default: 2048. */
   readonly slotLength?: number
-  /** Lets the kernel put IPv4 fragments together. Default true. */
+  /** Let the kernel reassemble IPv4 fragments. Default: true. */
   readonly defragment?: boolean
   /**
-   * Gives the frames of `device` as it sees them, with their link header, whoever they are for: the device is promiscuous
-   * until `close`. Without it: the packets of `version` that this host, or a network behind it, is to have. Default false.
+   * Deliver all frames of `device` with their link header, whatever their destination; the device is promiscuous until
+   * `close`. Without it: packets of `version` to this host or a network behind it. Default: false.
    */
   readonly isPromiscuous?: boolean
-  /** Shares the packets with rings that have this `fanoutGroup`. They need the same options. */
+  /** Share the packets with the rings of this `fanoutGroup`, which need the same options. */
   readonly fanoutGroup?: number | undefined
   /**
-   * Says which ring of the group takes a packet: the result counts them in the order in which they joined. Octet 0 is the
-   * IP header's. Default: by a hash of the flow.
+   * Program that selects the ring of the group for a packet, counted in joining order. The IP header is at offset 0.
+   * Default: by a hash of the flow.
    */
   readonly steering?: FilterProgram | undefined
-  /** Captures nothing until `begin`. Default false. */
+  /** Capture nothing until `begin`. Default: false. */
   readonly isHeld?: boolean
-  /** Octets that are wanted of a packet, link header included: to be cut to them is no loss. Default: all. */
+  /** Bytes to capture of a packet, with its link header; truncation to this length is not a loss. Default: all. */
   readonly snapLength?: number
 }
 
-/** A socket that receives into `ring`; both belong to the caller. */
+/** A socket that receives into `ring`. The caller owns both. */
 export interface PacketSocket {
   readonly fd: number
   readonly ring: Mapping
@@ -72,43 +72,48 @@ const TPACKET_V2 = 1
 const PACKET_FANOUT_HASH = 0
 const PACKET_FANOUT_CBPF = 6
 const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
-/** Saves the filter the packets that are sent, since Linux 5.15. */
+/** Keeps sent packets away from the filter; since Linux 5.15. */
 const PACKET_FANOUT_FLAG_IGNORE_OUTGOING = 0x4000
 const PACKET_FANOUT_FLAG_DEFRAG = 0x8000
 const SO_ATTACH_FILTER = 26
-/** 0x0800 in network byte order: each packet once, and none of ours. */
+/** 0x0800 in network byte order: each received packet once, and none that is sent. */
 const ETH_P_IP_SWAPPED = 0x0008
 /** 0x86dd. */
 const ETH_P_IPV6_SWAPPED = 0xdd86
-/** 0x0003 in network byte order: whatever passes a device, our own packets too, which a filter has to reject. */
+/**
+ * 0x0003 in network byte order: everything that passes a device, also packets that this host sends, which the filter
+ * must reject.
+ */
 const ETH_P_ALL_SWAPPED = 0x0300
 const PACKET_ADD_MEMBERSHIP = 1
 const PACKET_MR_PROMISC = 1
-/** Octets in front of a packet in its slot, at most: header, address, alignment. */
+/** Most bytes before a packet in its slot: header, address, alignment. */
 export const SLOT_OVERHEAD = 96
 const BLOCK_LENGTH = 0x10000
 const MEGABYTE = 0x100000
-/** What is larger than a slot waits on the socket: up to so many times the ring's length, each counted twice by the kernel. */
+/**
+ * Packets larger than a slot wait on the socket, up to this multiple of the ring's size; the kernel counts each twice.
+ */
 const QUEUE_FACTOR = 4
 
-/** SKF_AD_PKTTYPE: whose a frame is. */
+/** SKF_AD_PKTTYPE: whether a frame is received or sent. */
 const PACKET_TYPE = ANCILLARY + 4
 const PACKET_OUTGOING = 4
 const REJECT_SENT = ifAll([[load(LOAD_BYTE, PACKET_TYPE), PACKET_OUTGOING]], REJECT)
 
-/** What a packet has to pass. */
+/** The filter of a ring. */
 export function programOf({ filter, isPromiscuous }: PacketRingOptions): FilterProgram {
   return isPromiscuous ? [...REJECT_SENT, ...filter] : filter
 }
 
-/** What the system said to a step of opening, as what an operator can do. */
+/** Turns a system error in a step into an error for the operator. */
 function refusal(step: string, error: number): Error {
   const cause = { cause: errnoMessage(error) }
   const message = `cannot ${step}: ${errnoMessage(error)}`
   if (error === Errno.EPERM || error === Errno.EACCES)
-    return new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', cause)
+    return new OperatorError('no-privilege', message, 'Run as root, or grant CAP_NET_RAW.', cause)
   if (error === Errno.ENOMEM || error === Errno.ENOBUFS)
-    return new OperatorError('no-memory', message, 'use a smaller capture ring', cause)
+    return new OperatorError('no-memory', message, 'Use a smaller capture ring: -B.', cause)
   return new Error(message, cause)
 }
 
@@ -116,7 +121,9 @@ function check(result: number, step: string): void {
   if (result < 0) throw refusal(step, errno())
 }
 
-/** setsockopt(2) with a sock_fprog, and behind it its sock_filters. @returns negative where the kernel refuses it */
+/**
+ * setsockopt(2) with a sock_fprog, followed by its sock_filters. @returns a negative number if the kernel refuses it
+ */
 function setProgram(fd: number, level: number, option: number, program: FilterProgram): number {
   const block = allocate(16 + 8 * program.length)
   const instructionsAddress = block.address + 16
@@ -130,20 +137,20 @@ function setProgram(fd: number, level: number, option: number, program: FilterPr
   return setsockopt(fd, level, option, block.address, 16)
 }
 
-/** From now on only packets that the program passes get in; it takes the place of one that is there. */
+/** Attaches a filter in place of the current one. */
 export function attachFilter(fd: number, program: FilterProgram): void {
   if (setProgram(fd, SOL_SOCKET, SO_ATTACH_FILTER, program) === 0) return
   throw new OperatorError(
     'bad-filter',
     `the kernel refused the capture filter of ${program.length} instructions: ${errnoMessage(errno())}`,
-    'use a simpler filter; 4096 instructions are the most'
+    'Use a simpler filter; at most 4096 instructions are allowed.'
   )
 }
 
 function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slotLength: number } {
   const slotLength = options.slotLength ?? 2048
   if (slotLength < 128 || slotLength > BLOCK_LENGTH || (slotLength & (slotLength - 1)) !== 0)
-    throw new RangeError(`a slot cannot have ${slotLength} octets`)
+    throw new RangeError(`invalid slot length: ${slotLength} bytes`)
   const blockCount = Math.max(1, Math.round(((options.ringMegabytes ?? 32) * MEGABYTE) / BLOCK_LENGTH))
   const length = blockCount * BLOCK_LENGTH
   check(setOption(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2), 'use TPACKET_V2')
@@ -156,7 +163,7 @@ function makeRing(fd: number, options: PacketRingOptions): { ring: Mapping; slot
   request.words[1] = blockCount
   request.words[2] = slotLength
   request.words[3] = length / slotLength
-  check(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, request.address, 16), `make a capture ring of ${length} octets`)
+  check(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, request.address, 16), `allocate a capture ring of ${length} bytes`)
   return { ring: mapDescriptor(fd, length), slotLength }
 }
 
@@ -177,7 +184,7 @@ function bindTo(fd: number, { device, version, isPromiscuous }: PacketRingOption
   check(bind(fd, address.address, 20), `capture on ${device ?? 'all devices'}`)
 }
 
-/** @returns the group the socket is in, −1: none */
+/** @returns the group of the socket, −1: none */
 function joinFanout(fd: number, options: PacketRingOptions): number {
   const defragment = options.defragment ?? true
   if (!defragment && options.fanoutGroup === undefined) return -1
@@ -193,9 +200,9 @@ function joinFanout(fd: number, options: PacketRingOptions): number {
 }
 
 /**
- * The order matters: without a protocol nothing arrives before the socket is bound, and by then filter and ring are
- * in place. A fanout group takes only bound sockets, so for a moment fragments may arrive as such, and packets that are
- * another member's: unless the ring is held meanwhile.
+ * The order matters: without a protocol nothing arrives before the socket is bound, and by then filter and ring are in
+ * place. A fanout group accepts bound sockets only, so unless the ring is held, unassembled fragments and packets for
+ * another member may arrive for a moment.
  * @throws OperatorError `no-privilege`, `no-device`, `no-memory`, `bad-filter`
  */
 export function openPacketSocket(options: PacketRingOptions): PacketSocket {

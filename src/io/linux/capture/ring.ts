@@ -1,3 +1,4 @@
+/** Captures packets from a ring shared with the kernel. */
 import { type Capture, ChecksumState, type PacketSink } from '../../../ports.ts'
 import { int32At } from '../../../wire/bytes.ts'
 import type { FilterProgram } from '../../../wire/capture-file/bpf.ts'
@@ -23,27 +24,30 @@ const TP_STATUS_COPY = 2
 const TP_STATUS_CSUMNOTREADY = 8
 const TP_STATUS_CSUM_VALID = 0x80
 
-/** The ring is filling when such a part of its slots waits; super-packets, which wait on the socket itself, fill it sooner. */
+/**
+ * The ring counts as filling when this part of its slots waits. Super-packets, which wait on the socket itself, fill it
+ * sooner.
+ */
 const FILLING = 1 / 2
 const FILLING_WITH_QUEUE = 1 / 32
 
-/** Room for the largest IPv4 packet and its link header, tags and tunnels included. */
+/** Room for the largest IPv4 packet with its link header, tags and tunnels. */
 const SCRATCH_LENGTH = 0x10000 + 256
 
 /**
- * Captures received packets from a ring that is shared with the kernel: AF_PACKET, TPACKET_V2, packet(7). Each packet
- * is seen once, and none of those this host sends.
+ * Captures received packets from a ring shared with the kernel: AF_PACKET, TPACKET_V2, packet(7). Each packet is seen
+ * once; packets that this host sends are not.
  *
- * A slot says by its status who owns it. The kernel writes the status after the packet, so it has to be read before
- * the packet, and given back after all of it was read. `Atomics` says so; x86 keeps that order anyway, arm64 does
- * not. Measured on x86: 28 ns a packet instead of 16, of some 1,100 that a captured packet costs.
+ * The status of a slot says who owns it. The kernel writes it after the packet, so it must be read before the packet,
+ * and returned after the whole packet was read. `Atomics` guarantees this order; x86 keeps it anyway, arm64 does not.
+ * Measured on x86: 28 ns per packet instead of 16, of some 1,100 that a captured packet costs.
  */
 export class PacketRing implements Capture {
-  /** To be watched for POLLIN. */
+  /** The caller watches it for POLLIN. */
   readonly fd: number
-  /** What another ring needs to share the flows with this one; −1 without `defragment` and `fanoutGroup`. */
+  /** Fanout group that other rings join to share the flows; −1 without `defragment` and `fanoutGroup`. */
   readonly fanoutGroup: number
-  /** Why nothing may be coming, in words of the operating system; empty once packets come again. */
+  /** Why packets may be missing, as an error text of the system; empty once packets arrive again. */
   failure = ''
   readonly #ring: Mapping
   readonly #bytes: Uint8Array
@@ -55,7 +59,7 @@ export class PacketRing implements Capture {
   readonly #scratch: Mapping = mapMemory(SCRATCH_LENGTH)
   readonly #statistics: Block = allocate(12)
   #slotAt = 0
-  /** One of the packets given last had waited on the socket itself. */
+  /** One of the last packets delivered had waited on the socket itself. */
   #isQueueing = false
   #droppedCount = 0
   #isOpen = true
@@ -76,12 +80,12 @@ export class PacketRing implements Capture {
     this.#program = programOf(options)
   }
 
-  /** Lets a ring that `isHeld` capture. @throws OperatorError `bad-filter` */
+  /** Starts a ring that `isHeld`. @throws OperatorError `bad-filter` */
   begin(): void {
     attachFilter(this.fd, this.#program)
   }
 
-  /** @inheritDoc A lost packet (`dropped`) counts as given, so that what a call does is bounded. */
+  /** @inheritDoc A lost packet (`dropped`) counts as delivered, which bounds the work of a call. */
   receive(sink: PacketSink, packetsMax: number): number {
     const words = this.#words
     let count = 0
@@ -101,7 +105,7 @@ export class PacketRing implements Capture {
     return count
   }
 
-  /** While a sink has a packet: when the kernel captured it, in milliseconds since 1970. */
+  /** During a call of a sink: when the kernel captured its packet, in milliseconds since 1970. */
   get capturedAtMs(): number {
     const word = this.#slotAt >>> 2
     return (int32At(this.#words, word + SECONDS_WORD) >>> 0) * 1000 + int32At(this.#words, word + NANOS_WORD) / 1e6
@@ -115,19 +119,19 @@ export class PacketRing implements Capture {
     return (Atomics.load(this.#words, ahead >>> 2) & TP_STATUS_USER) !== 0
   }
 
-  /** @inheritDoc Since the socket was opened, packets included that the kernel had no slot for. */
+  /** @inheritDoc Since the socket was opened, with packets that had no slot. */
   dropped(): number {
     if (!this.#isOpen) return this.#droppedCount
     const { words, address } = this.#statistics
     words[2] = 8
-    // Reading resets the kernel's count.
+    // Reading resets the kernel's counter.
     if (getsockopt(this.fd, SOL_PACKET, PACKET_STATISTICS, address, address + 8) === 0) {
       this.#droppedCount += int32At(words, 1) >>> 0
     }
     return this.#droppedCount
   }
 
-  /** Gives the ring back. Its bytes, which the sink saw, are gone then. */
+  /** Unmaps the ring. The bytes that sinks saw become invalid. */
   close(): void {
     if (!this.#isOpen) return
     this.dropped()
@@ -155,7 +159,7 @@ export class PacketRing implements Capture {
     else sink(this.#bytes, this.#slotAt + (offsets & 0xffff) + skipped, capturedLength, wireLength, checksum)
   }
 
-  /** What was too large for its slot waits, in order, on the socket itself: if there was room for it. */
+  /** Packets too large for their slot wait in order on the socket itself, if there was room. */
   #giveQueued(
     sink: PacketSink,
     skipped: number,
@@ -171,7 +175,7 @@ export class PacketRing implements Capture {
     else sink(this.#scratch.bytes, skipped, wantedLength, wireLength, checksum)
   }
 
-  /** A device that goes down leaves an error on the socket, which would end every wait until it is read. */
+  /** A device that goes down leaves an error on the socket, which ends every wait until it is read. */
   #takeFailure(): void {
     const error = takeError(this.fd)
     if (error !== 0) this.failure = errnoMessage(error)

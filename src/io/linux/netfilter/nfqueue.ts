@@ -1,3 +1,4 @@
+/** Captures packets from an NFQUEUE of the firewall. */
 import { readFileSync } from 'node:fs'
 import { OperatorError } from '../../../errors.ts'
 import { type Capture, ChecksumState, type PacketSink } from '../../../ports.ts'
@@ -21,20 +22,20 @@ import { close, Errno, errno, errnoMessage, MSG_DONTWAIT, recvmmsg, send } from 
 import { allocate, type Block } from '../system/memory.ts'
 
 export interface NfQueueOptions {
-  /** Which queue of the kernel, 0 to 65535: that of the rule's `--queue-num`. */
+  /** Queue number, 0 to 65535, as in the rule's `--queue-num`. */
   readonly queue: number
-  /** Most packets that wait for us; the kernel drops what exceeds it. */
+  /** Most packets that wait in the queue; the kernel drops others. */
   readonly lengthMax: number
-  /** Octets of a packet that are wanted, at most 400. */
+  /** Bytes to capture of each packet, up to 400. */
   readonly snapLength: number
-  /** Addresses whose packets go on their way, and are given to nobody. */
+  /** Addresses whose packets pass, without being delivered. */
   readonly passed: readonly number[]
 }
 
 const SOL_NETLINK = 270
 const NETLINK_NO_ENOBUFS = 5
 
-/** linux/netfilter/nfnetlink_queue.h: the subsystem 3, and its messages. */
+/** linux/netfilter/nfnetlink_queue.h: subsystem 3 and its messages. */
 const NFQNL_MSG_PACKET = 0x300
 const NFQNL_MSG_VERDICT = 0x301
 const NFQNL_MSG_CONFIG = 0x302
@@ -55,9 +56,9 @@ const NFQA_CFG_F_GSO = 4
 const NF_DROP = 0
 const NF_ACCEPT = 1
 
-/** Messages of one system call. */
+/** Messages per system call. */
 const BATCH_MAX = 64
-/** Room for a packet's message: its headers, some 60 octets of attributes, and the packet's beginning. */
+/** Size of a packet's message: headers, some 60 bytes of attributes, and the start of the packet. */
 const SLOT_LENGTH = 512
 const VERDICT_LENGTH = MESSAGE_HEADER + ATTRIBUTE_HEADER + 8
 /** mmsghdr and iovec, sendmmsg(2). */
@@ -65,29 +66,29 @@ const MMSGHDR_LENGTH = 64
 const IOVEC_LENGTH = 16
 const IOVECS_AT = BATCH_MAX * MMSGHDR_LENGTH
 const HIGH = 0x100000000
-/** What a packet's message counts for in the socket's buffer, at least (sk_buff's own octets included). */
+/** Least size that a message takes in the socket buffer, with its sk_buff. */
 const BUFFERED_LENGTH = 1280
 const BUFFER_MAX = 256 << 20
 const CAP_NET_ADMIN = 12n
 
 /**
- * Takes packets out of the kernel's way, and drops them there: NFQUEUE, over plain netlink. A firewall rule chooses
- * which. Each is given once; super-packets come whole (NFQA_CFG_F_GSO), with a checksum that is not filled in.
+ * Receives packets from NFQUEUE over plain netlink, and drops them in the kernel. A firewall rule selects the packets.
+ * Each is delivered once; super-packets arrive whole (NFQA_CFG_F_GSO), with an unfinished checksum.
  *
- * Whatever the queue has no room for is dropped: letting it out (NFQA_CFG_F_FAIL_OPEN) would send an answer to a real
- * client just when there is most to do, and TCP at the target sends again what was dropped.
+ * The kernel drops packets when the queue is full. Letting them pass (NFQA_CFG_F_FAIL_OPEN) would send answers to real
+ * clients under load, while the target's TCP retransmits what was dropped.
  */
 export class NfQueue implements Capture {
-  /** To be watched for POLLIN. */
+  /** The caller watches it for POLLIN. */
   readonly fd: number
   readonly #queue: number
   readonly #passed: ReadonlySet<number>
   readonly #slots: Block = allocate(BATCH_MAX * SLOT_LENGTH)
   readonly #headers: Block = allocate(IOVECS_AT + BATCH_MAX * IOVEC_LENGTH)
-  /** One for each packet that passes, and one for all the others. */
+  /** One verdict for each packet that passes, and one for all others. */
   readonly #verdicts: Block = allocate((BATCH_MAX + 1) * VERDICT_LENGTH)
   #verdictsLength = 0
-  /** The number of the packet that comes next, unless the socket had no room for it. */
+  /** Expected number of the next packet; a gap means that the socket was full. */
   #nextId = 1
   #missedCount = 0
   #passedCount = 0
@@ -106,7 +107,7 @@ export class NfQueue implements Capture {
     if (fd < 0) throw refusal(options.queue, errno())
     this.fd = fd
     setReceiveBuffer(fd, Math.min(options.lengthMax * BUFFERED_LENGTH, BUFFER_MAX))
-    // What overflows is counted by the packets' numbers; as an error it would also cost those that follow.
+    // Packet numbers reveal overflows; reported as an error, they would also cost the following packets.
     setOption(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
     const error = bindQueue(fd, options)
     if (error !== 0) {
@@ -128,7 +129,7 @@ export class NfQueue implements Capture {
     return count
   }
 
-  /** @inheritDoc Those that the socket had no room for, and where the system tells, those that the queue had none for. */
+  /** @inheritDoc Packets lost because the socket was full and, where the system tells, because the queue was. */
   dropped(): number {
     if (this.#isOpen) this.#fullCount = fullQueueDrops(this.#queue) ?? this.#fullCount
     return this.#missedCount + this.#fullCount
@@ -138,7 +139,7 @@ export class NfQueue implements Capture {
     return this.#passedCount
   }
 
-  /** The kernel drops what still waits. */
+  /** The kernel drops the packets that still wait. */
   close(): void {
     if (!this.#isOpen) return
     this.dropped()
@@ -158,7 +159,7 @@ export class NfQueue implements Capture {
     }
   }
 
-  /** @returns how many packets were among the messages */
+  /** @returns the number of packets in the messages */
   #takeBatch(sink: PacketSink, received: number): number {
     this.#verdictsLength = 0
     let count = 0
@@ -166,7 +167,7 @@ export class NfQueue implements Capture {
     let dropCount = 0
     for (let index = 0; index < received; index++) {
       const at = index * SLOT_LENGTH
-      // What is no packet is the kernel's refusal of a verdict, and says nothing that could be mended.
+      // Other messages are rejected verdicts, about which nothing can be done.
       if ((int32At(this.#slots.words, (at >>> 2) + 1) & 0xffff) !== NFQNL_MSG_PACKET) continue
       const length = Math.min(int32At(this.#headers.words, (index * MMSGHDR_LENGTH + 56) >>> 2), SLOT_LENGTH)
       count++
@@ -181,12 +182,12 @@ export class NfQueue implements Capture {
       dropCount++
     }
     if (dropCount > 0) this.#addVerdict(NFQNL_MSG_VERDICT_BATCH, NF_DROP, lastId)
-    // Should the kernel not take it, what it says to drop is dropped by the next one.
+    // If the kernel rejects this verdict, the next one drops the same packets.
     if (this.#verdictsLength > 0) send(this.fd, this.#verdicts.address, this.#verdictsLength, 0)
     return count
   }
 
-  /** Finds the packet in a message, and counts those that were missed before it. @returns its number */
+  /** Finds the packet in a message, and counts those missed before it. @returns its number */
   #find(at: number, end: number): number {
     const { bytes } = this.#slots
     let id = this.#nextId
@@ -205,14 +206,14 @@ export class NfQueue implements Capture {
       }
       attribute += aligned(length)
     }
-    // The whole length is told only of a packet that was cut.
+    // The full length is present only if the packet was truncated.
     if (this.#wireLength === 0) this.#wireLength = this.#packetLength
     this.#missedCount += Math.max(0, (id - this.#nextId) | 0)
     this.#nextId = (id + 1) | 0
     return id
   }
 
-  /** Whether the packet that `#find` read last is for one of the addresses that pass. */
+  /** Whether the packet that `#find` read last is for an address that passes. */
   #passes(): boolean {
     if (this.#passed.size === 0 || this.#packetLength < IPV4_HEADER) return false
     const { bytes } = this.#slots
@@ -220,7 +221,7 @@ export class NfQueue implements Capture {
     return this.#packetLength >= IPV6_HEADER && this.#passed.has(addressBook.find(bytes, this.#packetAt + 24))
   }
 
-  /** @param type about this packet alone, or about all up to it that have no verdict yet */
+  /** @param type a verdict for this packet, or for all up to it without one */
   #addVerdict(type: number, verdict: number, id: number): void {
     const at = this.#verdictsLength
     putMessageHeader(this.#verdicts, at, VERDICT_LENGTH, type, this.#queue, false)
@@ -236,7 +237,9 @@ function putPointer(words: Int32Array, word: number, address: number): void {
   words[word + 1] = Math.floor(address / HIGH)
 }
 
-/** One message makes the queue ours and sets it up, so that no packet comes in between. @returns an errno, 0: done */
+/**
+ * Binds and configures the queue in one message, so that no packet arrives in between. @returns an errno, 0: success
+ */
 function bindQueue(fd: number, options: NfQueueOptions): number {
   const message = allocate(128)
   const { bytes } = message
@@ -257,18 +260,18 @@ function bindQueue(fd: number, options: NfQueueOptions): number {
   return request(fd, message, at)
 }
 
-/** The kernel says EPERM to who may not, and to who comes second alike. */
+/** The kernel returns EPERM both without permission and if another program has the queue. */
 function refusal(queue: number, error: number): OperatorError {
   const cause = { cause: errnoMessage(error) }
-  const message = `cannot take packets from queue ${queue}: ${errnoMessage(error)}`
+  const message = `cannot read packets from queue ${queue}: ${errnoMessage(error)}`
   if (error === Errno.EBUSY || (error === Errno.EPERM && hasNetAdmin())) {
     const hint =
-      'stop that program (/proc/net/netfilter/nfnetlink_queue: number and port id of each queue), or use another number: --queue-number'
-    return new OperatorError('queue-in-use', `another program has the packets of queue ${queue}`, hint, cause)
+      'Stop that program (/proc/net/netfilter/nfnetlink_queue lists queues and port ids), or use another --queue-number.'
+    return new OperatorError('queue-in-use', `another program reads queue ${queue}`, hint, cause)
   }
   if (error === Errno.EPERM || error === Errno.EACCES)
-    return new OperatorError('no-privilege', message, 'run as root or give CAP_NET_ADMIN', cause)
-  const hint = 'the kernel needs NFQUEUE (CONFIG_NETFILTER_NETLINK_QUEUE, module nfnetlink_queue)'
+    return new OperatorError('no-privilege', message, 'Run as root, or grant CAP_NET_ADMIN.', cause)
+  const hint = 'Use a kernel with NFQUEUE (CONFIG_NETFILTER_NETLINK_QUEUE, module nfnetlink_queue).'
   return new OperatorError('no-nfqueue', message, hint, cause)
 }
 
@@ -278,14 +281,14 @@ function hasNetAdmin(): boolean {
   return ((BigInt(`0x${mask}`) >> CAP_NET_ADMIN) & 1n) === 1n
 }
 
-/** Packets that the kernel dropped because the queue was full; undefined where the system does not tell us. */
+/** Packets dropped because the queue was full; undefined if the system does not tell. */
 function fullQueueDrops(queue: number): number | undefined {
   try {
     const lines = readFileSync('/proc/self/net/netfilter/nfnetlink_queue', 'latin1').trim().split('\n')
-    // Number, port id, waiting, copy mode, copy range, dropped, dropped by the socket, last packet's number, 1.
+    // Fields: number, port id, waiting, copy mode, copy range, dropped, dropped by the socket, last packet's number, 1.
     const fields = lines.map((line) => line.trim().split(/\s+/).map(Number)).find(([number]) => number === queue)
     return fields?.[5]
   } catch {
-    return undefined // Only root may read it.
+    return undefined // Only root can read it.
   }
 }

@@ -1,4 +1,4 @@
-/** Messages to the kernel's netfilter, netlink(7), linux/netfilter/nfnetlink.h. */
+/** Messages to netfilter: netlink(7), linux/netfilter/nfnetlink.h. */
 import { int32At, u8 } from '../../../wire/bytes.ts'
 import {
   AF_NETLINK,
@@ -20,17 +20,17 @@ const NLM_F_ACK = 4
 const NLMSG_ERROR = 2
 /** nlmsghdr and nfgenmsg. */
 export const MESSAGE_HEADER = 20
-/** nlattr: its length, then its type. */
+/** nlattr: length, then type. */
 export const ATTRIBUTE_HEADER = 4
-/** Room for an answer to a request: an error and the beginning of what it is about. */
+/** Size of a reply: an error and the start of the request. */
 const ANSWER_LENGTH = 1024
 
-/** Where the next message or attribute begins after one of `length` octets. */
+/** Aligned length of a message or attribute of `length` bytes. */
 export function aligned(length: number): number {
   return (length + 3) & ~3
 }
 
-/** nlattr: numbers of the machine's byte order, of which it is little-endian on x86-64 and arm64. */
+/** Numbers in host byte order, little-endian on x86-64 and arm64. */
 export function attributeLength(bytes: Uint8Array, at: number): number {
   return u8(bytes, at) | (u8(bytes, at + 1) << 8)
 }
@@ -40,10 +40,11 @@ export function attributeType(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * Writes the header of a message of netfilter.
- * @param at a multiple of 4; @param length of the whole message
- * @param type subsystem in the upper octet, its message in the lower
- * @param resource what the subsystem is asked about: the number of a queue
+ * Writes the header of a netfilter message.
+ * @param at a multiple of 4
+ * @param length of the whole message
+ * @param type subsystem in the upper byte, its message in the lower
+ * @param resource of the subsystem, such as a queue number
  */
 export function putMessageHeader(
   block: Block,
@@ -62,17 +63,17 @@ export function putMessageHeader(
   block.words[word + 4] = ((resource & 0xff) << 24) | ((resource & 0xff00) << 8)
 }
 
-/** Writes an attribute's header. @param length of what follows it @returns where that begins */
+/** Writes an attribute's header. @param length of its value @returns the offset of the value */
 export function putAttribute(block: Block, at: number, type: number, length: number): number {
   block.words[at >>> 2] = (length + ATTRIBUTE_HEADER) | (type << 16)
   return at + ATTRIBUTE_HEADER
 }
 
-/** Opens a socket to netfilter that does not block. @returns −1 with an errno */
+/** Opens a non-blocking netfilter socket. @returns −1 with an errno */
 export function openNetfilter(): number {
   const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_NETFILTER)
   if (fd < 0) return fd
-  const address = allocate(12) // sockaddr_nl: the kernel chooses our address.
+  const address = allocate(12) // sockaddr_nl: the kernel chooses the address.
   address.words[0] = AF_NETLINK
   if (bind(fd, address.address, 12) === 0) return fd
   close(fd)
@@ -80,8 +81,8 @@ export function openNetfilter(): number {
 }
 
 /**
- * Sends a message that asks for an acknowledgment, and reads that. The kernel answers within the call.
- * @returns 0, or why it refuses, as an errno
+ * Sends a message and reads its acknowledgment, which the kernel writes within the call.
+ * @returns 0 or an errno
  */
 export function request(fd: number, message: Block, length: number): number {
   if (send(fd, message.address, length, 0) < 0) return errno()

@@ -1,4 +1,4 @@
-/** What the kernel knows about the way to an address: its route, and the MAC of the next hop. rtnetlink(7) */
+/** Asks the kernel for the route to an address and the MAC of the next hop. rtnetlink(7) */
 import { addressOctets } from '../../../wire/address.ts'
 import { int32At } from '../../../wire/bytes.ts'
 import {
@@ -17,14 +17,14 @@ import {
 } from '../system/libc.ts'
 import { allocate } from '../system/memory.ts'
 
-/** The next hop on the way to a target. */
+/** The next hop to a target. */
 export interface Hop {
   readonly deviceIndex: number
-  /** 4 or 16 octets: of the target itself, or of a gateway. */
+  /** Address of the target itself or of a gateway, 4 or 16 bytes. */
   readonly address: Uint8Array
 }
 
-/** rtnetlink.h, neighbour.h; all in the machine's byte order. */
+/** rtnetlink.h, neighbour.h; all in host byte order. */
 const RTM_NEWROUTE = 24
 const RTM_GETROUTE = 26
 const RTM_NEWNEIGH = 28
@@ -32,9 +32,9 @@ const RTM_GETNEIGH = 30
 const NLM_F_REQUEST = 1
 const NLM_F_CREATE = 0x400
 const HEADER_LENGTH = 16
-/** rtmsg and ndmsg alike. */
+/** Size of rtmsg and of ndmsg. */
 const BODY_LENGTH = 12
-/** An attribute begins with its length and type; there may be an address, and the device's. */
+/** Sizes of attributes: length and type, an address, a device index. */
 const ATTRIBUTE_HEADER = 4
 const DEVICE_ATTRIBUTE = ATTRIBUTE_HEADER + 4
 const REQUEST_MAX = HEADER_LENGTH + BODY_LENGTH + ATTRIBUTE_HEADER + 16 + DEVICE_ATTRIBUTE
@@ -48,11 +48,11 @@ const RTA_ENCAP = 22
 const RTAX_MTU = 2
 const NDA_DST = 1
 const NDA_LLADDR = 2
-/** REACHABLE, STALE, DELAY, PROBE, PERMANENT: the MAC may be used. */
+/** REACHABLE, STALE, DELAY, PROBE, PERMANENT: the MAC is usable. */
 const NUD_VALID = 0x9e
 const NUD_STALE = 0x04
 const NUD_FAILED = 0x20
-/** As if a packet went to it: the kernel asks for its MAC, or makes sure of it. */
+/** NTF_USE: makes the kernel resolve or confirm the MAC, as if a packet were sent. */
 const NTF_USE = 1
 const ANSWER_LENGTH = 4096
 const MAC_LENGTH = 6
@@ -66,15 +66,17 @@ export class Rtnetlink {
   readonly #request = allocate(REQUEST_MAX)
   readonly #answer = allocate(ANSWER_LENGTH)
 
-  /** @throws Error where the kernel has no rtnetlink */
+  /** @throws Error if the kernel has no rtnetlink */
   constructor() {
     this.#fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)
-    if (this.#fd < 0) throw new Error(`cannot ask the kernel for its routes: ${errnoMessage(errno())}`)
+    if (this.#fd < 0) throw new Error(`cannot read the kernel's routes: ${errnoMessage(errno())}`)
   }
 
   /**
-   * @param deviceIndex only the routes of this device; where it has none an IPv4 target is taken to be on its link; 0: of any
-   * @returns undefined where nothing can be sent to on a device: no route, this host itself, a tunnel of routes
+   * @param deviceIndex use only routes of this device, which without a route counts an IPv4 target as on-link; 0: any
+   * device
+   * @returns undefined if nothing can be sent to it through a device: no route, this host itself, or a route that
+   * encapsulates
    */
   hopTo(target: number, deviceIndex = 0): Hop | undefined {
     const octets = addressOctets(target)
@@ -86,7 +88,10 @@ export class Rtnetlink {
     return { deviceIndex: int32At(this.#answer.words, deviceAt >>> 2), address }
   }
 
-  /** As `hopTo`. @returns the device of the route to an address, this host's own included, and the route's own MTU, 0: none */
+  /**
+   * Like `hopTo`, also for this host's own addresses.
+   * @returns the device of the route, and the route's own MTU (0: none)
+   */
   wayTo(target: number, onDevice = 0): { readonly deviceIndex: number; readonly mtu: number } | undefined {
     const deviceAt = this.#hasRoute(addressOctets(target), onDevice) ? this.#attribute(RTA_OIF) : 0
     if (deviceAt === 0) return undefined
@@ -96,13 +101,13 @@ export class Rtnetlink {
     return { deviceIndex, mtu: mtuAt === 0 ? 0 : int32At(this.#answer.words, mtuAt >>> 2) }
   }
 
-  /** @param target 4 or 16 octets */
+  /** @param target 4 or 16 bytes */
   #hasRoute(target: Uint8Array, deviceIndex: number): boolean {
     this.#ask(RTM_GETROUTE, 0, familyOf(target) | ((target.length * 8) << 8), 0, 0, RTA_DST, target, deviceIndex)
     return this.#hasAnswer(RTM_NEWROUTE)
   }
 
-  /** @returns the six octets of the hop's MAC, or undefined while the kernel does not know it */
+  /** @returns the 6 bytes of the hop's MAC; undefined while the kernel does not know it */
   macOf(hop: Hop): Uint8Array | undefined {
     const state = this.#stateOf(hop)
     if ((state & NUD_VALID) === 0) return undefined
@@ -111,9 +116,9 @@ export class Rtnetlink {
   }
 
   /**
-   * Lets the kernel find out, or make sure of, the MAC of a hop where nothing else does, since what is sent through the
-   * link layer is no use of it. Without CAP_NET_ADMIN nothing happens. Only a stale or missing entry is touched: of a
-   * permanent one, measured, this would make none.
+   * Makes the kernel resolve or confirm the MAC of a hop. Packets sent through the link layer do not cause that.
+   * Without CAP_NET_ADMIN this has no effect. Only stale or missing entries are touched: a permanent entry would lose
+   * that state (measured).
    */
   makeSure(hop: Hop): void {
     const state = this.#stateOf(hop)
@@ -125,13 +130,13 @@ export class Rtnetlink {
     close(this.#fd)
   }
 
-  /** NUD_ of the hop, whose entry is the answer at hand then; 0 if there is none. */
+  /** NUD_ state of the hop, whose entry is then the current reply; 0 if there is none. */
   #stateOf(hop: Hop): number {
     this.#ask(RTM_GETNEIGH, 0, familyOf(hop.address), hop.deviceIndex, 0, NDA_DST, hop.address)
     return this.#hasAnswer(RTM_NEWNEIGH) ? int32At(this.#answer.words, (HEADER_LENGTH + 8) >>> 2) & 0xffff : 0
   }
 
-  /** Sends a request of a body of three words, one attribute that is an address, and RTA_OIF unless it is 0. */
+  /** Sends a request: a body of three words, one address attribute, and RTA_OIF unless it is 0. */
   #ask(
     type: number,
     flags: number,
@@ -142,7 +147,7 @@ export class Rtnetlink {
     to: Uint8Array,
     deviceIndex = 0
   ): void {
-    while (recv(this.#fd, this.#answer.address, ANSWER_LENGTH, MSG_DONTWAIT) > 0) {} // what nobody waited for
+    while (recv(this.#fd, this.#answer.address, ANSWER_LENGTH, MSG_DONTWAIT) > 0) {} // replies that nobody waited for
     const { words, bytes, address } = this.#request
     const attributeLength = ATTRIBUTE_HEADER + to.length
     const deviceAt = HEADER_LENGTH + BODY_LENGTH + attributeLength
@@ -154,19 +159,19 @@ export class Rtnetlink {
     send(this.#fd, address, length, 0)
   }
 
-  /** The kernel has answered by the time that `send` returns. */
+  /** The kernel has replied by the time `send` returns. */
   #hasAnswer(type: number): boolean {
     const length = recv(this.#fd, this.#answer.address, ANSWER_LENGTH, MSG_DONTWAIT)
     return length >= HEADER_LENGTH + BODY_LENGTH && (int32At(this.#answer.words, 1) & 0xffff) === type
   }
 
-  /** Where the value of an attribute begins; 0 if the answer has none of this length. */
+  /** Offset of an attribute's value; 0 if the reply has none of this length. */
   #attribute(type: number, length = 0): number {
     const end = Math.min(int32At(this.#answer.words, 0), ANSWER_LENGTH)
     return this.#attributeIn(HEADER_LENGTH + BODY_LENGTH, end, type, length)
   }
 
-  /** Where the attribute ends whose value begins at `valueAt`. */
+  /** End of the attribute whose value starts at `valueAt`. */
   #endOf(valueAt: number): number {
     return valueAt - 4 + (int32At(this.#answer.words, (valueAt - 4) >>> 2) & 0xffff)
   }

@@ -1,20 +1,21 @@
+/** Collects frames for one sendmmsg(2). */
 import type { Outbox } from '../../../core/packets/outbox.ts'
 import { int32At } from '../../../wire/bytes.ts'
 import { Errno, errno, MSG_DONTWAIT, sendmmsg } from '../system/libc.ts'
 import { allocate, type Block } from '../system/memory.ts'
 
-/** Frames of one system call: with 64 the call itself is a small part of a frame's cost. */
+/** Frames per system call: with 64 the call itself is a small part of the cost. */
 const MESSAGES_MAX = 64
-/** Ranges of one system call; a super-packet of 64 KB has some 45. */
+/** Ranges per system call; a super-packet of 64 KB has some 45. */
 const RANGES_MAX = 512
-/** mmsghdr: msghdr of 56 octets, msg_len, padding. iovec: address and length. */
+/** mmsghdr: a 56-byte msghdr, msg_len, padding. iovec: address and length. */
 const MESSAGE_LENGTH = 64
 const RANGE_LENGTH = 16
 const RANGES_AT = MESSAGES_MAX * MESSAGE_LENGTH
 const NAMES_AT = RANGES_AT + RANGES_MAX * RANGE_LENGTH
 const HIGH = 0x100000000
 
-/** Of a message that was refused. */
+/** Called for a message that was refused. */
 export type Refusal = (errno: number, message: number, count: number) => void
 
 function putPointer(words: Int32Array, word: number, address: number): void {
@@ -23,26 +24,27 @@ function putPointer(words: Int32Array, word: number, address: number): void {
 }
 
 /**
- * Frames of an outbox as the argument of sendmmsg(2). The message headers are made once; per frame only its ranges are
- * written, and by the owner its name (where it goes) and its prefix (octets in front of the headers).
+ * The frames of an outbox as arguments of sendmmsg(2). Message headers are written once; for each frame only its ranges
+ * change and, by the owner, its name (destination) and prefix (bytes before the headers).
  */
 export class MessageBatch {
   static readonly messagesMax = MESSAGES_MAX
   count = 0
-  /** Names and prefixes, to be written at `nameAt` and `prefixAt`. */
+  /** Names and prefixes, written at `nameAt` and `prefixAt`. */
   readonly block: Block
   readonly #nameLength: number
   readonly #prefixLength: number
   readonly #prefixesAt: number
   readonly #memoryAddress: number
   #rangeCount = 0
-  /** Whose frames these are, and which, by message. */
+  /** Outbox and frame of each message. */
   #outbox: Outbox | undefined
   readonly #frames = new Int32Array(MESSAGES_MAX)
 
   /**
-   * @param memoryAddress where the memory of the outboxes is, for C; it stays mapped as long as the batch is used
-   * @param nameLength octets of a sockaddr, a multiple of 4; @param prefixLength 0: there is none
+   * @param memoryAddress address of the outbox memory, for C; it stays mapped as long as the batch is used
+   * @param nameLength bytes of a sockaddr, a multiple of 4
+   * @param prefixLength 0: none
    */
   constructor(memoryAddress: number, nameLength: number, prefixLength: number) {
     this.#memoryAddress = memoryAddress
@@ -61,17 +63,20 @@ export class MessageBatch {
     return (this.#prefixLength + 3) & ~3
   }
 
-  /** Where in `block` a message's sockaddr is: a multiple of 4. */
+  /** Offset of a message's sockaddr in `block`, a multiple of 4. */
   nameAt(message: number): number {
     return NAMES_AT + message * this.#nameLength
   }
 
-  /** Where in `block` a message's prefix is: a multiple of 4. */
+  /** Offset of a message's prefix in `block`, a multiple of 4. */
   prefixAt(message: number): number {
     return this.#prefixesAt + message * this.#prefixStride
   }
 
-  /** Adds a frame; all up to the next `send` belong to one outbox. @returns the message's number, or −1 if the batch has to be sent first */
+  /**
+   * Adds a frame; all frames up to the next `send` are of one outbox. @returns the message's number, −1 if the batch
+   * must be sent first
+   */
   add(outbox: Outbox, frame: number): number {
     const first = int32At(outbox.firstRange, frame)
     const end = int32At(outbox.firstRange, frame + 1)
@@ -93,9 +98,9 @@ export class MessageBatch {
   }
 
   /**
-   * Sends all and empties the batch. A call stops at a message that fails, and only the next, which begins there, says
-   * why; a full buffer refuses all that are left alike, any other reason may be the one message's own. The outbox is told
-   * of frames that were refused.
+   * Sends and empties the batch. A call stops at a message that fails, and only the next call, which starts there,
+   * returns the reason. A full buffer refuses all remaining messages; any other error may concern the one message only.
+   * Refused frames are reported to the outbox.
    */
   send(fd: number, refused: Refusal): void {
     let done = 0

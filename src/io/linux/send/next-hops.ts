@@ -1,4 +1,4 @@
-/** The ways to the targets, as frames of the link layer need them: device, and an Ethernet header. */
+/** The next hop to each target, as link-layer frames need it: device and Ethernet header. */
 import { addressOctets, formatAddress } from '../../../wire/address.ts'
 import { isIpv6 } from '../../../wire/address-book.ts'
 import { deviceName, findDevice, hardwareOf } from '../netlink/devices.ts'
@@ -9,22 +9,22 @@ const ARPHRD_ETHER = 1
 const MAC_LENGTH = 6
 const ETHERTYPE_IPV4 = Uint8Array.of(8, 0)
 const ETHERTYPE_IPV6 = Uint8Array.of(0x86, 0xdd)
-/** The index of no device. */
+/** Not a device index. */
 const GONE = 0x7fffffff
 
-/** How packets come to one target. */
+/** The next hop to one target. */
 export class Way {
   readonly target: number
   readonly isIpv6: boolean
   hop: Hop | undefined
-  /** The Ethernet header of packets to it, while the MAC of the next hop is known. */
+  /** The Ethernet header for the target, while the next hop's MAC is known. */
   header: Uint8Array | undefined
-  /** Its MAC was given: nobody has to find it. */
+  /** The MAC was given, so it need not be resolved. */
   isGiven = false
   canSegment = true
-  /** What was last said of it. */
+  /** The last report about it. */
   said = ''
-  /** Frames that found no MAC since the last refresh: the kernel is asked at the first, second, fourth, … of them. */
+  /** Frames without a MAC since the last refresh; the kernel is asked at the first, second, fourth, … of them. */
   misses = 0
 
   constructor(target: number) {
@@ -33,28 +33,28 @@ export class Way {
   }
 }
 
-/** What an operator has said of the ways. */
+/** Device and MACs that the operator gave. */
 export interface GivenNextHop {
-  /** The device that all frames leave by; undefined: as the routes say. */
+  /** The device of all frames; undefined: by route. */
   readonly device: string | undefined
   readonly macs: readonly TargetMacs[]
 }
 
-/** MACs of frames to a target, in place of those that the kernel knows. */
+/** MACs of frames to a target, instead of those that the kernel knows. */
 export interface TargetMacs {
   readonly targetAddress: number
-  /** Who the frames are from; undefined: the device. */
+  /** Source MAC; undefined: that of the device. */
   readonly from: Uint8Array | undefined
-  /** Who they are for; undefined: the next hop. */
+  /** Destination MAC; undefined: that of the next hop. */
   readonly to: Uint8Array | undefined
 }
 
 const NOTHING_GIVEN: GivenNextHop = { device: undefined, macs: [] }
 
-/** What is told of the way to a target when it is found or lost: to whom, and how packets go there. */
+/** Called when the path to a target is found or lost: the target, and how packets are sent. */
 export type WayReport = (target: string, way: string) => void
 
-/** What the kernel's routes and neighbours say of each target, asked when it is first sent to, and in `refresh`. */
+/** Routes and neighbours of each target, read from the kernel when it is first sent to, and in `refresh`. */
 export class NextHops {
   readonly #routes = new Rtnetlink()
   readonly #mtus = new PathMtus(this.#routes, () => this.#deviceIndex)
@@ -64,14 +64,14 @@ export class NextHops {
   readonly #given: GivenNextHop
   #last: Way | undefined
 
-  /** @param otherwise how packets go, in words, to a target whose next hop is not known */
+  /** @param otherwise how packets are sent without a known next hop, in words */
   constructor(otherwise: string, report: WayReport, given: GivenNextHop = NOTHING_GIVEN) {
     this.#otherwise = otherwise
     this.#report = report
     this.#given = given
   }
 
-  /** Each way is looked up anew, and the kernel made to keep its MAC up to date. */
+  /** Looks up every next hop again, and makes the kernel keep its MAC up to date. */
   refresh(): void {
     this.#mtus.refresh()
     for (const way of this.#ways) {
@@ -83,15 +83,15 @@ export class NextHops {
   }
 
   /**
-   * Lets the kernel find the MAC for a target before anything is sent there: what waits for it has little room in the
-   * kernel, and what is sent after it may overtake that.
+   * Makes the kernel resolve the MAC of a target before anything is sent there: the kernel queues few packets
+   * meanwhile, and later packets may overtake them.
    */
   prepare(target: number): void {
     const way = this.to(target)
     if (way.hop !== undefined && way.header === undefined) this.#routes.makeSure(way.hop)
   }
 
-  /** The way of a frame that is about to be sent: where there is none yet, the kernel is asked again now and then. */
+  /** The next hop of a frame to send; if it is unknown, the kernel is asked again now and then. */
   toSend(target: number): Way {
     const way = this.to(target)
     if (way.header === undefined && this.#isWorthAsking(way)) this.#lookUp(way)
@@ -110,7 +110,7 @@ export class NextHops {
     return way
   }
 
-  /** Octets of the largest packet on the way to a target. */
+  /** The path MTU to a target, in bytes. */
   mtu(target: number): number {
     return this.#mtus.to(target)
   }
@@ -119,7 +119,7 @@ export class NextHops {
     this.#routes.close()
   }
 
-  /** Of the device that was given, 0: none was. One that is gone may come back as another. */
+  /** Index of the given device, 0: none was given. A device that disappeared may return with another index. */
   get #deviceIndex(): number {
     const { device } = this.#given
     return device === undefined ? 0 : findDevice(device) || GONE
@@ -136,7 +136,7 @@ export class NextHops {
     way.header = mac === undefined || from === undefined ? undefined : Buffer.concat([mac, from, etherType])
   }
 
-  /** With device and MAC nothing is asked of the routes. */
+  /** With device and MAC given, no route is needed. */
   #hopOf({ target, isGiven }: Way): Hop | undefined {
     const deviceIndex = this.#deviceIndex
     return isGiven && deviceIndex > 0
@@ -161,17 +161,17 @@ export class NextHops {
   }
 }
 
-/** @returns undefined where a device is not Ethernet, or gone */
+/** @returns undefined if a device is not Ethernet, or gone */
 function ownMac(deviceIndex: number): Uint8Array | undefined {
   try {
     const { type, mac } = hardwareOf(deviceName(deviceIndex))
     return type === ARPHRD_ETHER ? mac : undefined
   } catch {
-    return undefined // it went away between the two questions: the next refresh finds another way
+    return undefined // it disappeared between the two requests: the next refresh finds another path
   }
 }
 
-/** Of the receiver of an Ethernet header. */
+/** The destination MAC of an Ethernet header. */
 function macText(header: Uint8Array): string {
   return [...header.subarray(0, MAC_LENGTH)].map((octet) => octet.toString(16).padStart(2, '0')).join(':')
 }

@@ -1,9 +1,9 @@
-/** Octets of the largest packet on the way to each target: of the device there, or of the route where that is less. */
+/** The MTU towards each target, in bytes: that of the device, or of the route if it is smaller. */
 import { isIpv6 } from '../../../wire/address-book.ts'
 import { deviceName, mtuOf } from '../netlink/devices.ts'
 import type { Rtnetlink } from '../netlink/rtnetlink.ts'
 
-/** What an IPv4 packet can have at most, and a super-packet of either version; lo takes one more. */
+/** Largest IPv4 packet, and largest super-packet of either version; lo allows one byte more. */
 const LENGTH_MAX = 0xffff
 
 export class PathMtus {
@@ -11,13 +11,13 @@ export class PathMtus {
   readonly #deviceIndex: () => number
   readonly #byTarget = new Map<number, number>()
 
-  /** @param routes stays its owner's; @param deviceIndex which device all packets leave by, 0: as the routes say */
+  /** @param routes owned by the caller @param deviceIndex device of all packets, 0: by route */
   constructor(routes: Rtnetlink, deviceIndex: () => number = () => 0) {
     this.#routes = routes
     this.#deviceIndex = deviceIndex
   }
 
-  /** @returns 0 where there is no way, or its device is gone */
+  /** @returns 0 without a route, or if its device is gone */
   to(target: number): number {
     const known = this.#byTarget.get(target)
     if (known !== undefined) return known
@@ -26,7 +26,7 @@ export class PathMtus {
     return found
   }
 
-  /** Looks anew, from the next question on. */
+  /** Forgets cached values. */
   refresh(): void {
     this.#byTarget.clear()
   }
@@ -38,7 +38,7 @@ export class PathMtus {
       const mtu = mtuOf(deviceName(way.deviceIndex), isIpv6(target) ? 6 : 4)
       return Math.min(mtu, way.mtu || mtu, LENGTH_MAX)
     } catch {
-      return 0 // it went away between the two questions
+      return 0 // it disappeared between the two requests
     }
   }
 }

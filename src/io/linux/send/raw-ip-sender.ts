@@ -1,3 +1,4 @@
+/** Sends packets through raw IP sockets. */
 import type { Outbox } from '../../../core/packets/outbox.ts'
 import { OperatorError } from '../../../errors.ts'
 import type { PacketSender } from '../../../ports.ts'
@@ -22,7 +23,7 @@ import { PathMtus } from './path-mtus.ts'
 const IPPROTO_RAW = 255
 export const SEND_BUFFER_LENGTH = 4 << 20
 
-/** A raw socket of one version of IP, and the frames for it. */
+/** A raw socket for one IP version, and its frames. */
 class RawSocket {
   readonly batch: MessageBatch
   readonly #fd: number
@@ -33,7 +34,7 @@ class RawSocket {
     this.#fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW)
     if (this.#fd < 0) {
       const message = `cannot open a raw socket: ${errnoMessage(errno())}`
-      throw new OperatorError('no-privilege', message, 'run as root or give CAP_NET_RAW', { cause: errno() })
+      throw new OperatorError('no-privilege', message, 'Run as root, or grant CAP_NET_RAW.', { cause: errno() })
     }
     setSendBuffer(this.#fd, SEND_BUFFER_LENGTH)
     this.batch = new MessageBatch(memoryAddress, nameLength, 0)
@@ -50,8 +51,8 @@ class RawSocket {
 }
 
 /**
- * Sends IP packets whose headers are complete. The kernel routes them by target and resolves the next hop; it
- * fills in the IP checksum and total length. raw(7), ipv6(7), sendmmsg(2)
+ * Sends IP packets with complete headers. The kernel routes them by target, resolves the next hop, and fills in the IP
+ * checksum and total length. raw(7), ipv6(7), sendmmsg(2)
  */
 export class RawIpSender implements PacketSender {
   sentCount = 0
@@ -68,7 +69,7 @@ export class RawIpSender implements PacketSender {
   }
 
   /**
-   * @param memoryAddress where the memory of the outboxes is, for C; it stays mapped until `close`
+   * @param memoryAddress address of the outbox memory, for C; it stays mapped until `close`
    * @throws OperatorError `no-privilege`
    */
   constructor(memoryAddress: number) {
@@ -76,12 +77,12 @@ export class RawIpSender implements PacketSender {
     this.#ipv4 = new RawSocket(memoryAddress, AF_INET, INET_ADDRESS_LENGTH)
   }
 
-  /** To be called before the first frame for IPv6. @throws OperatorError `no-privilege` */
+  /** Call this before the first IPv6 frame. @throws OperatorError `no-privilege` */
   openIpv6(): void {
     this.#ipv6 = new RawSocket(this.#memoryAddress, AF_INET6, INET6_ADDRESS_LENGTH)
   }
 
-  /** @inheritDoc Never: the kernel takes no packet from a raw socket that is longer than the device's. */
+  /** @inheritDoc Never: a raw socket takes no packet larger than the device's MTU. */
   canSegment(): boolean {
     return false
   }
@@ -94,18 +95,18 @@ export class RawIpSender implements PacketSender {
     this.#mtus.refresh()
   }
 
-  /** @inheritDoc Those that find the socket's buffer full are refused: TCP sends them again. */
+  /** @inheritDoc Frames are refused while the socket buffer is full; TCP retransmits them. */
   flush(outbox: Outbox): void {
     for (let frame = 0; frame < outbox.count; frame++) this.add(outbox, frame)
     this.send()
     outbox.clear()
   }
 
-  /** Adds a frame to the batch, which is sent when it is full. */
+  /** Adds a frame to the batch, and sends it when it is full. */
   add(outbox: Outbox, frame: number): void {
     const target = int32At(outbox.targetAddress, frame)
     const raw = isIpv6(target) ? this.#ipv6 : this.#ipv4
-    if (raw === undefined) throw new Error('a frame for IPv6, and no socket for it')
+    if (raw === undefined) throw new Error('no socket for IPv6 frames')
     let message = raw.batch.add(outbox, frame)
     if (message < 0) {
       this.#sendOf(raw)

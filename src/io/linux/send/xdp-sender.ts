@@ -1,3 +1,4 @@
+/** Sends short packets through AF_XDP, others through the link layer. */
 import type { Outbox } from '../../../core/packets/outbox.ts'
 import type { PacketSender } from '../../../ports.ts'
 import { copyBytes, int32At } from '../../../wire/bytes.ts'
@@ -8,26 +9,26 @@ import { copyOctets } from '../system/native-copy.ts'
 import type { LinkSender } from './link-sender.ts'
 import { CHUNK_LENGTH, XdpRefusal, XdpSocket } from './xdp-socket.ts'
 
-/** Payload from this length on is copied by memcpy. */
+/** Payload of at least this length is copied by memcpy. */
 const MEMCPY_FROM = 128
 
-/** What is told of a device when its first frame is to be sent, or when AF_XDP fails on it. */
+/** Called for a device before its first frame, and when AF_XDP fails on it. */
 export type XdpReport = (device: string, way: string) => void
 
 /**
- * Sends short packets through AF_XDP, which makes of each a frame without a queue on its way. What is longer than a
- * chunk, lacks a checksum, or finds no chunk free goes through the link layer, and so does what stands behind it in the
- * same flush: nothing overtakes.
+ * Sends short packets through AF_XDP, which bypasses queueing disciplines. Packets that are longer than a chunk, need a
+ * checksum, or find no free chunk go through the link layer, together with those after them in the same flush, so that
+ * the order is kept.
  */
 export class XdpSender implements PacketSender {
   readonly refused: Map<number, number>
   readonly #link: LinkSender
   readonly #report: XdpReport
-  /** By index of the device; undefined: it refuses. */
+  /** By device index; undefined: the device refuses AF_XDP. */
   readonly #sockets = new Map<number, XdpSocket | undefined>()
   #sentCount = 0
 
-  /** @param link knows the ways, and sends the rest; it is closed with this */
+  /** @param link knows the next hops and sends the rest; closed with this sender */
   constructor(link: LinkSender, report: XdpReport) {
     this.#link = link
     this.refused = link.refused
@@ -48,7 +49,7 @@ export class XdpSender implements PacketSender {
 
   refresh(): void {
     this.#link.refresh()
-    this.#send() // what found no room
+    this.#send() // frames that did not fit
   }
 
   flush(outbox: Outbox): void {
@@ -66,7 +67,7 @@ export class XdpSender implements PacketSender {
     this.#link.close()
   }
 
-  /** @returns false if the frame has to go through the link layer */
+  /** @returns false if the frame must go through the link layer */
   #add(outbox: Outbox, frame: number): boolean {
     const headerLength = int32At(outbox.headerLength, frame)
     const length = ETHERNET_HEADER + headerLength + int32At(outbox.payloadLength, frame)
@@ -101,13 +102,13 @@ export class XdpSender implements PacketSender {
       this.#report(deviceName(deviceIndex), 'AF_XDP')
     } catch (error) {
       if (!(error instanceof XdpRefusal)) throw error
-      this.#report(deviceName(deviceIndex), `link layer: AF_XDP is refused: ${errnoMessage(error.errno)}`)
+      this.#report(deviceName(deviceIndex), `link layer: AF_XDP was refused: ${errnoMessage(error.errno)}`)
     }
     this.#sockets.set(deviceIndex, socket)
     return socket
   }
 
-  /** A socket that fails is given up: its device has the link layer from now on. */
+  /** Gives up a socket that fails; its device uses the link layer from then on. */
   #send(): void {
     for (const [deviceIndex, socket] of this.#sockets) {
       const error = socket?.send() ?? 0
@@ -115,7 +116,7 @@ export class XdpSender implements PacketSender {
       const count = socket.waiting
       this.#sentCount -= count
       this.refused.set(error, (this.refused.get(error) ?? 0) + count)
-      this.#report(deviceName(deviceIndex), `link layer: AF_XDP has failed: ${errnoMessage(error)}`)
+      this.#report(deviceName(deviceIndex), `link layer: AF_XDP failed: ${errnoMessage(error)}`)
       socket.close()
       this.#sockets.set(deviceIndex, undefined)
     }

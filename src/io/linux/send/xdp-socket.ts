@@ -1,7 +1,7 @@
 /**
- * An AF_XDP socket that sends (Documentation/networking/af_xdp.rst). It has a memory of its own, the UMEM, cut into
- * chunks of one frame each; a ring names the chunks to send, another those that have been. There is no XDP program and
- * nothing is received. Always in copy mode: zero-copy would reset the queues of the network card.
+ * An AF_XDP socket for sending (Documentation/networking/af_xdp.rst). Its own memory, the UMEM, is divided into chunks
+ * of one frame each. One ring lists the chunks to send, another those that were sent. It uses no XDP program and
+ * receives nothing. It always uses copy mode: zero-copy would reset the queues of the network card.
  */
 import { int32At } from '../../../wire/bytes.ts'
 import {
@@ -29,20 +29,24 @@ const XDP_UMEM_COMPLETION_RING = 6
 const XDP_COPY = 2
 const TX_OFFSET = 0x80000000
 const COMPLETION_OFFSET = 0x180000000
-/** xdp_mmap_offsets: of rx, tx, fill and completion ring each producer, consumer, descriptors, flags; 64 bits each. */
+/**
+ * xdp_mmap_offsets: producer, consumer, descriptors and flags of the rx, tx, fill and completion ring; 64 bits each.
+ */
 const OFFSETS_LENGTH = 128
 const RING_OFFSETS_WORDS = 8
 const TX = 1
 const COMPLETION = 3
 /** xdp_desc: address, length, options. */
 const DESCRIPTOR_WORDS = 4
-/** Chunks, and entries of both rings; a power of two. The kernel wants a fill ring as well, of any size. */
+/**
+ * Number of chunks, and of entries in both rings; a power of two. The kernel also requires a fill ring, of any size.
+ */
 const CHUNKS = 2048
 const MASK = CHUNKS - 1
-/** Octets of a chunk: no frame is longer. */
+/** Bytes of a chunk, and of the longest frame. */
 export const CHUNK_LENGTH = 2048
 
-/** One of the two rings. Indexes count up for ever. */
+/** One of the two rings. Indexes only increase. */
 interface XdpRing {
   readonly memory: Mapping
   readonly words: Int32Array
@@ -52,19 +56,19 @@ interface XdpRing {
 }
 
 export class XdpSocket {
-  /** Frames are written here, at what `take` returns. */
+  /** Memory for frames, written at the offset that `take` returns. */
   readonly frames: Uint8Array
   readonly #fd: number
   readonly #umem: Mapping
   readonly #tx: XdpRing
   readonly #completed: XdpRing
-  /** Offsets of chunks that are free. */
+  /** Offsets of free chunks. */
   readonly #free = Int32Array.from({ length: CHUNKS }, (_, chunk) => chunk * CHUNK_LENGTH)
   #freeCount = CHUNKS
-  /** Frames added and not yet shown to the kernel. */
+  /** Frames added but not submitted yet. */
   #added = 0
 
-  /** @throws XdpRefusal where kernel or device have no such sockets, or the queue has one already */
+  /** @throws XdpRefusal if kernel or device do not support it, or the queue already has such a socket */
   constructor(deviceIndex: number) {
     const fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)
     if (fd < 0) throw new XdpRefusal(errno())
@@ -91,7 +95,7 @@ export class XdpSocket {
 
   #register(): void {
     const { address } = this.#umem
-    const request = allocate(32) // xdp_umem_reg: address and length of 64 bits, chunk size, headroom, flags
+    const request = allocate(32) // xdp_umem_reg: address and length (64 bits each), chunk size, headroom, flags
     request.words.set([address, Math.floor(address / 2 ** 32), CHUNKS * CHUNK_LENGTH, 0, CHUNK_LENGTH])
     must(setsockopt(this.#fd, SOL_XDP, XDP_UMEM_REG, request.address, 32))
     request.words[0] = CHUNKS
@@ -100,13 +104,13 @@ export class XdpSocket {
     }
   }
 
-  /** Where in `frames` the next frame is to be written; −1: no chunk is free. */
+  /** Offset in `frames` for the next frame; −1: no chunk is free. */
   take(): number {
     if (this.#freeCount === 0) this.#reap()
     return this.#freeCount === 0 ? -1 : int32At(this.#free, --this.#freeCount)
   }
 
-  /** Adds the frame that was written at `at`. There are as many entries as chunks. */
+  /** Adds the frame written at `at`. The ring has an entry for every chunk. */
   add(at: number, length: number): void {
     const { words, producer, descriptors } = this.#tx
     const word = descriptors + ((int32At(words, producer) + this.#added) & MASK) * DESCRIPTOR_WORDS
@@ -118,14 +122,14 @@ export class XdpSocket {
   }
 
   /**
-   * Has the kernel send what was added. What it has no room for now (EAGAIN, EBUSY, ENOBUFS) stays in the ring, and goes
-   * with the next call. @returns 0, or the errno of a socket that is of no more use
+   * Makes the kernel send the added frames. Frames that do not fit now (EAGAIN, EBUSY, ENOBUFS) stay in the ring until
+   * the next call. @returns 0, or the errno of a socket that has failed
    */
   send(): number {
     const { words, producer } = this.#tx
     if (this.#added > 0) Atomics.store(words, producer, (int32At(words, producer) + this.#added) | 0)
     this.#added = 0
-    // A call sends 32 frames at most, and says EAGAIN where there are more.
+    // A call sends up to 32 frames, and returns EAGAIN if there are more.
     for (let before = this.waiting; before > 0; before = this.waiting) {
       if (send(this.#fd, 0, 0, MSG_DONTWAIT) < 0) {
         const error = errno()
@@ -136,13 +140,13 @@ export class XdpSocket {
     return 0
   }
 
-  /** Frames that the kernel has not taken out of the ring. */
+  /** Frames that the kernel has not taken from the ring. */
   get waiting(): number {
     const { words, producer, consumer } = this.#tx
     return (int32At(words, producer) - Atomics.load(words, consumer)) | 0
   }
 
-  /** Chunks of frames that have been sent are free again. */
+  /** Frees the chunks of frames that were sent. */
   #reap(): void {
     const { words, producer, consumer, descriptors } = this.#completed
     const end = Atomics.load(words, producer)
@@ -161,12 +165,12 @@ export class XdpSocket {
   }
 }
 
-/** Kernel or device refuse an AF_XDP socket. */
+/** The kernel or the device refuses an AF_XDP socket. */
 export class XdpRefusal extends Error {
   readonly errno: number
 
   constructor(error: number) {
-    super(`AF_XDP is refused: errno ${error}`)
+    super(`AF_XDP was refused: errno ${error}`)
     this.errno = error
   }
 }

@@ -1,4 +1,4 @@
-/** TCP connections and a listener that never block, watched by a Poller. tcp(7) */
+/** Non-blocking TCP connections and listeners, watched by a Poller. tcp(7) */
 import { OperatorError } from '../../../errors.ts'
 import type { Listener, Network, Stream } from '../../../ports.ts'
 import { isIpv6 } from '../../../wire/address-book.ts'
@@ -43,7 +43,7 @@ const TCP_KEEPCNT = 6
 const TCP_INFO = 11
 const TCP_USER_TIMEOUT = 18
 
-/** A peer that is gone without a word is noticed after 30 s, idle or not, connected or connecting. */
+/** A peer that disappears silently is detected after 30 s, idle or not, connected or connecting. */
 const KEEPALIVE_IDLE_S = 15
 const KEEPALIVE_INTERVAL_S = 5
 const KEEPALIVE_COUNT = 3
@@ -52,14 +52,14 @@ const USER_TIMEOUT_MS = 30_000
 const BACKLOG = 1024
 const INPUT_LENGTH_DEFAULT = 0x10000
 
-/** Between JavaScript's bytes, which may lie anywhere, and send(2). One for all: a thread sends one thing at a time. */
+/** Buffer between JavaScript's bytes, which may move, and send(2). Shared, since a thread sends one thing at a time. */
 const output = allocate(0x4000)
-/** The beginning of tcp_info, up to tcpi_min_rtt, and behind it its length. */
+/** The start of tcp_info, up to tcpi_min_rtt, followed by its length. */
 const LEAST_ROUND_TRIP_WORD = 37
 const INFORMATION_LENGTH = (LEAST_ROUND_TRIP_WORD + 1) * 4
 const INFORMATION_LENGTH_WORD = INFORMATION_LENGTH >>> 2
 const information = allocate(INFORMATION_LENGTH + 4)
-/** A sockaddr_in or sockaddr_in6 and, behind it, its length. */
+/** A sockaddr_in or sockaddr_in6, followed by its length. */
 const address = allocate(INET6_ADDRESS_LENGTH + 4)
 const ADDRESS_LENGTH_WORD = INET6_ADDRESS_LENGTH >>> 2
 
@@ -72,7 +72,7 @@ function configure(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 }
 
-/** One connection. Made by LinuxNetwork and TcpListener. */
+/** A connection, created by LinuxNetwork or TcpListener. */
 class TcpStream implements Stream {
   readonly peer: string
   readonly input: Uint8Array
@@ -82,15 +82,15 @@ class TcpStream implements Stream {
   readonly #fd: number
   readonly #poller: Poller
   readonly #input: Block
-  /** Where to, while connecting. */
+  /** The destination, while connecting. */
   readonly #target: Block
   #isEnded = false
   #isClosed = false
   #wantsRoom = false
 
   /**
-   * @param fd a non-blocking socket, which the stream owns; −1: there is none, and `failure` says why
-   * @param target the peer's sockaddr_in, which the stream owns
+   * @param fd a non-blocking socket, owned by the stream; −1: there is none, and `failure` says why
+   * @param target the peer's sockaddr, owned by the stream
    */
   constructor(fd: number, target: Block, poller: Poller, inputLength: number, open: boolean, failure: string) {
     this.peer = formatInetAddress(target)
@@ -101,18 +101,18 @@ class TcpStream implements Stream {
     this.#poller = poller
     this.#target = target
     this.failure = failure
-    // What failed at once is watched, too: it wakes its owner, whom `read` tells.
+    // Watch it even after an immediate failure: this wakes its owner, who learns of it from `read`.
     if (fd >= 0) poller.add(fd, open ? POLLIN : POLLOUT)
   }
 
   read(): number {
     if (this.#isEnded) return -1
     if (this.failure !== '') return this.#end(this.failure)
-    // Where nothing happened the kernel need not be asked: that would be most of what a turn of the loops costs.
+    // Skip the system call if nothing happened: it would be most of the cost of a loop.
     if (!this.#poller.wasReady(this.#fd)) return 0
     if (!this.open && !this.#finishConnect()) return this.#isEnded ? -1 : 0
     const room = this.input.length - this.inputLength
-    if (room === 0) return 0 // recv of nothing would look like the end
+    if (room === 0) return 0 // a recv of 0 bytes would look like the end
     const length = recv(this.#fd, this.#input.address + this.inputLength, room, MSG_DONTWAIT)
     if (length > 0) {
       this.inputLength += length
@@ -136,14 +136,16 @@ class TcpStream implements Stream {
     return done
   }
 
-  /** @inheritDoc Of the last five minutes, the handshake included: tcpi_min_rtt (linux/tcp.h), in microseconds. */
+  /**
+   * @inheritDoc Minimum over the last five minutes, with the handshake: tcpi_min_rtt (linux/tcp.h), in microseconds.
+   */
   leastRoundTripMs(): number {
     information.words[INFORMATION_LENGTH_WORD] = INFORMATION_LENGTH
     const at = information.address
     if (!this.open || getsockopt(this.#fd, IPPROTO_TCP, TCP_INFO, at, at + INFORMATION_LENGTH) !== 0) return 0
     const isThere = int32At(information.words, INFORMATION_LENGTH_WORD) === INFORMATION_LENGTH
     const microseconds = int32At(information.words, LEAST_ROUND_TRIP_WORD)
-    // −1: none was measured yet.
+    // −1: not measured yet.
     return isThere && microseconds > 0 ? microseconds / 1000 : 0
   }
 
@@ -162,7 +164,7 @@ class TcpStream implements Stream {
     close(this.#fd)
   }
 
-  /** Asking again tells how a connect goes on. @returns whether the connection is established now */
+  /** A repeated connect returns its state. @returns whether the connection is established */
   #finishConnect(): boolean {
     const error = connect(this.#fd, this.#target.address, INET6_ADDRESS_LENGTH) === 0 ? Errno.EISCONN : errno()
     if (error === Errno.EALREADY || error === Errno.EINPROGRESS || error === Errno.EINTR) return false
@@ -175,12 +177,12 @@ class TcpStream implements Stream {
     return true
   }
 
-  /** @returns 0 when the call only has to be made again later, −1 when the connection has ended */
+  /** @returns 0 if the call must be repeated later, −1 if the connection has ended */
   #fail(error: number): number {
     return error === Errno.EAGAIN || error === Errno.EINTR ? 0 : this.#end(errnoMessage(error))
   }
 
-  /** A connection that has ended is watched no more, or it would end every wait until its owner closes it. */
+  /** Stops watching a connection that has ended; otherwise it would end every wait until its owner closes it. */
   #end(failure: string): number {
     this.failure = failure
     this.open = false
@@ -190,18 +192,18 @@ class TcpStream implements Stream {
   }
 }
 
-/** Makes connections. */
+/** Opens connections. */
 export class LinuxNetwork implements Network {
   readonly #poller: Poller
   readonly #inputLength: number
 
-  /** @param inputLength octets of each stream's input */
+  /** @param inputLength bytes of each stream's input buffer */
   constructor(poller: Poller, inputLength: number = INPUT_LENGTH_DEFAULT) {
     this.#poller = poller
     this.#inputLength = inputLength
   }
 
-  /** @inheritDoc Never throws: also what fails at once shows in `read`. */
+  /** @inheritDoc Never throws: immediate failures also appear in `read`. */
   connect(targetAddress: number, port: number): Stream {
     const target = allocate(INET6_ADDRESS_LENGTH)
     putInetAddress(target, targetAddress, port)
@@ -216,13 +218,13 @@ export class LinuxNetwork implements Network {
 
 /** Where to listen. */
 export interface TcpListenerOptions {
-  /** 0: every address, of IPv6 too where the host has it. */
+  /** 0: every address, with IPv6 if the host has it. */
   readonly address: number
-  /** 0: one that the system chooses. */
+  /** 0: the system chooses one. */
   readonly port: number
-  /** Octets of each stream's input. Default 64 KiB. */
+  /** Bytes of each stream's input buffer. Default: 64 KiB. */
   readonly inputLength?: number
-  /** A socket of `listenOn`, from which other threads accept as well; it remains its owner's. Default: one of its own. */
+  /** A socket of `listenOn` from which other threads accept too; its owner closes it. Default: a new socket. */
   readonly shared?: number
 }
 
@@ -230,15 +232,20 @@ function listenError(place: string, error: number): Error {
   const message = `cannot listen on ${place}: ${errnoMessage(error)}`
   const cause = { cause: errnoMessage(error) }
   if (error === Errno.EADDRINUSE)
-    return new OperatorError('port-in-use', message, 'stop the other program (`ss -ltnp`) or use another port', cause)
+    return new OperatorError(
+      'port-in-use',
+      message,
+      'Stop the other program (ss -ltnp shows it), or use another port.',
+      cause
+    )
   if (error === Errno.EADDRNOTAVAIL)
-    return new OperatorError('no-address', message, 'bind to an address of this host (`ip address`)', cause)
+    return new OperatorError('no-address', message, 'Use an address of this host (ip address lists them).', cause)
   if (error === Errno.EACCES || error === Errno.EPERM)
-    return new OperatorError('no-privilege', message, 'use a port of 1024 or more, or give CAP_NET_BIND_SERVICE', cause)
+    return new OperatorError('no-privilege', message, 'Use port 1024 or higher, or grant CAP_NET_BIND_SERVICE.', cause)
   return new Error(message, cause)
 }
 
-/** A socket for every address, or for one of them; `address` says then what it is to be bound to. */
+/** Opens a socket for every address or for one, and writes the sockaddr to bind it to into `address`. */
 function openListener(options: TcpListenerOptions): number {
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
   const isIpv4Only = options.address !== 0 && !isIpv6(options.address)
@@ -256,7 +263,7 @@ function openListener(options: TcpListenerOptions): number {
 }
 
 /**
- * @returns a socket that listens, which the caller closes
+ * @returns a listening socket, which the caller closes
  * @throws OperatorError `port-in-use`, `no-address`, `no-privilege`
  */
 export function listenOn(options: TcpListenerOptions): number {
@@ -271,13 +278,13 @@ export function listenOn(options: TcpListenerOptions): number {
 export class TcpListener implements Listener {
   /** The port in use. */
   readonly port: number
-  /** Connections that were closed at once, because the process had no descriptor left. */
+  /** Connections closed immediately because the process had no free descriptor. */
   refusedCount = 0
   readonly #fd: number
   readonly #isShared: boolean
   readonly #poller: Poller
   readonly #inputLength: number
-  /** A descriptor to do without when there is no other left. */
+  /** A spare descriptor to release when there is no other. */
   #spare: number
   #isOpen = true
 
@@ -295,7 +302,7 @@ export class TcpListener implements Listener {
     poller.add(fd, POLLIN)
   }
 
-  /** @inheritDoc A connection that ended while it waited is passed over. */
+  /** @inheritDoc Skips connections that ended while they waited. */
   accept(): Stream | undefined {
     if (!this.#poller.wasReady(this.#fd)) return undefined
     for (let tries = 0; tries < BACKLOG; tries++) {
@@ -322,7 +329,9 @@ export class TcpListener implements Listener {
     if (this.#spare >= 0) close(this.#spare)
   }
 
-  /** Left to wait, a connection that cannot be taken would end every wait at once. @returns whether one was refused */
+  /**
+   * Refuses a connection that cannot be accepted; otherwise it would end every wait. @returns whether one was refused
+   */
   #refuse(): boolean {
     if (this.#spare >= 0) close(this.#spare)
     const fd = accept4(this.#fd, 0, 0, SOCK_CLOEXEC)

@@ -1,3 +1,4 @@
+/** The system's clocks. */
 import { performance } from 'node:perf_hooks'
 import type { Clock, Millis } from '../../../ports.ts'
 import { int32At } from '../../../wire/bytes.ts'
@@ -7,7 +8,7 @@ import { allocate } from './memory.ts'
 const CLOCK_REALTIME = 0
 const timespec = allocate(16)
 
-/** CLOCK_MONOTONIC, in milliseconds since the thread began. */
+/** CLOCK_MONOTONIC, in milliseconds since the thread started. */
 export const monotonic: Clock = {
   now: () => performance.now(),
 

@@ -1,14 +1,14 @@
 /**
- * The C library: the only place that loads it. Everything else in this folder calls these functions.
+ * The C library. No other file loads it.
  *
- * Pointers are numbers: addresses of user space fit in 47 bits. Functions return what the manual pages say, −1 for an
- * error whose number `errno()` has until the next call.
+ * Pointers are numbers: user-space addresses fit in 47 bits. Functions return what the manual pages say: −1 for an
+ * error, whose number `errno()` holds until the next call.
  */
 import { constants } from 'node:os'
 import { getSystemErrorMap, getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
 
-// The running program has libc in it, be it glibc or musl: no file has to be found.
+// libc, glibc or musl, is already part of the running program.
 const library = koffi.load(null)
 
 type Call2 = (a: number, b: number) => number
@@ -33,7 +33,7 @@ export const getsockname: Call3 = library.func('int getsockname(int, uintptr_t, 
 export const setsockopt: Call5 = library.func('int setsockopt(int, int, int, uintptr_t, uint32_t)')
 /** getsockopt(2): descriptor, level, option, value, address of its length. */
 export const getsockopt: Call5 = library.func('int getsockopt(int, int, int, uintptr_t, uintptr_t)')
-/** mmap(2): address, length, protection, flags, descriptor, offset. MAP_FAILED is no safe integer (a bigint). */
+/** mmap(2): address, length, protection, flags, descriptor, offset. MAP_FAILED is not a safe integer (a bigint). */
 export const mmap: Call6 = library.func('uintptr_t mmap(uintptr_t, size_t, int, int, int, long)')
 /** munmap(2): address, length. */
 export const munmap: Call2 = library.func('int munmap(uintptr_t, size_t)')
@@ -57,17 +57,20 @@ export const close: (fd: number) => number = library.func('int close(int)')
 export const clockGettime: Call2 = library.func('int clock_gettime(int, uintptr_t)')
 /** eventfd(2): initial value, flags. */
 export const eventfd: Call2 = library.func('int eventfd(unsigned int, int)')
-/** ioctl(2): descriptor, request, argument. Variadic in C; the ABIs of x86-64 and arm64 Linux make no difference. */
+/**
+ * ioctl(2): descriptor, request, argument. Variadic in C, which makes no difference in the ABIs of x86-64 and arm64
+ * Linux.
+ */
 export const ioctl: Call3 = library.func('int ioctl(int, unsigned long, uintptr_t)')
-/** if_nametoindex(3): 0 when there is no such device. */
+/** if_nametoindex(3): 0 if there is no such device. */
 export const ifNameToIndex: (name: string) => number = library.func('unsigned int if_nametoindex(const char *)')
-/** if_indextoname(3): index, where the name goes (IF_NAMESIZE octets); 0 when there is no such device. */
+/** if_indextoname(3): index, buffer of IF_NAMESIZE bytes; 0 if there is no such device. */
 export const ifIndexToName: Call2 = library.func('uintptr_t if_indextoname(unsigned int, uintptr_t)')
 
 /** The error number of the last failed call on this thread. */
 export const errno: () => number = koffi.errno
 
-/** Error numbers by name, of this system. */
+/** The system's error numbers by name. */
 export const Errno = constants.errno
 
 /** socket(2), packet(7). */

@@ -1,22 +1,22 @@
 /**
- * memcpy(3) for the octets of packets: 1448 of them take 0.15 µs in place of 0.85 of the best loop in JavaScript, and
- * unlike TypedArray.set, which needs a view of the range, it leaves no garbage.
+ * memcpy(3) for packets: 1448 bytes take 0.15 µs instead of 0.85 µs in the best JavaScript loop. Unlike TypedArray.set,
+ * which needs a view of the range, it creates no garbage.
  */
 import koffi from 'koffi'
 import { float64At } from '../../../wire/bytes.ts'
 import { memcpy } from './libc.ts'
 
-/** More than there are: two rings with a scratch memory each, and the pool. */
+/** Enough for two rings with a scratch buffer each, and the pool. */
 const CACHED = 8
 
-/** The addresses of the arrays that were asked for last: rings, scratch memory and pools are few, and never move. */
+/** Cached addresses of the arrays used last: rings, scratch buffers and pools are few, and never move. */
 class AddressCache {
   /** By index. */
   readonly addresses = new Float64Array(CACHED)
   readonly #bytes: (Uint8Array | undefined)[] = Array.from({ length: CACHED })
   #oldest = 0
 
-  /** @returns an index and not the address: that is no small integer, and would be garbage each time */
+  /** @returns an index, since the address is not a small integer and would be garbage each time */
   indexOf(bytes: Uint8Array): number {
     for (let index = 0; index < this.#bytes.length; index++) if (this.#bytes[index] === bytes) return index
     const index = this.#oldest
@@ -31,12 +31,12 @@ const sources = new AddressCache()
 const sinks = new AddressCache()
 
 /**
- * Copies `length` octets between arrays that do not move: mappings, and blocks of `allocate`. The ranges do not
- * overlap. @throws RangeError for a range that is not in its array: C would write anywhere
+ * Copies `length` bytes between arrays that do not move: mappings, and blocks of `allocate`. The ranges must not
+ * overlap. @throws RangeError for a range outside its array, since C does not check
  */
 export function copyOctets(from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number): void {
   const isInside = fromAt >= 0 && toAt >= 0 && fromAt + length <= from.length && toAt + length <= to.length
-  if (!isInside) throw new RangeError(`${length} octets from ${fromAt} to ${toAt}`)
+  if (!isInside) throw new RangeError(`${length} bytes from ${fromAt} to ${toAt}`)
   const sink = float64At(sinks.addresses, sinks.indexOf(to)) + toAt
   memcpy(sink, float64At(sources.addresses, sources.indexOf(from)) + fromAt, length)
 }

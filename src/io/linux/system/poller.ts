@@ -1,12 +1,13 @@
+/** Waits for several descriptors at once, with ppoll(2). */
 import type { Millis, PausingWaiter } from '../../../ports.ts'
 import { int32At } from '../../../wire/bytes.ts'
 import { close, ppoll, read } from './libc.ts'
 import { allocate, type Block } from './memory.ts'
 import { openWake } from './wake.ts'
 
-/** poll(2): there is something to read. An error and a hang-up are always told. */
+/** poll(2): readable. Errors and hang-ups are always reported. */
 export const POLLIN = 0x001
-/** poll(2): there is room to write. */
+/** poll(2): writable. */
 export const POLLOUT = 0x004
 
 const POLLFD_LENGTH = 8
@@ -14,15 +15,15 @@ const CAPACITY_INITIAL = 64
 const ABSENT = -1
 
 /**
- * Blocks the thread until a descriptor is ready, its time is over, or another thread wakes it. ppoll(2).
+ * Blocks the thread until a descriptor is ready, a time is reached, or another thread wakes it. ppoll(2).
  *
- * The set is an array of pollfd that only changes when a descriptor comes or goes, each in constant time.
+ * The set is an array of pollfd, which changes only when a descriptor is added or removed, in constant time.
  */
 export class Poller implements PausingWaiter {
-  /** For `wake`, from any thread. */
+  /** The descriptor for `wake`, from any thread. */
   readonly wakeDescriptor: number
   #set: Block = allocate(CAPACITY_INITIAL * POLLFD_LENGTH)
-  /** Where in the set a descriptor is. */
+  /** Index of each descriptor in the set. */
   #slotOf = new Int32Array(CAPACITY_INITIAL).fill(ABSENT)
   #count = 0
   #readyCount = 0
@@ -30,14 +31,14 @@ export class Poller implements PausingWaiter {
   readonly #counter: Block = allocate(8)
   readonly #isWakeOwn: boolean
 
-  /** @param wakeDescriptor of `openWake`, which remains its owner's; default: one of its own */
+  /** @param wakeDescriptor of `openWake`, owned by the caller; by default the poller opens one */
   constructor(wakeDescriptor?: number) {
     this.wakeDescriptor = wakeDescriptor ?? openWake()
     this.#isWakeOwn = wakeDescriptor === undefined
     this.add(this.wakeDescriptor, POLLIN)
   }
 
-  /** Watches `fd`, which is not watched yet, for `events`: POLLIN, POLLOUT, both or 0. */
+  /** Starts to watch `fd` for `events`: POLLIN, POLLOUT, both or 0. */
   add(fd: number, events: number): void {
     if (this.#count * POLLFD_LENGTH === this.#set.bytes.length) this.#growSet()
     if (fd >= this.#slotOf.length) this.#growSlots(fd)
@@ -47,14 +48,14 @@ export class Poller implements PausingWaiter {
     this.#set.words[2 * slot + 1] = events
   }
 
-  /** Changes what `fd` is watched for. */
+  /** Changes the events of `fd`. */
   setEvents(fd: number, events: number): void {
     const slot = this.#slot(fd)
     if (slot === ABSENT) return
     this.#set.words[2 * slot + 1] = (int32At(this.#set.words, 2 * slot + 1) & ~0xffff) | events
   }
 
-  /** Watches `fd` no more. To be called before it is closed; does nothing if it is not watched. */
+  /** Stops watching `fd`, if it is watched. Call it before `fd` is closed. */
   remove(fd: number): void {
     const slot = this.#slot(fd)
     if (slot === ABSENT) return
@@ -69,7 +70,7 @@ export class Poller implements PausingWaiter {
 
   /** @inheritDoc A signal ends the wait early. */
   wait(timeoutMs: Millis): void {
-    // What failed left the answers of the time before in place: `#readyCount` makes them void.
+    // A failed call leaves the previous results in place; `#readyCount` invalidates them.
     this.#readyCount = ppoll(this.#set.address, this.#count, this.#timespec(timeoutMs), 0)
     if (this.wasReady(this.wakeDescriptor)) read(this.wakeDescriptor, this.#counter.address, 8)
   }
@@ -79,13 +80,13 @@ export class Poller implements PausingWaiter {
     ppoll(0, 0, this.#timespec(ms), 0)
   }
 
-  /** Whether something, be it an error, was up with `fd` when `wait` last returned. */
+  /** Whether `fd` was ready or had an error when `wait` last returned. */
   wasReady(fd: number): boolean {
     const slot = this.#readyCount > 0 ? this.#slot(fd) : ABSENT
     return slot !== ABSENT && int32At(this.#set.words, 2 * slot + 1) >>> 16 !== 0
   }
 
-  /** Closes the wake-up descriptor if it is its own; what is watched belongs to others. */
+  /** Closes the wake descriptor if the poller opened it, but none that it watches. */
   close(): void {
     if (this.#slot(this.wakeDescriptor) === ABSENT) return
     this.remove(this.wakeDescriptor)
@@ -96,7 +97,7 @@ export class Poller implements PausingWaiter {
     return fd >= 0 && fd < this.#slotOf.length ? int32At(this.#slotOf, fd) : ABSENT
   }
 
-  /** @returns the address of a timespec, rounded up to nanoseconds; 0, for ever, when there is no end */
+  /** @returns the address of a timespec, rounded up to nanoseconds; 0 to wait without a limit */
   #timespec(timeoutMs: Millis): number {
     if (timeoutMs === Infinity) return 0
     const ms = Math.min(Math.max(timeoutMs, 0), 0x7fffffff)

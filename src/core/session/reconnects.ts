@@ -1,0 +1,62 @@
+/**
+ * How a session goes on where its connection to the target ended before its client: what is sent again, what is given up,
+ * and how long it waits.
+ */
+import { isAfter, isBefore, type Seq } from '../../wire/seq.ts'
+import { Drop } from '../books/drop.ts'
+import { NONE } from '../memory/send-pool.ts'
+import type { Snapshot } from '../memory/snapshot.ts'
+import { TargetEnd, type TargetSide, TargetState } from '../target/target-side.ts'
+import type { ClientSide } from './client-side.ts'
+
+/** Between connections to a target that takes nothing; doubled each time. */
+const DELAY_FIRST_MS = 1000
+const DELAY_MAX_MS = 60_000
+/** After so many a request is given up although the target never read any of it: it may never let it be. */
+const FAILURES_MAX = 10
+
+export class Reconnects {
+  /** The connection at hand is not the first. */
+  isReconnect = false
+  /** One beyond the last byte that was sent on an earlier connection; undefined: what goes now goes for the first time. */
+  repeatedEnd: Seq | undefined
+  /** Connections in a row that ended before the target had taken anything. */
+  #failures = 0
+
+  /** See `Snapshot`. Only where all that was sent is acknowledged. */
+  save(snapshot: Snapshot): void {
+    this.isReconnect = snapshot.flag(this.isReconnect)
+    this.#failures = snapshot.short(this.#failures)
+    this.repeatedEnd = undefined
+  }
+
+  /** How long the next connection waits, so that a target which ends every connection is not flooded. */
+  get delayMs(): number {
+    return this.#failures === 0 ? 0 : Math.min(DELAY_FIRST_MS * 2 ** (this.#failures - 1), DELAY_MAX_MS)
+  }
+
+  /** Bytes up to `sentEnd` were sent on the connection at hand. */
+  sent(sentEnd: Seq): void {
+    if (this.repeatedEnd !== undefined && !isBefore(sentEnd, this.repeatedEnd)) this.repeatedEnd = undefined
+  }
+
+  /**
+   * Keeps what another connection is to deliver: what the client has said and will say.
+   * @param target the connection that has ended; @param una offset of the first byte that it has not acknowledged
+   * @returns false if there is nothing, and never will be
+   */
+  takeUp(client: ClientSide, target: TargetSide, una: Seq, reason: Drop): boolean {
+    const isEvicted = reason === Drop.Evicted
+    const wasOpened = target.state !== TargetState.Waiting
+    const isFruitless = !wasOpened || una === target.start
+    const isUnread = !wasOpened || target.isFresh || target.end === TargetEnd.UnknownThere
+    // A request is sent again once: if it ended this connection too, it is given up.
+    const isGivenUp = this.isReconnect && (!isUnread || this.#failures >= FAILURES_MAX)
+    client.stream.resume(una, isFruitless && isGivenUp, isEvicted, reason)
+    if (client.stream.first === NONE && client.isDone) return false
+    this.#failures = isFruitless ? this.#failures + (isEvicted ? 0 : 1) : 0
+    const isFarther = this.repeatedEnd === undefined || isAfter(target.sentEnd, this.repeatedEnd)
+    if (wasOpened && isFarther) this.repeatedEnd = target.sentEnd
+    return true
+  }
+}
