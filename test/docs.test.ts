@@ -131,23 +131,23 @@ test('the TOML examples are what the programs read', async () => {
   assert.equal(intercept.daemon, true)
 })
 
-/** The letters of tcpcopy 1.3.0 and intercept 1.0.0. */
-const lettersThere = { tcpcopy: 'xscHnfrmMDRUCtkOgWLlPpdhviaITFBSo', intercept: 'iFpbsnDxqlPdhvc' }
+/** The option letters of tcpcopy 1.3.0 and intercept 1.0.0. */
+const oldLetters = { tcpcopy: 'xscHnfrmMDRUCtkOgWLlPpdhviaITFBSo', intercept: 'iFpbsnDxqlPdhvc' }
 
-test('README.md says of each option of tcpcopy 1.x whether it is here', () => {
-  const text = section('README.md', 'Coming from tcpcopy 1.x')
+test('docs/migrating.md says of each option of tcpcopy 1.x whether it is supported', () => {
+  const text = section('docs/migrating.md')
   for (const [name, command] of [
     ['tcpcopy', copyCommand()],
     ['intercept', interceptCommand()]
   ] as const) {
-    const table = new RegExp(`\\| ${name} \\| \\| \\|\\n((?:\\|.*\\n)+)`).exec(text)?.[1] ?? ''
+    const table = new RegExp(`\\| ${name} \\| status \\| notes \\|\\n((?:\\|.*\\n)+)`).exec(text)?.[1] ?? ''
     const rows = table.split('\n').map((row) => row.split('|').map((cell) => cell.trim()))
-    const here = new Set(optionNames(command).map((option) => /^-(\w),/.exec(option)?.[1]))
-    for (const letter of lettersThere[name]) {
+    const known = new Set(optionNames(command).map((option) => /^-(\w),/.exec(option)?.[1]))
+    for (const letter of oldLetters[name]) {
       const states = rows.filter(([, what]) => what?.includes(`\`-${letter}`)).map(([, , state]) => state)
       assert.ok(states.length > 0, `${name} -${letter} is not in the table`)
-      const isSaidHere = states.some((state) => state === 'here' || state === 'accepted')
-      assert.equal(isSaidHere, here.has(letter), `${name} -${letter}: ${states.join(', ')}`)
+      const isSaid = states.some((state) => state === 'supported' || state === 'accepted')
+      assert.equal(isSaid, known.has(letter), `${name} -${letter}: ${states.join(', ')}`)
     }
   }
 })

@@ -160,7 +160,7 @@ const loadsApart: readonly string[] = ['redis', 'http-512', 'http-short']
 
 export const benchLoads: readonly BenchLoad[] = loads.flatMap((load) => {
   if (!loadsApart.includes(load.name)) return [load]
-  const title = 'the same, the network in threads of its own'
+  const title = 'the same, network in separate threads'
   return [load, { ...load, name: `${load.name}-apart`, title, hasNetworkThreads: true }]
 })
 

@@ -76,7 +76,7 @@ async function measureReader(): Promise<readonly Fact[]> {
     const count = await readPackets(path)
     const seconds = (performance.now() - startMs) / 1000
     if (count !== READER_PACKETS) throw new Error(`${count} of ${READER_PACKETS} packets were read.`)
-    const what = `packets of ${length} octets`
+    const what = `packets of ${length} bytes`
     const megabytes = statSync(path).size / MICRO / seconds
     facts.push({ name: `reader-${length}-rate`, what, unit: 'packets/s', digits: 0, value: count / seconds })
     facts.push({ name: `reader-${length}-bytes`, what, unit: 'MB/s', digits: 0, value: megabytes })
@@ -133,9 +133,9 @@ async function measureOffline(): Promise<readonly Fact[]> {
   return [
     fact('offline-seconds', 'from start to exit', 's', 2, seconds),
     fact('offline-rate', 'requests', '/s', 0, requests / seconds),
-    fact('offline-tcpcopy', 'CPU of tcpcopy, its start included, a request', 'µs', 1, us(cpuSeconds)),
-    fact('offline-intercept', 'CPU of intercept a request', 'µs', 1, us(interceptSeconds)),
-    fact('offline-both', 'CPU of both a request', 'µs', 1, us(cpuSeconds + interceptSeconds)),
+    fact('offline-tcpcopy', 'CPU of tcpcopy per request, including start-up', 'µs', 1, us(cpuSeconds)),
+    fact('offline-intercept', 'CPU of intercept per request', 'µs', 1, us(interceptSeconds)),
+    fact('offline-both', 'CPU of both per request', 'µs', 1, us(cpuSeconds + interceptSeconds)),
     fact('offline-lost', 'requests lost', '', 0, requests - (await target.commandCount()))
   ]
 }
@@ -182,7 +182,7 @@ async function measurePace(): Promise<readonly Fact[]> {
     const errors = gapErrors(sent, wanted)
     for (const share of [50, 99]) {
       const value = errors[Math.ceil((share / 100) * errors.length) - 1] ?? Number.NaN
-      const name = `-a ${speed}: error of the time between two requests, ${share} %`
+      const name = `-a ${speed}: error of the interval between requests, ${share}th percentile`
       facts.push({ name: `pace-${speed}-p${share}`, what: name, unit: 'ms', digits: 3, value })
     }
   }
@@ -191,18 +191,18 @@ async function measurePace(): Promise<readonly Fact[]> {
 
 export const fileReader: Work = {
   name: 'file-reader',
-  title: 'reading a capture file from memory, nothing else',
+  title: 'parsing a capture file in memory',
   measure: measureReader
 }
 
 export const offline: Work = {
   name: 'offline',
-  title: `replay of a file with ${REQUESTS.toLocaleString('en')} requests, as fast as it goes`,
+  title: `replay of a file with ${REQUESTS.toLocaleString('en')} requests at full speed`,
   measure: measureOffline
 }
 
 export const pace: Work = {
   name: 'file-pace',
-  title: `replay of a file of ${PACED_SECONDS} s at its own pace, twice and twenty times as fast`,
+  title: `replay of a file of ${PACED_SECONDS} s at 1×, 2× and 20× speed`,
   measure: measurePace
 }

@@ -45,7 +45,7 @@ async function measure(): Promise<readonly Fact[]> {
   }
   const [ring = Number.NaN, queue = Number.NaN] = values
   return [
-    { name: 'queue-ring', what: 'CPU of intercept a response, on the assistant', unit: 'µs', digits: 1, value: ring },
+    { name: 'queue-ring', what: 'CPU of intercept per response, on the assistant', unit: 'µs', digits: 1, value: ring },
     { name: 'queue-nfqueue', what: 'the same on the target (--nfqueue)', unit: 'µs', digits: 1, value: queue }
   ]
 }

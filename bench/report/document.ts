@@ -33,12 +33,12 @@ function opening(runs: number): string {
   const load = loadavg().map((value) => value.toFixed(1))
   return `# Benchmarks
 
-Written by \`npm run bench -- --write\`, not by hand. \`npm run bench -- --help\` says what else it can do.
+Written by \`npm run bench -- --write\`; do not edit. \`npm run bench -- --help\` lists the options.
 
 - Machine: ${machine}; Linux ${release()}, Node.js ${process.version}.
   All hosts of the lab, the clients and both servers share it.
-- Medians of ${runs} ${runs === 1 ? 'run' : 'runs'}, each in a lab of its own.
-  Load average at the end, the benchmark's own part included: ${load.join(', ')}.
+- Figures are medians of ${runs} ${runs === 1 ? 'run' : 'runs'}, each in a lab of its own.
+  Load average at the end, including the benchmark itself: ${load.join(', ')}.
 
 ## Loads
 `
@@ -52,7 +52,7 @@ function table(rows: readonly Row[]): string {
 
 function factTable(done: readonly Done[]): string {
   const lines = done.flatMap(({ title, facts }) => facts.map((fact) => [title, fact.what, factText(fact)]))
-  return `## Files, and the queue of the firewall\n\n${markdown([['what was done', 'figure', 'measured'], ...lines])}`
+  return `## Files and the firewall queue\n\n${markdown([['measurement', 'figure', 'result'], ...lines])}`
 }
 
 function goalTable(rows: readonly Row[], done: readonly Done[]): string {
@@ -65,7 +65,7 @@ function goalTable(rows: readonly Row[], done: readonly Done[]): string {
     return [goal.what, goal.inC, limit(goal), value === null ? '–' : amount(goal, value), verdict]
   })
   const heads = ['figure', 'C 1.3.0', 'goal', 'measured', 'verdict']
-  return `## Figures to reach\n\n${markdown([heads, ...lines, coreLine()])}`
+  return `## Goals\n\n${markdown([heads, ...lines, coreLine()])}`
 }
 
 /** Of the last change, as `npm run bench:micro -- --write` left it. */
@@ -74,7 +74,8 @@ function coreLine(): string[] {
   const figures = JSON.parse(readFileSync(microFile, 'utf8')) as Readonly<Record<string, { readonly ns: number }>>
   const us = (figures[CORE_WORK]?.ns ?? Number.NaN) / 1000
   const verdict = us <= 1 ? 'reached' : 'missed'
-  return [`core alone (bench/micro.json): ${CORE_WORK}`, '', 'at most 1 µs', `${us.toFixed(2)} µs`, verdict]
+  const what = `core alone (bench/micro.json): ${CORE_WORK.replace('octets', 'bytes')}`
+  return [what, '', 'at most 1 µs', `${us.toFixed(2)} µs`, verdict]
 }
 
 function limit(goal: Goal): string {
@@ -92,11 +93,11 @@ function timeTable({ waiting, parts, functions }: Breakdown): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`
   return `## Where the time goes
 
-tcpcopy's thread of packets under Node's profiler, with the first load above. It waited ${percent(waiting)} of the time
-(the cost of waiting is in that); of the rest:
+tcpcopy's packet thread under Node's profiler, with the first load above. It waited ${percent(waiting)} of the time
+(including the cost of waiting). The rest:
 
 ${markdown([['part', 'share'], ...parts.map(({ name, share }) => [name, percent(share)])])}
-The dearest functions, with the system calls they make:
+The most expensive functions, including the system calls they make:
 
 ${markdown([
   ['function', 'part', 'share'],
@@ -110,22 +111,23 @@ function markdown([heads = [], ...lines]: readonly (readonly string[])[]): strin
 }
 
 const notes = `
-## What the figures are
+## What the figures mean
 
-- **rate, copy**: requests a second that the source served, and the target until it had the last.
+- **rate, copy**: requests per second that the source served; the same at the target, until it had the last one.
 - **µs**: user and system time of the process, main thread included, in the measured part of the run, divided by the
-  requests of the source. A warm-up before it is not counted. The kernel charges what it does in interrupts to whom it
-  interrupts, so a good part of the target's receiving is in what tcpcopy's sending takes.
-- **the network in threads of its own**: on one machine the bridge of the lab, and the receiver's kernel up to its sockets,
-  run as an interrupt of who sent the packet, and are in that program's µs. In these rows threads of the kernel's do that
-  work (NAPI threads), as another machine would; µs is what a program itself costs there. It costs more in all, so rates are lower.
-- **floor**: a bare loop in the place of tcpcopy, with the same ring, filter, poller and sender, which sends each packet
-  as it came in. The target drops these at once, so its receiving is not in the floor.
-- **both/packet**: µs of both programs for each packet that the client sent.
+  requests of the source. A warm-up is not counted. The kernel charges work in interrupts to the process that it
+  interrupts, so sending in tcpcopy includes a good part of the target's receiving.
+- **network in separate threads**: on one machine, the bridge of the lab and the receiver's kernel, up to its sockets, run
+  in an interrupt of the process that sent the packet, and count for that program. In these rows kernel threads (NAPI
+  threads) do that work, as another machine would, so µs is what a program itself costs. The total cost is higher, and
+  rates are lower.
+- **floor**: a bare loop instead of tcpcopy, with the same ring, filter, poller and sender, that sends each packet as it
+  arrived. The target drops these packets at once, so its receiving is not included.
+- **both/packet**: µs of both programs per packet that the client sent.
 - **lost**: requests that the source served and the target did not.
-- **p50, p99**: from a client's packet at the source to its copy at the target. Under load, of a connection beside it with
-  a request each millisecond. Where client, servers and programs want more than the machine has, this is the time
-  that a program waits for its turn.
-- **RSS**: the most memory of tcpcopy and of intercept.
-- **channel**: octets that tcpcopy got of intercept for each response.
+- **p50, p99**: time from a client's packet at the source to its copy at the target. Under load, measured on an additional
+  connection with a request every millisecond. If client, servers and programs need more cores than the machine has, this
+  is the time that a program waits for its turn.
+- **RSS**: peak memory of tcpcopy and of intercept.
+- **channel**: bytes that tcpcopy received from intercept per response.
 `

@@ -36,28 +36,28 @@ const cpu = { unit: 'µs', digits: 1 } as const
 export const goals: readonly Goal[] = [
   {
     ...cpu,
-    what: 'redis SET, 50 connections: CPU of both programs, a request',
+    what: 'redis SET, 50 connections: CPU of both programs per request',
     inC: '13.2 µs',
     most: 6.6,
     value: (load) => both(load('redis'))
   },
   {
     ...cpu,
-    what: 'redis pipeline 16: CPU of both, a captured packet',
+    what: 'redis pipeline 16: CPU of both per captured packet',
     inC: '19 µs',
     most: 8,
     value: (load) => load('redis-p16')?.packetUs ?? null
   },
   {
     ...cpu,
-    what: 'HTTP keep-alive 512 B: CPU of both, a request',
+    what: 'HTTP keep-alive 512 B: CPU of both per request',
     inC: '16 µs',
     most: 8,
     value: (load) => both(load('http-512'))
   },
   {
-    what: 'HTTP keep-alive 20 KB: CPU of intercept a response, in parts of that of 512 B',
-    inC: 'one record a packet',
+    what: 'HTTP keep-alive 20 KB: CPU of intercept per response, relative to 512 B',
+    inC: 'one record per packet',
     unit: '',
     digits: 2,
     most: 2,
@@ -65,20 +65,20 @@ export const goals: readonly Goal[] = [
   },
   {
     ...cpu,
-    what: 'short HTTP connections: CPU of both, a connection',
+    what: 'short HTTP connections: CPU of both per connection',
     inC: '112 µs',
     most: 45,
     value: (load) => both(load('http-short'))
   },
   {
     ...cpu,
-    what: 'offline, 500k requests: CPU of both, a request',
+    what: 'replay of 500k requests: CPU of both per request',
     inC: '13.5 µs',
     most: 6,
     value: (_load, fact) => fact('offline-both') ?? null
   },
   {
-    what: 'one connection: rate that the copy keeps up with',
+    what: 'one connection: rate of the copy without loss',
     inC: '1,000/s',
     unit: '/s',
     digits: 0,
@@ -102,7 +102,7 @@ export const goals: readonly Goal[] = [
     value: (load) => ms(load('one-paced')?.delayP99Us)
   },
   {
-    what: 'tcpcopy in parts of the bare loop (redis SET, 50 connections)',
+    what: 'CPU of tcpcopy relative to the bare loop (redis SET, 50 connections)',
     inC: '',
     unit: '',
     digits: 2,
@@ -110,7 +110,7 @@ export const goals: readonly Goal[] = [
     value: (load) => ratio(load('redis')?.tcpcopyUs, load('redis')?.floorUs)
   },
   {
-    what: 'memory of tcpcopy for an idle session',
+    what: 'memory of tcpcopy per idle session',
     inC: '',
     unit: 'B',
     digits: 0,
