@@ -32,17 +32,24 @@ export class HoleWatch {
     this.#counters = counters
   }
 
+  /** Bytes are missing. */
+  get isOpen(): boolean {
+    return this.#since !== NEVER
+  }
+
   /**
-   * @param aheadSince when octets beyond the hole were captured, which may be long ago; NaN: only its end is known
+   * Bytes are missing, or still are.
+   * @param aheadSince when bytes beyond the hole were captured, which may be long ago; NaN: only its end is known
    */
-  update(isMissing: boolean, aheadSince: number, now: number): void {
-    if (!isMissing) {
-      this.#since = NEVER
-      return
-    }
-    if (this.#since === NEVER) this.#lostBefore = this.#counters.get(Counter.captureDropped)
+  update(aheadSince: number, now: number): void {
+    if (!this.isOpen) this.#lostBefore = this.#counters.get(Counter.captureDropped)
     if (!Number.isNaN(aheadSince)) this.#since = aheadSince
-    else if (this.#since === NEVER) this.#since = now
+    else if (!this.isOpen) this.#since = now
+  }
+
+  /** No bytes are missing any more. */
+  close(): void {
+    this.#since = NEVER
   }
 
   /** When the hole at hand is missed for good; Infinity if there is none. */

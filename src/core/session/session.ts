@@ -6,7 +6,7 @@
  * It takes captured segments of the client, events of the target side and the time. Its only effects are those of the
  * target side, and counters. Whoever calls it looks afterwards whether it has ended, and when it wants to be called.
  */
-import { ACK, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
+import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
 import { add, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, goesOn } from '../books/drop.ts'
@@ -107,7 +107,12 @@ export class Session {
 
   /** When it may hibernate; Infinity while there is something to do, or somebody waits for it. */
   get hibernateAt(): number {
-    if (!this.target.isQuiescent || this.successor !== undefined || this.isReady || !this.#isIdle()) return NEVER
+    return this.#isIdle() ? this.#restAt() : NEVER
+  }
+
+  /** `hibernateAt` of an idle session. */
+  #restAt(): number {
+    if (!this.target.isQuiescent || this.successor !== undefined || this.isReady) return NEVER
     if (this.#gate.lookAgainAt !== NEVER || this.client.stream.lacksRefused) return NEVER
     return Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
   }
@@ -137,7 +142,7 @@ export class Session {
   onSource(segment: Segment, now: number): Drop {
     const { client, target } = this
     const { flags, payloadLength } = segment
-    const wasIdle = this.#isIdle()
+    const wasIdle = (payloadLength > 0 || (flags & FIN) !== 0) && this.#isIdle()
     const drop = client.take(segment, target.segmentMax)
     if (flags & SYN) return drop
     if (flags & RST) {
@@ -210,7 +215,7 @@ export class Session {
 
   /** When bytes that were not captured are given up; not before all in front of them is delivered. */
   #holeLimit(): number {
-    if (!this.#isDelivered()) return NEVER
+    if (!this.#hole.isOpen || !this.#isDelivered()) return NEVER
     if (this.client.stream.isHoleOurs) return this.progressAt
     return this.#hole.limit(this.client.rttMs, this.isClientDone)
   }
@@ -239,7 +244,8 @@ export class Session {
       this.#end(Drop.None, now)
     }
     if (isEnded(this) || this.hasReconnected) return
-    this.#hole.update(client.lacksBytes, client.stream.aheadSince, now)
+    if (client.lacksBytes) this.#hole.update(client.stream.aheadSince, now)
+    else this.#hole.close()
     this.#plan()
   }
 
@@ -259,9 +265,9 @@ export class Session {
     this.#gate.beginTurn()
     if (target.resend(queue, now)) {
       while (this.#sendNext(now)) {}
-      this.#halfClose(now)
+      if (this.client.isDone) this.#halfClose(now)
     }
-    if (this.#reset(now) || this.#closeWhenDone(now)) return
+    if (this.client.isDone && (this.#reset(now) || this.#closeWhenDone(now))) return
     if (this.#gate.isTargetGone) {
       this.abort(Drop.TargetClosed, now)
       return
@@ -279,7 +285,7 @@ export class Session {
     const { repeatedEnd } = this.#reconnects
     if (sentEnd === queue.admittedEnd && !this.#gate.admit(queue, target, repeatedEnd, now)) return false
     if (!target.send(queue, queue.admittedEnd, most, now)) return false
-    this.#reconnects.sent(target.sentEnd)
+    if (repeatedEnd !== undefined) this.#reconnects.sent(target.sentEnd)
     const { exchange } = this.#gate
     if (!Number.isNaN(exchange.answeredAt)) {
       this.#context.latency.departs(exchange.answeredAt)
@@ -354,7 +360,7 @@ export class Session {
     this.target = hub.reconnect(this.id, identity, this.client.rttMs, now)
     if (identity.isJoined) this.client.joins()
     this.#gate.restart()
-    this.#hole.update(false, Number.NaN, now)
+    this.#hole.close()
     counters.add(Counter.sessionsStarted, 1)
     counters.add(Counter.sessionsContinued, 1)
     this.#plan()
@@ -370,7 +376,7 @@ export class Session {
       this.target.deadline,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
-      isIdle ? this.hibernateAt : start
+      isIdle ? this.#restAt() : start
     )
   }
 }

@@ -19,6 +19,7 @@ export interface ConnectionIdentity extends PacketStyle, CapturedClient {
   readonly ipId: number
 }
 
+/** The numbers are those of `TargetState`, which is what others see of it. */
 export const ConnectionState = { Closed: 0, SynSent: 1, Established: 2, Ended: 3 } as const
 export type ConnectionState = (typeof ConnectionState)[keyof typeof ConnectionState]
 

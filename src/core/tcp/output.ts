@@ -41,7 +41,7 @@ export class Output {
         return true
       }
       if (this.#sender.skipSacked(piece, tcb.sequenceOf(queue.pool.end(piece)))) continue
-      if (!this.#send(queue, piece, queue.end, this.#sender.segmentMax, Purpose.Retransmission, now)) return false
+      if (!this.#send(queue, piece, queue.end, 0, Purpose.Retransmission, now)) return false
     }
     return true
   }
@@ -52,18 +52,15 @@ export class Output {
    * @returns false if there are none, or the windows leave no room
    */
   send(queue: SendQueue, upTo: Seq, most: number, now: number): boolean {
-    const tcb = this.#tcb
-    if (!isBefore(tcb.offsetOf(tcb.sndNxt), upTo)) return false
+    if (!isBefore(this.#tcb.offsetOf(this.#tcb.sndNxt), upTo)) return false
     const piece = this.#sender.cursor(queue)
     if (piece === NONE) return false
-    const { segmentMax } = this.#sender
     // Each segment of urgent bytes has a pointer of its own, which segmentation would not make.
-    const offset = distance(tcb.offsetOf(tcb.sndNxt), queue.pool.offset(piece))
-    const isSingle = queue.pool.urgentEnd(piece) > offset
-    return this.#send(queue, piece, upTo, isSingle ? segmentMax : this.#lengthMax(most), Purpose.Copy, now)
+    const isUrgent = queue.pool.urgentEnd(piece) > 0
+    return this.#send(queue, piece, upTo, isUrgent ? 0 : most, Purpose.Copy, now)
   }
 
-  /** @param upTo offset of the first byte that may not go; @param most bytes of payload */
+  /** @param upTo offset of the first byte that may not go; @param most bytes of payload; 0: those of one segment */
   #send(queue: SendQueue, piece: number, upTo: Seq, most: number, purpose: Purpose, now: number): boolean {
     const sender = this.#sender
     const { pool } = queue
@@ -78,7 +75,8 @@ export class Output {
       if (this.#tcb.flightBytes === 0) sender.awaitWindow(now)
       return false
     }
-    let length = Math.min(left, room, most)
+    let length = Math.min(left, room)
+    if (length > segmentMax) length = Math.min(length, most === 0 ? segmentMax : this.#lengthMax(most))
     // Of several segments only the piece's last may be shorter.
     if (length > segmentMax && length < left) length -= length % segmentMax
     if (purpose === Purpose.Copy) this.#receiver.asked(now)

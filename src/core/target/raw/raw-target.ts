@@ -8,7 +8,7 @@ import { Drop } from '../../books/drop.ts'
 import type { SendQueue } from '../../memory/send-queue.ts'
 import type { Snapshot } from '../../memory/snapshot.ts'
 import { Purpose } from '../../packets/purpose.ts'
-import { ConnectionState, ControlBlock } from '../../tcp/control-block.ts'
+import { ControlBlock } from '../../tcp/control-block.ts'
 import { Input } from '../../tcp/input.ts'
 import { Opening } from '../../tcp/opening.ts'
 import { Output } from '../../tcp/output.ts'
@@ -17,13 +17,16 @@ import { SegmentWriter } from '../../tcp/segment-writer.ts'
 import { Sender } from '../../tcp/sender.ts'
 import type { CopiedIdentity } from '../copied-identity.ts'
 import type { ConnectionStart } from '../target-hub.ts'
-import { type AnswerRhythm, TargetEnd, type TargetSide, type TargetState } from '../target-side.ts'
+import { type AnswerRhythm, TargetEnd, type TargetSide, TargetState } from '../target-side.ts'
 import type { RawContext } from './raw-context.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
 
 export class RawTarget implements TargetSide {
   readonly tcb: ControlBlock
+  state: TargetState = TargetState.Waiting
+  sentEnd: Seq
+  acknowledgedEnd: Seq
   end: TargetEnd = TargetEnd.Silent
   progressAt: number
   readonly #identity: CopiedIdentity
@@ -51,22 +54,12 @@ export class RawTarget implements TargetSide {
     this.#input = new Input(tcb, sender, receiver, this.#opening, this.#output, context.counters)
     receiver.sawWindow(start.windowBytes)
     this.progressAt = now
-  }
-
-  get state(): TargetState {
-    return this.tcb.state
+    this.sentEnd = tcb.offsetOf(tcb.sndMax)
+    this.acknowledgedEnd = tcb.offsetOf(tcb.sndUna)
   }
 
   get start(): Seq {
     return this.tcb.offsetOf(this.tcb.first)
-  }
-
-  get sentEnd(): Seq {
-    return this.tcb.offsetOf(this.tcb.sndMax)
-  }
-
-  get acknowledgedEnd(): Seq {
-    return this.tcb.offsetOf(this.tcb.sndUna)
   }
 
   get isFresh(): boolean {
@@ -82,7 +75,7 @@ export class RawTarget implements TargetSide {
   }
 
   get segmentMax(): number {
-    return this.tcb.state === ConnectionState.Established ? this.#sender.segmentMax : this.#opening.segmentMax
+    return this.state === TargetState.Open ? this.#sender.segmentMax : this.#opening.segmentMax
   }
 
   get deadline(): number {
@@ -99,8 +92,8 @@ export class RawTarget implements TargetSide {
   }
 
   get waitsFor(): string {
-    const { state, sndWnd, flightBytes } = this.tcb
-    if (state === ConnectionState.SynSent) return "the target's SYN-ACK"
+    const { sndWnd, flightBytes } = this.tcb
+    if (this.state === TargetState.Opening) return "the target's SYN-ACK"
     if (this.#opening.ackAt !== NEVER) return "the time of the client's own acknowledgment"
     if (flightBytes + this.#sender.segmentMax > sndWnd) return "the target's window"
     return 'acknowledgments: the congestion window is full'
@@ -110,11 +103,24 @@ export class RawTarget implements TargetSide {
     const { tcb } = this
     tcb.iss = add(tcb.sequenceOf(start), -1)
     this.#sender.begin()
-    tcb.state = ConnectionState.SynSent
+    this.#enter(TargetState.Opening)
     this.progressAt = now
     this.#context.reach.sent(this.#identity.mapIndex)
     this.#context.routes.announce(tcb.slot, tcb)
     this.#opening.send(now)
+    this.#moved()
+  }
+
+  /** The fields that others read follow the control block. */
+  #moved(): void {
+    const { tcb } = this
+    this.sentEnd = tcb.offsetOf(tcb.sndMax)
+    this.acknowledgedEnd = tcb.offsetOf(tcb.sndUna)
+  }
+
+  #enter(state: TargetState): void {
+    this.state = state
+    this.tcb.state = state
   }
 
   clientConnected(rttMs: number, now: number): void {
@@ -138,13 +144,16 @@ export class RawTarget implements TargetSide {
   /** Takes a segment of the target, and acts on what cannot wait. @returns why it counts for nothing, or None */
   take(segment: Segment, queue: SendQueue, now: number): Drop {
     const { tcb } = this
-    if (tcb.state === ConnectionState.SynSent) return this.#takeOpening(segment, now)
-    if (tcb.state !== ConnectionState.Established) return Drop.AnswerUnacceptable
+    if (this.state === TargetState.Opening) return this.#takeOpening(segment, now)
+    if (this.state !== TargetState.Open) return Drop.AnswerUnacceptable
     const { sndUna, rcvNxt } = tcb
     const drop = this.#input.take(segment, queue, now)
-    if (tcb.sndUna !== sndUna || tcb.rcvNxt !== rcvNxt) this.progressAt = now
+    if (tcb.sndUna !== sndUna) {
+      this.progressAt = now
+      this.acknowledgedEnd = tcb.offsetOf(tcb.sndUna)
+    } else if (tcb.rcvNxt !== rcvNxt) this.progressAt = now
     if (this.#input.isReset) {
-      tcb.state = ConnectionState.Ended
+      this.#enter(TargetState.Ended)
       this.end = this.#input.isUnknownThere ? TargetEnd.UnknownThere : TargetEnd.Reset
     }
     return drop
@@ -154,7 +163,8 @@ export class RawTarget implements TargetSide {
     const drop = this.#opening.take(segment, now)
     if (this.#opening.isRefused) this.end = TargetEnd.Refused
     if (this.#opening.openedAt === NEVER) return drop
-    this.tcb.state = ConnectionState.Established
+    this.#enter(TargetState.Open)
+    this.#moved()
     this.end = TargetEnd.None
     this.progressAt = now
     this.#context.reach.answered(this.#identity.mapIndex)
@@ -172,11 +182,14 @@ export class RawTarget implements TargetSide {
   }
 
   send(queue: SendQueue, upTo: Seq, most: number, now: number): boolean {
-    return this.#output.send(queue, upTo, most, now)
+    if (!this.#output.send(queue, upTo, most, now)) return false
+    this.sentEnd = this.tcb.offsetOf(this.tcb.sndMax)
+    return true
   }
 
   halfClose(ipId: number, now: number): void {
     this.#output.close(ipId, now)
+    this.#moved()
   }
 
   hasten(now: number): void {
@@ -189,32 +202,30 @@ export class RawTarget implements TargetSide {
 
   finish(): void {
     if (this.#receiver.ackAt !== NEVER) this.#output.acknowledgeAll(Purpose.Acknowledgment)
-    this.tcb.state = ConnectionState.Ended
+    this.#enter(TargetState.Ended)
   }
 
   reset(_now: number): void {
     this.#writer.control(RST | ACK, this.tcb.sndNxt, Purpose.Copy)
-    this.tcb.state = ConnectionState.Ended
+    this.#enter(TargetState.Ended)
   }
 
   abandon(_now: number): void {
-    const { tcb } = this
-    if (tcb.state === ConnectionState.Closed) return
-    const isOpen = tcb.state === ConnectionState.Established
-    if (tcb.state !== ConnectionState.Ended)
-      this.#writer.control(isOpen ? RST | ACK : RST, tcb.sndMax, Purpose.EndsSession)
-    tcb.state = ConnectionState.Ended
+    if (this.state === TargetState.Waiting) return
+    const flags = this.state === TargetState.Open ? RST | ACK : RST
+    if (this.state !== TargetState.Ended) this.#writer.control(flags, this.tcb.sndMax, Purpose.EndsSession)
+    this.#enter(TargetState.Ended)
   }
 
   onTimer(queue: SendQueue, now: number): void {
     if (now < this.#sender.rtoAt) return
-    if (this.tcb.state === ConnectionState.SynSent) this.#opening.send(now)
-    else if (this.tcb.state === ConnectionState.Established) this.#output.timedOut(queue, now)
+    if (this.state === TargetState.Opening) this.#opening.send(now)
+    else if (this.state === TargetState.Open) this.#output.timedOut(queue, now)
   }
 
   save(snapshot: Snapshot): void {
     const { tcb } = this
-    tcb.state = ConnectionState.Established
+    this.#enter(TargetState.Open)
     this.end = TargetEnd.None
     tcb.base = snapshot.seq(tcb.base)
     tcb.iss = snapshot.seq(tcb.iss)
@@ -226,5 +237,6 @@ export class RawTarget implements TargetSide {
     this.#writer.save(snapshot)
     this.#opening.save(snapshot)
     this.#input.save(snapshot)
+    this.#moved()
   }
 }
