@@ -125,7 +125,7 @@ async function measureOffline(): Promise<readonly Fact[]> {
   const before = intercept.cpuSeconds()
   const { seconds, cpuSeconds } = await replay(lab, ['-i', file, ...AT_ONCE])
   const interceptSeconds = intercept.cpuSeconds() - before
-  const requests = await source.commandCount()
+  const requests = await source.requestCount()
   const us = (cpu: number): number => (cpu * MICRO) / requests
   const fact = (name: string, what: string, unit: string, digits: number, value: number): Fact => {
     return { name, what, unit, digits, value }
@@ -136,7 +136,7 @@ async function measureOffline(): Promise<readonly Fact[]> {
     fact('offline-tcpcopy', 'CPU of tcpcopy, its start included, a request', 'µs', 1, us(cpuSeconds)),
     fact('offline-intercept', 'CPU of intercept a request', 'µs', 1, us(interceptSeconds)),
     fact('offline-both', 'CPU of both a request', 'µs', 1, us(cpuSeconds + interceptSeconds)),
-    fact('offline-lost', 'requests lost', '', 0, requests - (await target.commandCount()))
+    fact('offline-lost', 'requests lost', '', 0, requests - (await target.requestCount()))
   ]
 }
 

@@ -55,8 +55,8 @@ export async function runMainJob(lab: CopyLab, options: JobOptions, progress: Pr
     return result
   })
   const cpuAfter = cpuOf(cast)
-  const commands = { source: await cast.source.commandCount(), target: await cast.target.commandCount() }
-  const digests = { source: await cast.source.dataDigest(), target: await cast.target.dataDigest() }
+  const commands = { source: await cast.source.requestCount(), target: await cast.target.requestCount() }
+  const digests = { source: await cast.source.digest(), target: await cast.target.digest() }
 
   progress.step('stopping the programs and the captures')
   const [sourceDropped, targetDropped] = await whileAllRun(programsOf(cast), () =>
@@ -188,15 +188,15 @@ async function withPolling<T>(running: Promise<T>, cast: Cast, text: string, pro
 }
 
 async function countsOf({ source, target }: Cast): Promise<string> {
-  return `source ${await source.commandCount()}, target ${await target.commandCount()}`
+  return `source ${await source.requestCount()}, target ${await target.requestCount()}`
 }
 
 /** Until the target has served as many commands as the source, or has stopped to move. */
 async function waitForCopy({ source, target }: Cast, progress: Progress): Promise<void> {
   progress.step('waiting until the copy has caught up')
-  const expected = await source.commandCount()
+  const expected = await source.requestCount()
   await awaitCatchUp(
-    () => target.commandCount(),
+    () => target.requestCount(),
     expected,
     catchUpPatienceMs,
     (served) => progress.update(`waiting until the copy has caught up: ${served} of ${expected}`)

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { PORT } from '../hosts/copy-lab.ts'
 import type { Host } from '../hosts/host.ts'
 import type { Program } from '../hosts/program.ts'
-import { type Redis, startRedis } from '../job/redis.ts'
+import { Redis, startRedis } from '../job/redis.ts'
 
 export interface Server {
   readonly program: Program
@@ -19,29 +19,7 @@ export interface Server {
 /** @param folder for the server's files, its own */
 export type StartServer = (host: Host, folder: string) => Promise<Server>
 
-/** redis is asked itself: INFO commandstats, DEBUG DIGEST. */
-export class RedisServer implements Server {
-  readonly redis: Redis
-
-  constructor(redis: Redis) {
-    this.redis = redis
-  }
-
-  get program(): Program {
-    return this.redis.program
-  }
-
-  async requestCount(): Promise<number> {
-    return await this.redis.commandCount()
-  }
-
-  async digest(): Promise<string> {
-    return await this.redis.dataDigest()
-  }
-}
-
-export const startRedisServer: StartServer = async (host, folder) =>
-  new RedisServer(await startRedis(host, PORT, folder))
+export const startRedisServer: StartServer = async (host, folder) => await startRedis(host, PORT, folder)
 
 /**
  * What busy-client.ts wrote is a stream for each connection. At the target each must be there from some entry on to its
@@ -49,9 +27,9 @@ export const startRedisServer: StartServer = async (host, folder) =>
  * @returns sentences, none if it is so
  */
 export async function findMissingEnds(source: Server, target: Server, connections: number): Promise<readonly string[]> {
-  if (!(source instanceof RedisServer && target instanceof RedisServer)) throw new Error('Only redis has streams.')
-  const originals = await source.redis.streams('log:', connections)
-  const copies = await target.redis.streams('log:', connections)
+  if (!(source instanceof Redis && target instanceof Redis)) throw new Error('Only redis has streams.')
+  const originals = await source.streams('log:', connections)
+  const copies = await target.streams('log:', connections)
   const problems: string[] = []
   for (const [number, entries] of originals.entries()) {
     const copy = copies[number] ?? []

@@ -203,7 +203,7 @@ test('of two tcpcopy with the same client the second takes another port, and the
   await untilCounter(one, 'epochs', (count) => count > Number(epochs) + 20)
   for (const asking of [first, second]) assert.deepEqual(await asking.stop(), { status: 0, signal: null })
   for (const tcpcopy of [one, two]) await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 1)
-  const counts = await Promise.all(sources.map((source) => source.commandCount()))
+  const counts = await Promise.all(sources.map((source) => source.requestCount()))
   assert.deepEqual([await lab.askTarget('GET', 'first'), await lab.askTarget('GET', 'second')], counts.map(String))
   assert.equal((await statisticsOf(intercept)).routesTaken, 1)
   const books = [await finishAndReadBooks(one), await finishAndReadBooks(two)]

@@ -139,8 +139,8 @@ class Servers {
     }
   }
 
-  async commandCount(host: string): Promise<number> {
-    return (await this.#redis.get(host)?.commandCount()) ?? Number.NaN
+  async requestCount(host: string): Promise<number> {
+    return (await this.#redis.get(host)?.requestCount()) ?? Number.NaN
   }
 
   async stopDumps(): Promise<void> {
@@ -190,10 +190,10 @@ for (const deployment of deployments) {
       await load(lab, sources)
       for (const [target, shares] of copies) {
         let expected = 0
-        for (const [source, times] of Object.entries(shares)) expected += (await servers.commandCount(source)) * times
+        for (const [source, times] of Object.entries(shares)) expected += (await servers.requestCount(source)) * times
         await until(
           `${target} has had ${expected} commands`,
-          async () => (await servers.commandCount(target)) >= expected
+          async () => (await servers.requestCount(target)) >= expected
         )
       }
       for (const program of programs) {

@@ -140,7 +140,7 @@ test('a target that is killed and started again gets what was not delivered, on 
   await lab.startIntercept()
   const tcpcopy = await lab.startTcpcopy(COPY)
   const steady = await startSteadyLoad(lab.hosts.client, 50)
-  await until('the copy is under way', async () => (await redis.target.commandCount()) > 1000)
+  await until('the copy is under way', async () => (await redis.target.requestCount()) > 1000)
   await redis.target.program.stop('SIGKILL')
   await sleep(500)
   const again = await startRedis(lab.hosts.target, PORT, join(lab.folder, `${PORT}`))
@@ -148,7 +148,7 @@ test('a target that is killed and started again gets what was not delivered, on 
   await endLoad(steady)
   await lab.ask('SET', 'last', 'word')
   await until('the last word is there', async () => (await lab.askTarget('GET', 'last')) === 'word')
-  assert.ok((await again.commandCount()) > 0)
+  assert.ok((await again.requestCount()) > 0)
   const books = await finishAndReadBooks(tcpcopy)
   assert.equal(books.droppedBytes, 0, JSON.stringify(books))
 })
@@ -173,7 +173,7 @@ test('packets that the kernel refuses to send for a while are sent later', async
   const copy = async ({ lab, redis, tcpcopy, finish }: Copy): Promise<void> => {
     const { source } = lab.hosts
     const loading = load(lab, '-c', '20', '-n', '50000')
-    await until('the copy is under way', async () => (await redis.target.commandCount()) > 1000)
+    await until('the copy is under way', async () => (await redis.target.requestCount()) > 1000)
     await drop(source, 'refuse', 'output', `ip saddr ${CLIENT} tcp dport ${PORT}`)
     await untilCounter(tcpcopy, 'sendRefused', (count) => count > 0)
     await source.mustRun('nft', ['delete', 'table', 'ip', 'refuse'])

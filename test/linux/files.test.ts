@@ -131,8 +131,8 @@ test('rounds, standard input, and a capture that begins in mid-stream', async ()
   const path = await record(lab, 'rounds', TO_SERVER, () => benchmark(lab, '-n', '500', '-c', '10'))
   const { status, stderr } = await replay(lab, ['-i', path, ...AT_ONCE, '-T', '3', '--epoch-timeout', '0.5'])
   assert.equal(status, 0, stderr)
-  const once = await redis.source.commandCount()
-  assert.equal(await redis.target.commandCount(), 3 * once)
+  const once = await redis.source.requestCount()
+  assert.equal(await redis.target.requestCount(), 3 * once)
   assert.deepEqual(lastStatistics(stderr)?.droppedBytes, 0)
 
   const withoutSyn = join(lab.folder, 'joined')
@@ -148,7 +148,7 @@ test('rounds, standard input, and a capture that begins in mid-stream', async ()
   const command = `cat ${withoutSyn} | ${TCPCOPY} ${COPY.join(' ')} -i - ${AT_ONCE.join(' ')} --log-format json`
   const joined = await lab.hosts.source.run('sh', ['-c', command])
   assert.equal(joined.status, 0, joined.stderr)
-  assert.equal(await redis.target.commandCount(), 4 * once)
+  assert.equal(await redis.target.requestCount(), 4 * once)
   const books = lastStatistics(joined.stderr) ?? {}
   assert.equal(books.sessionsJoined, books.sessionsStarted)
 })
@@ -159,7 +159,7 @@ test('rounds without end are ended by a signal', async () => {
   await lab.startIntercept()
   const path = await record(lab, 'paused', TO_SERVER, async () => await lab.ask('SET', 'before', '1'))
   const replaying = await lab.startTcpcopy([...COPY, '-i', path, '-T', '0', '--epoch-timeout', '0.1'])
-  await until('three rounds', async () => (await redis.target.commandCount()) >= 3)
+  await until('three rounds', async () => (await redis.target.requestCount()) >= 3)
   assert.deepEqual(await replaying.stop(), { status: 0, signal: null })
 })
 
@@ -211,7 +211,7 @@ test('frames of any link layer and encapsulation are replayed', async () => {
   const { status, stderr } = await replay(lab, ['-i', path, '--epoch-timeout', '0.5'])
   assert.equal(status, 0, stderr)
   assert.equal(await lab.askTarget('SCARD', 'layers'), String(layers.length))
-  assert.equal(await redis.target.commandCount(), layers.length + 1)
+  assert.equal(await redis.target.requestCount(), layers.length + 1)
 })
 
 test('what tcpcopy record wrote under load is replayed byte for byte, rotated too', async () => {

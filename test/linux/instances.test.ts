@@ -48,9 +48,9 @@ for (const workers of ['1', '3']) {
       ports.map((port, index) => lab.runScript(client, clients, SOURCE, `${port}`, `${FIRST_PORTS[index]}`))
     )
     const requests = CONNECTIONS * REQUESTS
-    assert.deepEqual([await redis.source.commandCount(), await other.commandCount()], [requests, requests])
+    assert.deepEqual([await redis.source.requestCount(), await other.requestCount()], [requests, requests])
     for (const tcpcopy of both) await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 3 * CONNECTIONS)
-    await until('the target has had all', async () => (await redis.target.commandCount()) >= 6 * requests)
+    await until('the target has had all', async () => (await redis.target.requestCount()) >= 6 * requests)
     for (const tcpcopy of both) {
       const books = await finishAndReadBooks(tcpcopy)
       assert.deepEqual([books.droppedBytes, books.sessionsStarted], [0, 3 * CONNECTIONS])

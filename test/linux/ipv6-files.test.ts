@@ -62,13 +62,13 @@ test('a capture with both versions of IP is replayed whole, and so is what recor
   const maps = `${MAP},${MAP_6}`
   await replay(lab, maps, dumped)
   await untilSame(redis.source, redis.target)
-  const count = await redis.source.commandCount()
+  const count = await redis.source.requestCount()
   await replay(lab, maps, recorded)
-  assert.equal(await redis.target.commandCount(), 2 * count)
+  assert.equal(await redis.target.requestCount(), 2 * count)
   await replay(lab, maps, ofIpv6)
-  assert.equal(await redis.target.commandCount(), 2 * count + count / 2)
+  assert.equal(await redis.target.requestCount(), 2 * count + count / 2)
   await replay(lab, MAP_6, recorded, '-F', 'ip6')
-  assert.equal(await redis.target.commandCount(), 3 * count)
+  assert.equal(await redis.target.requestCount(), 3 * count)
   const other = ['-x', `80-[${TARGET_6}]:80`, '-s', ASSISTANT, '-i', ofIpv6]
   const { status, stderr } = await source.run(TCPCOPY, other)
   assert.equal(status, 1)
@@ -120,7 +120,7 @@ test('IPv6 packets below any layers, behind extension headers and in fragments a
   writeFileSync(path, Buffer.concat(parts))
   await replay(lab, MAP_6, path, '--epoch-timeout', '0.5')
   assert.equal(await lab.askTarget('SCARD', 'layers'), String(layers.length))
-  assert.equal(await redis.target.commandCount(), layers.length + 1)
+  assert.equal(await redis.target.requestCount(), layers.length + 1)
 })
 
 /** Three fragments of a packet over IPv6, whose fragment header stands in front of any other. */

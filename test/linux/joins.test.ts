@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { findMissingEnds, RedisServer } from '../../lab/loads/server.ts'
+import { findMissingEnds } from '../../lab/loads/server.ts'
 import { endLoad, finishAndReadBooks, openCopyLab, PORT, SOURCE, until, untilCounter } from './support/copy-lab.ts'
 
 const busyClient = fileURLToPath(new URL('../../lab/loads/busy-client.js', import.meta.url))
@@ -18,16 +18,16 @@ test('of 50 busy connections that were there before tcpcopy, nothing after the j
   const redis = await lab.startRedisPair()
   await lab.startIntercept()
   const load = client.spawn(process.execPath, [busyClient, SOURCE, `${PORT}`, `${CONNECTIONS}`, `${REQUESTS}`])
-  await until('all clients are at work', async () => (await redis.source.commandCount()) > 5000)
+  await until('all clients are at work', async () => (await redis.source.requestCount()) > 5000)
   const tcpcopy = await lab.startTcpcopy()
-  const unseen = await redis.source.commandCount()
-  await until('the load has gone on', async () => (await redis.source.commandCount()) > unseen + AFTER_JOIN)
+  const unseen = await redis.source.requestCount()
+  await until('the load has gone on', async () => (await redis.source.requestCount()) > unseen + AFTER_JOIN)
   await endLoad(load)
   // Each connection may have had one request that was captured in part or not at all.
-  const least = (await redis.source.commandCount()) - unseen - CONNECTIONS
-  await until(`the target has had ${least} requests`, async () => (await redis.target.commandCount()) >= least)
+  const least = (await redis.source.requestCount()) - unseen - CONNECTIONS
+  await until(`the target has had ${least} requests`, async () => (await redis.target.requestCount()) >= least)
   await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === CONNECTIONS)
-  assert.deepEqual(await findMissingEnds(new RedisServer(redis.source), new RedisServer(redis.target), CONNECTIONS), [])
+  assert.deepEqual(await findMissingEnds(redis.source, redis.target, CONNECTIONS), [])
   const books = await finishAndReadBooks(tcpcopy)
   assert.deepEqual([books.droppedBytes, books.sessionsJoined, books.sessionsStarted], [0, CONNECTIONS, CONNECTIONS])
 })

@@ -17,8 +17,8 @@ for (const offloads of [false, true]) {
     const { client, source } = lab.hosts
     const folder = mkdtempSync(join(tmpdir(), 'lab-witness-'))
     const redis = await startRedis(source, 6379, folder)
-    const emptyDigest = await redis.dataDigest()
-    assert.equal(await redis.commandCount(), 0)
+    const emptyDigest = await redis.digest()
+    assert.equal(await redis.requestCount(), 0)
     const dump = await startPacketDump(source, 'tcp and dst port 6379', join(folder, 'source.pcap'))
 
     const server = ['-h', source.address, '-t', 'set', '-r', '1000000']
@@ -30,8 +30,8 @@ for (const offloads of [false, true]) {
     assert.equal(await dump.stop(), 0)
     const streams = await readClientStreams(dump.path, 6379, Math.floor(Date.now() / 1000) - 60)
     assert.ok(streams.requestCount > 300)
-    assert.equal(streams.requestCount, await redis.commandCount())
+    assert.equal(streams.requestCount, await redis.requestCount())
     assert.deepEqual([streams.holeCount, streams.strayCount], [0, 0])
-    assert.notEqual(await redis.dataDigest(), emptyDigest)
+    assert.notEqual(await redis.digest(), emptyDigest)
   })
 }

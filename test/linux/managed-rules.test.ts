@@ -123,7 +123,7 @@ for (const firewall of ['iptables', 'iptables-legacy', 'nft']) {
     await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 2)
     assert.equal(await trackedCopies(), 0)
     assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
-    assert.equal(await redis.target.dataDigest(), await redis.source.dataDigest())
+    assert.equal(await redis.target.digest(), await redis.source.digest())
     assert.equal(await ourRules(source, 'raw'), 0)
   })
 }

@@ -46,7 +46,7 @@ test('two -x at once: each port to its own target port', async () => {
   await lab.ask('-p', `${OTHER_PORT}`, 'SET', 'b', '2')
   await untilSame(redis.source, redis.target)
   await untilSame(other.source, other.target)
-  assert.notEqual(await redis.target.dataDigest(), await other.target.dataDigest())
+  assert.notEqual(await redis.target.digest(), await other.target.digest())
   assert.equal((await finishAndReadBooks(tcpcopy)).sessionsStarted, 2)
 })
 
@@ -66,8 +66,8 @@ test('two source ports may go to one target: clients with the same port get one 
       socket.on('data', () => { if (++answers === 2) for (const one of sockets) one.end() })
     }`
   await lab.runScript(lab.hosts.client, both, SOURCE, `${PORT}`, `${OTHER_PORT}`)
-  await until('both are at the target', async () => (await redis.target.commandCount()) === 2)
-  assert.deepEqual([await redis.source.commandCount(), await other.source.commandCount()], [1, 1])
+  await until('both are at the target', async () => (await redis.target.requestCount()) === 2)
+  assert.deepEqual([await redis.source.requestCount(), await other.source.requestCount()], [1, 1])
   assert.equal(await lab.askTarget('EXISTS', 'twin0', 'twin1'), '2')
   assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
 })
@@ -103,7 +103,7 @@ test('a connection that was open before tcpcopy is joined at its next command', 
   await using lab = await openCopyLab()
   const redis = await lab.startRedisPair()
   await lab.startIntercept()
-  const before = await redis.target.commandCount()
+  const before = await redis.target.requestCount()
   const talk = `
     const socket = require('net').connect(${PORT}, '${SOURCE}', () => socket.write('SET early 1\\r\\n'))
     let count = 0
@@ -117,7 +117,7 @@ test('a connection that was open before tcpcopy is joined at its next command', 
     client.signal('SIGUSR2')
     await client.waitForLine('stdout', (line) => line === `answer ${count}`)
   }
-  await until('three commands are copied', async () => (await redis.target.commandCount()) === before + 3)
+  await until('three commands are copied', async () => (await redis.target.requestCount()) === before + 3)
   assert.equal(await lab.askTarget('EXISTS', 'late1', 'late2', 'late3'), '3')
   assert.equal(await lab.askTarget('EXISTS', 'early'), '0')
   assert.equal((await client.stop()).status, 0)

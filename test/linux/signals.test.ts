@@ -105,7 +105,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     assert.equal(readFileSync(pidFile, 'utf8'), `${tcpcopy.pid}\n`)
     const open = `for (let i = 0; i < 10; i++) require('net').connect(${PORT}, '${SOURCE}').write('INCR open\\r\\n')`
     client.spawn(process.execPath, ['-e', open])
-    await until('all are served', async () => (await redis.target.commandCount()) === 10)
+    await until('all are served', async () => (await redis.target.requestCount()) === 10)
     const established = async () => await target.mustRun('ss', ['-H', '-tn', 'state', 'established'])
     assert.equal((await established()).trim().split('\n').length, 10)
     if (signal === 'SIGINT') assert.deepEqual(await tcpcopy.stop(signal), { status: 0, signal: null })

@@ -156,11 +156,11 @@ test('--workers 3 with -r 30 and -n 2: of 1000 connections exactly 300 are copie
     }
     for (let worker = 0; worker < 20; worker++) next()`
   await lab.runScript(lab.hosts.client, connections)
-  assert.equal(await redis.source.commandCount(), 1000)
-  await until('600 are there', async () => (await redis.target.commandCount()) >= 600)
+  assert.equal(await redis.source.requestCount(), 1000)
+  await until('600 are there', async () => (await redis.target.requestCount()) >= 600)
   await untilCounter(tcpcopy, 'flowsLeftOut', (count) => count === 700)
   const books = await finishAndReadBooks(tcpcopy)
-  assert.equal(await redis.target.commandCount(), 600)
+  assert.equal(await redis.target.requestCount(), 600)
   assert.deepEqual([books.sessionsStarted, books.copiesStarted, books.flowsLeftOut], [600, 300, 700])
   assert.deepEqual([books.copiesRefused, books.copiesMoved, books.portsMoved], [0, 0, 0])
 })

@@ -39,10 +39,10 @@ export async function until(what: string, condition: () => boolean | Promise<boo
 
 /** Waits until both servers have had the same number of commands, and holds their data to be the same. */
 export async function untilSame(source: Redis, target: Redis): Promise<void> {
-  const expected = await source.commandCount()
-  await until(`the target has had ${expected} commands`, async () => (await target.commandCount()) >= expected)
-  assert.equal(await target.commandCount(), expected)
-  assert.equal(await target.dataDigest(), await source.dataDigest())
+  const expected = await source.requestCount()
+  await until(`the target has had ${expected} commands`, async () => (await target.requestCount()) >= expected)
+  assert.equal(await target.requestCount(), expected)
+  assert.equal(await target.digest(), await source.digest())
 }
 
 /** The statistics that a program of ours writes now, on SIGUSR2. */
