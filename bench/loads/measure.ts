@@ -3,12 +3,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { CLIENT, type CopyLab, openCopyLab, PORT, type Programs, TARGET } from '../../lab/hosts/copy-lab.ts'
+import { deviceCounters } from '../../lab/hosts/device-counters.ts'
 import { type Program, whileAllRun } from '../../lab/hosts/program.ts'
 import { awaitCatchUp } from '../../lab/job/catch-up.ts'
 import type { Server } from '../../lab/loads/server.ts'
 import { type CopyDelay, watchDelay } from './copy-delay.ts'
 import { type BenchLoad, clientArguments, idleTasks, MORE_CLIENTS, MORE_CLIENTS_NETWORK, probeTask } from './loads.ts'
-import { channelBytes, type Pair, sentPackets, startPair } from './pair.ts'
+import { channelBytes, type Pair, startPair } from './pair.ts'
 import { spawnWithDescriptors } from './servers.ts'
 
 /** What a run came to; null: not measured. Times of CPU are user and system time of a process. */
@@ -93,7 +94,7 @@ async function measureCopy(cast: Cast): Promise<Omit<Figures, 'floorUs'>> {
   const state = async () => ({
     source: await source.requestCount(),
     target: await target.requestCount(),
-    packets: await sentPackets(lab.hosts.client),
+    packets: (await deviceCounters(lab.hosts.client)).tx.packets,
     channel: await channelBytes(lab.hosts.source),
     tcpcopy: tcpcopy.cpuSeconds(),
     intercept: intercept.cpuSeconds()

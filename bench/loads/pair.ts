@@ -36,7 +36,7 @@ export async function startPair(lab: CopyLab, programs: Programs, profileFolder?
   return { tcpcopy, intercept }
 }
 
-/** Octets that tcpcopy has received on its connections to intercept. */
+/** Bytes that tcpcopy has received on its connections to intercept. */
 export async function channelBytes(source: Host): Promise<number> {
   const received = (await channelSockets(source)).map((text) => Number(/bytes_received:(\d+)/.exec(text)?.[1] ?? 0))
   return received.reduce((sum, bytes) => sum + bytes, 0)
@@ -46,10 +46,4 @@ export async function channelBytes(source: Host): Promise<number> {
 async function channelSockets(source: Host): Promise<string[]> {
   const text = await source.mustRun('ss', ['-tinHO', 'state', 'established', 'dport', '=', `:${CHANNEL_PORT}`])
   return text.split('\n').filter((line) => line !== '')
-}
-
-/** Packets that a host has sent through eth0. */
-export async function sentPackets(host: Host): Promise<number> {
-  const line = (await host.mustRun('cat', ['/proc/net/dev'])).split('\n').find((one) => one.trim().startsWith('eth0:'))
-  return Number(line?.split(':')[1]?.trim().split(/\s+/)[9] ?? Number.NaN)
 }

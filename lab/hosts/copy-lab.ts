@@ -1,7 +1,4 @@
 /** The four hosts of a copy, and the two programs as an operator starts them. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Redis, startRedis } from '../job/redis.ts'
 import type { Host } from './host.ts'
@@ -28,6 +25,8 @@ export const MAP = `${PORT}-${TARGET}:${PORT}`
 /** Far more than a start takes; it bounds one that fails. */
 const READY_TIMEOUT_MS = 20_000
 const JSON_LOG = ['--log-format', 'json']
+/** What tcpcopy logs when intercept has accepted it. */
+export const CONNECTED = 'connected to intercept'
 
 /** Paths of the two programs. */
 export interface Programs {
@@ -36,7 +35,9 @@ export interface Programs {
 }
 
 /** Those of this checkout. */
-export const OWN_PROGRAMS: Programs = { tcpcopy: `${ROOT}bin/tcpcopy`, intercept: `${ROOT}bin/intercept` }
+export const TCPCOPY = `${ROOT}bin/tcpcopy`
+export const INTERCEPT = `${ROOT}bin/intercept`
+export const OWN_PROGRAMS: Programs = { tcpcopy: TCPCOPY, intercept: INTERCEPT }
 
 export interface CopyLabOptions {
   readonly offloads?: boolean | undefined
@@ -56,23 +57,22 @@ export type HostName = 'client' | 'source' | 'target' | 'assistant'
 
 export class CopyLab {
   readonly hosts: Readonly<Record<HostName, Host>>
-  /** For files; it vanishes with the lab. */
-  readonly folder: string
   readonly #lab: Lab<HostName>
   readonly #programs: Programs
 
-  constructor(lab: Lab<HostName>, folder: string, programs: Programs) {
+  constructor(lab: Lab<HostName>, programs: Programs) {
     this.#lab = lab
     this.#programs = programs
     this.hosts = lab.hosts
-    this.folder = folder
   }
 
-  /** A folder of its own below `folder`; it may be there already. */
+  /** For files; removed with the lab. */
+  get folder(): string {
+    return this.#lab.folder
+  }
+
   subfolder(name: string): string {
-    const path = join(this.folder, name)
-    mkdirSync(path, { recursive: true })
-    return path
+    return this.#lab.subfolder(name)
   }
 
   /** A redis-server on source and target. */
@@ -92,9 +92,8 @@ export class CopyLab {
 
   /** tcpcopy on the source, ready; connected as well, unless told otherwise. */
   async startTcpcopy(args: readonly string[] = ['-x', MAP, '-s', ASSISTANT], isConnected = true): Promise<Program> {
-    const tcpcopy = await startReady(this.hosts.source, this.#programs.tcpcopy, args)
-    if (isConnected) await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, 'connected to intercept'))
-    return tcpcopy
+    const start = isConnected ? startConnected : startReady
+    return await start(this.hosts.source, this.#programs.tcpcopy, args)
   }
 
   /** redis-cli on the client, to the source. @returns what redis answered */
@@ -114,11 +113,7 @@ export class CopyLab {
 
   /** A second call does nothing. */
   async close(): Promise<void> {
-    try {
-      await this.#lab.close()
-    } finally {
-      rmSync(this.folder, { recursive: true, force: true })
-    }
+    await this.#lab.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -142,7 +137,7 @@ export async function openCopyLab(options: CopyLabOptions = {}): Promise<CopyLab
     offloads: options.offloads ?? false,
     hasNetworkThreads: options.hasNetworkThreads ?? false
   })
-  return new CopyLab(lab, mkdtempSync(join(tmpdir(), 'copy-lab-')), options.programs ?? OWN_PROGRAMS)
+  return new CopyLab(lab, options.programs ?? OWN_PROGRAMS)
 }
 
 /** Starts one of the two programs and waits until it says that it is ready. */
@@ -150,4 +145,11 @@ export async function startReady(host: Host, path: string, args: readonly string
   const program = host.spawn(path, [...args, ...JSON_LOG])
   await program.waitForLine('stderr', (line) => hasMessage(line, 'ready'), READY_TIMEOUT_MS)
   return program
+}
+
+/** Starts tcpcopy and waits until it is connected to intercept as well. */
+export async function startConnected(host: Host, path: string, args: readonly string[]): Promise<Program> {
+  const tcpcopy = await startReady(host, path, args)
+  await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, CONNECTED))
+  return tcpcopy
 }

@@ -1,4 +1,7 @@
-import { existsSync, writeFileSync } from 'node:fs'
+/** Hosts made of network namespaces on one bridge. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { OperatorError } from '../../src/errors.ts'
 import { Host } from './host.ts'
 import { assertPrivateNamespaces } from './private-namespaces.ts'
@@ -58,10 +61,19 @@ const bridgeSettings = [
 /** Hosts made of network namespaces, joined by one bridge. Close it, or open it with `await using`. */
 export class Lab<Name extends string> {
   readonly hosts: Readonly<Record<Name, Host>>
+  /** For files of the lab; removed with it. */
+  readonly folder = mkdtempSync(join(tmpdir(), 'lab-'))
   #isClosed = false
 
   constructor(hosts: Readonly<Record<Name, Host>>) {
     this.hosts = hosts
+  }
+
+  /** A folder below `folder`, which may exist already. */
+  subfolder(name: string): string {
+    const path = join(this.folder, name)
+    mkdirSync(path, { recursive: true })
+    return path
   }
 
   /** Ends what runs on the hosts and removes them; a second call does nothing. */
@@ -75,6 +87,7 @@ export class Lab<Name extends string> {
     await attempt(deletePorts())
     for (const host of hosts) await attempt(ip('netns', 'delete', host.name))
     await attempt(ip('link', 'delete', bridge))
+    rmSync(this.folder, { recursive: true, force: true })
     if (errors.length > 0) throw new AggregateError(errors, 'The lab could not be removed as a whole.')
   }
 
