@@ -1,66 +1,51 @@
-/** How many connections are copied, and how often: -r, -n. */
+/** How many connections are copied, and how many times: -r, -n. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import {
-  ASSISTANT,
-  finishAndReadBooks,
-  MAP,
-  openCopyLab,
-  PORT,
-  SOURCE,
-  until,
-  untilCounter
-} from './support/copy-lab.ts'
+import { SOURCE } from '../../lab/hosts/copy-lab.ts'
+import { onlySampledOut } from './support/books.ts'
+import { benchmark, openShortConnections, SETS } from './support/client-loads.ts'
+import { copied } from './support/copied.ts'
+import { untilCounter } from './support/waiting.ts'
 
-const ARGS = ['-x', MAP, '-s', ASSISTANT]
-
-test('-n 3: the target serves exactly three times what the source serves', async () => {
-  await using lab = await openCopyLab()
-  const redis = await lab.startRedisPair()
-  await lab.startIntercept()
-  const tcpcopy = await lab.startTcpcopy([...ARGS, '-n', '3', '-B', '64'])
-  const load = ['-h', SOURCE, '-p', `${PORT}`, '-t', 'set', '-r', '100000', '-n', '20000', '-c', '50']
-  await lab.hosts.client.mustRun('redis-benchmark', load)
-  const expected = 3 * (await redis.source.requestCount())
-  assert.ok(expected >= 60_000)
-  await until(`the target has had ${expected} commands`, async () => (await redis.target.requestCount()) >= expected)
-  const books = await finishAndReadBooks(tcpcopy)
-  assert.equal(await redis.target.requestCount(), expected)
-  assert.equal(books.droppedBytes, 0)
-  assert.deepEqual([books.copiesRefused, books.copiesMoved], [0, 0])
-  assert.equal(books.sessionsStarted, ((books.copiesStarted ?? 0) * 3) / 2)
-})
-
-test('-r 30: of 1000 short connections 300 are copied, each whole', async () => {
-  await using lab = await openCopyLab()
-  const redis = await lab.startRedisPair()
-  await lab.startIntercept()
-  const tcpcopy = await lab.startTcpcopy([...ARGS, '-r', '30'])
-  const connections = `
-    const net = require('net')
-    let left = 1000
-    const next = () => {
-      if (left-- <= 0) return
-      const socket = net.connect(${PORT}, '${SOURCE}')
-      socket.write('INCR count\\r\\n')
-      socket.on('data', () => socket.end())
-      socket.on('close', next)
+copied(
+  '-n 3: the target serves exactly three times what the source serves',
+  {
+    tcpcopy: ['-n', '3', '-B', '64'],
+    books: {
+      copiesRefused: 0,
+      copiesMoved: 0,
+      sessionsStarted: (count, { copiesStarted = 0 }) => count === (copiesStarted * 3) / 2
     }
-    for (let worker = 0; worker < 20; worker++) next()`
-  await lab.runScript(lab.hosts.client, connections)
-  assert.equal(await redis.source.requestCount(), 1000)
-  await until('300 are copied', async () => (await redis.target.requestCount()) >= 300)
-  await untilCounter(tcpcopy, 'flowsLeftOut', (count) => count === 700)
-  const books = await finishAndReadBooks(tcpcopy)
-  assert.equal(await redis.target.requestCount(), 300)
-  assert.deepEqual([books.sessionsStarted, books.flowsLeftOut], [300, 700])
-  assert.equal(books['dropped.sampledOut.bytes'], books.droppedBytes)
-})
+  },
+  async (copy) => {
+    await benchmark(copy.hosts.client, SOURCE, ...SETS, '-n', '20000', '-c', '50')
+    const expected = 3 * (await copy.source.requestCount())
+    assert.ok(expected >= 60_000)
+    await copy.untilTargetHas(expected)
+    await copy.finish()
+    assert.equal(await copy.target.requestCount(), expected)
+  }
+)
 
-test('-n with too few ports is said at the start', async () => {
-  await using lab = await openCopyLab()
-  await lab.startIntercept()
-  const tcpcopy = await lab.startTcpcopy([...ARGS, '-n', '200'])
+copied(
+  '-r 30: of 1000 short connections 300 are copied completely',
+  {
+    tcpcopy: ['-r', '30'],
+    books: {
+      sessionsStarted: 300,
+      flowsLeftOut: 700,
+      droppedBytes: onlySampledOut
+    }
+  },
+  async (copy) => {
+    await openShortConnections(copy.hosts.client, 1000)
+    assert.equal(await copy.source.requestCount(), 1000)
+    await copy.untilTargetHas(300)
+    await untilCounter(copy.tcpcopy, 'flowsLeftOut', (count) => count === 700)
+    await copy.finish()
+    assert.equal(await copy.target.requestCount(), 300)
+  }
+)
+
+copied('tcpcopy warns at its start if -n leaves too few ports', { tcpcopy: ['-n', '200'] }, async ({ tcpcopy }) => {
   await tcpcopy.waitForLine('stderr', (line) => line.includes('enough for 322 connections at once'))
-  await finishAndReadBooks(tcpcopy)
 })

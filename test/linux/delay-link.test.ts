@@ -1,4 +1,4 @@
-/** The lab's link with delay: all tests of delay stand on it. */
+/** The lab's link with delay, on which all delay tests rely. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DelayLink } from '../../lab/hosts/delay-link.ts'
@@ -6,7 +6,7 @@ import { openLab } from '../../lab/hosts/lab.ts'
 
 const DELAY_MS = 30
 const COUNT = 2000
-/** So many datagrams fit into a receive buffer as kernels allow it by default (net.core.rmem_max). */
+/** Datagrams that fit into a receive buffer of the default size (net.core.rmem_max). */
 const IN_FLIGHT = 100
 
 const echo = `
@@ -14,7 +14,7 @@ const socket = require('dgram').createSocket({ type: 'udp4', recvBufferSize: 4 <
 socket.on('message', (message, from) => socket.send(message, from.port, from.address))
 socket.bind(7, () => console.log('ready'))`
 
-/** Prints how many numbered datagrams came back, how many not in their order, and the shortest round trip. */
+/** Prints how many numbered datagrams came back, how many of them out of order, and the shortest round trip. */
 const probe = `
 const socket = require('dgram').createSocket({ type: 'udp4', recvBufferSize: 4 << 20 })
 const times = []
@@ -39,7 +39,7 @@ const burst = () => {
 }
 burst()`
 
-test('a link with delay hands over each packet, in order and not before its time', async () => {
+test('a link with delay delivers every packet, in order and not too early', async () => {
   await using lab = await openLab({ hosts: { near: { addresses: ['10.77.0.1'] }, far: { addresses: ['10.77.0.2'] } } })
   const { near, far } = lab.hosts
   const ends = [

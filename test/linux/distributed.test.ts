@@ -1,16 +1,17 @@
-/** Several sources, targets and intercepts. A deployment is data; what the targets got is compared octet by octet. */
+/** Several sources, targets and intercepts. A deployment is data; what the targets read is compared byte for byte. */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { CONNECTED, INTERCEPT, PORT, startReady, TCPCOPY } from '../../lab/hosts/copy-lab.ts'
 import { hasMessage } from '../../lab/hosts/json-log.ts'
 import { type Lab, openLab } from '../../lab/hosts/lab.ts'
 import { type PacketDump, startPacketDump } from '../../lab/hosts/packet-dump.ts'
 import type { Program } from '../../lab/hosts/program.ts'
 import { readClientStreams } from '../../lab/job/pcap-streams.ts'
 import { type Redis, startRedis } from '../../lab/job/redis.ts'
-import { finishAndReadBooks, INTERCEPT, PORT, startReady, TCPCOPY, until } from './support/copy-lab.ts'
+import { finishCopy } from './support/books.ts'
+import { benchmark, SETS, SHORT } from './support/client-loads.ts'
+import { until } from './support/waiting.ts'
 
 const hosts = {
   client: { addresses: ['10.77.0.10'] },
@@ -39,14 +40,14 @@ interface Deployment {
   readonly tcpcopy: Partial<Record<SourceName, readonly string[]>>
   /** Command lines of intercept, all on the assistant. */
   readonly intercept: readonly (readonly string[])[]
-  /** Whose copies each target is to have, and how often. */
+  /** How many copies of each source every target receives. */
   readonly copies: Partial<Record<TargetName, Partial<Record<SourceName, number>>>>
 }
 
 const deployments: readonly Deployment[] = [
   {
     name: 'two sources, one target, one intercept',
-    // A client uses one port for both sources at a time; addresses of their own keep the copies apart.
+    // A client may use one port for both sources at a time: different client addresses keep the copies apart.
     tcpcopy: {
       sourceA: ['-x', TO_A, '-s', ASSISTANT, '-c', '10.99.1.0/24'],
       sourceB: ['-x', TO_A, '-s', ASSISTANT, '-c', '10.99.2.0/24']
@@ -80,7 +81,7 @@ const deployments: readonly Deployment[] = [
   }
 ]
 
-/** From one port of the client to both addresses of source A at the same time, three times over. */
+/** Connects from one client port to both addresses of source A at the same time, three times. */
 const TWINS = `
   const net = require('net')
   let left = 3
@@ -97,41 +98,36 @@ const TWINS = `
   }
   round()`
 
-async function load(lab: Lab<Name>, sources: readonly SourceName[]): Promise<void> {
-  const { client } = lab.hosts
-  const set = ['-r', '2000000000', '-t', 'set', '-q', '-p', `${PORT}`]
+async function load({ hosts }: Lab<Name>, sources: readonly SourceName[]): Promise<void> {
   const loads = sources.flatMap((source) => [
-    ['-h', lab.hosts[source].address, ...set, '-d', '3000', '-c', '20', '-n', '2000'],
-    ['-h', lab.hosts[source].address, ...set, '-c', '5', '-n', '200', '-k', '0']
+    benchmark(hosts.client, hosts[source].address, ...SETS, '-d', '3000', '-c', '20', '-n', '2000'),
+    benchmark(hosts.client, hosts[source].address, ...SETS, ...SHORT, '-c', '5', '-n', '200')
   ])
-  await Promise.all(loads.map((args) => client.mustRun('redis-benchmark', args)))
-  if (sources.includes('sourceA')) await client.mustRun(process.execPath, ['-e', TWINS])
+  await Promise.all(loads)
+  if (sources.includes('sourceA')) await hosts.client.mustRun(process.execPath, ['-e', TWINS])
 }
 
-/** What is in one list and not in the other, as often as that is so. */
+/** The streams that one list has more often than the other. */
 function difference(actual: readonly string[], expected: readonly string[]): string[] {
   const counts = new Map<string, number>()
-  for (const octets of actual) counts.set(octets, (counts.get(octets) ?? 0) + 1)
-  for (const octets of expected) counts.set(octets, (counts.get(octets) ?? 0) - 1)
-  return [...counts].filter(([, count]) => count !== 0).map(([octets, count]) => `${count} times ${octets}`)
+  for (const stream of actual) counts.set(stream, (counts.get(stream) ?? 0) + 1)
+  for (const stream of expected) counts.set(stream, (counts.get(stream) ?? 0) - 1)
+  return [...counts].filter(([, count]) => count !== 0).map(([stream, count]) => `${count} times ${stream}`)
 }
 
-/** Servers and captures on the hosts of a deployment; a capture for each address, since a client may reach several. */
+/** Servers and captures on the hosts of a deployment: a capture for each address, since a client may use several. */
 class Servers {
   readonly #lab: Lab<Name>
-  readonly #folder: string
   readonly #redis = new Map<string, Redis>()
   readonly #dumps: { readonly host: string; readonly dump: PacketDump }[] = []
 
-  constructor(lab: Lab<Name>, folder: string) {
+  constructor(lab: Lab<Name>) {
     this.#lab = lab
-    this.#folder = folder
   }
 
   async start(name: Name): Promise<void> {
     const host = this.#lab.hosts[name]
-    const folder = join(this.#folder, name)
-    mkdirSync(folder)
+    const { folder } = this.#lab
     this.#redis.set(name, await startRedis(host, PORT, folder))
     for (const address of host.addresses) {
       const filter = `tcp and dst host ${address} and dst port ${PORT}`
@@ -147,14 +143,13 @@ class Servers {
     await Promise.all(this.#dumps.map(({ dump }) => dump.stop()))
   }
 
-  /** What was sent to a host on each connection, in no order. */
-  async octets(of: string): Promise<string[]> {
-    const base = Math.floor(Date.now() / 1000) - 600
+  /** A description of what was sent to a host on each connection, in no order. */
+  async streams(of: string): Promise<string[]> {
     const dumps = this.#dumps.filter(({ host }) => host === of)
-    const all = await Promise.all(dumps.map(({ dump }) => readClientStreams(dump.path, PORT, base)))
+    const all = await Promise.all(dumps.map(({ dump }) => readClientStreams(dump.path, PORT, 0)))
     return all
       .flatMap((streams) => [...streams.byConnection.values()])
-      .map((stream) => `${stream.byteCount} octets, ${stream.digest()}`)
+      .map((stream) => `${stream.byteCount} bytes, ${stream.digest()}`)
   }
 }
 
@@ -163,8 +158,7 @@ async function startCopying(lab: Lab<Name>, { tcpcopy, intercept }: Deployment):
   const programs: Program[] = []
   for (const source of sourcesOf(tcpcopy)) {
     const program = await startReady(lab.hosts[source], TCPCOPY, tcpcopy[source] ?? [])
-    const connected = (): number =>
-      program.stderr.split('\n').filter((line) => hasMessage(line, 'connected to intercept')).length
+    const connected = (): number => program.stderr.split('\n').filter((line) => hasMessage(line, CONNECTED)).length
     await until('all intercepts are connected', () => connected() === intercept.length)
     programs.push(program)
   }
@@ -177,42 +171,31 @@ function sourcesOf(record: Deployment['tcpcopy']): SourceName[] {
 
 for (const deployment of deployments) {
   test(deployment.name, async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'distributed-'))
     const sources = sourcesOf(deployment.tcpcopy)
     const copies = Object.entries(deployment.copies) as [TargetName, Record<string, number>][] // as: likewise
     const clients = ['10.77.0.10/32', '10.99.0.0/16']
     const routes = copies.flatMap(([on]) => clients.map((to) => ({ on, to, via: ASSISTANT })))
     await using lab = await openLab<Name>({ hosts, routes })
-    try {
-      const servers = new Servers(lab, folder)
-      for (const host of [...sources, ...copies.map(([target]) => target)]) await servers.start(host)
-      const programs = await startCopying(lab, deployment)
-      await load(lab, sources)
-      for (const [target, shares] of copies) {
-        let expected = 0
-        for (const [source, times] of Object.entries(shares)) expected += (await servers.requestCount(source)) * times
-        await until(
-          `${target} has had ${expected} commands`,
-          async () => (await servers.requestCount(target)) >= expected
-        )
+    const servers = new Servers(lab)
+    for (const host of [...sources, ...copies.map(([target]) => target)]) await servers.start(host)
+    const programs = await startCopying(lab, deployment)
+    await load(lab, sources)
+    for (const [target, shares] of copies) {
+      let expected = 0
+      for (const [source, times] of Object.entries(shares)) expected += (await servers.requestCount(source)) * times
+      const hasAll = async (): Promise<boolean> => (await servers.requestCount(target)) >= expected
+      await until(`${target} has received ${expected} requests`, hasAll)
+    }
+    for (const program of programs) await finishCopy(program, { captureDropped: 0, copiesRefused: 0 })
+    await servers.stopDumps()
+    for (const [target, shares] of copies) {
+      const expected: string[] = []
+      for (const [source, times] of Object.entries(shares)) {
+        const streams = await servers.streams(source)
+        for (let time = 0; time < times; time++) expected.push(...streams)
       }
-      for (const program of programs) {
-        const books = await finishAndReadBooks(program)
-        assert.deepEqual([books.droppedBytes, books.captureDropped, books.copiesRefused], [0, 0, 0])
-      }
-      await servers.stopDumps()
-      for (const [target, shares] of copies) {
-        const expected: string[] = []
-        for (const [source, times] of Object.entries(shares)) {
-          const octets = await servers.octets(source)
-          for (let time = 0; time < times; time++) expected.push(...octets)
-        }
-        assert.ok(expected.length > 200)
-        assert.deepEqual(difference(await servers.octets(target), expected), [])
-      }
-    } finally {
-      await lab.close()
-      rmSync(folder, { recursive: true, force: true })
+      assert.ok(expected.length > 200)
+      assert.deepEqual(difference(await servers.streams(target), expected), [])
     }
   })
 }

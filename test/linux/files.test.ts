@@ -4,13 +4,6 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import type { Result } from '../../lab/hosts/host.ts'
-import { lastStatistics } from '../../lab/hosts/json-log.ts'
-import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
-import { compareStreams } from '../../lab/job/comparison.ts'
-import { readClientStreams } from '../../lab/job/pcap-streams.ts'
-import { writePacket } from '../../src/sim/network/packet.ts'
-import { Blocks } from '../capture-file.ts'
 import {
   ASSISTANT,
   type CopyLab,
@@ -19,18 +12,43 @@ import {
   PORT,
   SOURCE,
   startReady,
-  statisticsOf,
   TARGET,
-  TCPCOPY,
-  until
-} from './support/copy-lab.ts'
+  TCPCOPY
+} from '../../lab/hosts/copy-lab.ts'
+import type { Result } from '../../lab/hosts/host.ts'
+import { lastStatistics } from '../../lab/hosts/json-log.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { readClientStreams } from '../../lab/job/pcap-streams.ts'
+import type { Redis } from '../../lab/job/redis.ts'
+import { writePacket } from '../../src/sim/network/packet.ts'
+import { Blocks } from '../capture-file.ts'
+import { benchmark, SHORT } from './support/client-loads.ts'
+import { assertSameStreams } from './support/streams.ts'
+import { statisticsOf, stopCleanly, until } from './support/waiting.ts'
 
 const TO_SERVER = `tcp dst port ${PORT}`
 const COPY = ['-x', MAP, '-s', ASSISTANT]
-/** Faster than the file, the file waits for the copy alone. */
+/** So much faster than the file that it only waits for the copy. */
 const AT_ONCE = ['-a', '1000000']
 
-/** What happened on the source, in a file. @param load what clients do meanwhile */
+/** A lab in which redis and intercept run, for a tcpcopy that replays a file. */
+interface ReplayLab {
+  readonly lab: CopyLab
+  readonly source: Redis
+  readonly target: Redis
+}
+
+/** Defines a test in such a lab. */
+function replayed(name: string, body: (replayLab: ReplayLab) => Promise<void>, offloads = false): void {
+  test(name, async () => {
+    await using lab = await openCopyLab({ offloads })
+    const redis = await lab.startRedisPair()
+    await lab.startIntercept()
+    await body({ lab, ...redis })
+  })
+}
+
+/** Captures the source's packets while clients do something. @returns the path of the file */
 async function record(lab: CopyLab, name: string, filter: string, load: () => Promise<unknown>): Promise<string> {
   const path = join(lab.folder, name)
   const dump = await startPacketDump(lab.hosts.source, filter, path)
@@ -39,135 +57,117 @@ async function record(lab: CopyLab, name: string, filter: string, load: () => Pr
   return path
 }
 
-async function benchmark(lab: CopyLab, ...args: readonly string[]): Promise<void> {
-  await lab.hosts.client.mustRun('redis-benchmark', ['-h', SOURCE, '-p', `${PORT}`, '-t', 'set', '-r', '1000', ...args])
+async function set(lab: CopyLab, ...args: readonly string[]): Promise<void> {
+  await benchmark(lab.hosts.client, SOURCE, '-t', 'set', '-r', '1000', ...args)
 }
 
 async function replay(lab: CopyLab, args: readonly string[]): Promise<Result> {
   return await lab.hosts.source.run(TCPCOPY, [...COPY, '--log-format', 'json', ...args])
 }
 
-/** Replays a file and holds the target to have read the same on every connection. @returns the books */
-async function holdSame(lab: CopyLab, original: string, args: readonly string[]): Promise<Record<string, unknown>> {
+/** Replays a file and checks that the target read the same bytes on every connection. @returns the books */
+async function assertReplayed(
+  lab: CopyLab,
+  original: string,
+  args: readonly string[]
+): Promise<Record<string, unknown>> {
   const copy = join(lab.folder, `copy-${args.length}-${performance.now()}`)
   const dump = await startPacketDump(lab.hosts.target, TO_SERVER, copy)
   const { status, stderr } = await replay(lab, args)
   assert.equal(await dump.stop(), 0)
   assert.equal(status, 0, stderr)
-  const { requests, connections } = compareStreams(
-    await readClientStreams(original, PORT, 0),
-    await readClientStreams(copy, PORT, 0)
-  )
-  assert.deepEqual([requests.lost, requests.duplicated, connections.altered], [0, 0, 0], stderr)
-  assert.equal(connections.equal, connections.source)
-  assert.ok(connections.source > 0)
+  assertSameStreams(await readClientStreams(original, PORT, 0), await readClientStreams(copy, PORT, 0), 0)
   const books = lastStatistics(stderr) ?? {}
   assert.deepEqual([books.droppedBytes, books.unaccountedBytes, books.pendingBytes], [0, 0, 0])
   return books
 }
 
-test('a capture of live traffic, of both sides or of one, is replayed byte for byte', async () => {
-  await using lab = await openCopyLab()
-  await lab.startRedisPair()
-  await lab.startIntercept()
+replayed('a capture of live traffic, with or without answers, is replayed byte for byte', async ({ lab }) => {
   const both = await record(lab, 'both', `tcp port ${PORT}`, async () => {
-    await benchmark(lab, '-n', '3000', '-c', '20')
-    await benchmark(lab, '-n', '300', '-c', '5', '-k', '0')
-    await benchmark(lab, '-n', '20', '-c', '2', '-d', '100000')
+    await set(lab, '-n', '3000', '-c', '20')
+    await set(lab, '-n', '300', '-c', '5', ...SHORT)
+    await set(lab, '-n', '20', '-c', '2', '-d', '100000')
   })
-  const books = await holdSame(lab, both, ['-i', both, ...AT_ONCE])
+  const books = await assertReplayed(lab, both, ['-i', both, ...AT_ONCE])
   assert.ok(Number(books.fileLeftOut) > 0)
   const zipped = join(lab.folder, 'both.gz')
   writeFileSync(zipped, gzipSync(readFileSync(both)))
-  await holdSame(lab, both, ['-i', zipped, ...AT_ONCE])
+  await assertReplayed(lab, both, ['-i', zipped, ...AT_ONCE])
   const oneSided = join(lab.folder, 'clients.pcap')
   await lab.hosts.source.mustRun('tcpdump', ['-r', both, '-w', oneSided, '-Z', 'root', TO_SERVER])
-  await holdSame(lab, both, ['-i', oneSided, ...AT_ONCE])
-  await holdSame(lab, both, ['-i', both, ...AT_ONCE, '-F', TO_SERVER])
-  // The file waits where the copy has no room: nothing is lost in a pool smaller than the file.
-  await holdSame(lab, both, ['-i', both, ...AT_ONCE, '-m', '1'])
+  await assertReplayed(lab, both, ['-i', oneSided, ...AT_ONCE])
+  await assertReplayed(lab, both, ['-i', both, ...AT_ONCE, '-F', TO_SERVER])
+  // Reading pauses while the pool is full: nothing is lost in a pool smaller than the file.
+  await assertReplayed(lab, both, ['-i', both, ...AT_ONCE, '-m', '1'])
 })
 
-test('the exit status tells whether the file was whole, and whether it holds what -x names', async () => {
-  await using lab = await openCopyLab()
-  await lab.startRedisPair()
-  await lab.startIntercept()
-  const path = await record(lab, 'whole', `tcp port ${PORT}`, () => benchmark(lab, '-n', '100', '-c', '2'))
-  const file = readFileSync(path)
-  const cut = join(lab.folder, 'cut')
-  writeFileSync(cut, file.subarray(0, file.length - 7))
-  const broken = await replay(lab, ['-i', cut, ...AT_ONCE])
-  assert.equal(broken.status, 3, broken.stderr)
-  assert.match(broken.stderr, /could not be read to its end: it is cut off/)
-  assert.equal(lastStatistics(broken.stderr)?.droppedBytes, 0)
-  const other = await lab.hosts.source.run(TCPCOPY, ['-x', `80-${TARGET}:80`, '-s', ASSISTANT, '-i', path])
-  assert.equal(other.status, 1)
-  assert.match(
-    other.stderr,
-    /holds no packets to port 80, which -x names\n {2}It holds these servers: 10\.77\.0\.1:6379 \(\d+ packets, \d+ connections\)/
-  )
-  const none = await replay(lab, ['-i', path, '-F', 'port 7'])
-  assert.equal(none.status, 1)
-  assert.match(none.stderr, /-F, --from and --to let none of its \d+ packets through/)
-  writeFileSync(cut, 'GIF89a, and no capture')
-  const foreign = await replay(lab, ['-i', cut])
-  assert.equal(foreign.status, 1)
-  assert.match(foreign.stderr, /it is no capture file/)
-  for (const [args, expected] of [
-    [['-i', './nowhere.pcap'], /no such file/],
-    [['-i', path, '-F', 'tcp ('], /syntax error/],
-    [['-a', '2'], /--accelerate is for files/]
-  ] as const) {
-    const { status, stderr } = await replay(lab, args)
-    assert.equal(status, 1)
-    assert.match(stderr, expected)
+replayed(
+  'the exit status tells whether the file is complete, and whether it has packets to what -x names',
+  async ({ lab }) => {
+    const path = await record(lab, 'whole', `tcp port ${PORT}`, () => set(lab, '-n', '100', '-c', '2'))
+    const file = readFileSync(path)
+    const truncated = join(lab.folder, 'truncated')
+    writeFileSync(truncated, file.subarray(0, file.length - 7))
+    const broken = await replay(lab, ['-i', truncated, ...AT_ONCE])
+    assert.equal(broken.status, 3, broken.stderr)
+    assert.match(broken.stderr, /could not be read to its end: it is cut off/)
+    assert.equal(lastStatistics(broken.stderr)?.droppedBytes, 0)
+    const other = await lab.hosts.source.run(TCPCOPY, ['-x', `80-${TARGET}:80`, '-s', ASSISTANT, '-i', path])
+    assert.equal(other.status, 1)
+    assert.match(
+      other.stderr,
+      /holds no packets to port 80, which -x names\n {2}It holds these servers: 10\.77\.0\.1:6379 \(\d+ packets, \d+ connections\)/
+    )
+    const none = await replay(lab, ['-i', path, '-F', 'port 7'])
+    assert.equal(none.status, 1)
+    assert.match(none.stderr, /-F, --from and --to let none of its \d+ packets through/)
+    writeFileSync(truncated, 'GIF89a, and no capture')
+    const foreign = await replay(lab, ['-i', truncated])
+    assert.equal(foreign.status, 1)
+    assert.match(foreign.stderr, /it is no capture file/)
+    for (const [args, expected] of [
+      [['-i', './nowhere.pcap'], /no such file/],
+      [['-i', path, '-F', 'tcp ('], /syntax error/],
+      [['-a', '2'], /--accelerate is for files/]
+    ] as const) {
+      const { status, stderr } = await replay(lab, args)
+      assert.equal(status, 1)
+      assert.match(stderr, expected)
+    }
   }
-})
+)
 
-test('rounds, standard input, and a capture that begins in mid-stream', async () => {
-  await using lab = await openCopyLab()
-  const redis = await lab.startRedisPair()
-  await lab.startIntercept()
-  const path = await record(lab, 'rounds', TO_SERVER, () => benchmark(lab, '-n', '500', '-c', '10'))
-  const { status, stderr } = await replay(lab, ['-i', path, ...AT_ONCE, '-T', '3', '--epoch-timeout', '0.5'])
-  assert.equal(status, 0, stderr)
-  const once = await redis.source.requestCount()
-  assert.equal(await redis.target.requestCount(), 3 * once)
-  assert.deepEqual(lastStatistics(stderr)?.droppedBytes, 0)
+replayed(
+  'several rounds, standard input, and a capture that starts in mid-stream are replayed',
+  async ({ lab, source, target }) => {
+    const path = await record(lab, 'rounds', TO_SERVER, () => set(lab, '-n', '500', '-c', '10'))
+    const { status, stderr } = await replay(lab, ['-i', path, ...AT_ONCE, '-T', '3', '--epoch-timeout', '0.5'])
+    assert.equal(status, 0, stderr)
+    const once = await source.requestCount()
+    assert.equal(await target.requestCount(), 3 * once)
+    assert.deepEqual(lastStatistics(stderr)?.droppedBytes, 0)
 
-  const withoutSyn = join(lab.folder, 'joined')
-  await lab.hosts.source.mustRun('tcpdump', [
-    '-r',
-    path,
-    '-w',
-    withoutSyn,
-    '-Z',
-    'root',
-    'tcp[tcpflags] & tcp-syn == 0'
-  ])
-  const command = `cat ${withoutSyn} | ${TCPCOPY} ${COPY.join(' ')} -i - ${AT_ONCE.join(' ')} --log-format json`
-  const joined = await lab.hosts.source.run('sh', ['-c', command])
-  assert.equal(joined.status, 0, joined.stderr)
-  assert.equal(await redis.target.requestCount(), 4 * once)
-  const books = lastStatistics(joined.stderr) ?? {}
-  assert.equal(books.sessionsJoined, books.sessionsStarted)
-})
+    const withoutSyn = join(lab.folder, 'joined')
+    const noSyn = 'tcp[tcpflags] & tcp-syn == 0'
+    await lab.hosts.source.mustRun('tcpdump', ['-r', path, '-w', withoutSyn, '-Z', 'root', noSyn])
+    const command = `cat ${withoutSyn} | ${TCPCOPY} ${COPY.join(' ')} -i - ${AT_ONCE.join(' ')} --log-format json`
+    const joined = await lab.hosts.source.run('sh', ['-c', command])
+    assert.equal(joined.status, 0, joined.stderr)
+    assert.equal(await target.requestCount(), 4 * once)
+    const books = lastStatistics(joined.stderr) ?? {}
+    assert.equal(books.sessionsJoined, books.sessionsStarted)
+  }
+)
 
-test('rounds without end are ended by a signal', async () => {
-  await using lab = await openCopyLab()
-  const redis = await lab.startRedisPair()
-  await lab.startIntercept()
+replayed('a signal ends a replay without end', async ({ lab, target }) => {
   const path = await record(lab, 'paused', TO_SERVER, async () => await lab.ask('SET', 'before', '1'))
   const replaying = await lab.startTcpcopy([...COPY, '-i', path, '-T', '0', '--epoch-timeout', '0.1'])
-  await until('three rounds', async () => (await redis.target.requestCount()) >= 3)
-  assert.deepEqual(await replaying.stop(), { status: 0, signal: null })
+  await until('three rounds', async () => (await target.requestCount()) >= 3)
+  await stopCleanly(replaying)
 })
 
-/** The same request below many layers: each is a connection of its own. */
-test('frames of any link layer and encapsulation are replayed', async () => {
-  await using lab = await openCopyLab()
-  const redis = await lab.startRedisPair()
-  await lab.startIntercept()
+/** The same request in many encapsulations, each on its own connection. */
+replayed('frames of any link layer and encapsulation are replayed', async ({ lab, target }) => {
   const ethernet = (type: string): Buffer => Buffer.from(`020000000001020000000002${type}`, 'hex')
   const ipv4 = (protocol: number, inner: Uint8Array): Buffer => {
     const header = Buffer.from('450000000001000040000000c0a80001c0a80002', 'hex')
@@ -211,48 +211,40 @@ test('frames of any link layer and encapsulation are replayed', async () => {
   const { status, stderr } = await replay(lab, ['-i', path, '--epoch-timeout', '0.5'])
   assert.equal(status, 0, stderr)
   assert.equal(await lab.askTarget('SCARD', 'layers'), String(layers.length))
-  assert.equal(await redis.target.requestCount(), layers.length + 1)
+  assert.equal(await target.requestCount(), layers.length + 1)
 })
 
-test('what tcpcopy record wrote under load is replayed byte for byte, rotated too', async () => {
-  await using lab = await openCopyLab({ offloads: true })
-  await lab.startRedisPair()
-  await lab.startIntercept()
-  const { source } = lab.hosts
-  const single = join(lab.folder, 'single.pcapng')
-  const several = join(lab.folder, 'several.pcapng')
-  const recorders = [
-    await startReady(source, TCPCOPY, ['record', '-x', MAP, '-o', single, '-B', '64']),
-    await startReady(source, TCPCOPY, [
-      'record',
-      '-x',
-      `${SOURCE}:${PORT}`,
-      '-o',
-      several,
-      '--rotate-size',
-      '1',
-      '-i',
-      'eth0'
-    ])
-  ]
-  const original = await record(lab, 'original', TO_SERVER, async () => {
-    await benchmark(lab, '-n', '5000', '-c', '30')
-    await benchmark(lab, '-n', '200', '-c', '5', '-k', '0')
-    await benchmark(lab, '-n', '30', '-c', '2', '-d', '100000')
-  })
-  for (const recorder of recorders) {
-    const { captureDropped, files } = await statisticsOf(recorder)
-    assert.equal(captureDropped, 0)
-    assert.ok(Number(files) >= (recorder === recorders[0] ? 1 : 4))
-    assert.deepEqual(await recorder.stop(), { status: 0, signal: null })
-  }
-  await holdSame(lab, original, ['-i', single, ...AT_ONCE])
-  const joined = join(lab.folder, 'joined.pcapng')
-  await source.mustRun('sh', ['-c', `cat ${join(lab.folder, 'several-')}*.pcapng > ${joined}`])
-  await holdSame(lab, original, ['-i', joined, ...AT_ONCE])
-})
+replayed(
+  'what tcpcopy record wrote under load is replayed byte for byte, from one file or several',
+  async ({ lab }) => {
+    const { source } = lab.hosts
+    const single = join(lab.folder, 'single.pcapng')
+    const several = join(lab.folder, 'several.pcapng')
+    const rotated = ['-x', `${SOURCE}:${PORT}`, '-o', several, '--rotate-size', '1', '-i', 'eth0']
+    const recorders = [
+      { filesMin: 1, program: await startReady(source, TCPCOPY, ['record', '-x', MAP, '-o', single, '-B', '64']) },
+      { filesMin: 4, program: await startReady(source, TCPCOPY, ['record', ...rotated]) }
+    ]
+    const original = await record(lab, 'original', TO_SERVER, async () => {
+      await set(lab, '-n', '5000', '-c', '30')
+      await set(lab, '-n', '200', '-c', '5', ...SHORT)
+      await set(lab, '-n', '30', '-c', '2', '-d', '100000')
+    })
+    for (const { filesMin, program } of recorders) {
+      const { captureDropped, files } = await statisticsOf(program)
+      assert.equal(captureDropped, 0)
+      assert.ok(Number(files) >= filesMin)
+      await stopCleanly(program)
+    }
+    await assertReplayed(lab, original, ['-i', single, ...AT_ONCE])
+    const joined = join(lab.folder, 'joined.pcapng')
+    await source.mustRun('sh', ['-c', `cat ${join(lab.folder, 'several-')}*.pcapng > ${joined}`])
+    await assertReplayed(lab, original, ['-i', joined, ...AT_ONCE])
+  },
+  true
+)
 
-test('a recording that cannot be written says so', async () => {
+test('record exits with a message if it cannot write its file', async () => {
   await using lab = await openCopyLab()
   for (const [args, expected] of [
     [['-x', '80'], /no --output is given/],

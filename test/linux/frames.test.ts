@@ -1,21 +1,19 @@
-/** The ring of a promiscuous device on a real kernel: frames as they are on the wire, and filters for them. */
+/** The ring of a promiscuous device on a real kernel: frames with their link header, and filters for them. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import { compileFilter } from '../../src/io/linux/capture/libpcap.ts'
 import { cutTo, frameFilter } from '../../src/io/linux/capture/link-filter.ts'
 import type { PacketRing } from '../../src/io/linux/capture/ring.ts'
-import { deviceIndex } from '../../src/io/linux/netlink/devices.ts'
-import { AF_PACKET, bind, close, SOCK_RAW, send, socket } from '../../src/io/linux/system/libc.ts'
-import { allocate } from '../../src/io/linux/system/memory.ts'
 import { writePacket } from '../../src/sim/network/packet.ts'
 import { put16 } from '../../src/wire/bytes.ts'
 import { inNamespace } from './support/namespace.ts'
 import { PORT_80, WIRE, withRing } from './support/packets.ts'
+import { FrameSender } from './support/raw-packets.ts'
 
 const FRAMES_OF_80 = frameFilter(PORT_80, 'ethernet')
 const ALL = [{ code: 6, jt: 0, jf: 0, k: 0x40000 }]
-/** To a MAC that nobody here has. */
+/** Destination and source MAC; no device has either. */
 const OTHERS = '020000000077020000000066'
 const SNAP_LENGTH = 0x40000
 
@@ -28,22 +26,13 @@ function frame(layers: string, bytes: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(OTHERS + layers.replaceAll(' ', ''), 'hex'), bytes])
 }
 
-/** Writes frames to a device. */
+/** Sends frames through a device. */
 function write(device: string, ...frames: readonly Uint8Array[]): void {
-  const address = allocate(20)
-  address.words[0] = AF_PACKET
-  address.words[1] = deviceIndex(device)
-  const fd = socket(AF_PACKET, SOCK_RAW, 0)
-  assert.equal(bind(fd, address.address, 20), 0)
-  for (const one of frames) {
-    const block = allocate((one.length + 3) & ~3)
-    block.bytes.set(one)
-    assert.equal(send(fd, block.address, one.length, 0), one.length)
-  }
-  close(fd)
+  using sender = new FrameSender(device)
+  for (const one of frames) assert.ok(sender.send(one), `${one.length} bytes are not sent`)
 }
 
-/** What the ring gives: each frame as it is in its memory. */
+/** Takes the frames that wait in the ring. */
 function taken(ring: PacketRing): Buffer[] {
   const frames: Buffer[] = []
   ring.receive((bytes, at, captured) => frames.push(Buffer.from(bytes.slice(at, at + captured))), 1000)
@@ -55,7 +44,7 @@ function promiscuity(device: string): string {
 }
 
 inNamespace(import.meta.url, () => {
-  test('frames for others come whole with their link header; the outermost tag alone is taken off', () => {
+  test('frames for other MACs come complete with their link header; only the outermost tag is removed', () => {
     withRing({ device: 'vb', link: 'ethernet', filter: FRAMES_OF_80, isPromiscuous: true }, (ring) => {
       const plain = frame('0800', packet(1))
       const mpls = frame('8847 00010140', packet(4))
@@ -72,7 +61,7 @@ inNamespace(import.meta.url, () => {
     })
   })
 
-  test('a device is promiscuous as long as the ring is open, and nothing that it sends comes back', () => {
+  test('a device is promiscuous while the ring is open, and the ring ignores what the device sends', () => {
     assert.equal(promiscuity('va'), '0')
     withRing({ device: 'va', link: 'ethernet', filter: ALL, isPromiscuous: true }, (ring, source) => {
       assert.equal(promiscuity('va'), '1')
@@ -86,7 +75,7 @@ inNamespace(import.meta.url, () => {
   })
 
   for (const layers of ['0800', '8100 0005 0800']) {
-    test(`fragments come as one packet, behind ${layers}`, () => {
+    test(`fragments after ${layers} come as one packet`, () => {
       withRing({ device: 'vb', link: 'ethernet', filter: FRAMES_OF_80, isPromiscuous: true }, (ring) => {
         const whole = packet(9, 80, 2000)
         const part = (from: number, to: number): Uint8Array => {
@@ -105,7 +94,7 @@ inNamespace(import.meta.url, () => {
     })
   }
 
-  test('a filter that asks for VLANs gets what it asks for, though the kernel takes the tag off', () => {
+  test('a filter for VLANs matches, although the kernel removes the tag', () => {
     for (const [expression, expected] of [
       ['vlan 5 and tcp dst port 80', [2, 4]],
       ['vlan 6', [3]],
@@ -128,7 +117,7 @@ inNamespace(import.meta.url, () => {
     }
   })
 
-  test('what is to be cut is cut, and no loss', () => {
+  test('frames are truncated to the snap length, which does not count as loss', () => {
     for (const [snapLength, slotLength] of [
       [134, 256],
       [3000, 2048]
@@ -145,7 +134,7 @@ inNamespace(import.meta.url, () => {
   })
 })
 
-/** Of an IPv4 header whose own field is zero. */
+/** Of an IPv4 header whose checksum field is zero. */
 function checksum(header: Uint8Array): number {
   let sum = 0
   for (let at = 0; at < 20; at += 2) sum += ((header[at] ?? 0) << 8) | (header[at + 1] ?? 0)

@@ -1,25 +1,18 @@
 /** Several tcpcopy at once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ASSISTANT, openCopyLab, PORT, SOURCE, TARGET } from '../../lab/hosts/copy-lab.ts'
 import { startRedis } from '../../lab/job/redis.ts'
-import {
-  ASSISTANT,
-  finishAndReadBooks,
-  openCopyLab,
-  PORT,
-  SOURCE,
-  TARGET,
-  until,
-  untilCounter
-} from './support/copy-lab.ts'
+import { finishCopy } from './support/books.ts'
+import { untilCounter, untilRequests } from './support/waiting.ts'
 
 const OTHER_PORT = 6400
 const CONNECTIONS = 10
 const REQUESTS = 50
-/** Client ports so far apart that without `-f` a copy of each one's would get the same port at the target. */
+/** Client ports so far apart that without `-f` copies of both would get the same port at the target. */
 const FIRST_PORTS = [40_000, 59_619]
 
-/** From each of the client ports, requests one after the other; all connections at once. */
+/** Sends requests one after the other from each client port, on all connections at once. */
 const clients = `
 const [host, port, firstPort] = process.argv.slice(1)
 for (let index = 0; index < ${CONNECTIONS}; index++) {
@@ -50,11 +43,8 @@ for (const workers of ['1', '3']) {
     const requests = CONNECTIONS * REQUESTS
     assert.deepEqual([await redis.source.requestCount(), await other.requestCount()], [requests, requests])
     for (const tcpcopy of both) await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 3 * CONNECTIONS)
-    await until('the target has had all', async () => (await redis.target.requestCount()) >= 6 * requests)
-    for (const tcpcopy of both) {
-      const books = await finishAndReadBooks(tcpcopy)
-      assert.deepEqual([books.droppedBytes, books.sessionsStarted], [0, 3 * CONNECTIONS])
-    }
+    await untilRequests(redis.target, 6 * requests)
+    for (const tcpcopy of both) await finishCopy(tcpcopy, { sessionsStarted: 3 * CONNECTIONS })
     for (const port of ports) assert.equal(await lab.askTarget('GET', `count${port}`), `${3 * requests}`)
   })
 }

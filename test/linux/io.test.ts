@@ -14,7 +14,7 @@ inNamespace(import.meta.url, () => {
 })
 
 function senderTests(): void {
-  test('frames that the kernel refuses are counted by errno, and the others are sent', () => {
+  test('frames that the kernel refuses are counted by errno, and all others are sent', () => {
     withRing({}, (ring, source) => {
       const targets: [number, number][] = [
         [NOWHERE, 0],
@@ -43,7 +43,7 @@ function senderTests(): void {
 }
 
 function streamTests(): void {
-  test('a connect that fails at once wakes its owner and shows in read', () => {
+  test('a connect that fails at once wakes the poller, and read reports it', () => {
     const poller = new Poller()
     const stream = new LinuxNetwork(poller).connect(NOWHERE, 80)
     poller.wait(1000)
@@ -56,7 +56,7 @@ function streamTests(): void {
     poller.close()
   })
 
-  test('a stream knows its least round trip, once it is connected', () => {
+  test('a connected stream knows its minimum round-trip time', () => {
     const poller = new Poller()
     const listener = new TcpListener(poller, { address: LOOPBACK, port: 0 })
     const stream = new LinuxNetwork(poller).connect(LOOPBACK, listener.port)
@@ -73,7 +73,7 @@ function streamTests(): void {
     poller.close()
   })
 
-  test('without a descriptor left, a listener refuses connections instead of spinning', () => {
+  test('without a free descriptor, a listener refuses connections instead of spinning', () => {
     const poller = new Poller()
     const listener = new TcpListener(poller, { address: LOOPBACK, port: 0 })
     const network = new LinuxNetwork(poller, 64)

@@ -1,4 +1,4 @@
-/** Capture through a raw socket: on the kernel alone, and as a copy's. */
+/** Capture through a raw socket on a real kernel. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { copyFilter } from '../../src/io/linux/capture/filter.ts'
@@ -20,7 +20,7 @@ function withCapture(options: Partial<IpCaptureOptions>, step: (capture: IpCaptu
 }
 
 inNamespace(import.meta.url, () => {
-  test('packets to this host are seen whole and in order, those of the filter alone', () => {
+  test('packets to this host that match the filter come complete and in order', () => {
     withCapture({}, (capture, source) => {
       for (let round = 0; round < 20; round++) {
         for (let id = 1; id <= 100; id++) source.add(LOOPBACK, id % 10 === 0 ? 81 : 80, id * 20, id)
@@ -38,7 +38,7 @@ inNamespace(import.meta.url, () => {
     })
   })
 
-  test('the largest packet comes whole, and fragments as one; nothing is said of the checksum', () => {
+  test('the largest packet comes complete, and fragments as one packet; the checksum state is unknown', () => {
     withCapture({}, (capture, source) => {
       source.add(LOOPBACK, 80, 65_495, 1)
       source.add(LOOPBACK, 80, 1004, 2, 0x2000)
@@ -55,7 +55,7 @@ inNamespace(import.meta.url, () => {
     })
   })
 
-  test('what the filter cuts is given as it is, and the poller wakes', () => {
+  test('the poller wakes for a packet that the filter truncates', () => {
     withCapture({ filter: cutTo(copyFilter([{ address: 0, port: 80 }]), 134) }, (capture, source) => {
       const poller = new Poller()
       poller.add(capture.fd, POLLIN)
@@ -69,7 +69,7 @@ inNamespace(import.meta.url, () => {
     })
   })
 
-  test('what found no room is counted, every packet', () => {
+  test('every packet beyond the socket buffer is counted', () => {
     withCapture({ bufferMegabytes: 1 }, (capture, source) => {
       for (let round = 0; round < 20; round++) {
         for (let id = 1; id <= 10; id++) source.add(LOOPBACK, 80, 60_000, id)

@@ -1,14 +1,8 @@
-/** Files with IPv6: captured by others, recorded by us, below any layers and in fragments. */
+/** Files with IPv6: captured by tcpdump and by tcpcopy, in any encapsulation and in fragments. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { lastStatistics } from '../../lab/hosts/json-log.ts'
-import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
-import { writePacket } from '../../src/sim/network/packet.ts'
-import { parseAddress } from '../../src/wire/address.ts'
-import { put16 } from '../../src/wire/bytes.ts'
-import { Blocks } from '../capture-file.ts'
 import {
   ASSISTANT,
   CLIENT_6,
@@ -20,18 +14,23 @@ import {
   SOURCE_6,
   startReady,
   TARGET_6,
-  TCPCOPY,
-  untilSame
-} from './support/copy-lab.ts'
+  TCPCOPY
+} from '../../lab/hosts/copy-lab.ts'
+import { lastStatistics } from '../../lab/hosts/json-log.ts'
+import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { writePacket } from '../../src/sim/network/packet.ts'
+import { parseAddress } from '../../src/wire/address.ts'
+import { put16 } from '../../src/wire/bytes.ts'
+import { Blocks } from '../capture-file.ts'
+import { benchmark } from './support/client-loads.ts'
+import { stopCleanly, untilSame } from './support/waiting.ts'
 
 const MAP_6 = `${PORT}-[${TARGET_6}]:${PORT}`
 const ANSWERS = `src port ${PORT}`
 
-async function benchmark(lab: CopyLab, ...args: readonly string[]): Promise<void> {
-  for (const host of [SOURCE, SOURCE_6]) {
-    const to = ['-h', host, '-p', `${PORT}`]
-    await lab.hosts.client.mustRun('redis-benchmark', [...to, ...args])
-  }
+/** Runs redis-benchmark over IPv4, then over IPv6. */
+async function benchmarkBoth({ hosts }: CopyLab, ...args: readonly string[]): Promise<void> {
+  for (const address of [SOURCE, SOURCE_6]) await benchmark(hosts.client, address, ...args)
 }
 
 async function replay(lab: CopyLab, maps: string, path: string, ...more: readonly string[]): Promise<void> {
@@ -42,7 +41,7 @@ async function replay(lab: CopyLab, maps: string, path: string, ...more: readonl
   assert.deepEqual([books.droppedBytes, books.unaccountedBytes, books.pendingBytes], [0, 0, 0])
 }
 
-test('a capture with both versions of IP is replayed whole, and so is what record wrote', async () => {
+test('a capture with both versions of IP is replayed completely, and so is what record wrote', async () => {
   await using lab = await openCopyLab({ isDual: true, offloads: true })
   const redis = await lab.startRedisPair()
   await lab.startIntercept([], ANSWERS)
@@ -55,10 +54,10 @@ test('a capture with both versions of IP is replayed whole, and so is what recor
     await startReady(source, TCPCOPY, ['record', '-x', `[${SOURCE_6}]:${PORT}`, '-o', ofIpv6])
   ]
   const dump = await startPacketDump(source, `tcp port ${PORT}`, dumped)
-  await benchmark(lab, '-t', 'set', '-n', '2000', '-c', '20', '-r', '1000')
-  await benchmark(lab, '-t', 'hset', '-n', '20', '-c', '2', '-d', '100000')
+  await benchmarkBoth(lab, '-t', 'set', '-n', '2000', '-c', '20', '-r', '1000')
+  await benchmarkBoth(lab, '-t', 'hset', '-n', '20', '-c', '2', '-d', '100000')
   assert.equal(await dump.stop(), 0)
-  for (const recorder of recorders) assert.deepEqual(await recorder.stop(), { status: 0, signal: null })
+  for (const recorder of recorders) await stopCleanly(recorder)
   const maps = `${MAP},${MAP_6}`
   await replay(lab, maps, dumped)
   await untilSame(redis.source, redis.target)
@@ -75,7 +74,7 @@ test('a capture with both versions of IP is replayed whole, and so is what recor
   assert.match(stderr, /It holds these servers: \[fd77::1\]:6379 \(\d+ packets, \d+ connections\)/)
 })
 
-test('IPv6 packets below any layers, behind extension headers and in fragments are replayed', async () => {
+test('IPv6 packets in any encapsulation, with extension headers and in fragments are replayed', async () => {
   await using lab = await openCopyLab({ isDual: true })
   const redis = await lab.startRedisPair()
   await lab.startIntercept([], ANSWERS)
@@ -123,7 +122,7 @@ test('IPv6 packets below any layers, behind extension headers and in fragments a
   assert.equal(await redis.target.requestCount(), layers.length + 1)
 })
 
-/** Three fragments of a packet over IPv6, whose fragment header stands in front of any other. */
+/** Three fragments of an IPv6 packet, whose fragment header comes before any other extension header. */
 function fragmentsOf(packet: Uint8Array): Uint8Array[] {
   const carried = packet.subarray(40)
   const protocol = packet[6] ?? 0

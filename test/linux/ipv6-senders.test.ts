@@ -1,4 +1,4 @@
-/** Sending IPv6 on a real kernel: super-packets, AF_XDP, neighbours that have to be found, and MTUs. */
+/** Sending IPv6 on a real kernel: super-packets, AF_XDP, neighbor discovery, and MTUs. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -8,12 +8,12 @@ import { RawIpSender } from '../../src/io/linux/send/raw-ip-sender.ts'
 import { XdpSender } from '../../src/io/linux/send/xdp-sender.ts'
 import type { PacketSender } from '../../src/ports.ts'
 import { parseAddress } from '../../src/wire/address.ts'
-import { CopiedStream, capture, drain, SEGMENT, SEGMENTS } from './support/copied-stream.ts'
-import { until } from './support/copy-lab.ts'
-import { inNamespace, ip } from './support/namespace.ts'
+import { CopiedStream, capture, drain, SEGMENT, SEGMENTS, SEQUENCES } from './support/copied-stream.ts'
+import { inNamespace, ip, setOffloads } from './support/namespace.ts'
+import { until } from './support/waiting.ts'
 
 const WIRE_6 = parseAddress('fd09::2') ?? 0
-/** Of a host at the other end of the wire, which answers for itself. */
+/** A host at the other end of the wire. */
 const NEIGHBOUR_6 = parseAddress('fd09::3') ?? 0
 const OWN_6 = parseAddress('fd09::1') ?? 0
 const FAR_6 = parseAddress('fd0a::1') ?? 0
@@ -30,13 +30,6 @@ const SENDERS: Readonly<Record<string, (address: number, say: (of: string, way: 
   ip: openRaw
 }
 
-function setOffloads(state: 'on' | 'off'): void {
-  for (const device of ['va', 'vb']) {
-    const features = ['tx', 'sg', 'tso', 'gso', 'gro'].flatMap((name) => [name, state])
-    execFileSync('ethtool', ['-K', device, ...features], { stdio: 'ignore' })
-  }
-}
-
 function setting(path: string, value: number): void {
   writeFileSync(`/proc/sys/net/ipv6/${path}`, `${value}`)
 }
@@ -44,7 +37,7 @@ function setting(path: string, value: number): void {
 inNamespace(import.meta.url, () => {
   ip('link set va addrgenmode none')
   for (const device of ['default', 'lo', 'va']) setting(`conf/${device}/disable_ipv6`, 0)
-  // What `ip netns` notes stays in here.
+  // Keeps the files of `ip netns` inside this mount namespace.
   execFileSync('mount', ['-t', 'tmpfs', 'none', '/run'])
   ip('netns add far')
   ip('-6 addr add fd09::1/64 dev va nodad')
@@ -52,7 +45,7 @@ inNamespace(import.meta.url, () => {
 
   for (const isOnePiece of [false, true]) {
     const count = isOnePiece ? 10 : SEGMENTS
-    test(`over IPv6 ${isOnePiece ? 'one piece' : 'a piece each'} is sent as a super-packet, which the device cuts where it must`, () => {
+    test(`over IPv6, segments from ${isOnePiece ? 'one piece' : 'several pieces'} are sent as a super-packet, which the device segments if it must`, () => {
       const ring = capture(6)
       using stream = new CopiedStream(SENDERS.link ?? assert.fail())
       setOffloads('on')
@@ -75,14 +68,14 @@ inNamespace(import.meta.url, () => {
   }
 
   for (const way of ['link', 'xdp', 'ip']) {
-    test(`single packets over IPv6 arrive whole and in order, sent by ${way}`, () => {
+    test(`single packets over IPv6 arrive complete and in order, sent by ${way}`, () => {
       const ring = capture(6)
       using stream = new CopiedStream(SENDERS[way] ?? assert.fail())
       stream.isSegmenting = false
       stream.say(WIRE_6, false)
       assert.deepEqual(
         drain(ring).map(({ sequence }) => sequence),
-        Array.from({ length: SEGMENTS }, (_, index) => 1000 + index * SEGMENT)
+        SEQUENCES
       )
       assert.equal(stream.sender.sentCount, SEGMENTS)
       assert.deepEqual([...stream.sender.refused], [])
@@ -91,7 +84,7 @@ inNamespace(import.meta.url, () => {
     })
   }
 
-  test("the kernel is made to find a neighbour's MAC before anything is sent, and this host's own addresses go by lo", async () => {
+  test("a neighbor's MAC is resolved before anything is sent, and the host's own addresses use lo", async () => {
     ip('link add vc type veth peer name vd')
     ip('link set vd netns far')
     ip('link set vc up')
@@ -102,7 +95,7 @@ inNamespace(import.meta.url, () => {
     const { sender } = stream
     assert.ok(sender instanceof LinkSender)
     sender.ways.prepare(target)
-    await until('the neighbour is found', () => {
+    await until('the neighbor is resolved', () => {
       sender.refresh()
       return sender.canSegment(target)
     })
@@ -111,7 +104,7 @@ inNamespace(import.meta.url, () => {
     ip('netns del far')
   })
 
-  test('the MTU of a way is the least of device, route, and what a router told the device', () => {
+  test('the path MTU is the smallest of device, route and router advertisement', () => {
     using stream = new CopiedStream(SENDERS.link ?? assert.fail())
     const { sender } = stream
     const mtu = (target: number): number => {

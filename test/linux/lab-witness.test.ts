@@ -1,6 +1,5 @@
+/** The captures of the lab against redis' own count. */
 import assert from 'node:assert/strict'
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openLab } from '../../lab/hosts/lab.ts'
@@ -9,20 +8,19 @@ import { readClientStreams } from '../../lab/job/pcap-streams.ts'
 import { startRedis } from '../../lab/job/redis.ts'
 
 for (const offloads of [false, true]) {
-  test(`the requests of a capture are those that redis served, offloads ${offloads ? 'on' : 'off'}`, async () => {
+  test(`a capture has the requests that redis served, offloads ${offloads ? 'on' : 'off'}`, async () => {
     await using lab = await openLab({
       hosts: { client: { addresses: ['10.77.0.10'] }, source: { addresses: ['10.77.0.1'] } },
       offloads
     })
     const { client, source } = lab.hosts
-    const folder = mkdtempSync(join(tmpdir(), 'lab-witness-'))
-    const redis = await startRedis(source, 6379, folder)
+    const redis = await startRedis(source, 6379, lab.folder)
     const emptyDigest = await redis.digest()
     assert.equal(await redis.requestCount(), 0)
-    const dump = await startPacketDump(source, 'tcp and dst port 6379', join(folder, 'source.pcap'))
+    const dump = await startPacketDump(source, 'tcp and dst port 6379', join(lab.folder, 'source.pcap'))
 
     const server = ['-h', source.address, '-t', 'set', '-r', '1000000']
-    // Values larger than a packet, several requests in flight, connections that end one after the other.
+    // Values larger than a packet, several requests in flight, and short connections.
     await client.mustRun('redis-benchmark', [...server, '-c', '3', '-n', '200', '-d', '20000', '-P', '4'])
     await client.mustRun('redis-benchmark', [...server, '-c', '5', '-n', '100', '-k', '0'])
     assert.equal((await client.run('redis-cli', ['-h', source.address, 'SET', 'too', 'few', 'or', 'many'])).status, 0)

@@ -1,16 +1,18 @@
+/** The lab's hosts and programs. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { deviceCounters } from '../../lab/hosts/device-counters.ts'
 import { openLab } from '../../lab/hosts/lab.ts'
-import { until } from './support/copy-lab.ts'
+import { until } from './support/waiting.ts'
 
 const plan = {
   hosts: { client: { addresses: ['10.77.0.10', '10.77.0.11'] }, target: { addresses: ['10.77.0.2'] } },
   routes: [{ on: 'target', to: '10.77.0.99/32', via: '10.77.0.10' }]
 } as const
 
-test('hosts reach each other, and only each other', async () => {
+test('hosts reach each other and nothing else', async () => {
   await using lab = await openLab(plan)
   const { client, target } = lab.hosts
   assert.equal((await client.run('ip', ['route', 'get', '192.0.2.1'])).status, 2)
@@ -26,7 +28,7 @@ test('hosts reach each other, and only each other', async () => {
   assert.ok(Number.isNaN(server.cpuSeconds()))
 })
 
-test('closing a lab ends its programs, also those that left their parent, and removes the hosts', async () => {
+test('closing a lab ends its programs, orphans included, and removes the hosts', async () => {
   const lab = await openLab(plan)
   const program = lab.hosts.client.spawn('sleep', ['1000'])
   await lab.hosts.client.mustRun('sh', ['-c', 'setsid sleep 2000 >/dev/null 2>&1 &'])
@@ -34,8 +36,8 @@ test('closing a lab ends its programs, also those that left their parent, and re
   assert.equal(program.exit?.signal, 'SIGTERM')
   assert.deepEqual(readdirSync('/run/netns'), [])
   assert.throws(() => lab.hosts.client.spawn('true'), /closed/)
-  // Process 1 buries the orphan soon after.
-  await until('nobody sleeps any more', () => sleepers() === 0)
+  // Process 1 reaps the orphan soon after.
+  await until('no sleep(1) runs', () => sleepers() === 0)
   await lab.close()
 })
 
@@ -47,12 +49,12 @@ function commandOf(id: string): string {
   try {
     return readFileSync(`/proc/${id}/cmdline`, 'latin1')
   } catch {
-    // Gone meanwhile.
+    // It has ended.
     return ''
   }
 }
 
-test('a program that ends too early is reported with what it said', async () => {
+test('an early exit of a program is reported with its output', async () => {
   await using lab = await openLab(plan)
   const program = lab.hosts.client.spawn('sh', ['-c', 'echo no such device >&2; exit 3'])
   await assert.rejects(
@@ -66,14 +68,14 @@ test('a program that ends too early is reported with what it said', async () => 
   )
 })
 
-test('a program that ignores SIGTERM is killed after the time-out', async () => {
+test('a program that ignores SIGTERM is killed after the timeout', async () => {
   await using lab = await openLab(plan)
   const program = lab.hosts.client.spawn('sh', ['-c', 'trap "" TERM; echo on; while :; do sleep 0.1; done'])
   await program.waitForLine('stdout', (line) => line === 'on')
   assert.equal((await program.stop('SIGTERM', 200)).signal, 'SIGKILL')
 })
 
-test('offloads are off unless asked for', async () => {
+test('offloads are off by default', async () => {
   for (const offloads of [false, true]) {
     await using lab = await openLab({ ...plan, offloads })
     const features = await lab.hosts.client.mustRun('ethtool', ['-k', 'eth0'])
@@ -84,7 +86,7 @@ test('offloads are off unless asked for', async () => {
   }
 })
 
-test('with network threads each cable has one, and packets stay as they were sent', async () => {
+test('with network threads each cable has one, and packets are not merged', async () => {
   const opened = openLab({ ...plan, hasNetworkThreads: true })
   if (process.getuid?.() !== 0) {
     await assert.rejects(opened, /Only root/)
@@ -94,13 +96,12 @@ test('with network threads each cable has one, and packets stay as they were sen
   const { client, target } = lab.hosts
   const read = 'mount -t sysfs none /sys && cat /sys/class/net/port[01]/threaded'
   assert.equal(execFileSync('unshare', ['--mount', 'sh', '-c', read], { encoding: 'utf8' }), '1\n1\n')
-  const packetCount = async (): Promise<number> =>
-    Number((await target.mustRun('sh', ['-c', 'grep eth0: /proc/net/dev'])).trim().split(/\s+/)[2])
+  const packetCount = async (): Promise<number> => (await deviceCounters(target)).rx.packets
   const sink = `require('net').createServer((s) => s.resume().on('end', () => s.end('all'))).listen(7)`
   target.spawn(process.execPath, ['-e', sink])
   await target.waitForPort(7)
   const before = await packetCount()
   const send = `require('net').connect(7, '10.77.0.2').end(Buffer.alloc(1_000_000)).pipe(process.stdout)`
   assert.equal(await client.mustRun(process.execPath, ['-e', send]), 'all')
-  assert.ok((await packetCount()) - before >= 1_000_000 / 1460, 'packets were merged on their way')
+  assert.ok((await packetCount()) - before >= 1_000_000 / 1460, 'packets were merged')
 })

@@ -1,87 +1,62 @@
 /** --manage-rules of intercept on an assistant that forwards, and of tcpcopy on a source that tracks connections. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ASSISTANT, INTERCEPT, MAP, openCopyLab, PORT, startReady, TARGET, TCPCOPY } from '../../lab/hosts/copy-lab.ts'
 import type { Host } from '../../lab/hosts/host.ts'
 import { hasMessage } from '../../lab/hosts/json-log.ts'
-import {
-  ASSISTANT,
-  finishAndReadBooks,
-  INTERCEPT,
-  MAP,
-  openCopyLab,
-  PORT,
-  startReady,
-  TARGET,
-  TCPCOPY,
-  until,
-  untilCounter,
-  untilSame
-} from './support/copy-lab.ts'
+import { addRules, countPackets } from '../../lab/hosts/nftables.ts'
+import { finishCopy } from './support/books.ts'
+import { ourRules } from './support/firewall.ts'
+import { stopCleanly, until, untilCounter, untilSame } from './support/waiting.ts'
 
 const ANSWERS = ['-i', 'eth0', '-F', `tcp and src host ${TARGET} and src port ${PORT}`]
 const COPY = ['-x', MAP, '-s', ASSISTANT, '--send', 'ip']
+const FROM_TARGET = `ip saddr ${TARGET}`
 
-/** Counts packets of a host that match, in a table of its own. */
-async function countOn(host: Host, match: string): Promise<() => Promise<number>> {
-  await host.mustRun('nft', ['add table ip seen'])
-  await host.mustRun('nft', ['add chain ip seen in { type filter hook input priority 0; }'])
-  await host.mustRun('nft', [`add rule ip seen in ${match} counter`])
-  return async () => {
-    const table = await host.mustRun('nft', ['list table ip seen'])
-    return Number(/packets (\d+)/.exec(table)?.[1] ?? Number.NaN)
-  }
+/** Turns on forwarding, with which the assistant would pass the answers on to the clients. */
+async function forward(assistant: Host): Promise<void> {
+  await assistant.mustRun('sh', ['-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'])
 }
 
-/** All rules that a host has of ours, however they were made. */
-async function ourRules(host: Host, table: string): Promise<number> {
-  const listings = await Promise.all([
-    host.mustRun('nft', ['list ruleset']),
-    host.mustRun('iptables', ['-t', table, '-S']),
-    host.mustRun('iptables-legacy', ['-t', table, '-S'])
-  ])
-  return listings.join('\n').match(/(?:table ip|--comment) "?tcpcopy-/g)?.length ?? 0
-}
-
-/** Whether a host has told another of a shorter way: ICMP, type 5 (RFC 792). */
+/** Whether a host has sent an ICMP redirect (type 5, RFC 792). */
 async function hasRedirected(host: Host): Promise<boolean> {
   return (await host.mustRun('cat', ['/proc/net/snmp'])).includes('OutType5')
 }
 
 for (const firewall of ['iptables', 'iptables-legacy', 'nft']) {
-  test(`an assistant that forwards keeps the answers by a rule of ${firewall}, also after a kill`, async () => {
+  test(`on an assistant that forwards, a rule of ${firewall} drops the answers, also after SIGKILL`, async () => {
     await using lab = await openCopyLab()
     const { assistant, client } = lab.hosts
-    await assistant.mustRun('sh', ['-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'])
+    await forward(assistant)
     const redis = await lab.startRedisPair()
-    const seen = await countOn(client, `ip saddr ${TARGET}`)
+    const seen = await countPackets(client, 'ip', 'input', FROM_TARGET)
     const managed = [...ANSWERS, '--manage-rules', '--firewall', firewall]
     const killed = await startReady(assistant, INTERCEPT, managed)
-    killed.signal('SIGKILL')
-    await killed.exited
-    assert.equal(await ourRules(assistant, 'mangle'), 1)
+    await killed.stop('SIGKILL')
+    assert.deepEqual(await ourRules(assistant, 'mangle'), [1, 0])
     const intercept = await startReady(assistant, INTERCEPT, managed)
-    assert.equal(await ourRules(assistant, 'mangle'), 1)
+    assert.deepEqual(await ourRules(assistant, 'mangle'), [1, 0])
 
     const tcpcopy = await lab.startTcpcopy(COPY)
     for (let count = 0; count < 20; count++) await lab.ask('SET', `key${count}`, 'value')
     await untilSame(redis.source, redis.target)
-    assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
+    await finishCopy(tcpcopy)
     assert.equal(await seen(), 0)
     assert.ok(!(await hasRedirected(assistant)))
-    // What the target answers to the assistant itself is no answer to a copy.
+    // The target's answers to the assistant itself are not answers to a copy.
     const ping = `require('net').connect(${PORT}, '${TARGET}', function () { this.end('PING\\r\\n') }).pipe(process.stdout)`
     assert.equal(await lab.runScript(assistant, ping), '+PONG\r\n')
-    assert.equal((await intercept.stop()).status, 0)
-    assert.equal(await ourRules(assistant, 'mangle'), 0)
+    await stopCleanly(intercept)
+    assert.deepEqual(await ourRules(assistant, 'mangle'), [0, 0])
   })
 }
 
-test('without the rule, an assistant that forwards lets the answers out', async () => {
+test('without the rule, an assistant that forwards sends the answers to the client', async () => {
   await using lab = await openCopyLab()
   const { assistant, client } = lab.hosts
-  await assistant.mustRun('sh', ['-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'])
+  await forward(assistant)
   await lab.startRedisPair()
-  const seen = await countOn(client, `ip saddr ${TARGET}`)
+  const seen = await countPackets(client, 'ip', 'input', FROM_TARGET)
   await startReady(assistant, INTERCEPT, [...ANSWERS, '--allow-forwarding'])
   await lab.startTcpcopy(COPY)
   await lab.ask('SET', 'key', 'value')
@@ -89,21 +64,14 @@ test('without the rule, an assistant that forwards lets the answers out', async 
   assert.ok(await hasRedirected(assistant))
 })
 
-/** A rule that looks at the state of connections makes the kernel follow them. It also counts the copies that it sees. */
+/** Makes the kernel track connections, by a rule that needs it. @returns the count of copies that it tracks */
 async function trackConnections(host: Host): Promise<() => Promise<number>> {
-  await host.mustRun('nft', ['add table ip guard'])
-  await host.mustRun('nft', ['add chain ip guard out { type filter hook output priority 0; }'])
-  const copies = `ip daddr ${TARGET} tcp dport ${PORT}`
-  await host.mustRun('nft', [`add rule ip guard out ${copies} ct state != untracked counter`])
-  await host.mustRun('nft', ['add rule ip guard out ct state invalid drop'])
-  return async () => {
-    const table = await host.mustRun('nft', ['list table ip guard'])
-    return Number(/packets (\d+)/.exec(table)?.[1] ?? Number.NaN)
-  }
+  await addRules(host, 'ip', 'guard', 'output', 'ct state invalid drop')
+  return await countPackets(host, 'ip', 'output', `ip daddr ${TARGET} tcp dport ${PORT} ct state != untracked`)
 }
 
 for (const firewall of ['iptables', 'iptables-legacy', 'nft']) {
-  test(`a source that tracks connections: a rule of ${firewall} keeps the copies out, and goes at the end`, async () => {
+  test(`on a source that tracks connections, a rule of ${firewall} exempts the copies, and is removed at the end`, async () => {
     await using lab = await openCopyLab()
     const { source } = lab.hosts
     const redis = await lab.startRedisPair()
@@ -112,23 +80,22 @@ for (const firewall of ['iptables', 'iptables-legacy', 'nft']) {
     assert.equal(await lab.ask('SET', 'before', 'it'), 'OK')
     const managed = [...COPY, '--manage-rules', '--firewall', firewall]
     const killed = await startReady(source, TCPCOPY, managed)
-    killed.signal('SIGKILL')
-    await killed.exited
+    await killed.stop('SIGKILL')
     const tcpcopy = await lab.startTcpcopy(managed)
-    assert.equal(await ourRules(source, 'raw'), 1)
+    assert.deepEqual(await ourRules(source, 'raw'), [1, 0])
     assert.doesNotMatch(tcpcopy.stderr, /tracks connections/)
     await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, 'firewall rule installed'))
     await lab.ask('SET', 'key', 'value')
     await lab.ask('SET', 'before', 'it')
     await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 2)
     assert.equal(await trackedCopies(), 0)
-    assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
+    await finishCopy(tcpcopy)
     assert.equal(await redis.target.digest(), await redis.source.digest())
-    assert.equal(await ourRules(source, 'raw'), 0)
+    assert.deepEqual(await ourRules(source, 'raw'), [0, 0])
   })
 }
 
-test('the warning about connection tracking names both firewalls, and is not said where a rule is there', async () => {
+test('the warning about connection tracking names both firewalls, and does not appear if a rule exists', async () => {
   await using lab = await openCopyLab()
   const { source } = lab.hosts
   await lab.startRedisPair()
@@ -143,10 +110,10 @@ test('the warning about connection tracking names both firewalls, and is not sai
     }
     await tcpcopy.stop()
     const line = tcpcopy.stderr.split('\n').find((one) => one.includes('tracks connections'))
-    // as: our own words
+    // as: our own log
     return line === undefined ? undefined : (JSON.parse(line) as { message: string }).message
   }
-  // Without a client the copy has nothing to track: the words come first, the proof that they are true last.
+  // Without a client there is nothing to track: the warning comes first, and the last lines prove it right.
   const said = (await warning(false)) ?? ''
   const commands = [/or by hand: (iptables .*)$/m.exec(said)?.[1] ?? '', /Or with nft: (.*)$/m.exec(said)?.[1] ?? '']
   for (const command of [...commands, commands[0]?.replace('iptables', 'iptables-legacy') ?? '']) {

@@ -1,35 +1,31 @@
 /** `--max-rate` on a real kernel. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import type { Host } from '../../lab/hosts/host.ts'
-import { ASSISTANT, finishAndReadBooks, MAP, openCopyLab, SOURCE, untilCounter, untilSame } from './support/copy-lab.ts'
+import { SOURCE } from '../../lab/hosts/copy-lab.ts'
+import { deviceCounters } from '../../lab/hosts/device-counters.ts'
+import { untilSettled } from './support/books.ts'
+import { benchmark, SETS } from './support/client-loads.ts'
+import { copied } from './support/copied.ts'
 
 const RATE = 2_000_000
 const REQUESTS = 400
 const REQUEST_LENGTH = 20_000
 
-/** Octets of frames that a host has received on eth0. */
-async function received(host: Host): Promise<number> {
-  const [link] = JSON.parse(await host.mustRun('ip', ['-s', '-j', 'link', 'show', 'dev', 'eth0']))
-  return link.stats64.rx.bytes
-}
-
 for (const workers of ['1', '3']) {
-  test(`a copy that may send less than its clients do comes later, and whole (--workers ${workers})`, async () => {
-    await using lab = await openCopyLab()
-    const redis = await lab.startRedisPair()
-    await lab.startIntercept()
-    const tcpcopy = await lab.startTcpcopy(['-x', MAP, '-s', ASSISTANT, '--max-rate', '2M', '--workers', workers])
-    const begun = performance.now()
-    const args = ['-h', SOURCE, '-q', '-t', 'set', '-r', '2000000000', '-c', '10']
-    await lab.hosts.client.mustRun('redis-benchmark', [...args, '-n', `${REQUESTS}`, '-d', `${REQUEST_LENGTH}`])
-    const early = await received(lab.hosts.target)
-    // Twice what is allowed since the start: frames have Ethernet headers, and the bucket was full.
-    assert.ok(early <= 2 * RATE * ((performance.now() - begun) / 1000) + 1_000_000, `${early} octets so soon`)
-    await untilSame(redis.source, redis.target)
-    await untilCounter(tcpcopy, 'pendingBytes', (count) => count === 0)
-    const seconds = (performance.now() - begun) / 1000
-    assert.ok(seconds >= (REQUESTS * REQUEST_LENGTH) / RATE - 1, `all octets within ${seconds} s`)
-    assert.equal((await finishAndReadBooks(tcpcopy)).droppedBytes, 0)
-  })
+  copied(
+    `a copy that may send less than its clients arrives later, and complete (--workers ${workers})`,
+    { tcpcopy: ['--max-rate', '2M', '--workers', workers] },
+    async (copy) => {
+      const { client, target } = copy.hosts
+      const startMs = performance.now()
+      await benchmark(client, SOURCE, ...SETS, '-c', '10', '-n', `${REQUESTS}`, '-d', `${REQUEST_LENGTH}`)
+      const early = (await deviceCounters(target)).rx.bytes
+      // Twice what is allowed since the start: frames have Ethernet headers, and the bucket was full.
+      const most = 2 * RATE * ((performance.now() - startMs) / 1000) + 1_000_000
+      assert.ok(early <= most, `${early} bytes arrived too early`)
+      await copy.untilSame()
+      await untilSettled(copy.tcpcopy)
+      const seconds = (performance.now() - startMs) / 1000
+      assert.ok(seconds >= (REQUESTS * REQUEST_LENGTH) / RATE - 1, `everything arrived within ${seconds} s`)
+    }
+  )
 }

@@ -1,4 +1,4 @@
-/** Packets taken out of the kernel's way. */
+/** The firewall's queue on a real kernel. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -32,8 +32,8 @@ function withRule(rule: string, step: () => void): void {
   }
 }
 
-/** Whether the kernel's own count of what a full queue dropped may be read: by root, whose namespace it is. */
-function isTold(): boolean {
+/** Whether this process may read how many packets the kernel dropped at a full queue: only root may. */
+function isDropCountReadable(): boolean {
   try {
     return readFileSync('/proc/self/net/netfilter/nfnetlink_queue', 'latin1').includes(` ${QUEUE} `)
   } catch {
@@ -46,7 +46,7 @@ const TO_QUEUE = `-p tcp --dport 80 -j NFQUEUE --queue-num ${QUEUE}`
 inNamespace(import.meta.url, () => {
   ip('neigh add 10.9.0.3 lladdr 02:00:00:00:00:0b dev va')
 
-  test('each packet is given once, in order, cut to the snap length, and none goes further', () => {
+  test('the queue returns each packet once, in order, truncated to the snap length, and no packet passes', () => {
     withRule(TO_QUEUE, () => {
       withRing({}, (ring, source) => {
         withQueue({}, (queue) => {
@@ -70,7 +70,7 @@ inNamespace(import.meta.url, () => {
     })
   })
 
-  test('packets to the addresses that pass go on, and are given to nobody', () => {
+  test('packets to exempt addresses pass, and the queue does not return them', () => {
     withRule(TO_QUEUE, () => {
       withRing({}, (ring, source) => {
         withQueue({ passed: [WIRE_TOO] }, (queue) => {
@@ -88,7 +88,7 @@ inNamespace(import.meta.url, () => {
     })
   })
 
-  test('what a full queue cannot take is dropped and counted, and the next packets are given', () => {
+  test('packets beyond a full queue are dropped and counted, and later ones are returned', () => {
     withRule(TO_QUEUE, () => {
       withRing({}, (ring, source) => {
         withQueue({ lengthMax: 100 }, (queue) => {
@@ -98,14 +98,14 @@ inNamespace(import.meta.url, () => {
           source.add(WIRE, 80, 10, 999)
           source.flush()
           assert.deepEqual(ids(drain(queue)), [999])
-          assert.equal(queue.dropped(), isTold() ? 150 : 0)
+          assert.equal(queue.dropped(), isDropCountReadable() ? 150 : 0)
         })
         assert.deepEqual(ids(drain(ring)), [])
       })
     })
   })
 
-  test('what the socket has no room for is counted by the numbers of the packets', () => {
+  test('packets beyond the socket buffer are counted by gaps in the packet numbers', () => {
     withRule(TO_QUEUE, () => {
       withRing({}, (ring, source) => {
         withQueue({ lengthMax: 4000 }, (queue) => {
@@ -126,7 +126,7 @@ inNamespace(import.meta.url, () => {
     })
   })
 
-  test('without a reader the rule drops, and lets through with --queue-bypass', () => {
+  test('without a reader the rule drops packets, and accepts them with --queue-bypass', () => {
     for (const [bypass, expected] of [
       ['', []],
       [' --queue-bypass', [1]]
@@ -141,7 +141,7 @@ inNamespace(import.meta.url, () => {
     }
   })
 
-  test('a queue that another program has is told, and free again when that has closed it', () => {
+  test('a queue in use is an operator error, and the queue is free again once it is closed', () => {
     withQueue({}, () => {
       assert.throws(() => withQueue({}, () => {}), { code: 'queue-in-use', message: /queue 7/ })
       withQueue({ queue: QUEUE + 1 }, () => {})

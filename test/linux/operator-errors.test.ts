@@ -1,9 +1,8 @@
-/** What an operator can get wrong: one clear message that says what and what to do, exit 1, and nothing left behind. */
+/** Operator errors: one message that says what is wrong and what to do, exit status 1, and nothing left behind. */
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { Host } from '../../lab/hosts/host.ts'
 import {
   ASSISTANT,
   type CopyLab,
@@ -13,14 +12,15 @@ import {
   SOURCE,
   startReady,
   TARGET,
-  TCPCOPY,
-  until
-} from './support/copy-lab.ts'
+  TCPCOPY
+} from '../../lab/hosts/copy-lab.ts'
+import type { Host } from '../../lab/hosts/host.ts'
+import { stopCleanly, until } from './support/waiting.ts'
 
 const TO_ASSISTANT = ['-s', ASSISTANT]
 const ANSWERS = ['-i', 'eth0', '-F', 'tcp and src port 6379']
 
-/** Runs a program that is to refuse its start. @returns its message, the hint in the second line */
+/** Runs a program that must refuse to start. @returns its message, with the hint in the second line */
 async function refusal(lab: CopyLab, host: Host, command: readonly string[]): Promise<string> {
   const [program = '', ...args] = command
   const before = readdirSync(lab.folder)
@@ -36,8 +36,8 @@ async function refusal(lab: CopyLab, host: Host, command: readonly string[]): Pr
   return stderr
 }
 
-/** Runs every case on its own and says which one is wrong. */
-async function holdAll(
+/** Checks the message of every case; a failure names its options. */
+async function assertRefusals(
   lab: CopyLab,
   host: Host,
   program: string,
@@ -51,7 +51,7 @@ async function holdAll(
 test('tcpcopy refuses wrong and contradictory options', async () => {
   await using lab = await openCopyLab()
   await lab.hosts.source.mustRun('ip', ['link', 'add', 'idle0', 'type', 'veth', 'peer', 'name', 'idle1'])
-  await holdAll(lab, lab.hosts.source, TCPCOPY, [
+  await assertRefusals(lab, lab.hosts.source, TCPCOPY, [
     [TO_ASSISTANT, /no --map is given\n.*-x/],
     [['-x', MAP], /no --intercept is given\n.*-s/],
     [['-x', '80', ...TO_ASSISTANT], /--map got "80"/],
@@ -97,7 +97,7 @@ test('tcpcopy refuses wrong and contradictory options', async () => {
 
 test('intercept refuses wrong options, a missing device, and a filter that does not compile', async () => {
   await using lab = await openCopyLab()
-  await holdAll(lab, lab.hosts.assistant, INTERCEPT, [
+  await assertRefusals(lab, lab.hosts.assistant, INTERCEPT, [
     [[], /no --filter is given\n.*-F/],
     [['-F', 'tcp and and'], /tcp and and/],
     [['-i', 'eth0', '-F', 'port http-no-such'], /http-no-such/],
@@ -121,7 +121,7 @@ test('intercept refuses wrong options, a missing device, and a filter that does 
   ])
 })
 
-test('a port in use is told with its number, and the program that has it goes on', async () => {
+test('intercept reports a port in use, and the program that has it keeps running', async () => {
   await using lab = await openCopyLab()
   const { assistant } = lab.hosts
   const pidFile = join(lab.folder, 'pid')
@@ -133,7 +133,7 @@ test('a port in use is told with its number, and the program that has it goes on
   assert.equal(readFileSync(pidFile, 'utf8'), `${first.pid}\n`)
 })
 
-test('a configuration file is read, and one that is wrong is told by what is wrong in it', async () => {
+test('a configuration file is read, and a message says what is wrong in a faulty one', async () => {
   await using lab = await openCopyLab()
   const { source } = lab.hosts
   const path = join(lab.folder, 'tcpcopy.toml')
@@ -151,10 +151,10 @@ test('a configuration file is read, and one that is wrong is told by what is wro
 
   writeFileSync(path, `map = ["${MAP}"]\nintercept = "${ASSISTANT}"\ntimeout = 60\nlog-format = "json"\nwait = false\n`)
   const tcpcopy = await startReady(source, TCPCOPY, ['--config', path])
-  assert.equal((await tcpcopy.stop()).status, 0)
+  await stopCleanly(tcpcopy)
 })
 
-test('a log or pid file that cannot be written is told with its path', async () => {
+test('the message about a log or pid file that cannot be written names its path', async () => {
   await using lab = await openCopyLab()
   const { source, assistant } = lab.hosts
   const folder = join(lab.folder, 'taken')
@@ -168,7 +168,7 @@ test('a log or pid file that cannot be written is told with its path', async () 
         assert.ok((await refusal(lab, host, [...command, option, path])).includes(path))
       }
     }
-    // In the background it is told as well.
+    // The same in the background.
     const { status, stderr } = await host.run(command[0] ?? '', [...command.slice(1), '-d', '-l', folder])
     assert.equal(status, 1)
     assert.ok(stderr.includes(folder), stderr)
@@ -176,7 +176,7 @@ test('a log or pid file that cannot be written is told with its path', async () 
   assert.ok(existsSync(folder))
 })
 
-test('missing privileges are told, with what to do', async () => {
+test('missing privileges are reported, with what to do', async () => {
   await using lab = await openCopyLab()
   const { source, assistant } = lab.hosts
   const without = ['setpriv', '--bounding-set=-net_raw', '--inh-caps=-net_raw', '--ambient-caps=-net_raw']
@@ -209,11 +209,11 @@ test('intercept refuses to start on a host that forwards what it captures, unles
     )
   }
   const allowed = await startReady(assistant, INTERCEPT, [...ANSWERS, '--allow-forwarding'])
-  assert.equal((await allowed.stop()).status, 0)
+  await stopCleanly(allowed)
   await assistant.mustRun('sh', ['-c', 'echo 0 > /proc/sys/net/ipv4/conf/eth0/forwarding'])
   const intercept = await startReady(assistant, INTERCEPT, ANSWERS)
   await until('it listens', async () => (await assistant.mustRun('ss', ['-H', '-ltn'])).includes(':36524'))
-  assert.equal((await intercept.stop()).status, 0)
+  await stopCleanly(intercept)
 })
 
 test('help and version are printed on stdout, with exit 0', async () => {

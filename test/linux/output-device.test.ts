@@ -1,30 +1,15 @@
-/** Copies that leave by a device, and with MACs, that the operator names. */
-import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { join } from 'node:path'
+/** Copies that are sent through a given device, and with given MACs. */
 import { test } from 'node:test'
+import { openCopyLab, PORT, SOURCE, TARGET } from '../../lab/hosts/copy-lab.ts'
 import type { Host } from '../../lab/hosts/host.ts'
-import { startPacketDump } from '../../lab/hosts/packet-dump.ts'
-import { compareStreams } from '../../lab/job/comparison.ts'
-import { readClientStreams } from '../../lab/job/pcap-streams.ts'
-import {
-  ASSISTANT,
-  finishAndReadBooks,
-  loadOfAllSizes,
-  openCopyLab,
-  PORT,
-  SOURCE,
-  TARGET,
-  untilSame
-} from './support/copy-lab.ts'
+import { loadOfAllSizes } from './support/client-loads.ts'
+import { startCopy } from './support/copied.ts'
+import { ip } from './support/namespace.ts'
+import { dumpStreams } from './support/streams.ts'
 
 const OWN_MAC = '02:00:00:00:00:66'
 /** Of the source's second device. */
 const DEVICE_MAC = '02:00:00:00:00:0e'
-
-function ip(words: string): void {
-  execFileSync('ip', words.split(' '))
-}
 
 /** Gives the source a second device on the lab's bridge, without an address. */
 async function addDevice(source: Host): Promise<void> {
@@ -38,75 +23,64 @@ async function addDevice(source: Host): Promise<void> {
 interface Case {
   readonly name: string
   readonly offloads: boolean
-  /** Options of tcpcopy but for -s. @param targetMac of the target's eth0 */
-  readonly args: (targetMac: string) => readonly string[]
+  /** `-x`. @param targetMac of the target's eth0 */
+  readonly map: (targetMac: string) => string
+  /** Other options of tcpcopy. */
+  readonly tcpcopy: readonly string[]
   /** An address for eth1, which needs one to find MACs. */
   readonly address?: string
-  /** Whom all frames of the copies are from. */
+  /** Source MAC of all frames of the copies. */
   readonly mac: string
 }
+
+const bothMacs = (targetMac: string): string => `${PORT}@${OWN_MAC}-${TARGET}:${PORT}@${targetMac}`
 
 const cases: readonly Case[] = [
   {
     name: 'a device alone finds the MAC of the target',
     offloads: true,
-    args: () => ['-x', `${PORT}-${TARGET}:${PORT}`, '-o', 'eth1'],
+    map: () => `${PORT}-${TARGET}:${PORT}`,
+    tcpcopy: ['-o', 'eth1'],
     address: '10.77.0.8/24',
     mac: DEVICE_MAC
   },
   {
     name: 'a device without an address, and both MACs',
     offloads: false,
-    args: (mac) => ['-x', `${SOURCE}:${PORT}@${OWN_MAC}-${TARGET}:${PORT}@${mac}`, '-o', 'eth1'],
+    map: (targetMac) => `${SOURCE}:${bothMacs(targetMac)}`,
+    tcpcopy: ['-o', 'eth1'],
     mac: OWN_MAC
   },
   {
     name: 'AF_XDP, and both MACs',
     offloads: false,
-    args: (mac) => ['-x', `${PORT}@${OWN_MAC}-${TARGET}:${PORT}@${mac}`, '-o', 'eth1', '--send', 'xdp'],
+    map: bothMacs,
+    tcpcopy: ['-o', 'eth1', '--send', 'xdp'],
     mac: OWN_MAC
   },
   {
-    name: 'the device of the route, and a MAC of its own',
+    name: 'the device of the route, and both MACs',
     offloads: true,
-    args: (mac) => ['-x', `${PORT}@${OWN_MAC}-${TARGET}:${PORT}@${mac}`],
+    map: bothMacs,
+    tcpcopy: [],
     mac: OWN_MAC
   }
 ]
 
-for (const { name, offloads, args, address, mac } of cases) {
-  test(`clients' bytes arrive as they were: ${name}`, async () => {
+for (const { name, offloads, map, tcpcopy, address, mac } of cases) {
+  test(`the target reads the clients' bytes: ${name}`, async () => {
     await using lab = await openCopyLab({ offloads })
     const { target, client, source } = lab.hosts
     await addDevice(source)
     if (address !== undefined) ip(`-n source address add ${address} dev eth1`)
     const targetMac = (await target.mustRun('cat', ['/sys/class/net/eth0/address'])).trim()
-    const redis = await lab.startRedisPair()
-    await lab.startIntercept()
-    const tcpcopy = await lab.startTcpcopy([...args(targetMac), '-s', ASSISTANT])
-    const dumps = {
-      source: await startPacketDump(
-        source,
-        `tcp dst port ${PORT} and dst host ${SOURCE}`,
-        join(lab.folder, 'source.pcap')
-      ),
-      target: await startPacketDump(
-        target,
-        `tcp dst port ${PORT} and dst host ${TARGET} and ether src ${mac}`,
-        join(lab.folder, 'target.pcap')
-      )
-    }
+    const books = { captureDropped: 0, sendRefused: 0 }
+    const copy = await startCopy(lab, { map: map(targetMac), tcpcopy, books })
+    const fromMac = { host: target, address: TARGET, filter: `ether src ${mac}` }
+    const dumps = await dumpStreams(lab.folder, { host: source, address: SOURCE }, fromMac)
     await loadOfAllSizes(client)
-    await untilSame(redis.source, redis.target)
-    for (const dump of Object.values(dumps)) assert.equal(await dump.stop(), 0)
-    const base = Math.floor(Date.now() / 1000) - 600
-    const { requests, connections } = compareStreams(
-      await readClientStreams(dumps.source.path, PORT, base),
-      await readClientStreams(dumps.target.path, PORT, base)
-    )
-    assert.deepEqual([requests.lost, requests.duplicated, connections.altered], [0, 0, 0])
-    assert.deepEqual([connections.equal, connections.target], [connections.source, connections.source])
-    const books = await finishAndReadBooks(tcpcopy)
-    assert.deepEqual([books.captureDropped, books.droppedBytes, books.sendRefused], [0, 0, 0])
+    await copy.untilSame()
+    await dumps.assertSame(200)
+    await copy.end()
   })
 }

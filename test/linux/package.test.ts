@@ -1,21 +1,14 @@
-/** The package that `npm pack` makes, as it stands after its installation somewhere else. */
+/** The package that `npm pack` makes, installed in another place. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import {
-  ASSISTANT,
-  finishAndReadBooks,
-  MAP,
-  openCopyLab,
-  PORT,
-  ROOT,
-  startReady,
-  untilSame
-} from './support/copy-lab.ts'
+import { ASSISTANT, MAP, openCopyLab, PORT, ROOT, startReady } from '../../lab/hosts/copy-lab.ts'
+import { finishCopy } from './support/books.ts'
+import { untilSame } from './support/waiting.ts'
 
-/** npm as it was started, or the one of PATH. */
+/** Runs the npm that started this test, or the one in PATH. */
 function npm(...args: readonly string[]): string {
   const started = process.env.npm_execpath
   const command = started?.endsWith('.js') === true ? [process.execPath, started] : ['npm']
@@ -27,9 +20,9 @@ function npm(...args: readonly string[]): string {
   })
 }
 
-/** Unpacks the package under `folder`/node_modules beside this checkout's dependencies, as npm would without network. */
+/** Unpacks the package into `folder`/node_modules, with this checkout's dependencies beside it: npm would need a network. */
 function install(folder: string): void {
-  // Without its prepack script, which would build dist/ anew, from under the running tests.
+  // Without its prepack script, which would rebuild dist/ while the tests run from it.
   const packed = npm(
     'pack',
     '--ignore-scripts',
@@ -52,7 +45,7 @@ function install(folder: string): void {
   for (const name of Object.keys(dependencies)) symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
 }
 
-test('the packed and installed programs copy, and hold neither tests nor simulations', async () => {
+test('the packed and installed programs copy, and the package has neither tests nor simulations', async () => {
   await using lab = await openCopyLab()
   install(lab.folder)
   const bin = join(lab.folder, 'node_modules', '.bin')
@@ -61,7 +54,7 @@ test('the packed and installed programs copy, and hold neither tests nor simulat
   const tcpcopy = await startReady(lab.hosts.source, join(bin, 'tcpcopy'), ['-x', MAP, '-s', ASSISTANT])
   assert.equal(await lab.ask('SET', 'packed', 'yes'), 'OK')
   await untilSame(redis.source, redis.target)
-  await finishAndReadBooks(tcpcopy)
+  await finishCopy(tcpcopy)
   const files = execFileSync('find', ['.', '-type', 'f'], {
     cwd: join(lab.folder, 'node_modules', 'tcpcopy'),
     encoding: 'utf8'

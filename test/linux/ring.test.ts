@@ -5,17 +5,15 @@ import { Outbox } from '../../src/core/packets/outbox.ts'
 import { workerOf } from '../../src/core/selection/worker-share.ts'
 import { answerSteering, copyFilter, steering } from '../../src/io/linux/capture/filter.ts'
 import { compileFilter } from '../../src/io/linux/capture/libpcap.ts'
-import { deviceIndex } from '../../src/io/linux/netlink/devices.ts'
 import { LinuxNetwork, TcpListener } from '../../src/io/linux/sockets/streams.ts'
 import { monotonic } from '../../src/io/linux/system/clock.ts'
-import { AF_PACKET, bind, close, SOCK_RAW, send, socket } from '../../src/io/linux/system/libc.ts'
-import { allocate } from '../../src/io/linux/system/memory.ts'
 import { POLLIN, Poller } from '../../src/io/linux/system/poller.ts'
 import { ChecksumState, type Stream } from '../../src/ports.ts'
 import { put16, u8 } from '../../src/wire/bytes.ts'
 import type { FilterProgram } from '../../src/wire/capture-file/bpf.ts'
 import { inNamespace, ip } from './support/namespace.ts'
 import { drain, ids, LOOPBACK, PORT_80, Source, WIRE, withRing } from './support/packets.ts'
+import { FrameSender } from './support/raw-packets.ts'
 
 inNamespace(import.meta.url, () => {
   ringTests()
@@ -48,13 +46,13 @@ function ringTests(): void {
     }
   }
 
-  test('when a packet was captured is told on the clock that now is told on', () => {
+  test('capture times and the current time are on the same clock', () => {
     withRing({}, (ring, source) => {
       const before = monotonic.now()
       source.add(WIRE, 80, 10, 1)
       source.flush()
       const seen: number[] = []
-      // It reads two clocks, one after the other: of three the one in the middle was hardly held up between them.
+      // Reading it takes two clocks: the median of three was hardly delayed between them.
       const [, epoch = Number.NaN] = [0, 1, 2].map(() => monotonic.epoch?.() ?? Number.NaN).sort((a, b) => a - b)
       ring.receive(() => seen.push(ring.capturedAtMs - epoch), 10)
       const after = monotonic.now()
@@ -63,7 +61,7 @@ function ringTests(): void {
     })
   })
 
-  test('the filter passes only its port, and what was sent before the socket was bound is not there', () => {
+  test('the filter accepts only its port, and packets from before the bind are not in the ring', () => {
     using early = new Source()
     early.add(WIRE, 80, 10, 99)
     early.flush()
@@ -77,7 +75,7 @@ function ringTests(): void {
   })
 
   for (const link of ['cooked', 'ethernet'] as const) {
-    test(`a packet larger than a slot comes whole and in its place (${link})`, () => {
+    test(`a packet larger than a slot comes complete and in order (${link})`, () => {
       const filter = [{ code: 6, jt: 0, jf: 0, k: 0x40000 }]
       withRing({ device: 'lo', link, filter }, (ring, source) => {
         source.add(LOOPBACK, 80, 100, 1)
@@ -97,7 +95,7 @@ function ringTests(): void {
     })
   }
 
-  test('where only headers are wanted, a packet larger than a slot is cut and no loss', () => {
+  test('with a short snap length, a packet larger than a slot is truncated, which does not count as loss', () => {
     withRing({ device: 'lo', snapLength: 100, slotLength: 256 }, (ring, source) => {
       source.add(LOOPBACK, 80, 60000, 2)
       source.flush()
@@ -108,7 +106,7 @@ function ringTests(): void {
     })
   })
 
-  test('what finds no slot, or no room for what its slot cannot hold, is counted as dropped', () => {
+  test('packets without a slot, or without room for what exceeds their slot, are counted as dropped', () => {
     withRing({}, (ring, source) => {
       const sentCount = 900
       for (let id = 1; id <= sentCount; id++) {
@@ -129,7 +127,7 @@ function ringTests(): void {
     })
   })
 
-  test('a ring fills when half of its slots wait, and sooner with packets that wait on the socket itself', () => {
+  test('a ring is filling when half of its slots wait, and sooner when packets wait on the socket itself', () => {
     withRing({}, (ring, source) => {
       const sendUpTo = (count: number): void => {
         while (source.sender.sentCount < count) {
@@ -147,7 +145,7 @@ function ringTests(): void {
     withRing({ device: 'lo' }, (ring, source) => {
       for (let id = 1; id <= 20; id++) source.add(LOOPBACK, 80, 20_000, id)
       source.flush()
-      assert.equal(ring.isFilling(), false, 'nobody has seen yet that they are long')
+      assert.equal(ring.isFilling(), false, 'no long packet has been read yet')
       ring.receive(() => {}, 1)
       assert.equal(ring.isFilling(), true)
       assert.equal(drain(ring).length, 19)
@@ -155,7 +153,7 @@ function ringTests(): void {
   })
 
   for (const defragment of [true, false]) {
-    test(`fragments arrive ${defragment ? 'as one packet' : 'as they are'} with defragment ${defragment}`, () => {
+    test(`fragments arrive ${defragment ? 'as one packet' : 'one by one'} with defragment ${defragment}`, () => {
       const filter = [{ code: 6, jt: 0, jf: 0, k: 0x40000 }]
       withRing({ filter, defragment }, (ring, source) => {
         source.add(WIRE, 80, 1004, 7, 0x2000)
@@ -192,7 +190,7 @@ function ringTests(): void {
     ['cooked', 'answers', 22],
     ['ethernet', 'answers', 22]
   ] as const) {
-    test(`steered rings take the client ports of their worker, fragments too, once all have begun (${what}, ${link})`, () => {
+    test(`steered rings take the client ports of their worker, fragments included, once all have begun (${what}, ${link})`, () => {
       const filter = compileFilter('tcp', { link, snapLength: 0x40000 })
       const steered = what === 'requests' ? steering(3) : answerSteering(3, 4)
       const options = { link, filter, steering: steered, isHeld: true }
@@ -226,7 +224,7 @@ function ringTests(): void {
     })
   }
 
-  test('a poller wakes for a packet, and a device that goes down and up again ends neither wait nor capture', () => {
+  test('a poller wakes for a packet, and keeps working when the device goes down and up', () => {
     withRing({}, (ring, source) => {
       const poller = new Poller()
       poller.add(ring.fd, POLLIN)
@@ -255,7 +253,7 @@ function ringTests(): void {
     })
   })
 
-  test('what an operator can get wrong is an operator error', () => {
+  test('a missing device and an empty filter are operator errors', () => {
     assert.throws(() => withRing({ device: 'nope0' }, () => {}), { code: 'no-device', hint: /va, |vb, / })
     assert.throws(() => withRing({ filter: [] }, () => {}), { code: 'bad-filter' })
   })
@@ -267,7 +265,7 @@ function filterTests(): void {
     ['ip src 10.9.0.1 and tcp[2:2] = 81', [2]]
   ] as const) {
     for (const link of ['cooked', 'ethernet'] as const) {
-      test(`a program of libpcap filters the ${link} ring: ${expression}`, () => {
+      test(`a filter compiled by libpcap works on the ${link} ring: ${expression}`, () => {
         const filter = compileFilter(expression, { link, snapLength: 0x40000 })
         withRing({ link, filter }, (ring, source) => {
           source.add(WIRE, 80, 0, 1)
@@ -280,21 +278,16 @@ function filterTests(): void {
   }
 }
 
-/** Sends one frame out of va: a TCP packet to port 80 inside a VLAN. */
+/** Sends a frame through va: a TCP packet to port 80 inside a VLAN. */
 function sendTagged(vlan: number, id: number): void {
-  const frame = allocate(60)
-  frame.bytes.set([2, 0, 0, 0, 0, 0x0b, 2, 0, 0, 0, 0, 0x0a, 0x81, 0, 0, vlan, 8, 0, 0x45, 0, 0, 40, 0, id])
-  frame.bytes.set([0, 0, 64, 6, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2, 0, 99, 0, 80], 24)
-  const address = allocate(20)
-  address.words[0] = AF_PACKET
-  address.words[1] = deviceIndex('va')
-  const fd = socket(AF_PACKET, SOCK_RAW, 0)
-  assert.equal(bind(fd, address.address, 20), 0)
-  assert.equal(send(fd, frame.address, 58, 0), 58)
-  close(fd)
+  const frame = new Uint8Array(58)
+  frame.set([2, 0, 0, 0, 0, 0x0b, 2, 0, 0, 0, 0, 0x0a, 0x81, 0, 0, vlan, 8, 0, 0x45, 0, 0, 40, 0, id])
+  frame.set([0, 0, 64, 6, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2, 0, 99, 0, 80], 24)
+  using sender = new FrameSender('va')
+  assert.ok(sender.send(frame))
 }
 
-/** What the kernel hands over of a TCP connection of its own, before segmentation and checksums. */
+/** What the kernel delivers of a local TCP connection, before segmentation and checksums. */
 function offloadTests(): void {
   test('packets inside a VLAN are seen without their tag', () => {
     for (const link of ['cooked', 'ethernet'] as const) {
@@ -306,7 +299,7 @@ function offloadTests(): void {
     }
   })
 
-  test('super-packets of the kernel come whole, with the checksum said to be partial', () => {
+  test('super-packets of the kernel come complete, with a partial checksum', () => {
     const poller = new Poller()
     const listener = new TcpListener(poller, { address: LOOPBACK, port: 0 })
     const filter = copyFilter([{ address: LOOPBACK, port: listener.port }])

@@ -1,52 +1,41 @@
-/** The life of the programs: ready, signals, background, end. */
+/** How the programs start, take signals, run in the background and end. */
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { ASSISTANT, INTERCEPT, MAP, openCopyLab, PORT, SOURCE, startReady, TCPCOPY } from '../../lab/hosts/copy-lab.ts'
 import type { Host } from '../../lab/hosts/host.ts'
 import { counter, hasMessage, lastStatistics } from '../../lab/hosts/json-log.ts'
-import {
-  ASSISTANT,
-  finishAndReadBooks,
-  INTERCEPT,
-  MAP,
-  openCopyLab,
-  PORT,
-  SOURCE,
-  startReady,
-  statisticsOf,
-  TCPCOPY,
-  until,
-  untilSame
-} from './support/copy-lab.ts'
+import { finishCopy } from './support/books.ts'
+import { statisticsOf, stopCleanly, until, untilSame } from './support/waiting.ts'
 
 const COPY = ['-x', MAP, '-s', ASSISTANT]
 const ANSWERS = ['-i', 'eth0', '-F', `tcp and src port ${PORT}`]
 
-/** Local ports that somebody on this host listens on. */
+/** TCP ports in state LISTEN on this host. */
 async function listeningPorts(host: Host): Promise<number[]> {
   const lines = (await host.mustRun('ss', ['-H', '-ltn'])).split('\n').filter(Boolean)
   return lines.map((line) => Number(/:(\d+)\s/.exec(line)?.[1])).sort((a, b) => a - b)
 }
 
-test('SIGUSR2 prints the statistics, in words and as JSON, and the program goes on', async () => {
+test('SIGUSR2 prints the statistics, as text and as JSON, and the program keeps running', async () => {
   await using lab = await openCopyLab()
   const intercept = await lab.startIntercept()
   const tcpcopy = await lab.startTcpcopy()
   assert.equal(counter(await statisticsOf(tcpcopy), 'channelsOpen'), 2)
   assert.equal(counter(await statisticsOf(intercept), 'peersOpen'), 2)
-  const inWords = lab.hosts.source.spawn(TCPCOPY, COPY)
-  await inWords.waitForLine('stderr', (line) => line.includes('ready'))
-  inWords.signal('SIGUSR2')
-  await inWords.waitForLine('stderr', (line) =>
+  const inText = lab.hosts.source.spawn(TCPCOPY, COPY)
+  await inText.waitForLine('stderr', (line) => line.includes('ready'))
+  inText.signal('SIGUSR2')
+  await inText.waitForLine('stderr', (line) =>
     /statistics: sessions 0 live, 0 in all; requests 0; .*lost 0 B/.test(line)
   )
-  assert.equal(inWords.exit, undefined)
-  assert.equal((await inWords.stop()).status, 0)
-  assert.equal(inWords.stdout, '')
+  assert.equal(inText.exit, undefined)
+  await stopCleanly(inText)
+  assert.equal(inText.stdout, '')
 })
 
-test("SIGUSR1 leaves no port open, neither while a program starts nor when it runs: elsewhere it is Node's inspector", async () => {
+test("SIGUSR1, which opens Node's inspector by default, opens no port, neither at start-up nor later", async () => {
   await using lab = await openCopyLab()
   const { source, assistant } = lab.hosts
   for (const [host, path, args] of [
@@ -55,7 +44,7 @@ test("SIGUSR1 leaves no port open, neither while a program starts nor when it ru
   ] as const) {
     const program = host.spawn(path, [...args, '--log-format', 'json'])
     const isReady = program.waitForLine('stderr', (line) => hasMessage(line, 'ready'), 20_000)
-    // From the moment that it is Node; before, the signal ends any program.
+    // Before the process has become Node, the signal would end it.
     const isNode = (): boolean => readlinkOf(`/proc/${program.pid}/exe`) === process.execPath
     await until('the program is Node', isNode)
     let isWaiting = true
@@ -68,7 +57,7 @@ test("SIGUSR1 leaves no port open, neither while a program starts nor when it ru
     }
     await isReady
     assert.deepEqual(await listeningPorts(host), host === assistant ? [36524] : [])
-    // Node itself may have opened it before a line of ours ran; then it is closed again, and from now on never opened.
+    // Node may have opened it before our code ran; then it has been closed, and from now on stays closed.
     const opened = program.stderr.match(/Debugger listening/g)?.length ?? 0
     for (let count = 0; count < 10; count++) {
       program.signal('SIGUSR1')
@@ -76,7 +65,7 @@ test("SIGUSR1 leaves no port open, neither while a program starts nor when it ru
     }
     assert.equal(program.stderr.match(/Debugger listening/g)?.length ?? 0, opened)
     assert.deepEqual(await listeningPorts(host), host === assistant ? [36524] : [])
-    assert.equal((await program.stop()).status, 0)
+    await stopCleanly(program)
   }
 })
 
@@ -88,14 +77,14 @@ function readlinkOf(path: string): string {
   }
 }
 
-/** Until a process has a handler, the signal ends it, as it ends any. */
+/** Whether a process has a handler; without one the signal ends it. */
 function handlesSigusr1(pid: number): boolean {
   const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? '0'
   return (BigInt(`0x${caught}`) & (1n << 9n)) !== 0n
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`${signal} ends tcpcopy with its statistics, exit 0, no connection left at the target, and no pid file`, async () => {
+  test(`${signal} ends tcpcopy with status 0: statistics are logged, its connections at the target and its pid file are gone`, async () => {
     await using lab = await openCopyLab()
     const { client, target } = lab.hosts
     const redis = await lab.startRedisPair()
@@ -105,21 +94,22 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     assert.equal(readFileSync(pidFile, 'utf8'), `${tcpcopy.pid}\n`)
     const open = `for (let i = 0; i < 10; i++) require('net').connect(${PORT}, '${SOURCE}').write('INCR open\\r\\n')`
     client.spawn(process.execPath, ['-e', open])
-    await until('all are served', async () => (await redis.target.requestCount()) === 10)
+    await until('the target has served all requests', async () => (await redis.target.requestCount()) === 10)
     const established = async () => await target.mustRun('ss', ['-H', '-tn', 'state', 'established'])
     assert.equal((await established()).trim().split('\n').length, 10)
-    if (signal === 'SIGINT') assert.deepEqual(await tcpcopy.stop(signal), { status: 0, signal: null })
-    const books = signal === 'SIGTERM' ? await finishAndReadBooks(tcpcopy) : (lastStatistics(tcpcopy.stderr) ?? {})
+    if (signal === 'SIGTERM') await finishCopy(tcpcopy)
+    else await stopCleanly(tcpcopy, signal)
+    const books = lastStatistics(tcpcopy.stderr) ?? {}
     assert.equal(books.sessionsStarted, 10)
     assert.equal(books.sessionsEnded, 10)
     await until('nothing is established at the target', async () => (await established()).trim() === '')
     assert.ok(!existsSync(pidFile))
-    assert.deepEqual(await intercept.stop(signal), { status: 0, signal: null })
+    await stopCleanly(intercept, signal)
     assert.equal(counter(lastStatistics(intercept.stderr), 'peersAccepted'), 2)
   })
 }
 
-test('in the background, the starter returns when the program is ready, and its pid file names what runs', async () => {
+test('with -d the starter returns when the program is ready, and the pid file names the program', async () => {
   await using lab = await openCopyLab()
   const { source, assistant } = lab.hosts
   const redis = await lab.startRedisPair()
@@ -141,7 +131,7 @@ test('in the background, the starter returns when the program is ready, and its 
   assert.equal(await lab.ask('SET', 'from', 'behind'), 'OK')
   await untilSame(redis.source, redis.target)
 
-  // A rotated log: SIGHUP opens the file anew.
+  // After a log rotation: SIGHUP reopens the file.
   const logPath = join(lab.folder, 'tcpcopy.log')
   const [interceptPid = 0, tcpcopyPid = 0] = pids
   renameSync(logPath, `${logPath}.1`)
@@ -159,7 +149,7 @@ test('in the background, the starter returns when the program is ready, and its 
   assert.equal(counter(lastStatistics(readFileSync(logPath, 'utf8')), 'unaccountedBytes'), 0)
 })
 
-/** A process that only its parent has not buried yet does not run. */
+/** Whether a process exists and is not a zombie. */
 function isRunning(pid: number): boolean {
   try {
     return !/^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))
@@ -168,7 +158,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-test('a program in the background that cannot start says why, and its starter exits 1', async () => {
+test('with -d, a program that cannot start says why, and the starter exits with status 1', async () => {
   await using lab = await openCopyLab()
   const log = ['-l', join(lab.folder, 'log'), '-P', join(lab.folder, 'pid')]
   const starter = await lab.hosts.assistant.run(INTERCEPT, ['-i', 'eth9', '-F', 'tcp', '-d', ...log])
@@ -178,7 +168,7 @@ test('a program in the background that cannot start says why, and its starter ex
   assert.ok(!existsSync(join(lab.folder, 'pid')))
 })
 
-test('both programs run through symbolic links, from any folder', async () => {
+test('both programs run through symbolic links in any folder', async () => {
   await using lab = await openCopyLab()
   const folder = join(lab.folder, 'links')
   mkdirSync(folder)
@@ -194,7 +184,7 @@ test('both programs run through symbolic links, from any folder', async () => {
   const tcpcopy = await startReady(lab.hosts.source, join(folder, 'tcpcopy'), COPY)
   assert.equal(await lab.ask('SET', 'a', 'b'), 'OK')
   await untilSame(redis.source, redis.target)
-  await finishAndReadBooks(tcpcopy)
-  // One process each: the PID that was started is the program.
+  await finishCopy(tcpcopy)
+  // The launcher replaces itself: the PID that was started is the program.
   assert.ok(readFileSync(`/proc/${intercept.pid}/cmdline`, 'latin1').includes('intercept-again'))
 })

@@ -1,4 +1,4 @@
-/** Sending through AF_XDP on a real kernel: every octet, in order, and devices that refuse. */
+/** Sending through AF_XDP on a real kernel: every byte, in order, and devices that refuse. */
 import assert from 'node:assert/strict'
 import { beforeEach, test } from 'node:test'
 import { deviceIndex } from '../../src/io/linux/netlink/devices.ts'
@@ -6,8 +6,8 @@ import { LinkSender } from '../../src/io/linux/send/link-sender.ts'
 import { RawIpSender } from '../../src/io/linux/send/raw-ip-sender.ts'
 import { XdpSender } from '../../src/io/linux/send/xdp-sender.ts'
 import { XdpSocket } from '../../src/io/linux/send/xdp-socket.ts'
-import { CopiedStream, capture, drain, SEGMENT, SEGMENTS } from './support/copied-stream.ts'
-import { inNamespace, ip, layWire } from './support/namespace.ts'
+import { CopiedStream, capture, drain, SEGMENT, SEGMENTS, SEQUENCES } from './support/copied-stream.ts'
+import { addWire, inNamespace, ip } from './support/namespace.ts'
 import { WIRE } from './support/packets.ts'
 
 const ROUNDS = 400
@@ -16,17 +16,14 @@ function open(): CopiedStream {
   return new CopiedStream((address, say) => new XdpSender(new LinkSender(address, new RawIpSender(address), say), say))
 }
 
-/** Their sequence numbers, one segment after the other. */
-const SEQUENCES = Array.from({ length: SEGMENTS }, (_, index) => 1000 + index * SEGMENT)
-
 inNamespace(import.meta.url, () => {
-  // The kernel frees the queue of a device some time after its socket was closed: each test has a device of its own.
+  // The kernel frees a device's queue some time after the socket is closed, so each test has its own device.
   beforeEach(() => {
     ip('link del va')
-    layWire()
+    addWire()
   })
 
-  test('short packets go through AF_XDP, whole and in order, more of them than the memory has chunks', () => {
+  test('short packets go through AF_XDP, complete and in order, more of them than there are chunks', () => {
     const ring = capture()
     using stream = open()
     stream.isSegmenting = false
@@ -44,7 +41,7 @@ inNamespace(import.meta.url, () => {
     ring.close()
   })
 
-  test('a super-packet goes through the link layer, uncut', () => {
+  test('a super-packet goes through the link layer as it is', () => {
     const ring = capture()
     using stream = open()
     stream.say(WIRE, true)
@@ -54,7 +51,7 @@ inNamespace(import.meta.url, () => {
     ring.close()
   })
 
-  test('where another has the queue of the device, all goes through the link layer, and that is said', () => {
+  test('if another socket has the queue of the device, packets go through the link layer, with a message', () => {
     const ring = capture()
     const other = new XdpSocket(deviceIndex('va'))
     using stream = open()
@@ -66,7 +63,7 @@ inNamespace(import.meta.url, () => {
     ring.close()
   })
 
-  test('a socket that fails is given up: what it held is counted as refused, what follows goes through the link layer', () => {
+  test('after a socket failure, pending packets count as refused and later ones go through the link layer', () => {
     const ring = capture()
     using stream = open()
     stream.isSegmenting = false

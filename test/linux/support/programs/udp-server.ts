@@ -1,4 +1,4 @@
-/** A UDP server on a port: answers each datagram with its length, and tells on SIGTERM what came from whom, in order. */
+/** A UDP server: answers each datagram with its length, and prints at SIGUSR2 what each client has sent, in order. */
 import { createHash } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 

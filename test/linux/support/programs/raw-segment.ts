@@ -1,13 +1,14 @@
 /**
- * A program for a host of the lab: writes one TCP segment of 10.77.0.10:40000 to port 6379 of an address.
+ * A program for a host of the lab: sends one TCP segment from 10.77.0.10:40000 to port 6379 of an address.
  * raw-segment.js bad-checksum|fragmented ADDRESS PAYLOAD
  */
-import { Outbox } from '../../../src/core/packets/outbox.ts'
-import { RawIpSender } from '../../../src/io/linux/send/raw-ip-sender.ts'
-import { mapMemory } from '../../../src/io/linux/system/memory.ts'
-import { parseAddress } from '../../../src/wire/address.ts'
-import { put16, put32 } from '../../../src/wire/bytes.ts'
-import { fold, pseudoHeaderSum, sum } from '../../../src/wire/checksum.ts'
+import { Outbox } from '../../../../src/core/packets/outbox.ts'
+import { RawIpSender } from '../../../../src/io/linux/send/raw-ip-sender.ts'
+import { mapMemory } from '../../../../src/io/linux/system/memory.ts'
+import { parseAddress } from '../../../../src/wire/address.ts'
+import { put16, put32 } from '../../../../src/wire/bytes.ts'
+import { fold, pseudoHeaderSum, sum } from '../../../../src/wire/checksum.ts'
+import { putIpv4Header } from '../raw-packets.ts'
 
 const [, , kind, addressText = '', text = ''] = process.argv
 const payload = Buffer.from(text, 'latin1')
@@ -17,20 +18,14 @@ const memory = mapMemory(1 << 17)
 const { bytes } = memory
 const outbox = new Outbox(bytes, 0, 8)
 const payloadAt = 1 << 16
-/** Octets of the first fragment behind its IP header: a multiple of eight, and less than a path takes. */
+/** Bytes of the first fragment after its IP header: a multiple of eight, and less than the path MTU. */
 const FIRST_LENGTH = 1000
 const MORE_FRAGMENTS = 0x2000
 
-/** @returns where the header of 20 octets is */
+/** @returns the offset of the header */
 function putIp(fragment: number): number {
   const at = outbox.nextHeaderAt()
-  bytes[at] = 0x45
-  put16(bytes, at + 4, 77)
-  put16(bytes, at + 6, fragment)
-  bytes[at + 8] = 64
-  bytes[at + 9] = 6
-  put32(bytes, at + 12, client)
-  put32(bytes, at + 16, target)
+  putIpv4Header(bytes, at, client, target, 77, fragment)
   return at
 }
 

@@ -1,5 +1,5 @@
 /**
- * A UDP client: in each flow, a port of its own, it sends a datagram of each size, the next when the one before is answered.
+ * A UDP client: in each flow, which has its own port, it sends a datagram of each size, each after the answer to the last.
  * udp-client.js HOST PORT FLOW,FLOW... SIZE SIZE...
  */
 import { createSocket } from 'node:dgram'
