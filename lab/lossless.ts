@@ -1,4 +1,4 @@
-/** `npm run lossless`: every load of loads.ts, each in a lab of its own, inside the namespaces of scripts/lossless.mjs. */
+/** `npm run lossless`: runs every load of loads.ts in its own lab, inside the namespaces of scripts/lossless.mjs. */
 import { parseArgs } from 'node:util'
 import { OperatorError } from '../src/errors.ts'
 import { Interrupted, interruption, runCommand } from './hosts/command.ts'
@@ -10,9 +10,9 @@ import { loads } from './loads/loads.ts'
 
 const usage = `npm run lossless -- [--json] [--tcpcopy PROGRAM] [--intercept PROGRAM] [NAME…]
 
-Copies loads that are hard to copy, each in a lab of its own, and says of each whether anything was lost.
+Copies loads that are hard to copy, each in its own lab, and reports for each whether anything was lost.
   --json                   the results as JSON, the only thing on stdout
-  --tcpcopy, --intercept   other programs than those of this checkout
+  --tcpcopy, --intercept   programs to use instead of those of this checkout
   NAME                     runs only these:
 ${loads.map(({ name, title }) => `    ${name.padEnd(22)} ${title}`).join('\n')}
 `
@@ -34,7 +34,7 @@ function readChoice(): Choice | undefined {
   const unknown = positionals.find((name) => loads.every((load) => load.name !== name))
   if (unknown !== undefined) {
     const names = loads.map(({ name }) => name).join(', ')
-    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose among: ${names}.`)
+    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose from: ${names}.`)
   }
   return {
     json: values.json,
@@ -47,7 +47,7 @@ function withoutUndefined(tcpcopy: string | undefined, intercept: string | undef
   return { ...(tcpcopy === undefined ? {} : { tcpcopy }), ...(intercept === undefined ? {} : { intercept }) }
 }
 
-/** What a load that could not be run to its end has to say is a problem as well. */
+/** The row of a load; the error of a load that did not run to its end is its problem. */
 async function rowOf(load: Load, programs: Programs, progress: Progress, interrupted: Promise<never>): Promise<Row> {
   const { name, title, inC } = load
   try {

@@ -1,4 +1,4 @@
-/** The main job of `npm start`, inside the namespaces that scripts/start.mjs makes. */
+/** `npm start`: the main job, inside the namespaces of scripts/start.mjs. */
 import { existsSync, mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,12 +13,12 @@ const usage = `npm start -- [--json] [--requests N] [--connections N] [--short-r
 
 Copies real redis traffic between four hosts made of network namespaces and checks the copy byte by byte.
   --json              the result as JSON, the only thing on stdout
-  --requests          on connections that are kept (default 100000)
-  --connections       that are kept (default 50)
-  --short-requests    on a connection each (default 3000)
-  --offloads          leaves segmentation offloads on: packets of up to 64 KB
+  --requests          number of requests on kept connections (default 100000)
+  --connections       number of kept connections (default 50)
+  --short-requests    number of requests with a connection each (default 3000)
+  --offloads          keeps segmentation offloads on: packets of up to 64 KB
   --captures          keeps the captures of source and target in this folder
-  --tcpcopy, --intercept   other programs than those of this checkout
+  --tcpcopy, --intercept   programs to use instead of those of this checkout
 `
 
 interface Choice extends Omit<JobOptions, 'folder'> {
@@ -59,9 +59,9 @@ function readChoice(): Choice | undefined {
   }
 }
 
-/** Where the captures are to stay; they vanish with the lab's own folder otherwise. */
+/** The folder in which the captures stay; by default they are removed with the lab. */
 function captureFolder(path: string): string {
-  // Not `recursive`: below /proc, Node.js 20 then never returns.
+  // Not `recursive`: below /proc, Node.js 20 would never return.
   if (!existsSync(path)) mkdirSync(path)
   return resolve(path)
 }

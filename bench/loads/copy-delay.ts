@@ -1,4 +1,4 @@
-/** How long after a packet of the client its copy is there. */
+/** The delay from a client's packet to its copy. */
 import type { CopyLab, HostName } from '../../lab/hosts/copy-lab.ts'
 import { PORT } from '../../lab/hosts/copy-lab.ts'
 import { type PacketDump, startPacketDump } from '../../lab/hosts/packet-dump.ts'
@@ -11,7 +11,7 @@ export interface CopyDelay {
   readonly counted: number
 }
 
-/** Watches at source and target. A copy keeps the client's address, port and sequence numbers. */
+/** Captures at source and target. A copy keeps the client's address, port and sequence numbers. */
 export class DelayWatch {
   readonly #dumps: readonly [PacketDump, PacketDump]
   readonly #baseSeconds = Math.floor(Date.now() / 1000)
@@ -20,7 +20,7 @@ export class DelayWatch {
     this.#dumps = [source, target]
   }
 
-  /** Ends the captures. */
+  /** Stops the captures. */
   async delay(): Promise<CopyDelay> {
     const [source, target] = this.#dumps
     await Promise.all([source.stop(), target.stop()])
@@ -47,7 +47,7 @@ export async function watchDelay(lab: CopyLab, timed: 'probe' | 'every packet'):
   return new DelayWatch(await dump('source'), await dump('target'))
 }
 
-/** When each segment with payload was seen first, by its connection and sequence number. */
+/** The first capture time of each segment with payload, by its connection and sequence number. */
 export async function arrivals(path: string, baseSeconds: number): Promise<Map<string, number>> {
   const times = new Map<string, number>()
   await readCapture(path, baseSeconds, ({ sourceAddress, sourcePort, seq, payload, timeUs }) => {

@@ -1,6 +1,6 @@
-/** What a work of the benchmark finds out. */
+/** A result of a work of the benchmark. */
 export interface Fact {
-  /** The same in every run; goals name it. */
+  /** Identifies the fact in every run and in goals. */
   readonly name: string
   readonly what: string
   readonly unit: string
@@ -12,18 +12,18 @@ export interface Work {
   /** Chooses it on a command line. */
   readonly name: string
   readonly title: string
-  /** Measures once. @throws Error if anything was not as it should be */
+  /** Measures once. @throws Error if the measurement is not valid */
   readonly measure: () => Promise<readonly Fact[]>
 }
 
-/** What a work came to: medians of its runs. */
+/** The results of a work: medians of its runs. */
 export interface Done {
   readonly name: string
   readonly title: string
   readonly facts: readonly Fact[]
 }
 
-/** Of each fact by itself. */
+/** Medians of each fact. */
 export function medianFacts(runs: readonly (readonly Fact[])[]): readonly Fact[] {
   return (runs[0] ?? []).map((fact) => {
     const values = runs.map((facts) => facts.find(({ name }) => name === fact.name)?.value ?? Number.NaN)

@@ -1,4 +1,4 @@
-/** Medians of runs, and a row of the table for each load. */
+/** The table of the benchmark: medians of runs, a row for each load. */
 import type { Figures } from '../loads/measure.ts'
 
 export interface Row {
@@ -46,10 +46,10 @@ function line(title: string, figures: Figures): string {
 }
 
 function idleLine({ idleBytes }: Figures): string {
-  return idleBytes === null ? '' : `  ${whole(idleBytes)} octets of tcpcopy's memory for each idle session\n`
+  return idleBytes === null ? '' : `  ${whole(idleBytes)} bytes of tcpcopy's memory for each idle session\n`
 }
 
-/** Ours in parts of theirs. */
+/** Our figures divided by theirs. */
 function ratioLine(ours: Figures, theirs: Figures): string {
   const ratios = [
     'copyRate',
@@ -66,11 +66,11 @@ function ratioLine(ours: Figures, theirs: Figures): string {
   return `  ours : theirs  ${texts.join(', ')}\n`
 }
 
-/** Of each figure by itself, over the runs that have it. */
+/** Medians of each figure, over the runs that have it. */
 export function medians(runs: readonly Figures[]): Figures {
   const [first] = runs
   if (first === undefined) throw new Error('There is no run.')
-  // as: the keys are those of the first.
+  // as: all runs have the same keys.
   const names = Object.keys(first) as (keyof Figures)[]
   return Object.fromEntries(names.map((name) => [name, median(runs.map((run) => run[name]))])) as unknown as Figures
 }

@@ -1,8 +1,8 @@
-/** What the commands of the lab have in common: options, signals, errors, exit codes. */
+/** What the lab's commands share: options, signals, errors, exit codes. */
 import { constants } from 'node:os'
 import { OperatorError } from '../../src/errors.ts'
 
-/** Somebody asked the command to end. */
+/** A signal asked the command to end. */
 export class Interrupted extends Error {
   readonly signal: NodeJS.Signals
 
@@ -12,13 +12,13 @@ export class Interrupted extends Error {
   }
 }
 
-/** @throws OperatorError if it is no whole number from 1 on */
+/** @throws OperatorError if the value is not a positive integer */
 export function positive(name: string, value: string): number {
   if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
-  throw new OperatorError('lab-option', `${name} is ${value}.`, 'Give a whole number from 1 on.')
+  throw new OperatorError('lab-option', `${name} is ${value}.`, 'Use a positive integer.')
 }
 
-/** Rejects at the first signal; later ones change nothing, the lab is being closed. */
+/** Rejects at the first signal. Later ones have no effect: the lab is closing already. */
 export function interruption(): Promise<never> {
   return new Promise((_, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
@@ -26,7 +26,7 @@ export function interruption(): Promise<never> {
   })
 }
 
-/** Runs a command; its exit code becomes the program's, and what it throws a sentence on stderr. */
+/** Runs a command: sets the exit status from its result, and prints its error to stderr. */
 export async function runCommand(usage: string, command: () => Promise<number>): Promise<void> {
   try {
     process.exitCode = await command()

@@ -18,11 +18,11 @@ export const CLIENT_6 = 'fd77::10'
 export const SOURCE_6 = 'fd77::1'
 export const TARGET_6 = 'fd77::2'
 export const ASSISTANT_6 = 'fd77::3'
-/** Of the service that is copied, on source and target. */
+/** The port of the copied service, on source and target. */
 export const PORT = 6379
 export const MAP = `${PORT}-${TARGET}:${PORT}`
 
-/** Far more than a start takes; it bounds one that fails. */
+/** Far more than a start takes; it only bounds one that fails. */
 const READY_TIMEOUT_MS = 20_000
 const JSON_LOG = ['--log-format', 'json']
 /** What tcpcopy logs when intercept has accepted it. */
@@ -34,7 +34,7 @@ export interface Programs {
   readonly intercept: string
 }
 
-/** Those of this checkout. */
+/** The programs of this checkout. */
 export const TCPCOPY = `${ROOT}bin/tcpcopy`
 export const INTERCEPT = `${ROOT}bin/intercept`
 export const OWN_PROGRAMS: Programs = { tcpcopy: TCPCOPY, intercept: INTERCEPT }
@@ -45,9 +45,9 @@ export interface CopyLabOptions {
   readonly hasNetworkThreads?: boolean | undefined
   /** Networks whose packets the target sends to the assistant; default: the client. */
   readonly routed?: readonly string[]
-  /** Addresses that the client has beside CLIENT, in the lab's own network; `routed` has to name them as well. */
+  /** More addresses of the client, in the lab's own network; `routed` must include them. */
   readonly moreClients?: readonly string[]
-  /** The hosts have IPv6 addresses as well. */
+  /** Whether the hosts have IPv6 addresses as well. */
   readonly isDual?: boolean
   /** Default: those of this checkout. */
   readonly programs?: Programs
@@ -75,7 +75,7 @@ export class CopyLab {
     return this.#lab.subfolder(name)
   }
 
-  /** A redis-server on source and target. */
+  /** Starts a redis-server on source and target. */
   async startRedisPair(port = PORT): Promise<{ readonly source: Redis; readonly target: Redis }> {
     const folder = this.subfolder(`${port}`)
     return {
@@ -84,29 +84,29 @@ export class CopyLab {
     }
   }
 
-  /** intercept on the assistant, ready. */
+  /** Starts intercept on the assistant, and waits until it is ready. */
   async startIntercept(args: readonly string[] = [], from = `src host ${TARGET}`): Promise<Program> {
     const filter = ['-i', 'eth0', '-F', `tcp and ${from}`]
     return await startReady(this.hosts.assistant, this.#programs.intercept, [...filter, ...args])
   }
 
-  /** tcpcopy on the source, ready; connected as well, unless told otherwise. */
+  /** Starts tcpcopy on the source, and waits until it is ready and, by default, connected. */
   async startTcpcopy(args: readonly string[] = ['-x', MAP, '-s', ASSISTANT], isConnected = true): Promise<Program> {
     const start = isConnected ? startConnected : startReady
     return await start(this.hosts.source, this.#programs.tcpcopy, args)
   }
 
-  /** redis-cli on the client, to the source. @returns what redis answered */
+  /** Runs redis-cli on the client against the source. @returns the answer */
   async ask(...words: readonly string[]): Promise<string> {
     return (await this.hosts.client.mustRun('redis-cli', ['-h', SOURCE, ...words])).trim()
   }
 
-  /** redis-cli on the target, to its own server. */
+  /** Runs redis-cli on the target against its own server. */
   async askTarget(...words: readonly string[]): Promise<string> {
     return (await this.hosts.target.mustRun('redis-cli', words)).trim()
   }
 
-  /** Runs a script of Node's on a host, to its end. @returns its stdout */
+  /** Runs a Node.js script on a host to its end. @returns its stdout */
   async runScript(host: Host, script: string, ...args: readonly string[]): Promise<string> {
     return await host.mustRun(process.execPath, ['-e', script, ...args])
   }
@@ -121,7 +121,7 @@ export class CopyLab {
   }
 }
 
-/** Builds the hosts; what the target answers to the clients goes to the assistant. */
+/** Builds the hosts, with routes on the target that send its answers to the assistant. */
 export async function openCopyLab(options: CopyLabOptions = {}): Promise<CopyLab> {
   const isDual = options.isDual === true
   const addresses = (ipv4: string, ipv6: string): readonly string[] => (isDual ? [ipv4, ipv6] : [ipv4])

@@ -1,14 +1,15 @@
+/** The checks that decide whether the main job passed. */
 import { counter, dropsOf } from '../hosts/json-log.ts'
 import type { Measured } from './report.ts'
 
-/** What is wrong with the copy, or with the check of it, in sentences. */
+/** Describes what is wrong with the copy, or with its check, in sentences. */
 export function findProblems(measured: Measured): string[] {
   const { requests, connections, redisCommands, captureDropped, exitStatus } = measured
   const problems: string[] = []
   const check = (isWell: boolean, problem: string) => {
     if (!isWell) problems.push(problem)
   }
-  check(requests.source > 0, 'The source got no request: the load did not run, or the capture saw nothing of it.')
+  check(requests.source > 0, 'The source received no request: the load did not run, or the capture missed it.')
   check(requests.lost === 0, `${requests.lost} requests were lost.`)
   check(requests.duplicated === 0, `${requests.duplicated} requests were duplicated.`)
   const unequal = connections.source - connections.equal
@@ -21,7 +22,7 @@ export function findProblems(measured: Measured): string[] {
     const [ours, witness] = [requests[side], redisCommands[side]]
     check(
       ours === witness,
-      `The check contradicts itself at the ${side}: captured ${ours} requests, redis served ${witness}.`
+      `The check is inconsistent at the ${side}: captured ${ours} requests, redis served ${witness}.`
     )
   }
   const dumpDropped = captureDropped.sourceTcpdump + captureDropped.targetTcpdump
@@ -29,11 +30,11 @@ export function findProblems(measured: Measured): string[] {
   check(measured.captureHoles === 0, `The check is incomplete: ${measured.captureHoles} captured streams have holes.`)
   check(
     measured.captureStrays === 0,
-    `${measured.captureStrays} segments belong to no connection that was seen to begin.`
+    `The check is incomplete: the SYN of ${measured.captureStrays} captured segments is missing.`
   )
   for (const drop of dropsOf(measured.statistics.tcpcopy ?? {})) problems.push(`tcpcopy dropped client bytes: ${drop}.`)
   const unaccounted = counter(measured.statistics.tcpcopy ?? undefined, 'unaccountedBytes')
-  check(unaccounted === 0, `The books of tcpcopy do not close: ${unaccounted} bytes are in no account.`)
+  check(unaccounted === 0, `The books of tcpcopy do not close: ${unaccounted} bytes are unaccounted for.`)
   for (const name of ['tcpcopy', 'intercept'] as const) {
     check(exitStatus[name] === 0, `${name} ended with ${exitStatus[name] ?? 'a signal'} when it was asked to stop.`)
     check(measured.statistics[name] !== null, `${name} logged no statistics at its end.`)

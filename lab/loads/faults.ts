@@ -11,7 +11,7 @@ export async function loseAround(host: Host, port: number, perMille: number): Pr
   await addRules(host, 'ip', 'lose_output', 'output', `tcp sport ${port} ${share} drop`)
 }
 
-/** Stops a program for a while. */
+/** Suspends a program for a while. */
 export async function pause(program: Program, ms: number): Promise<void> {
   program.signal('SIGSTOP')
   try {
