@@ -2,10 +2,9 @@
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Interrupted, interruption, positive, runCommand } from '../lab/hosts/command.ts'
+import { chooseByName, Interrupted, interruption, positive, runCommand } from '../lab/hosts/command.ts'
 import { OWN_PROGRAMS, type Programs, ROOT } from '../lab/hosts/copy-lab.ts'
 import { Progress } from '../lab/job/progress.ts'
-import { OperatorError } from '../src/errors.ts'
 import { type BenchLoad, benchLoads } from './loads/loads.ts'
 import { type Figures, measureRun } from './loads/measure.ts'
 import { works } from './micro/works.ts'
@@ -42,23 +41,15 @@ function readChoice(): Choice | undefined {
     allowPositionals: true
   })
   if (values.help) return undefined
-  const all = [...benchLoads, ...works]
-  const unknown = positionals.find((name) => all.every((one) => one.name !== name))
-  if (unknown !== undefined) {
-    const names = all.map(({ name }) => name).join(', ')
-    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose from: ${names}.`)
-  }
-  const isChosen = ({ name }: { readonly name: string }): boolean => {
-    return positionals.length === 0 || positionals.includes(name)
-  }
+  const chosen: readonly object[] = chooseByName([...benchLoads, ...works], positionals)
   const folder = values.vs === undefined ? undefined : resolve(values.vs)
   return {
     json: values.json,
     runs: positive('--runs', values.runs),
     other: folder === undefined ? undefined : { tcpcopy: `${folder}/tcpcopy`, intercept: `${folder}/intercept` },
     write: values.write,
-    loads: benchLoads.filter(isChosen),
-    works: works.filter(isChosen)
+    loads: benchLoads.filter((load) => chosen.includes(load)),
+    works: works.filter((work) => chosen.includes(work))
   }
 }
 
@@ -142,9 +133,4 @@ async function run(choice: Choice): Promise<number> {
   return rows.length + done.length === choice.loads.length + choice.works.length ? 0 : 1
 }
 
-await runCommand(usage, async () => {
-  const choice = readChoice()
-  if (choice !== undefined) return await run(choice)
-  process.stdout.write(usage)
-  return 0
-})
+await runCommand(usage, readChoice, run)

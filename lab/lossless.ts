@@ -1,8 +1,7 @@
 /** `npm run lossless`: runs every load of loads.ts in its own lab, inside the namespaces of scripts/lossless.mjs. */
 import { parseArgs } from 'node:util'
-import { OperatorError } from '../src/errors.ts'
-import { Interrupted, interruption, runCommand } from './hosts/command.ts'
-import { OWN_PROGRAMS, type Programs } from './hosts/copy-lab.ts'
+import { chooseByName, Interrupted, interruption, runCommand } from './hosts/command.ts'
+import { INTERCEPT, type Programs, TCPCOPY } from './hosts/copy-lab.ts'
 import { Progress } from './job/progress.ts'
 import { findProblems, type Load, runLoad } from './loads/load.ts'
 import { loadHeader, loadRow, type Row } from './loads/load-report.ts'
@@ -31,20 +30,11 @@ function readChoice(): Choice | undefined {
     allowPositionals: true
   })
   if (values.help) return undefined
-  const unknown = positionals.find((name) => loads.every((load) => load.name !== name))
-  if (unknown !== undefined) {
-    const names = loads.map(({ name }) => name).join(', ')
-    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose from: ${names}.`)
-  }
   return {
     json: values.json,
-    programs: { ...OWN_PROGRAMS, ...withoutUndefined(values.tcpcopy, values.intercept) },
-    loads: positionals.length === 0 ? loads : loads.filter(({ name }) => positionals.includes(name))
+    programs: { tcpcopy: values.tcpcopy ?? TCPCOPY, intercept: values.intercept ?? INTERCEPT },
+    loads: chooseByName(loads, positionals)
   }
-}
-
-function withoutUndefined(tcpcopy: string | undefined, intercept: string | undefined): Partial<Programs> {
-  return { ...(tcpcopy === undefined ? {} : { tcpcopy }), ...(intercept === undefined ? {} : { intercept }) }
 }
 
 /** The row of a load; the error of a load that did not run to its end is its problem. */
@@ -76,9 +66,4 @@ async function run(choice: Choice): Promise<number> {
   return rows.every(({ ok }) => ok) ? 0 : 1
 }
 
-await runCommand(usage, async () => {
-  const choice = readChoice()
-  if (choice !== undefined) return await run(choice)
-  process.stdout.write(usage)
-  return 0
-})
+await runCommand(usage, readChoice, run)

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { interruption, positive, runCommand } from './hosts/command.ts'
-import { OWN_PROGRAMS, openCopyLab, type Programs } from './hosts/copy-lab.ts'
+import { INTERCEPT, openCopyLab, type Programs, TCPCOPY } from './hosts/copy-lab.ts'
 import { type JobOptions, runMainJob } from './job/main-job.ts'
 import { Progress } from './job/progress.ts'
 import { printTable } from './job/report.ts'
@@ -52,10 +52,7 @@ function readChoice(): Choice | undefined {
     connections: positive('--connections', values.connections),
     shortRequests: positive('--short-requests', values['short-requests']),
     captures: values.captures,
-    programs: {
-      tcpcopy: values.tcpcopy ?? OWN_PROGRAMS.tcpcopy,
-      intercept: values.intercept ?? OWN_PROGRAMS.intercept
-    }
+    programs: { tcpcopy: values.tcpcopy ?? TCPCOPY, intercept: values.intercept ?? INTERCEPT }
   }
 }
 
@@ -83,9 +80,4 @@ async function run(choice: Choice): Promise<number> {
   }
 }
 
-await runCommand(usage, async () => {
-  const choice = readChoice()
-  if (choice !== undefined) return await run(choice)
-  process.stdout.write(usage)
-  return 0
-})
+await runCommand(usage, readChoice, run)

@@ -2,14 +2,9 @@
 import type { CopyLab, HostName } from '../../lab/hosts/copy-lab.ts'
 import { PORT } from '../../lab/hosts/copy-lab.ts'
 import { type PacketDump, startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { type Delay, delayOf } from '../../lab/job/comparison.ts'
 import { readCapture } from '../../lab/job/pcap-file.ts'
 import { PROBE_PORT } from './loads.ts'
-
-export interface CopyDelay {
-  readonly p50Us: number | null
-  readonly p99Us: number | null
-  readonly counted: number
-}
 
 /** Captures at source and target. A copy keeps the client's address, port and sequence numbers. */
 export class DelayWatch {
@@ -21,7 +16,7 @@ export class DelayWatch {
   }
 
   /** Stops the captures. */
-  async delay(): Promise<CopyDelay> {
+  async delay(): Promise<Delay> {
     const [source, target] = this.#dumps
     await Promise.all([source.stop(), target.stop()])
     const originals = await arrivals(source.path, this.#baseSeconds)
@@ -31,9 +26,7 @@ export class DelayWatch {
       const copyUs = copies.get(key)
       if (copyUs !== undefined) delays.push(copyUs - timeUs)
     }
-    const sorted = Float64Array.from(delays).sort()
-    const quantile = (share: number) => sorted[Math.ceil(share * sorted.length) - 1] ?? null
-    return { p50Us: quantile(0.5), p99Us: quantile(0.99), counted: sorted.length }
+    return delayOf(delays)
   }
 }
 

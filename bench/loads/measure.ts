@@ -7,7 +7,7 @@ import { deviceCounters } from '../../lab/hosts/device-counters.ts'
 import { type Program, whileAllRun } from '../../lab/hosts/program.ts'
 import { awaitCatchUp } from '../../lab/job/catch-up.ts'
 import type { Server } from '../../lab/loads/server.ts'
-import { type CopyDelay, watchDelay } from './copy-delay.ts'
+import { watchDelay } from './copy-delay.ts'
 import { type BenchLoad, clientArguments, idleTasks, MORE_CLIENTS, MORE_CLIENTS_NETWORK, probeTask } from './loads.ts'
 import { channelBytes, type Pair, startPair } from './pair.ts'
 import { spawnWithDescriptors } from './servers.ts'
@@ -107,7 +107,7 @@ async function measureCopy(cast: Cast): Promise<Omit<Figures, 'floorUs'>> {
   const reached = await catchUp(cast, await source.requestCount())
   const targetSeconds = (performance.now() - startMs) / 1000
   const after = await state()
-  const delay: CopyDelay = await watch.delay()
+  const delay = await watch.delay()
   const requests = after.source - before.source
   const copied = reached - before.target
   const cpuUs = { tcpcopy: after.tcpcopy - before.tcpcopy, intercept: after.intercept - before.intercept }

@@ -27,11 +27,16 @@ export interface Done {
 export function medianFacts(runs: readonly (readonly Fact[])[]): readonly Fact[] {
   return (runs[0] ?? []).map((fact) => {
     const values = runs.map((facts) => facts.find(({ name }) => name === fact.name)?.value ?? Number.NaN)
-    values.sort((a, b) => a - b)
-    const middle = values.length >> 1
-    const [upper, lower] = [values[middle] ?? Number.NaN, values[middle - 1] ?? Number.NaN]
-    return { ...fact, value: values.length % 2 === 1 ? upper : (upper + lower) / 2 }
+    return { ...fact, value: median(values) }
   })
+}
+
+/** NaN if there are no values. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  const [upper, lower] = [sorted[middle] ?? Number.NaN, sorted[middle - 1] ?? Number.NaN]
+  return sorted.length % 2 === 1 ? upper : (upper + lower) / 2
 }
 
 export function factText({ value, unit, digits }: Fact): string {

@@ -26,10 +26,29 @@ export function interruption(): Promise<never> {
   })
 }
 
-/** Runs a command: sets the exit status from its result, and prints its error to stderr. */
-export async function runCommand(usage: string, command: () => Promise<number>): Promise<void> {
+/** @returns the items with these names, or all if there are no names. @throws OperatorError if there is no such item */
+export function chooseByName<T extends { readonly name: string }>(all: readonly T[], names: readonly string[]): T[] {
+  const unknown = names.find((name) => all.every((one) => one.name !== name))
+  if (unknown !== undefined) {
+    const known = all.map(({ name }) => name).join(', ')
+    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose from: ${known}.`)
+  }
+  return all.filter(({ name }) => names.length === 0 || names.includes(name))
+}
+
+/**
+ * Runs a command: sets the exit status from its result, and prints its error to stderr.
+ * @param readChoice reads the command line; undefined: the user asked for help
+ */
+export async function runCommand<Choice>(
+  usage: string,
+  readChoice: () => Choice | undefined,
+  run: (choice: Choice) => Promise<number>
+): Promise<void> {
   try {
-    process.exitCode = await command()
+    const choice = readChoice()
+    if (choice === undefined) process.stdout.write(usage)
+    else process.exitCode = await run(choice)
   } catch (error) {
     process.exitCode = explain(error, usage)
   }

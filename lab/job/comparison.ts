@@ -76,7 +76,8 @@ function collectDelays(original: ClientStream, copy: ClientStream, delaysUs: num
   }
 }
 
-function delayOf(delaysUs: readonly number[]): Delay {
+/** Quantiles of delays in microseconds. */
+export function delayOf(delaysUs: readonly number[]): Delay {
   const sorted = Float64Array.from(delaysUs).sort()
   return { p50Us: quantile(sorted, 0.5), p99Us: quantile(sorted, 0.99), counted: sorted.length }
 }
