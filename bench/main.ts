@@ -1,11 +1,10 @@
-/** `npm run bench`: the loads of loads.ts, inside the namespaces of scripts/bench.mjs. */
+/** `npm run bench`: runs the loads of loads.ts, inside the namespaces of scripts/bench.mjs. */
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Interrupted, interruption, positive, runCommand } from '../lab/hosts/command.ts'
+import { chooseByName, Interrupted, interruption, positive, runCommand } from '../lab/hosts/command.ts'
 import { OWN_PROGRAMS, type Programs, ROOT } from '../lab/hosts/copy-lab.ts'
 import { Progress } from '../lab/job/progress.ts'
-import { OperatorError } from '../src/errors.ts'
 import { type BenchLoad, benchLoads } from './loads/loads.ts'
 import { type Figures, measureRun } from './loads/measure.ts'
 import { works } from './micro/works.ts'
@@ -16,10 +15,10 @@ import { header, medians, type Row, rowText } from './report/table.ts'
 
 const usage = `npm run bench -- [--json] [--runs N] [--vs FOLDER] [--write] [NAME…]
 
-Measures what a copy costs, under each load in a lab of its own, and beside it the bare loop of the runtime.
+Measures what a copy costs under each load, each in its own lab, and compares it with the bare loop of the runtime.
   --json        the results as JSON, the only thing on stdout
-  --runs N      of each load; the medians count (default 5)
-  --vs FOLDER   measures FOLDER/tcpcopy and FOLDER/intercept in turn with ours, and prints the ratios
+  --runs N      runs of each load, of which medians are taken (default 5)
+  --vs FOLDER   also measures FOLDER/tcpcopy and FOLDER/intercept, in alternation, and prints ratios
   --write       writes docs/benchmarks.md, with a profile of where the time goes
   NAME          runs only these:
 ${[...benchLoads, ...works].map(({ name, title }) => `    ${name.padEnd(22)} ${title}`).join('\n')}
@@ -42,27 +41,19 @@ function readChoice(): Choice | undefined {
     allowPositionals: true
   })
   if (values.help) return undefined
-  const all = [...benchLoads, ...works]
-  const unknown = positionals.find((name) => all.every((one) => one.name !== name))
-  if (unknown !== undefined) {
-    const names = all.map(({ name }) => name).join(', ')
-    throw new OperatorError('lab-option', `Unknown load: ${unknown}.`, `Choose from: ${names}.`)
-  }
-  const isChosen = ({ name }: { readonly name: string }): boolean => {
-    return positionals.length === 0 || positionals.includes(name)
-  }
+  const chosen: readonly object[] = chooseByName([...benchLoads, ...works], positionals)
   const folder = values.vs === undefined ? undefined : resolve(values.vs)
   return {
     json: values.json,
     runs: positive('--runs', values.runs),
     other: folder === undefined ? undefined : { tcpcopy: `${folder}/tcpcopy`, intercept: `${folder}/intercept` },
     write: values.write,
-    loads: benchLoads.filter(isChosen),
-    works: works.filter(isChosen)
+    loads: benchLoads.filter((load) => chosen.includes(load)),
+    works: works.filter((work) => chosen.includes(work))
   }
 }
 
-/** Runs of ours and of the others in turn, A B A B, so that what the machine does besides meets both. */
+/** Alternates runs of our programs and of the others, so that other work on the machine affects both. */
 async function measureLoad(
   load: BenchLoad,
   { runs, other }: Choice,
@@ -82,7 +73,7 @@ async function measureLoad(
   return { name, title, ours: medians(ours), theirs: other === undefined ? null : medians(theirs), runs: ours }
 }
 
-/** Runs all of a kind, one after the other. @returns what those came to that did not fail */
+/** Measures one item after the other. @returns the results of those that did not fail */
 async function each<T extends { readonly title: string }, R>(
   kind: readonly T[],
   measure: (one: T, progress: Progress) => Promise<R>,
@@ -142,9 +133,4 @@ async function run(choice: Choice): Promise<number> {
   return rows.length + done.length === choice.loads.length + choice.works.length ? 0 : 1
 }
 
-await runCommand(usage, async () => {
-  const choice = readChoice()
-  if (choice !== undefined) return await run(choice)
-  process.stdout.write(usage)
-  return 0
-})
+await runCommand(usage, readChoice, run)

@@ -1,8 +1,8 @@
 /**
- * `npm run bench:micro`: wire, core and intercept's loop alone, in ns per packet, against the committed figures of the last change.
+ * `npm run bench:micro`: wire, core and intercept's loop alone, in ns per packet, compared with the committed figures.
  *
- * Machines differ, and this one may be busy: so each figure is compared as a multiple of the time of a fixed loop that
- * is measured around it. `--write` commits the figures of this run to bench/micro.json.
+ * Machines differ, and this one may be busy, so each figure is compared as a multiple of the time of a fixed loop that is
+ * measured with it. `--write` commits the figures of this run to bench/micro.json.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -18,12 +18,12 @@ import { Rig, sampleRequest } from './micro/rig.ts'
 /** dist/bench/micro.js → bench/micro.json of the checkout. */
 const figuresFile = new URL('../../bench/micro.json', import.meta.url)
 const ROUNDS = 150
-/** Shorter than a time slice, so that some rounds are not interrupted. */
+/** Shorter than a time slice, so that some rounds run without interruption. */
 const ROUND_MS = 2
 const CONNECTIONS = 50
 const FLOWS = 100_000
 
-/** ns of one turn of the work and of the fixed loop, each the least of several rounds. */
+/** ns of one turn of the work and of the fixed loop, each the minimum of several rounds. */
 interface Figure {
   readonly ns: number
   readonly yardstickNs: number
@@ -31,7 +31,7 @@ interface Figure {
 
 interface Work {
   readonly name: string
-  /** Does so much of it. */
+  /** Does it `count` times. */
   readonly run: (count: number) => void
 }
 
@@ -84,7 +84,7 @@ function sessionWork(octets: number): Work {
   return { name: `a request of ${octets} octets and its answer through a session`, run }
 }
 
-/** @param segments of each answer; @param packets of each turn, its own work included */
+/** @param segments of each answer. @param packets taken in each turn, whose fixed cost is included */
 function interceptWork(segments: number, packets: number): Work {
   const rig = new InterceptRig(CONNECTIONS, segments)
   const run = (count: number): void => {
@@ -97,7 +97,7 @@ function interceptWork(segments: number, packets: number): Work {
 const yardstick = new Int32Array(4096).map((_, index) => index * 0x9e3779b1)
 let yardstickSum = 0
 
-/** A loop that nobody changes: of arithmetic, in the first-level cache. */
+/** A loop that never changes: arithmetic in the first-level cache. */
 function runYardstick(count: number): void {
   for (let turn = 0; turn < count; turn++) {
     for (let index = 0; index < 256; index++) yardstickSum = (yardstickSum + int32At(yardstick, index)) | 0
@@ -110,7 +110,7 @@ function nsOf(run: (count: number) => void, count: number): number {
   return Number(process.hrtime.bigint() - begun) / count
 }
 
-/** How often `run` takes about a round. */
+/** How many repetitions take about one round. */
 function calibrate(run: (count: number) => void): number {
   let count = 1000
   while (nsOf(run, count) * count < ROUND_MS * 1e6) count *= 2

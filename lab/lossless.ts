@@ -1,8 +1,7 @@
-/** `npm run lossless`: every load of loads.ts, each in a lab of its own, inside the namespaces of scripts/lossless.mjs. */
+/** `npm run lossless`: runs every load of loads.ts in its own lab, inside the namespaces of scripts/lossless.mjs. */
 import { parseArgs } from 'node:util'
-import { OperatorError } from '../src/errors.ts'
-import { Interrupted, interruption, runCommand } from './hosts/command.ts'
-import { OWN_PROGRAMS, type Programs } from './hosts/copy-lab.ts'
+import { chooseByName, Interrupted, interruption, runCommand } from './hosts/command.ts'
+import { INTERCEPT, type Programs, TCPCOPY } from './hosts/copy-lab.ts'
 import { Progress } from './job/progress.ts'
 import { findProblems, type Load, runLoad } from './loads/load.ts'
 import { loadHeader, loadRow, type Row } from './loads/load-report.ts'
@@ -10,10 +9,10 @@ import { loads } from './loads/loads.ts'
 
 const usage = `npm run lossless -- [--json] [--tcpcopy PROGRAM] [--intercept PROGRAM] [NAME…]
 
-Copies loads that are hard to copy, each in its own lab, and prints whether anything was lost.
-  --json                   print only the results, as JSON
-  --tcpcopy, --intercept   run these programs instead of this checkout's
-  NAME                     run only these loads:
+Copies loads that are hard to copy, each in its own lab, and reports for each whether anything was lost.
+  --json                   the results as JSON, the only thing on stdout
+  --tcpcopy, --intercept   programs to use instead of those of this checkout
+  NAME                     runs only these:
 ${loads.map(({ name, title }) => `    ${name.padEnd(22)} ${title}`).join('\n')}
 `
 
@@ -31,23 +30,14 @@ function readChoice(): Choice | undefined {
     allowPositionals: true
   })
   if (values.help) return undefined
-  const unknown = positionals.find((name) => loads.every((load) => load.name !== name))
-  if (unknown !== undefined) {
-    const names = loads.map(({ name }) => name).join(', ')
-    throw new OperatorError('lab-option', `Unknown load: ${unknown}.`, `Choose from: ${names}.`)
-  }
   return {
     json: values.json,
-    programs: { ...OWN_PROGRAMS, ...withoutUndefined(values.tcpcopy, values.intercept) },
-    loads: positionals.length === 0 ? loads : loads.filter(({ name }) => positionals.includes(name))
+    programs: { tcpcopy: values.tcpcopy ?? TCPCOPY, intercept: values.intercept ?? INTERCEPT },
+    loads: chooseByName(loads, positionals)
   }
 }
 
-function withoutUndefined(tcpcopy: string | undefined, intercept: string | undefined): Partial<Programs> {
-  return { ...(tcpcopy === undefined ? {} : { tcpcopy }), ...(intercept === undefined ? {} : { intercept }) }
-}
-
-/** What a load that could not be run to its end has to say is a problem as well. */
+/** The row of a load; the error of a load that did not run to its end is its problem. */
 async function rowOf(load: Load, programs: Programs, progress: Progress, interrupted: Promise<never>): Promise<Row> {
   const { name, title, inC } = load
   try {
@@ -76,9 +66,4 @@ async function run(choice: Choice): Promise<number> {
   return rows.every(({ ok }) => ok) ? 0 : 1
 }
 
-await runCommand(usage, async () => {
-  const choice = readChoice()
-  if (choice !== undefined) return await run(choice)
-  process.stdout.write(usage)
-  return 0
-})
+await runCommand(usage, readChoice, run)

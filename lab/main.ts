@@ -1,9 +1,9 @@
-/** The main job of `npm start`, inside the namespaces that scripts/start.mjs makes. */
+/** `npm start`: the main job, inside the namespaces of scripts/start.mjs. */
 import { existsSync, mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { interruption, positive, runCommand } from './hosts/command.ts'
-import { OWN_PROGRAMS, openCopyLab, type Programs } from './hosts/copy-lab.ts'
+import { INTERCEPT, openCopyLab, type Programs, TCPCOPY } from './hosts/copy-lab.ts'
 import { type JobOptions, runMainJob } from './job/main-job.ts'
 import { Progress } from './job/progress.ts'
 import { printTable } from './job/report.ts'
@@ -12,13 +12,13 @@ const usage = `npm start -- [--json] [--requests N] [--connections N] [--short-r
              [--captures FOLDER] [--tcpcopy PROGRAM] [--intercept PROGRAM]
 
 Copies real redis traffic between four hosts made of network namespaces and checks the copy byte by byte.
-  --json              print only the result, as JSON
-  --requests          requests on persistent connections (default 100000)
-  --connections       number of persistent connections (default 50)
-  --short-requests    requests on one connection each (default 3000)
-  --offloads          keep segmentation offloads on: packets of up to 64 KB
-  --captures          keep the captures of source and target in this folder
-  --tcpcopy, --intercept   run these programs instead of this checkout's
+  --json              the result as JSON, the only thing on stdout
+  --requests          number of requests on kept connections (default 100000)
+  --connections       number of kept connections (default 50)
+  --short-requests    number of requests with a connection each (default 3000)
+  --offloads          keeps segmentation offloads on: packets of up to 64 KB
+  --captures          keeps the captures of source and target in this folder
+  --tcpcopy, --intercept   programs to use instead of those of this checkout
 `
 
 interface Choice extends Omit<JobOptions, 'folder'> {
@@ -52,16 +52,13 @@ function readChoice(): Choice | undefined {
     connections: positive('--connections', values.connections),
     shortRequests: positive('--short-requests', values['short-requests']),
     captures: values.captures,
-    programs: {
-      tcpcopy: values.tcpcopy ?? OWN_PROGRAMS.tcpcopy,
-      intercept: values.intercept ?? OWN_PROGRAMS.intercept
-    }
+    programs: { tcpcopy: values.tcpcopy ?? TCPCOPY, intercept: values.intercept ?? INTERCEPT }
   }
 }
 
-/** Where the captures are to stay; they vanish with the lab's own folder otherwise. */
+/** The folder in which the captures stay; by default they are removed with the lab. */
 function captureFolder(path: string): string {
-  // Not `recursive`: below /proc, Node.js 20 then never returns.
+  // Not `recursive`: below /proc, Node.js 20 would never return.
   if (!existsSync(path)) mkdirSync(path)
   return resolve(path)
 }
@@ -83,9 +80,4 @@ async function run(choice: Choice): Promise<number> {
   }
 }
 
-await runCommand(usage, async () => {
-  const choice = readChoice()
-  if (choice !== undefined) return await run(choice)
-  process.stdout.write(usage)
-  return 0
-})
+await runCommand(usage, readChoice, run)

@@ -15,8 +15,8 @@ setFlagsFromString('--expose-gc')
 globalThis.gc = runInNewContext('gc')
 
 test('an idle session costs 600 octets at most, its share of the tables included, and few are awake at once', () => {
-  const { octetsEach, rig } = idleSessions(COUNT)
+  const { bytesEach, rig } = idleSessions(COUNT)
   assert.equal(rig.sessionCount, COUNT)
-  assert.ok(octetsEach < OCTETS_MAX, `${octetsEach.toFixed(0)} octets`)
+  assert.ok(bytesEach < OCTETS_MAX, `${bytesEach.toFixed(0)} octets`)
   assert.ok(rig.awakeMost < AWAKE_MAX, `${rig.awakeMost} awake`)
 })

@@ -1,7 +1,7 @@
 /**
- * The floor: what a packet costs in this runtime when nothing is done about it. The loop of tcpcopy with its ring, its
- * filter, its poller and its sender, and no session: each packet that comes in is put into the outbox as it is, and
- * the batch goes out. Nothing of it is read. Its MAC is the target's and its address not, so the target drops it.
+ * The floor: the minimum cost of a packet in this runtime. It is tcpcopy's loop with ring, filter, poller and sender but
+ * without sessions: each captured packet goes into the outbox unread and unchanged, and each batch is sent. The frames
+ * have the target's MAC but the source's IP address, so the target drops them.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { Outbox } from '../../src/core/packets/outbox.ts'
@@ -24,15 +24,15 @@ export interface FloorData {
 
 const FRAMES_MAX = 1024
 const BATCH = 256
-/** Room behind a header range for the rest of a packet. */
+/** Space for the rest of a packet after its header range. */
 const REST_STRIDE = 2048
-/** So much of a packet is a frame's header range, whatever it is: IPv4 and TCP with timestamps. */
+/** Bytes of a packet that become the header range of a frame: IPv4, and TCP with timestamps. */
 const HEADER_LENGTH = 52
-/** Longer ones are copied by memcpy, as tcpcopy does. */
+/** Longer ones are copied with memcpy, as in tcpcopy. */
 const SHORT_MAX = 192
 const REFRESH_MS = 1000
 
-// as: bench/floor.ts passed it.
+// as: floor.ts passed it.
 const { port, target, control } = workerData as FloorData
 const words = new Int32Array(control)
 const restsAt = FRAMES_MAX * Outbox.headerStride
@@ -45,11 +45,11 @@ const sender = new LinkSender(memory.address, new RawIpSender(memory.address), (
 function take(bytes: Uint8Array, at: number, length: number): void {
   const headerLength = Math.min(length, HEADER_LENGTH)
   const restLength = Math.min(length - headerLength, REST_STRIDE)
-  const hibernateAt = restsAt + outbox.count * REST_STRIDE
+  const restAt = restsAt + outbox.count * REST_STRIDE
   copyBytes(bytes, at, memory.bytes, outbox.nextHeaderAt(), headerLength)
   const copy = restLength < SHORT_MAX ? copyBytes : copyOctets
-  copy(bytes, at + headerLength, memory.bytes, hibernateAt, restLength)
-  outbox.add(headerLength, hibernateAt, restLength, target)
+  copy(bytes, at + headerLength, memory.bytes, restAt, restLength)
+  outbox.add(headerLength, restAt, restLength, target)
 }
 
 poller.add(ring.fd, POLLIN)

@@ -1,4 +1,4 @@
-/** A program for the source of the lab, in the place of tcpcopy: see floor-worker.ts. floor.js PORT TARGET */
+/** A program for the source of the lab that runs instead of tcpcopy; see floor-worker.ts. floor.js PORT TARGET */
 import { writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { parseAddress } from '../../src/wire/address.ts'
@@ -10,7 +10,7 @@ const workerData: FloorData = { port: Number(port), target: parseAddress(target 
 const worker = new Worker(new URL('./floor-worker.js', import.meta.url), { workerData })
 
 worker.on('message', (message: Readonly<Record<string, number>>) => {
-  // The descriptor that wakes it; at the end its counts.
+  // First the descriptor that wakes the worker; at the end its counters.
   const { wake } = message
   console.log(wake === undefined ? JSON.stringify(message) : 'ready')
   if (wake === undefined) return

@@ -1,4 +1,4 @@
-/** What bench/client.ts is told to do, as JSON on its command line. */
+/** The task of client.ts, JSON on its command line. */
 export type Protocol = 'redis' | 'memcached' | 'http'
 
 export interface ClientTask {
@@ -6,14 +6,14 @@ export interface ClientTask {
   readonly host: string
   readonly port: number
   readonly connections: number
-  /** Connections take these addresses in turn; default: the host's own. */
+  /** Client addresses, used in turn; default: the host's own. */
   readonly addresses?: readonly string[]
-  /** Of its only connection; default: any. */
+  /** Client port, for a task with one connection; default: any. */
   readonly localPort?: number
-  /** A connection for each request, which the server ends. */
+  /** A connection for each request, which the server closes. */
   readonly isShort?: boolean
-  /** From one request of a connection to its next, at least; default: none, as soon as the answer is whole. */
+  /** Minimum time between two requests of a connection; default: the next follows the answer at once. */
   readonly intervalMs?: number
-  /** How long it asks; 0: one request on each connection, which then stays until the program is ended. */
+  /** How long it sends requests; 0: one on each connection, which stays open until the program is stopped. */
   readonly seconds: number
 }

@@ -1,13 +1,13 @@
 /**
- * A program for the client of the lab: connections with one request on its way each. Answers of a run are all as long
- * as its first. Says `open` when every connection has had its first answer, and ends after its time. client.js TASK
+ * A program for the client of the lab: connections with one request in flight each. All answers of a run are as long as the
+ * first one. Prints `open` when every connection has received an answer, and ends when its time is up. client.js TASK
  */
 import { connect, type Socket } from 'node:net'
 import type { ClientTask, Protocol } from './client-task.ts'
 
 // as: the benchmark wrote it.
 const task = JSON.parse(process.argv[2] ?? '') as ClientTask
-/** At most so many connections begin at once: a backlog of the server that overflows costs seconds. */
+/** Connections that open at the same time: an overflow of the server's backlog would cost seconds. */
 const OPENING_MAX = 200
 
 const requests: Readonly<Record<Protocol, string>> = {
@@ -21,7 +21,7 @@ let opened = 0
 let begun = 0
 let endMs = Number.POSITIVE_INFINITY
 
-/** @returns 0 if the beginning does not tell */
+/** @returns 0 if the start of the answer does not tell */
 function lengthOf(answer: string): number {
   if (task.protocol !== 'http') return answer.indexOf('\r\n') + 2
   const content = /content-length: (\d+)/i.exec(answer)?.[1]

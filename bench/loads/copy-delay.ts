@@ -1,17 +1,12 @@
-/** How long after a packet of the client its copy is there. */
+/** The delay from a client's packet to its copy. */
 import type { CopyLab, HostName } from '../../lab/hosts/copy-lab.ts'
 import { PORT } from '../../lab/hosts/copy-lab.ts'
 import { type PacketDump, startPacketDump } from '../../lab/hosts/packet-dump.ts'
+import { type Delay, delayOf } from '../../lab/job/comparison.ts'
 import { readCapture } from '../../lab/job/pcap-file.ts'
 import { PROBE_PORT } from './loads.ts'
 
-export interface CopyDelay {
-  readonly p50Us: number | null
-  readonly p99Us: number | null
-  readonly counted: number
-}
-
-/** Watches at source and target. A copy keeps the client's address, port and sequence numbers. */
+/** Captures at source and target. A copy keeps the client's address, port and sequence numbers. */
 export class DelayWatch {
   readonly #dumps: readonly [PacketDump, PacketDump]
   readonly #baseSeconds = Math.floor(Date.now() / 1000)
@@ -20,8 +15,8 @@ export class DelayWatch {
     this.#dumps = [source, target]
   }
 
-  /** Ends the captures. */
-  async delay(): Promise<CopyDelay> {
+  /** Stops the captures. */
+  async delay(): Promise<Delay> {
     const [source, target] = this.#dumps
     await Promise.all([source.stop(), target.stop()])
     const originals = await arrivals(source.path, this.#baseSeconds)
@@ -31,9 +26,7 @@ export class DelayWatch {
       const copyUs = copies.get(key)
       if (copyUs !== undefined) delays.push(copyUs - timeUs)
     }
-    const sorted = Float64Array.from(delays).sort()
-    const quantile = (share: number) => sorted[Math.ceil(share * sorted.length) - 1] ?? null
-    return { p50Us: quantile(0.5), p99Us: quantile(0.99), counted: sorted.length }
+    return delayOf(delays)
   }
 }
 
@@ -47,7 +40,7 @@ export async function watchDelay(lab: CopyLab, timed: 'probe' | 'every packet'):
   return new DelayWatch(await dump('source'), await dump('target'))
 }
 
-/** When each segment with payload was seen first, by its connection and sequence number. */
+/** The first capture time of each segment with payload, by its connection and sequence number. */
 export async function arrivals(path: string, baseSeconds: number): Promise<Map<string, number>> {
   const times = new Map<string, number>()
   await readCapture(path, baseSeconds, ({ sourceAddress, sourcePort, seq, payload, timeUs }) => {

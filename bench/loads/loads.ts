@@ -13,31 +13,31 @@ export interface BenchLoad {
   readonly title: string
   readonly server: StartServer
   readonly offloads?: boolean
-  /** As in `LabPlan`: what remains is what a program costs on a host of its own. */
+  /** As in `LabPlan`: what remains is the cost of a program on a separate host. */
   readonly hasNetworkThreads?: boolean
-  /** Not counted: until the hot code is compiled. */
+  /** Before the measurement, until the hot code is compiled. */
   readonly warmUp: Drive
-  /** Brings the load to the source, to its end. */
+  /** Runs the load against the source, to its end. */
   readonly drive: Drive
-  /** Whose copies are timed: a connection of its own with a request each millisecond, or every packet of the load. */
+  /** Which copies are timed: those of an extra connection with a request each millisecond, or of all packets. */
   readonly timed: 'probe' | 'every packet'
   readonly protocol: Protocol
-  /** Connections that are opened after the warm-up, ask once, and stay. */
+  /** Connections that are opened after the warm-up, send one request, and stay open. */
   readonly idleConnections?: number
-  /** Without the bare loop: it has no sessions that could be idle. */
+  /** Whether the bare loop is measured too; it has no sessions that could be idle. */
   readonly hasFloor: boolean
 }
 
-/** More addresses of the client, beside CLIENT. The target sends what is for them to the assistant. */
+/** Additional addresses of the client, which the target also routes to the assistant. */
 export const MORE_CLIENTS: readonly string[] = Array.from({ length: 16 }, (_, index) => `10.77.0.${112 + index}`)
 export const MORE_CLIENTS_NETWORK = '10.77.0.112/28'
-/** The probe's port: outside the range that the kernel takes ports from. */
+/** The probe's port, outside the ephemeral range. */
 export const PROBE_PORT = 20_000
 
 const DRIVE_LIMIT_MS = 120_000
 const IDLE_PROGRAMS = 8
 const WARM_UP_SECONDS = 1.5
-/** What opens and closes connections runs once for each: after 1.5 s a fifteenth of the time still went into compiling. */
+/** The code that opens and closes connections gets hot slowly: after 1.5 s, a fifteenth of the time went into compiling. */
 const SHORT_WARM_UP_SECONDS = 4
 const SECONDS = 3
 const clientProgram = fileURLToPath(new URL('./client.js', import.meta.url))
@@ -50,7 +50,7 @@ async function onClient(lab: CopyLab, command: string, args: readonly string[]):
   await lab.hosts.client.mustRun(command, args, { timeoutMs: DRIVE_LIMIT_MS })
 }
 
-/** redis-benchmark: SETs of 64 octets. */
+/** redis-benchmark: SETs of 64 bytes. */
 function sets(connections: number, requests: number, pipeline = 1): Drive {
   const shape = ['-c', `${connections}`, '-n', `${requests}`, '-P', `${pipeline}`]
   const args = ['-h', SOURCE, '-p', `${PORT}`, '-t', 'set', '-q', '-d', '64', '-r', '100000', ...shape]
@@ -61,7 +61,7 @@ function clients(task: Omit<ClientTask, 'host' | 'port'>): Drive {
   return (lab) => onClient(lab, process.execPath, clientArguments(task))
 }
 
-/** wrk: connections that are kept. */
+/** wrk: kept connections. */
 function keepAlive(connections: number, path: string, seconds: number): Drive {
   const args = ['-t', '1', '-c', `${connections}`, '-d', `${Math.round(seconds)}s`, `http://${SOURCE}:${PORT}${path}`]
   return (lab) => onClient(lab, 'wrk', args)
@@ -93,7 +93,7 @@ const loads: readonly BenchLoad[] = [
     name: 'one-paced',
     title: 'one connection, a request each ms',
     timed: 'every packet',
-    // At its own pace the code would not be compiled for long.
+    // At its own pace it would take long until the code is compiled.
     warmUp: sets(50, 40_000),
     drive: clients({ ...paced, seconds: SECONDS })
   },
@@ -155,7 +155,7 @@ const loads: readonly BenchLoad[] = [
   }
 ]
 
-/** Loads that are measured a second time, with `hasNetworkThreads`. */
+/** Loads that are measured again with `hasNetworkThreads`. */
 const loadsApart: readonly string[] = ['redis', 'http-512', 'http-short']
 
 export const benchLoads: readonly BenchLoad[] = loads.flatMap((load) => {
@@ -164,7 +164,7 @@ export const benchLoads: readonly BenchLoad[] = loads.flatMap((load) => {
   return [load, { ...load, name: `${load.name}-apart`, title, hasNetworkThreads: true }]
 })
 
-/** A part of the idle ones for each program: each has a limit of its own, as nginx's workers have. */
+/** Divides the idle connections between programs, since each has its own limit of descriptors. */
 export function idleTasks(load: BenchLoad): readonly Omit<ClientTask, 'host' | 'port'>[] {
   const task = { protocol: load.protocol, addresses: MORE_CLIENTS, seconds: 0 }
   const connections = (load.idleConnections ?? 0) / IDLE_PROGRAMS

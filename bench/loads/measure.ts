@@ -1,49 +1,50 @@
-/** One run of a load with one pair of programs, and with the bare loop in their place. */
+/** One run of a load with one pair of programs, and with the bare loop instead of them. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { CLIENT, type CopyLab, openCopyLab, PORT, type Programs, TARGET } from '../../lab/hosts/copy-lab.ts'
+import { deviceCounters } from '../../lab/hosts/device-counters.ts'
 import { type Program, whileAllRun } from '../../lab/hosts/program.ts'
 import { awaitCatchUp } from '../../lab/job/catch-up.ts'
 import type { Server } from '../../lab/loads/server.ts'
-import { type CopyDelay, watchDelay } from './copy-delay.ts'
+import { watchDelay } from './copy-delay.ts'
 import { type BenchLoad, clientArguments, idleTasks, MORE_CLIENTS, MORE_CLIENTS_NETWORK, probeTask } from './loads.ts'
-import { channelBytes, type Pair, sentPackets, startPair } from './pair.ts'
+import { channelBytes, type Pair, startPair } from './pair.ts'
 import { spawnWithDescriptors } from './servers.ts'
 
-/** What a run came to; null: not measured. Times of CPU are user and system time of a process. */
+/** The results of a run; null: not measured. CPU time is user and system time of a process. */
 export interface Figures {
-  /** Requests of the source, and of the target, in a second. */
+  /** Requests per second of the source, and of the target. */
   readonly rate: number
   readonly copyRate: number
-  /** A request. */
+  /** CPU time per request. */
   readonly tcpcopyUs: number
   readonly interceptUs: number
   readonly floorUs: number | null
-  /** A packet of the client, of both programs together. */
+  /** CPU time of both programs per packet of the client. */
   readonly packetUs: number
   readonly lost: number
   readonly delayP50Us: number | null
   readonly delayP99Us: number | null
   readonly tcpcopyMegabytes: number
   readonly interceptMegabytes: number
-  /** Octets that tcpcopy got of intercept, a response. */
+  /** Bytes that tcpcopy received from intercept per response. */
   readonly channelBytes: number
-  /** Of tcpcopy, for each session that is only there. */
+  /** Memory of tcpcopy per idle session. */
   readonly idleBytes: number | null
 }
 
 export interface RunOptions {
   readonly programs: Programs
   readonly hasFloor: boolean
-  /** See startPair; nothing else is of use then. */
+  /** See startPair. The profiler distorts the figures. */
   readonly profileFolder?: string
 }
 
-/** The copy counts as ended when the target has had no request for this long. */
+/** The copy counts as finished when the target has received no request for this long. */
 const PATIENCE_MS = 5000
 const POLL_MS = 10
-/** Code that became hot is compiled on another thread. */
+/** Pause in which another thread compiles the hot code. */
 const CALM_MS = 500
 const OPEN_LIMIT_MS = 90_000
 const MEGABYTE = 1e6
@@ -93,7 +94,7 @@ async function measureCopy(cast: Cast): Promise<Omit<Figures, 'floorUs'>> {
   const state = async () => ({
     source: await source.requestCount(),
     target: await target.requestCount(),
-    packets: await sentPackets(lab.hosts.client),
+    packets: (await deviceCounters(lab.hosts.client)).tx.packets,
     channel: await channelBytes(lab.hosts.source),
     tcpcopy: tcpcopy.cpuSeconds(),
     intercept: intercept.cpuSeconds()
@@ -106,7 +107,7 @@ async function measureCopy(cast: Cast): Promise<Omit<Figures, 'floorUs'>> {
   const reached = await catchUp(cast, await source.requestCount())
   const targetSeconds = (performance.now() - startMs) / 1000
   const after = await state()
-  const delay: CopyDelay = await watch.delay()
+  const delay = await watch.delay()
   const requests = after.source - before.source
   const copied = reached - before.target
   const cpuUs = { tcpcopy: after.tcpcopy - before.tcpcopy, intercept: after.intercept - before.intercept }
@@ -126,7 +127,7 @@ async function measureCopy(cast: Cast): Promise<Omit<Figures, 'floorUs'>> {
   }
 }
 
-/** Until the target has had as many requests since its start. @returns how many it had */
+/** Waits until the target has received this many requests in total. @returns how many it has */
 async function catchUp({ target }: Cast, expected: number): Promise<number> {
   return await awaitCatchUp(() => target.requestCount(), expected, PATIENCE_MS, undefined, POLL_MS)
 }
@@ -135,7 +136,7 @@ async function runProbe({ lab, load }: Cast): Promise<void> {
   await lab.hosts.client.mustRun(process.execPath, clientArguments(probeTask(load)))
 }
 
-/** Opens the connections that stay. @returns the memory of tcpcopy for each; null: there are none */
+/** Opens the idle connections. @returns the memory of tcpcopy for each; null if there are none */
 async function holdIdle(cast: Cast): Promise<number | null> {
   const { lab, load, source, tcpcopy } = cast
   const { idleConnections } = load
@@ -150,8 +151,8 @@ async function holdIdle(cast: Cast): Promise<number | null> {
 }
 
 /**
- * @returns µs of CPU a request of the bare loop, which gets the same load in the place of tcpcopy; null where it got no
- * core in time and lost packets, since it did not pay for those
+ * Runs the bare loop instead of tcpcopy under the same load.
+ * @returns µs of CPU per request; null if it lost packets for lack of CPU time, since those cost nothing
  */
 async function measureFloor({ lab, load, source }: Cast): Promise<number | null> {
   const floor: Program = lab.hosts.source.spawn(process.execPath, [floorProgram, `${PORT}`, TARGET])
@@ -170,6 +171,6 @@ async function measureFloor({ lab, load, source }: Cast): Promise<number | null>
 }
 
 function lastCounts(floor: Program): { readonly captured: number; readonly dropped: number } {
-  // as: bench/floor.ts wrote it.
+  // as: floor.ts wrote it.
   return JSON.parse(floor.stdout.trim().split('\n').at(-1) ?? '{}') as { captured: number; dropped: number }
 }

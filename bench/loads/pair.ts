@@ -1,4 +1,4 @@
-/** tcpcopy and intercept as they are compared: any two programs that know the same command lines. */
+/** Starts tcpcopy and intercept, or any two programs with the same options. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ASSISTANT, type CopyLab, MAP, type Programs, TARGET } from '../../lab/hosts/copy-lab.ts'
 import type { Host } from '../../lab/hosts/host.ts'
@@ -7,7 +7,7 @@ import type { Program } from '../../lab/hosts/program.ts'
 const CHANNEL_PORT = 36_524
 const CONNECT_LIMIT_MS = 20_000
 const POLL_MS = 50
-/** Beyond the connected channel nothing tells from outside that a program is ready. */
+/** Once the channel is connected, nothing shows from outside that a program is ready. */
 const SETTLE_MS = 500
 
 export interface Pair {
@@ -15,7 +15,7 @@ export interface Pair {
   readonly intercept: Program
 }
 
-/** @param profileFolder where tcpcopy, which is then ours, leaves a CPU profile of each of its threads */
+/** @param profileFolder where tcpcopy, then that of this checkout, leaves a CPU profile of each thread */
 export async function startPair(lab: CopyLab, programs: Programs, profileFolder?: string): Promise<Pair> {
   const { assistant, source } = lab.hosts
   const intercept = assistant.spawn(programs.intercept, ['-i', 'eth0', '-F', `tcp and src host ${TARGET}`])
@@ -36,20 +36,14 @@ export async function startPair(lab: CopyLab, programs: Programs, profileFolder?
   return { tcpcopy, intercept }
 }
 
-/** Octets that tcpcopy has received on its connections to intercept. */
+/** Bytes that tcpcopy has received on its connections to intercept. */
 export async function channelBytes(source: Host): Promise<number> {
   const received = (await channelSockets(source)).map((text) => Number(/bytes_received:(\d+)/.exec(text)?.[1] ?? 0))
   return received.reduce((sum, bytes) => sum + bytes, 0)
 }
 
-/** What ss(8) tells of each established connection to intercept. */
+/** The line of ss(8) for each established connection to intercept. */
 async function channelSockets(source: Host): Promise<string[]> {
   const text = await source.mustRun('ss', ['-tinHO', 'state', 'established', 'dport', '=', `:${CHANNEL_PORT}`])
   return text.split('\n').filter((line) => line !== '')
-}
-
-/** Packets that a host has sent through eth0. */
-export async function sentPackets(host: Host): Promise<number> {
-  const line = (await host.mustRun('cat', ['/proc/net/dev'])).split('\n').find((one) => one.trim().startsWith('eth0:'))
-  return Number(line?.split(':')[1]?.trim().split(/\s+/)[9] ?? Number.NaN)
 }

@@ -1,4 +1,4 @@
-/** Servers that count requests without writing a line for each, and take many connections. All listen on PORT. */
+/** Servers that count requests without a log, and accept many connections. All listen on PORT. */
 import { writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
@@ -7,21 +7,21 @@ import type { Host } from '../../lab/hosts/host.ts'
 import { type Program, whileAllRun } from '../../lab/hosts/program.ts'
 import type { StartServer } from '../../lab/loads/server.ts'
 
-/** Of a process: systems commonly allow 20,000 or more, and only the privileged may ask for more than allowed. */
+/** Descriptors of a process: systems commonly allow 20,000 or more, and only root may raise that limit. */
 const DESCRIPTORS_MAX = 19_900
-/** memcached answers our questions here, away from what is copied. */
-const QUESTION_PORT = PORT + 1
+/** A port of memcached for our own queries, which are not copied. */
+const QUERY_PORT = PORT + 1
 
-/** A program of the host with as many descriptors as may be had. */
+/** Starts a program that may open DESCRIPTORS_MAX descriptors. */
 export function spawnWithDescriptors(host: Host, command: string, args: readonly string[]): Program {
   return host.spawn('prlimit', [`--nofile=${DESCRIPTORS_MAX}:${DESCRIPTORS_MAX}`, command, ...args])
 }
 
-/** Requests of an nginx as stub_status tells them, our own questions left out. */
+/** An nginx that counts requests by stub_status; our own queries are excluded. */
 class CountingNginx {
   readonly program: Program
   readonly #socketPath: string
-  #questions = 0
+  #queries = 0
 
   constructor(program: Program, socketPath: string) {
     this.program = program
@@ -29,14 +29,14 @@ class CountingNginx {
   }
 
   async requestCount(): Promise<number> {
-    this.#questions++
+    this.#queries++
     const page = await get(this.#socketPath, '/status')
     const [, requests] = /requests\s+\d+ \d+ (\d+)/.exec(page) ?? []
-    if (requests === undefined) throw new Error(`${this.program.name} tells no number of requests: ${page}`)
-    return Number(requests) - this.#questions
+    if (requests === undefined) throw new Error(`${this.program.name} does not report its requests: ${page}`)
+    return Number(requests) - this.#queries
   }
 
-  /** Every answer is the same: there is nothing to tell servers apart by. */
+  /** Every answer is the same, so there is nothing to compare. */
   async digest(): Promise<string> {
     return ''
   }
@@ -74,7 +74,7 @@ function configuration(host: Host, folder: string, workers: number): string {
     }`
 }
 
-/** nginx without a log: 512 octets at `/`, 20 KB at `/20k`. @param workers each takes some 19,900 connections */
+/** nginx without a log: 512 bytes at `/`, 20 KB at `/20k`. @param workers each accepts some 19,900 connections */
 export function countingNginx(workers: number): StartServer {
   return async (host, folder) => {
     const path = join(folder, `nginx-${host.name}.conf`)
@@ -86,7 +86,7 @@ export function countingNginx(workers: number): StartServer {
   }
 }
 
-/** memcached, asked for the number of its SETs. */
+/** A memcached that counts SETs by its own statistics. */
 class Memcached {
   readonly program: Program
   readonly #host: Host
@@ -97,21 +97,21 @@ class Memcached {
   }
 
   async requestCount(): Promise<number> {
-    const question = `exec 3<>/dev/tcp/127.0.0.1/${QUESTION_PORT}; printf 'stats\\r\\nquit\\r\\n' >&3; cat <&3`
-    const answer = await this.#host.mustRun('bash', ['-c', question])
+    const query = `exec 3<>/dev/tcp/127.0.0.1/${QUERY_PORT}; printf 'stats\\r\\nquit\\r\\n' >&3; cat <&3`
+    const answer = await this.#host.mustRun('bash', ['-c', query])
     return Number(/STAT cmd_set (\d+)/.exec(answer)?.[1] ?? Number.NaN)
   }
 
-  /** Every request sets the same. */
+  /** Every request sets the same value. */
   async digest(): Promise<string> {
     return ''
   }
 }
 
 export const startMemcached: StartServer = async (host) => {
-  const addresses = `0.0.0.0:${PORT},127.0.0.1:${QUESTION_PORT}`
+  const addresses = `0.0.0.0:${PORT},127.0.0.1:${QUERY_PORT}`
   const program = host.spawn('memcached', ['-u', 'root', '-t', '1', '-U', '0', '-l', addresses])
   await host.waitForPort(PORT)
-  await host.waitForPort(QUESTION_PORT)
+  await host.waitForPort(QUERY_PORT)
   return new Memcached(host, program)
 }

@@ -1,4 +1,4 @@
-/** Capture files: how fast they are read, what their replay costs, and how well it keeps their time. */
+/** Capture files: reading speed, cost of a replay, and precision of its timing. */
 import { createReadStream, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,10 +18,10 @@ const LIMIT_MS = 180_000
 const POLL_MS = 20
 const MICRO = 1e6
 const TO_SERVER = `tcp dst port ${PORT}`
-/** Faster than any file: it waits for the copy alone. */
+/** So much faster than the file that it only waits for the copy. */
 const AT_ONCE = ['-a', '1000000']
 
-/** A folder in memory, where this machine has one. */
+/** A folder in memory, if this machine has /dev/shm. */
 class Folder {
   readonly path: string
 
@@ -34,7 +34,7 @@ class Folder {
   }
 }
 
-/** pcap, microseconds, raw IP: `count` packets of `length` octets each. */
+/** Writes a pcap file with microseconds and raw IP: `count` packets of `length` bytes each. */
 function writePackets(path: string, count: number, length: number): void {
   const header = Buffer.alloc(24)
   header.writeUInt32LE(0xa1b2c3d4, 0)
@@ -84,7 +84,7 @@ async function measureReader(): Promise<readonly Fact[]> {
   return facts
 }
 
-/** Writes what clients send to the source's redis into a file. */
+/** Records what clients send to the source's redis. */
 async function recordOn(lab: CopyLab, path: string, load: () => Promise<unknown>): Promise<void> {
   const recorder = lab.hosts.source.spawn(OWN_PROGRAMS.tcpcopy, ['record', '-x', `${PORT}`, '-o', path, '-B', '256'])
   await recorder.waitForLine('stderr', (line) => line.includes('ready'), LIMIT_MS)
@@ -125,7 +125,7 @@ async function measureOffline(): Promise<readonly Fact[]> {
   const before = intercept.cpuSeconds()
   const { seconds, cpuSeconds } = await replay(lab, ['-i', file, ...AT_ONCE])
   const interceptSeconds = intercept.cpuSeconds() - before
-  const requests = await source.commandCount()
+  const requests = await source.requestCount()
   const us = (cpu: number): number => (cpu * MICRO) / requests
   const fact = (name: string, what: string, unit: string, digits: number, value: number): Fact => {
     return { name, what, unit, digits, value }
@@ -136,11 +136,11 @@ async function measureOffline(): Promise<readonly Fact[]> {
     fact('offline-tcpcopy', 'CPU of tcpcopy per request, including start-up', 'µs', 1, us(cpuSeconds)),
     fact('offline-intercept', 'CPU of intercept per request', 'µs', 1, us(interceptSeconds)),
     fact('offline-both', 'CPU of both per request', 'µs', 1, us(cpuSeconds + interceptSeconds)),
-    fact('offline-lost', 'requests lost', '', 0, requests - (await target.commandCount()))
+    fact('offline-lost', 'requests lost', '', 0, requests - (await target.requestCount()))
   ]
 }
 
-/** When each request came to the target, beside when the file says, in ms: both counted from the first. */
+/** When each request reached the target and when it was due by the file, in ms since the first one. */
 async function replayTimes(lab: CopyLab, file: string, speed: number): Promise<{ sent: number[]; wanted: number[] }> {
   const path = join(lab.folder, `copy-${speed}.pcap`)
   const dump = await startPacketDump(lab.hosts.target, TO_SERVER, path)
@@ -158,7 +158,7 @@ async function replayTimes(lab: CopyLab, file: string, speed: number): Promise<{
   return { sent: since(copies), wanted: since(originals).map((ms) => ms / speed) }
 }
 
-/** How far the time between two requests of the copy is from that between the two of the file, sorted. */
+/** Differences between the gaps of two requests in the copy and in the file, sorted. */
 function gapErrors(sent: readonly number[], wanted: readonly number[]): Float64Array {
   const gap = (times: readonly number[], index: number): number => (times[index] ?? 0) - (times[index - 1] ?? 0)
   return Float64Array.from(sent.slice(1), (_, index) => Math.abs(gap(sent, index + 1) - gap(wanted, index + 1))).sort()

@@ -1,4 +1,4 @@
-/** intercept without a kernel: a tcpcopy that has announced its routes, and a target whose answers never end. */
+/** intercept without a kernel: a tcpcopy that has announced its routes, and a target that never stops answering. */
 import { InterceptCounter, InterceptCounters } from '../../src/core/books/intercept-counters.ts'
 import { CHANNEL_DEFAULT } from '../../src/daemon/channel/negotiation.ts'
 import { Interceptor } from '../../src/daemon/interceptor/interceptor.ts'
@@ -19,32 +19,32 @@ const CLIENT = 0x0a000001
 const TARGET = 0x0a000002
 const PORT = 80
 const SEGMENT_LENGTH = 1448
-/** As the slots of intercept's ring: what is captured of a packet, and how far they are apart. */
+/** Captured bytes of a packet and distance of slots, as in intercept's ring. */
 const SNAP_LENGTH = 160
 const STRIDE = 256
 /** Version 1's hello with the offer of version 2, and its switch. */
 const OFFER = '0000000000000006544356320200'
 const SWITCH = '0000000000000007000000000000'
 
-/** A tcpcopy that says what it has to say once, and reads whatever comes. */
+/** A tcpcopy that sends its input once, and accepts all output. */
 class EagerStream implements Stream {
   readonly peer = 'peer'
   readonly failure = ''
   readonly open = true
   readonly input: Uint8Array
   inputLength: number
-  #newOctets: number
+  #unreadLength: number
 
   constructor(words: Uint8Array) {
     this.input = words
     this.inputLength = words.length
-    this.#newOctets = words.length
+    this.#unreadLength = words.length
   }
 
   read(): number {
-    const octets = this.#newOctets
-    this.#newOctets = 0
-    return octets
+    const length = this.#unreadLength
+    this.#unreadLength = 0
+    return length
   }
   write(_bytes: Uint8Array, _at: number, length: number): number {
     return length
@@ -53,7 +53,7 @@ class EagerStream implements Stream {
   close(): void {}
 }
 
-/** What a tcpcopy says first, and the routes of so many clients. */
+/** The introduction of a tcpcopy, and the routes of its clients. */
 function announcement(connections: number): Uint8Array {
   const introduction = new Uint8Array(INTRODUCTION_LENGTH).fill(7, INTRODUCTION_LENGTH - INSTANCE_LENGTH)
   putRecordHead(introduction, 0, RecordType.Introduction, INTRODUCTION_LENGTH, 0)
@@ -65,7 +65,7 @@ function announcement(connections: number): Uint8Array {
   return new Uint8Array(Buffer.concat([Buffer.from(OFFER + SWITCH, 'hex'), introduction, ...routes]))
 }
 
-/** The headers of one answer for each connection, of so many full segments, of which the last is pushed. */
+/** The headers of one answer for each connection: full segments, the last one with PSH. */
 function answers(connections: number, segments: number): Uint8Array {
   const slots = new Uint8Array(connections * segments * STRIDE)
   const toClient = { fromAddress: TARGET, fromPort: PORT, toAddress: CLIENT, ack: 100 }
@@ -85,7 +85,7 @@ export class InterceptRig {
   readonly #interceptor: Interceptor
   #left = 0
 
-  /** @param segments full segments of each answer */
+  /** @param segments number of full segments in each answer */
   constructor(connections: number, segments: number) {
     const slots = answers(connections, segments)
     const wireLength = 52 + SEGMENT_LENGTH
@@ -129,7 +129,7 @@ export class InterceptRig {
     if (this.counters.get(InterceptCounter.routes) !== connections) throw new Error('the routes were not taken')
   }
 
-  /** One turn of intercept with the next so many packets, at most a batch. */
+  /** One turn of intercept with this many packets, at most a batch. */
   turn(packets: number): void {
     this.#left = packets
     this.#interceptor.turn()

@@ -1,4 +1,4 @@
-/** intercept on the target itself: what a header costs that the firewall's queue gives, beside one of a ring. */
+/** intercept on the target itself: the cost of a header from the firewall's queue, compared with one from a ring. */
 import {
   type CopyLab,
   MAP,
@@ -23,7 +23,7 @@ async function load(lab: CopyLab, requests: number): Promise<void> {
   await lab.hosts.client.mustRun('redis-benchmark', args, { timeoutMs: LIMIT_MS })
 }
 
-/** @returns µs of intercept's CPU a response */
+/** @returns µs of intercept's CPU per response */
 async function cost(lab: CopyLab, intercept: Program): Promise<number> {
   await load(lab, WARM_UP)
   const before = intercept.cpuSeconds()

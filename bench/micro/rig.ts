@@ -1,4 +1,4 @@
-/** Sessions without a daemon: clients that ask and a target that answers, in memory, as fast as the core goes. */
+/** Sessions without a daemon: clients and a target in memory, which run as fast as the core. */
 import { Counters } from '../../src/core/books/counters.ts'
 import { POOL_PAGE } from '../../src/core/memory/send-pool.ts'
 import type { Outbox } from '../../src/core/packets/outbox.ts'
@@ -29,17 +29,17 @@ const PORT = 80
 const FRAMES_MAX = 1024
 const POOL_PAGES = 256
 const TCP_AT = IPV4_HEADER
-/** In a record of an answer over IPv4: behind the flow; behind acknowledgment, window, counts and timestamps. */
+/** Offsets in an answer record over IPv4: after the flow; after acknowledgment, window, counts and timestamps. */
 const ACK_AT = RECORD_HEAD + flowLength(shapeOf(TARGET))
 const RANGE_AT = ACK_AT + 16
 const OPTIONS = encodeOptions(['nop', 'nop', 'ts 1 1'])
-/** Between a batch of requests and that of their answers. */
+/** Between a batch of requests and the batch of their answers. */
 const HALF_ROUND_TRIP_MS = 0.05
 
-/** Most octets of payload of a segment: MSS 1460, and timestamps. */
+/** Maximum payload of a segment, in bytes: MSS 1460 with timestamps. */
 const SEGMENT_MAX = 1448
 
-/** Where in the rig's memory a packet is, and how long. */
+/** Offset and length of a packet in the rig's memory. */
 interface Placed {
   readonly at: number
   readonly length: number
@@ -49,7 +49,7 @@ interface Placed {
 interface Talk {
   /** The request's segments. */
   readonly request: readonly Placed[]
-  /** The record of the channel in which intercept tells of the answer. */
+  /** Offset of intercept's record of the answer. */
   readonly answerAt: number
 }
 
@@ -57,7 +57,7 @@ const PACKETS_LENGTH = 64 << 20
 /** There is no intercept. */
 const NOBODY = { announce: () => {}, withdraw: () => {} }
 
-/** `connections` that ask in turns: every turn one request each, in one batch, and its answer in another. */
+/** In each turn, every connection sends one request, all in one batch, and receives its answer in another. */
 export class Rig {
   now = 1000
   readonly counters = new Counters()
@@ -72,17 +72,17 @@ export class Rig {
   readonly #sessions: Sessions<Segment>
   readonly #segment = new Segment()
   readonly #answers = new AnswerRecord()
-  /** The most sessions that were awake at once while idle ones were opened. */
+  /** Maximum number of sessions that were not hibernated while idle ones were opened. */
   awakeMost = 0
-  /** Frames that were flushed. */
+  /** Flushed frames. */
   sentCount = 0
 
-  /** Those that have not ended, awake or at rest. */
+  /** Sessions that have not ended, hibernated ones included. */
   get sessionCount(): number {
     return this.#sessions.count
   }
 
-  /** @param requestLength octets of payload, in as few segments as can be; @param answerLength of one segment */
+  /** @param requestLength payload in bytes, in as few segments as possible. @param answerLength of one segment */
   constructor(connections: number, requestLength: number, answerLength: number) {
     this.#requestLength = requestLength
     this.#answerLength = answerLength
@@ -123,7 +123,7 @@ export class Rig {
     this.#settle()
   }
 
-  /** Opens so many connections more, of which nothing is kept here: each asks once and then has nothing to do. */
+  /** Opens more connections, each idle after one request; the rig keeps no packets of them. */
   openIdle(count: number): void {
     for (let index = 0; index < count; index++) {
       this.#open(index)
@@ -132,7 +132,7 @@ export class Rig {
       this.#packetsEnd = 0
       this.awakeMost = Math.max(this.awakeMost, this.#copy.idlePolicy.count)
     }
-    // What is due some time after an answer is done.
+    // Runs what is due some time after an answer.
     this.now += HIBERNATE_AFTER_MS
     this.#settle()
   }
@@ -157,7 +157,7 @@ export class Rig {
     this.#talks.push({ request, answerAt: this.#place(this.#record(client.fromAddress, client.fromPort)) })
   }
 
-  /** The answer to a client's first request, of one segment. */
+  /** The record of the answer to a client's first request, which is one segment. */
   #record(clientAddress: number, clientPort: number): Uint8Array {
     const answers = new AnswerRecord()
     const flow = { clientAddress, clientPort, targetAddress: TARGET, targetPort: PORT }
@@ -168,7 +168,7 @@ export class Rig {
     return record.subarray(0, putAnswerRecord(answers, record, 0))
   }
 
-  /** Keeps a packet for every turn, at a multiple of 16 as a ring does. @returns where */
+  /** Keeps a packet for all turns, aligned to 16 bytes as in a ring. @returns its offset */
   #place(packet: Uint8Array): number {
     const at = this.#packetsEnd
     this.#packets.set(packet, at)
@@ -194,7 +194,7 @@ export class Rig {
     this.#sessions.onTarget(this.#segment, this.now)
   }
 
-  /** As tcpcopy's end of the channel takes a record. */
+  /** Takes a record as tcpcopy's end of the channel does. */
   #answer(bytes: Uint8Array, at: number): void {
     parseAnswerRecord(bytes, at, this.#answers)
     fillFromRecord(this.#answers, this.#segment)
@@ -219,7 +219,7 @@ export class Rig {
   }
 }
 
-/** A packet of a client with so much payload, for what needs no session. */
+/** A client's packet with this much payload, for measurements without a session. */
 export function sampleRequest(length: number): Uint8Array {
   const fields = { fromAddress: 0x0b000001, fromPort: 4000, toAddress: SOURCE, toPort: PORT, flags: ACK | PSH }
   return writePacket({ ...fields, seq: 100, ack: 300, options: OPTIONS, payload: new Uint8Array(length).fill(7) })

@@ -1,4 +1,4 @@
-/** What is measured without a client that brings a live load: capture files, and the queue of the firewall. */
+/** The measurements that need no live load: capture files, and the firewall's queue. */
 import type { Work } from '../report/facts.ts'
 import { fileReader, offline, pace } from './file-works.ts'
 import { queue } from './queue-work.ts'

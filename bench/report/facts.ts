@@ -1,6 +1,6 @@
-/** What a work of the benchmark finds out. */
+/** A result of a work of the benchmark. */
 export interface Fact {
-  /** The same in every run; goals name it. */
+  /** Identifies the fact in every run and in goals. */
   readonly name: string
   readonly what: string
   readonly unit: string
@@ -12,26 +12,31 @@ export interface Work {
   /** Chooses it on a command line. */
   readonly name: string
   readonly title: string
-  /** Measures once. @throws Error if anything was not as it should be */
+  /** Measures once. @throws Error if the measurement is not valid */
   readonly measure: () => Promise<readonly Fact[]>
 }
 
-/** What a work came to: medians of its runs. */
+/** The results of a work: medians of its runs. */
 export interface Done {
   readonly name: string
   readonly title: string
   readonly facts: readonly Fact[]
 }
 
-/** Of each fact by itself. */
+/** Medians of each fact. */
 export function medianFacts(runs: readonly (readonly Fact[])[]): readonly Fact[] {
   return (runs[0] ?? []).map((fact) => {
     const values = runs.map((facts) => facts.find(({ name }) => name === fact.name)?.value ?? Number.NaN)
-    values.sort((a, b) => a - b)
-    const middle = values.length >> 1
-    const [upper, lower] = [values[middle] ?? Number.NaN, values[middle - 1] ?? Number.NaN]
-    return { ...fact, value: values.length % 2 === 1 ? upper : (upper + lower) / 2 }
+    return { ...fact, value: median(values) }
   })
+}
+
+/** NaN if there are no values. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  const [upper, lower] = [sorted[middle] ?? Number.NaN, sorted[middle - 1] ?? Number.NaN]
+  return sorted.length % 2 === 1 ? upper : (upper + lower) / 2
 }
 
 export function factText({ value, unit, digits }: Fact): string {

@@ -1,17 +1,17 @@
-/** The figures to reach, and what was measured beside them. */
+/** The goals of the benchmark, and how each is measured. */
 import type { Figures } from '../loads/measure.ts'
 
 export interface Goal {
   readonly what: string
-  /** What version 1.3.0 of the C program takes in the same lab. */
+  /** The figure of the C program, version 1.3.0, in the same lab. */
   readonly inC: string
   readonly unit: string
   readonly most?: number
   readonly least?: number
   readonly digits: number
   /**
-   * null where the figure is missing.
-   * @param load the medians of the load of that name, if it was run; @param fact those of a fact
+   * null if the figure is missing.
+   * @param load the medians of the load with that name, if it was run. @param fact the median of the fact
    */
   readonly value: (
     load: (name: string) => Figures | undefined,
@@ -26,7 +26,7 @@ function ratio(above: number | null | undefined, below: number | null | undefine
   return above == null || below == null ? null : above / below
 }
 
-/** The rate of a load that lost nothing. */
+/** The rate of a copy without loss. */
 function copyRate(figures: Figures | undefined): number | null {
   return figures === undefined || figures.lost !== 0 ? null : figures.copyRate
 }

@@ -1,4 +1,4 @@
-/** Where the time of tcpcopy's worker goes, by a profile that Node's `--cpu-prof` wrote. */
+/** Where tcpcopy's worker spends its time, by a profile of Node's `--cpu-prof`. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -17,28 +17,30 @@ interface Profile {
 
 interface Share {
   readonly name: string
-  /** Of the time that the thread did not wait. */
+  /** Share of the time in which the thread did not wait. */
   readonly share: number
 }
 
 export interface Breakdown {
-  /** Of all time: waiting in ppoll, whose own cost is in it. */
+  /** Share of all time in ppoll, whose own cost is included. */
   readonly waiting: number
   readonly parts: readonly Share[]
-  /** The dearest, by their own time and that of the system calls they make. */
+  /** The most expensive functions, by their own time and that of their system calls. */
   readonly functions: readonly (Share & { readonly part: string })[]
 }
 
 const FUNCTIONS_MAX = 15
 const WAITING = 'wait'
-/** The file that a function is in says what it is for; where it does not, what called it does. */
+/** Only workers of tcpcopy and intercept run it. */
+const POLLER = /\/io\/linux\/system\/poller\./
+/** The part of a function by its file; functions of other files belong to the part of their caller. */
 const partsByFile: readonly (readonly [RegExp, string])[] = [
-  [/\/io\/linux\/poller\./, WAITING],
-  [/\/io\/linux\/(?:ring|packet-socket)\.|\/wire\/segment\./, 'receive'],
-  [/\/io\/linux\/(?:link-sender|message-batch|raw-ip-sender|rtnetlink|netlink)\./, 'send'],
-  [/\/daemon\/(?:channel|backlog)|\/io\/linux\/streams\.|\/wire\/channel/, 'channel'],
-  [/\/core\/|\/io\/linux\/native-copy\./, 'core'],
-  [/\/daemon\/(?:copier|interceptor)\.|\/cli\/|\/io\/linux\/libc\./, 'loop']
+  [POLLER, WAITING],
+  [/\/io\/linux\/capture\/|\/wire\/segment\./, 'receive'],
+  [/\/io\/linux\/(?:send|netlink)\//, 'send'],
+  [/\/daemon\/channel\/|\/io\/linux\/sockets\/|\/wire\/channel\//, 'channel'],
+  [/\/core\/|\/io\/linux\/system\/native-copy\./, 'core'],
+  [/\/daemon\/(?:copier|interceptor)\/|\/cli\/|\/io\/linux\/system\/libc\./, 'loop']
 ]
 const partsByName: ReadonlyMap<string, string> = new Map([
   ['(garbage collector)', 'garbage collection'],
@@ -46,14 +48,14 @@ const partsByName: ReadonlyMap<string, string> = new Map([
   ['(idle)', WAITING]
 ])
 
-/** Adds up the profile of a worker, of tcpcopy or intercept, among those in a folder. @throws Error if there is none */
+/** Summarizes the profile of a worker of tcpcopy or intercept in a folder. @throws Error if there is none */
 export function readBreakdown(folder: string): Breakdown {
   for (const name of readdirSync(folder).filter((one) => one.endsWith('.cpuprofile'))) {
     // as: Node wrote it.
     const profile = JSON.parse(readFileSync(join(folder, name), 'utf8')) as Profile
-    if (profile.nodes.some(({ callFrame }) => callFrame.url.includes('/io/linux/poller.'))) return breakDown(profile)
+    if (profile.nodes.some(({ callFrame }) => POLLER.test(callFrame.url))) return breakDown(profile)
   }
-  throw new Error(`No profile in ${folder} is of a thread that copies.`)
+  throw new Error(`No profile in ${folder} belongs to a worker.`)
 }
 
 function breakDown({ nodes, samples, timeDeltas }: Profile): Breakdown {

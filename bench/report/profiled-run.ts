@@ -1,4 +1,4 @@
-/** The run of which docs/benchmarks.md says where the time goes. */
+/** The profiled run for docs/benchmarks.md. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import type { BenchLoad } from '../loads/loads.ts'
 import { measureRun } from '../loads/measure.ts'
 import { type Breakdown, readBreakdown } from './profile.ts'
 
-/** Copies the load with tcpcopy under Node's profiler, which takes a sample each millisecond. */
+/** Copies the load with tcpcopy under Node's profiler, which samples every millisecond. */
 export async function profileRun(load: BenchLoad, interrupted: Promise<never>): Promise<Breakdown> {
   const profileFolder = mkdtempSync(join(tmpdir(), 'bench-profile-'))
   try {

@@ -1,5 +1,6 @@
-/** Medians of runs, and a row of the table for each load. */
+/** The table of the benchmark: medians of runs, a row for each load. */
 import type { Figures } from '../loads/measure.ts'
+import { median } from './facts.ts'
 
 export interface Row {
   readonly name: string
@@ -46,10 +47,10 @@ function line(title: string, figures: Figures): string {
 }
 
 function idleLine({ idleBytes }: Figures): string {
-  return idleBytes === null ? '' : `  ${whole(idleBytes)} octets of tcpcopy's memory for each idle session\n`
+  return idleBytes === null ? '' : `  ${whole(idleBytes)} bytes of tcpcopy's memory for each idle session\n`
 }
 
-/** Ours in parts of theirs. */
+/** Our figures divided by theirs. */
 function ratioLine(ours: Figures, theirs: Figures): string {
   const ratios = [
     'copyRate',
@@ -66,21 +67,18 @@ function ratioLine(ours: Figures, theirs: Figures): string {
   return `  ours : theirs  ${texts.join(', ')}\n`
 }
 
-/** Of each figure by itself, over the runs that have it. */
+/** Medians of each figure, over the runs that have it. */
 export function medians(runs: readonly Figures[]): Figures {
   const [first] = runs
   if (first === undefined) throw new Error('There is no run.')
-  // as: the keys are those of the first.
+  // as: all runs have the same keys.
   const names = Object.keys(first) as (keyof Figures)[]
-  return Object.fromEntries(names.map((name) => [name, median(runs.map((run) => run[name]))])) as unknown as Figures
+  return Object.fromEntries(names.map((name) => [name, medianOf(runs, name)])) as unknown as Figures
 }
 
-function median(values: readonly (number | null)[]): number | null {
-  const sorted = values.filter((value) => value !== null).sort((a, b) => a - b)
-  if (sorted.length === 0) return null
-  const middle = sorted.length >> 1
-  const [upper, lower] = [sorted[middle] ?? Number.NaN, sorted[middle - 1] ?? Number.NaN]
-  return sorted.length % 2 === 1 ? upper : (upper + lower) / 2
+function medianOf(runs: readonly Figures[], name: keyof Figures): number | null {
+  const values = runs.map((run) => run[name]).filter((value) => value !== null)
+  return values.length === 0 ? null : median(values)
 }
 
 function whole(value: number): string {

@@ -1,8 +1,8 @@
-/** What the commands of the lab have in common: options, signals, errors, exit codes. */
+/** What the lab's commands share: options, signals, errors, exit codes. */
 import { constants } from 'node:os'
 import { OperatorError } from '../../src/errors.ts'
 
-/** Somebody asked the command to end. */
+/** A signal asked the command to end. */
 export class Interrupted extends Error {
   readonly signal: NodeJS.Signals
 
@@ -12,13 +12,13 @@ export class Interrupted extends Error {
   }
 }
 
-/** @throws OperatorError if it is no whole number from 1 on */
+/** @throws OperatorError if the value is not a positive integer */
 export function positive(name: string, value: string): number {
   if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
-  throw new OperatorError('lab-option', `${name}: invalid value "${value}".`, 'Expected a whole number of at least 1.')
+  throw new OperatorError('lab-option', `${name} is ${value}.`, 'Use a positive integer.')
 }
 
-/** Rejects at the first signal; later ones change nothing, the lab is being closed. */
+/** Rejects at the first signal. Later ones have no effect: the lab is closing already. */
 export function interruption(): Promise<never> {
   return new Promise((_, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
@@ -26,10 +26,29 @@ export function interruption(): Promise<never> {
   })
 }
 
-/** Runs a command; its exit code becomes the program's, and what it throws a sentence on stderr. */
-export async function runCommand(usage: string, command: () => Promise<number>): Promise<void> {
+/** @returns the items with these names, or all if there are no names. @throws OperatorError if there is no such item */
+export function chooseByName<T extends { readonly name: string }>(all: readonly T[], names: readonly string[]): T[] {
+  const unknown = names.find((name) => all.every((one) => one.name !== name))
+  if (unknown !== undefined) {
+    const known = all.map(({ name }) => name).join(', ')
+    throw new OperatorError('lab-option', `There is no load ${unknown}.`, `Choose from: ${known}.`)
+  }
+  return all.filter(({ name }) => names.length === 0 || names.includes(name))
+}
+
+/**
+ * Runs a command: sets the exit status from its result, and prints its error to stderr.
+ * @param readChoice reads the command line; undefined: the user asked for help
+ */
+export async function runCommand<Choice>(
+  usage: string,
+  readChoice: () => Choice | undefined,
+  run: (choice: Choice) => Promise<number>
+): Promise<void> {
   try {
-    process.exitCode = await command()
+    const choice = readChoice()
+    if (choice === undefined) process.stdout.write(usage)
+    else process.exitCode = await run(choice)
   } catch (error) {
     process.exitCode = explain(error, usage)
   }

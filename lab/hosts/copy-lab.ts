@@ -1,7 +1,4 @@
 /** The four hosts of a copy, and the two programs as an operator starts them. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Redis, startRedis } from '../job/redis.ts'
 import type { Host } from './host.ts'
@@ -21,13 +18,15 @@ export const CLIENT_6 = 'fd77::10'
 export const SOURCE_6 = 'fd77::1'
 export const TARGET_6 = 'fd77::2'
 export const ASSISTANT_6 = 'fd77::3'
-/** Of the service that is copied, on source and target. */
+/** The port of the copied service, on source and target. */
 export const PORT = 6379
 export const MAP = `${PORT}-${TARGET}:${PORT}`
 
-/** Far more than a start takes; it bounds one that fails. */
+/** Far more than a start takes; it only bounds one that fails. */
 const READY_TIMEOUT_MS = 20_000
 const JSON_LOG = ['--log-format', 'json']
+/** What tcpcopy logs when intercept has accepted it. */
+export const CONNECTED = 'connected to intercept'
 
 /** Paths of the two programs. */
 export interface Programs {
@@ -35,8 +34,10 @@ export interface Programs {
   readonly intercept: string
 }
 
-/** Those of this checkout. */
-export const OWN_PROGRAMS: Programs = { tcpcopy: `${ROOT}bin/tcpcopy`, intercept: `${ROOT}bin/intercept` }
+/** The programs of this checkout. */
+export const TCPCOPY = `${ROOT}bin/tcpcopy`
+export const INTERCEPT = `${ROOT}bin/intercept`
+export const OWN_PROGRAMS: Programs = { tcpcopy: TCPCOPY, intercept: INTERCEPT }
 
 export interface CopyLabOptions {
   readonly offloads?: boolean | undefined
@@ -44,9 +45,9 @@ export interface CopyLabOptions {
   readonly hasNetworkThreads?: boolean | undefined
   /** Networks whose packets the target sends to the assistant; default: the client. */
   readonly routed?: readonly string[]
-  /** Addresses that the client has beside CLIENT, in the lab's own network; `routed` has to name them as well. */
+  /** More addresses of the client, in the lab's own network; `routed` must include them. */
   readonly moreClients?: readonly string[]
-  /** The hosts have IPv6 addresses as well. */
+  /** Whether the hosts have IPv6 addresses as well. */
   readonly isDual?: boolean
   /** Default: those of this checkout. */
   readonly programs?: Programs
@@ -56,26 +57,25 @@ export type HostName = 'client' | 'source' | 'target' | 'assistant'
 
 export class CopyLab {
   readonly hosts: Readonly<Record<HostName, Host>>
-  /** For files; it vanishes with the lab. */
-  readonly folder: string
   readonly #lab: Lab<HostName>
   readonly #programs: Programs
 
-  constructor(lab: Lab<HostName>, folder: string, programs: Programs) {
+  constructor(lab: Lab<HostName>, programs: Programs) {
     this.#lab = lab
     this.#programs = programs
     this.hosts = lab.hosts
-    this.folder = folder
   }
 
-  /** A folder of its own below `folder`; it may be there already. */
+  /** For files; removed with the lab. */
+  get folder(): string {
+    return this.#lab.folder
+  }
+
   subfolder(name: string): string {
-    const path = join(this.folder, name)
-    mkdirSync(path, { recursive: true })
-    return path
+    return this.#lab.subfolder(name)
   }
 
-  /** A redis-server on source and target. */
+  /** Starts a redis-server on source and target. */
   async startRedisPair(port = PORT): Promise<{ readonly source: Redis; readonly target: Redis }> {
     const folder = this.subfolder(`${port}`)
     return {
@@ -84,41 +84,36 @@ export class CopyLab {
     }
   }
 
-  /** intercept on the assistant, ready. */
+  /** Starts intercept on the assistant, and waits until it is ready. */
   async startIntercept(args: readonly string[] = [], from = `src host ${TARGET}`): Promise<Program> {
     const filter = ['-i', 'eth0', '-F', `tcp and ${from}`]
     return await startReady(this.hosts.assistant, this.#programs.intercept, [...filter, ...args])
   }
 
-  /** tcpcopy on the source, ready; connected as well, unless told otherwise. */
+  /** Starts tcpcopy on the source, and waits until it is ready and, by default, connected. */
   async startTcpcopy(args: readonly string[] = ['-x', MAP, '-s', ASSISTANT], isConnected = true): Promise<Program> {
-    const tcpcopy = await startReady(this.hosts.source, this.#programs.tcpcopy, args)
-    if (isConnected) await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, 'connected to intercept'))
-    return tcpcopy
+    const start = isConnected ? startConnected : startReady
+    return await start(this.hosts.source, this.#programs.tcpcopy, args)
   }
 
-  /** redis-cli on the client, to the source. @returns what redis answered */
+  /** Runs redis-cli on the client against the source. @returns the answer */
   async ask(...words: readonly string[]): Promise<string> {
     return (await this.hosts.client.mustRun('redis-cli', ['-h', SOURCE, ...words])).trim()
   }
 
-  /** redis-cli on the target, to its own server. */
+  /** Runs redis-cli on the target against its own server. */
   async askTarget(...words: readonly string[]): Promise<string> {
     return (await this.hosts.target.mustRun('redis-cli', words)).trim()
   }
 
-  /** Runs a script of Node's on a host, to its end. @returns its stdout */
+  /** Runs a Node.js script on a host to its end. @returns its stdout */
   async runScript(host: Host, script: string, ...args: readonly string[]): Promise<string> {
     return await host.mustRun(process.execPath, ['-e', script, ...args])
   }
 
   /** A second call does nothing. */
   async close(): Promise<void> {
-    try {
-      await this.#lab.close()
-    } finally {
-      rmSync(this.folder, { recursive: true, force: true })
-    }
+    await this.#lab.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -126,7 +121,7 @@ export class CopyLab {
   }
 }
 
-/** Builds the hosts; what the target answers to the clients goes to the assistant. */
+/** Builds the hosts, with routes on the target that send its answers to the assistant. */
 export async function openCopyLab(options: CopyLabOptions = {}): Promise<CopyLab> {
   const isDual = options.isDual === true
   const addresses = (ipv4: string, ipv6: string): readonly string[] => (isDual ? [ipv4, ipv6] : [ipv4])
@@ -142,7 +137,7 @@ export async function openCopyLab(options: CopyLabOptions = {}): Promise<CopyLab
     offloads: options.offloads ?? false,
     hasNetworkThreads: options.hasNetworkThreads ?? false
   })
-  return new CopyLab(lab, mkdtempSync(join(tmpdir(), 'copy-lab-')), options.programs ?? OWN_PROGRAMS)
+  return new CopyLab(lab, options.programs ?? OWN_PROGRAMS)
 }
 
 /** Starts one of the two programs and waits until it says that it is ready. */
@@ -150,4 +145,11 @@ export async function startReady(host: Host, path: string, args: readonly string
   const program = host.spawn(path, [...args, ...JSON_LOG])
   await program.waitForLine('stderr', (line) => hasMessage(line, 'ready'), READY_TIMEOUT_MS)
   return program
+}
+
+/** Starts tcpcopy and waits until it is connected to intercept as well. */
+export async function startConnected(host: Host, path: string, args: readonly string[]): Promise<Program> {
+  const tcpcopy = await startReady(host, path, args)
+  await tcpcopy.waitForLine('stderr', (line) => hasMessage(line, CONNECTED))
+  return tcpcopy
 }

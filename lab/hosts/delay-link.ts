@@ -1,34 +1,35 @@
+/** A link with delay between two hosts of the lab. */
 import { fileURLToPath } from 'node:url'
 import type { Host } from './host.ts'
 import { Program } from './program.ts'
 
 const relay = fileURLToPath(new URL('./relay.js', import.meta.url))
-/** The device of both ends. */
+/** The name of the device at both ends. */
 const DEVICE = 'wan'
-/** Packets that the kernel keeps for the relay while it has no core. */
+/** Packets that the kernel queues while the relay gets no CPU time. */
 const QUEUE_LENGTH = 20_000
 
 interface End {
   readonly host: Host
-  /** With the length of its network, `10.78.0.10/24`. */
+  /** With prefix length: `10.78.0.10/24`. */
   readonly address: string
 }
 
 interface DirectionCounts {
   readonly carried: number
-  /** By the relay or, before it, by the kernel. */
+  /** By the relay, or by the kernel in front of it. */
   readonly dropped: number
-  /** The most that a packet was later than it should have been. */
+  /** The most that a packet was late. */
   readonly latestMs: number
 }
 
 export interface LinkCounts {
-  /** From the first end to the second, then the way back. */
+  /** From the first end to the second, and back. */
   readonly directions: readonly DirectionCounts[]
   readonly cpuMs: number
 }
 
-/** A link between two hosts, a device `wan` on each, on which each packet takes the same time. */
+/** A link between the devices `wan` of two hosts, which delays each packet by the same time. */
 export class DelayLink {
   readonly #ends: readonly [End, End]
   readonly #program: Program
@@ -58,7 +59,7 @@ export class DelayLink {
     }
   }
 
-  /** Takes the link away. @returns what it carried */
+  /** Removes the link. @returns what it carried */
   async close(): Promise<LinkCounts> {
     if (this.#counts !== undefined) return this.#counts
     const refusedByKernel = await Promise.all(this.#ends.map(({ host }) => droppedBefore(host)))
@@ -77,13 +78,13 @@ export class DelayLink {
   }
 }
 
-/** Packets that the device could not keep for the relay. */
+/** Packets that the kernel dropped in front of the relay. */
 async function droppedBefore(host: Host): Promise<number> {
   const [link] = JSON.parse(await host.mustRun('ip', ['-s', '-j', 'link', 'show', 'dev', DEVICE]))
   return link.stats64.tx.dropped
 }
 
-/** @throws Error with what it said */
+/** @throws Error with the command's output */
 async function mustRun(command: string, ...args: readonly string[]): Promise<void> {
   const program = new Program(`${command} ${args.join(' ')}`, command, args)
   const { status } = await program.exited

@@ -1,3 +1,4 @@
+/** A host of the lab: programs that run in a network namespace. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Exit, Program, type ProgramOptions } from './program.ts'
 
@@ -32,7 +33,7 @@ export class Host {
     return first
   }
 
-  /** Starts a program; the lab ends it at the latest when it closes. */
+  /** Starts a program. The lab stops it when it closes, if it still runs. */
   spawn(command: string, args: readonly string[] = [], options: ProgramOptions = {}): Program {
     if (this.#isClosed) throw new Error('The lab is closed.')
     const label = `${command.slice(command.lastIndexOf('/') + 1)} on ${this.name}`
@@ -41,7 +42,7 @@ export class Host {
     return program
   }
 
-  /** Runs a program to its end. A non-zero exit is the caller's to judge. */
+  /** Runs a program to its end, whatever its exit status. */
   async run(command: string, args: readonly string[] = [], options: RunOptions = {}): Promise<Result> {
     const program = this.spawn(command, args, options)
     const timer = setTimeout(() => program.signal('SIGKILL'), options.timeoutMs ?? 60_000)
@@ -61,7 +62,7 @@ export class Host {
     throw new Error(`${command} ${args.join(' ')} on ${this.name}: ${signal ?? `exit ${status}`}\n${stderr.trim()}`)
   }
 
-  /** Waits until somebody on this host listens on the TCP port, without connecting to it. */
+  /** Waits until a program on this host listens on the TCP port, without connecting to it. */
   async waitForPort(port: number, timeoutMs = 5000): Promise<void> {
     const deadline = performance.now() + timeoutMs
     const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
@@ -73,12 +74,12 @@ export class Host {
       })
       if (isListening) return
       if (performance.now() > deadline)
-        throw new Error(`Nothing listens on ${this.name}:${port} after ${timeoutMs} ms.`)
+        throw new Error(`No program listens on ${this.name}:${port} after ${timeoutMs} ms.`)
       await sleep(20)
     }
   }
 
-  /** Ends the programs, the last started first, then whatever they left running. */
+  /** Stops the programs, the last one first, then any processes that they left behind. */
   async close(): Promise<void> {
     this.#isClosed = true
     for (const program of [...this.#programs].reverse()) await program.stop()
@@ -92,6 +93,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // Gone meanwhile.
+    // It has ended.
   }
 }

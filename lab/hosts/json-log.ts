@@ -1,7 +1,7 @@
 /** The lines that tcpcopy and intercept write with `--log-format json`. */
 export type LogEntry = Readonly<Record<string, unknown>>
 
-/** undefined if the line is no JSON object. */
+/** undefined if the line is not a JSON object. */
 function parseLogLine(line: string): LogEntry | undefined {
   try {
     const value: unknown = JSON.parse(line)
@@ -22,13 +22,13 @@ export function lastStatistics(log: string): LogEntry | undefined {
   return parseLogLine(lines.at(-1) ?? '')
 }
 
-/** A counter of the statistics; null if it is not there. */
+/** A counter of the statistics; null if it is missing. */
 export function counter(statistics: LogEntry | undefined, name: string): number | null {
   const value = statistics?.[name]
   return typeof value === 'number' ? value : null
 }
 
-/** For which reasons tcpcopy dropped how much payload, in words. What `-r` leaves out is no loss. */
+/** Describes how much payload tcpcopy dropped for which reasons. What `-r` leaves out is not a loss. */
 export function dropsOf(statistics: LogEntry): string[] {
   return Object.entries(statistics)
     .filter(([name, value]) => /^dropped\.(?!sampledOut\.).*\.bytes$/.test(name) && value !== 0)

@@ -1,11 +1,14 @@
-import { existsSync, writeFileSync } from 'node:fs'
+/** Hosts made of network namespaces on one bridge. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { OperatorError } from '../../src/errors.ts'
 import { Host } from './host.ts'
 import { assertPrivateNamespaces } from './private-namespaces.ts'
 import { Program } from './program.ts'
 
 interface HostPlan {
-  /** Addresses of eth0; the lab's network is a /24, or /64, unless an address says otherwise. IPv6 is on where one is of it. */
+  /** Addresses of eth0, in a /24 or /64 by default. One IPv6 address turns IPv6 on. */
   readonly addresses: readonly string[]
   /** For instance `{ 'net.ipv4.ip_forward': '1' }`; set before eth0 comes up. */
   readonly sysctls?: Readonly<Record<string, string>>
@@ -14,25 +17,25 @@ interface HostPlan {
 interface RoutePlan<Name extends string> {
   /** The host that gets the route. */
   readonly on: Name
-  /** An address or a network. */
+  /** Destination: an address or a network. */
   readonly to: string
-  /** The address of the next hop. */
+  /** Next hop. */
   readonly via: string
 }
 
 export interface LabPlan<Name extends string> {
   readonly hosts: Readonly<Record<Name, HostPlan>>
   readonly routes?: readonly RoutePlan<NoInfer<Name>>[]
-  /** Segmentation and checksum offloads of every eth0, as the kernel has them (true) or off; default false. */
+  /** Whether every eth0 keeps its segmentation and checksum offloads; default false. */
   readonly offloads?: boolean
   /**
-   * What a packet costs beyond the device that sends it, the bridge and the receiver's kernel, is done by threads of the
-   * kernel's, as between machines, and not by who sent it; default false. Only root can have it.
+   * Whether kernel threads do the work on a packet behind the device that sends it, as other machines would, instead of
+   * the process that sent it; default false. Needs root.
    */
   readonly hasNetworkThreads?: boolean
 }
 
-/** No host forwards, none speaks IPv6, and none refuses a copied packet for its origin, unless the plan says so. */
+/** By default no host forwards packets, uses IPv6, or drops copies for their source address (rp_filter). */
 const hostSysctls = {
   'net.ipv6.conf.all.disable_ipv6': '1',
   'net.ipv6.conf.default.disable_ipv6': '1',
@@ -40,7 +43,7 @@ const hostSysctls = {
   'net.ipv4.conf.all.rp_filter': '0',
   'net.ipv4.conf.default.rp_filter': '0'
 }
-/** Of hosts that have an IPv6 address, which nobody else has: a second of doubt would hold up the first packets. */
+/** For hosts with an IPv6 address. Duplicate address detection would delay their first packets by a second. */
 const ipv6Sysctls = {
   'net.ipv6.conf.all.disable_ipv6': '0',
   'net.ipv6.conf.default.disable_ipv6': '0',
@@ -48,7 +51,7 @@ const ipv6Sysctls = {
   'net.ipv6.conf.default.accept_dad': '0'
 }
 const bridge = 'lab0'
-/** Of the private network namespace. Bridged frames are nobody's to filter: a rule of a host counts there, once. */
+/** For the namespace of the bridge: firewall rules apply on the hosts, not to bridged frames. */
 const bridgeSettings = [
   ['/proc/sys/net/ipv6/conf/default/disable_ipv6', '1'],
   ['/proc/sys/net/bridge/bridge-nf-call-iptables', '0'],
@@ -58,13 +61,22 @@ const bridgeSettings = [
 /** Hosts made of network namespaces, joined by one bridge. Close it, or open it with `await using`. */
 export class Lab<Name extends string> {
   readonly hosts: Readonly<Record<Name, Host>>
+  /** For files of the lab; removed with it. */
+  readonly folder = mkdtempSync(join(tmpdir(), 'lab-'))
   #isClosed = false
 
   constructor(hosts: Readonly<Record<Name, Host>>) {
     this.hosts = hosts
   }
 
-  /** Ends what runs on the hosts and removes them; a second call does nothing. */
+  /** A folder below `folder`, which may exist already. */
+  subfolder(name: string): string {
+    const path = join(this.folder, name)
+    mkdirSync(path, { recursive: true })
+    return path
+  }
+
+  /** Stops all programs and removes the hosts. A second call does nothing. */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -75,7 +87,8 @@ export class Lab<Name extends string> {
     await attempt(deletePorts())
     for (const host of hosts) await attempt(ip('netns', 'delete', host.name))
     await attempt(ip('link', 'delete', bridge))
-    if (errors.length > 0) throw new AggregateError(errors, 'Parts of the lab could not be removed.')
+    rmSync(this.folder, { recursive: true, force: true })
+    if (errors.length > 0) throw new AggregateError(errors, 'The lab could not be removed completely.')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -84,17 +97,13 @@ export class Lab<Name extends string> {
 }
 
 /**
- * Builds the hosts of the plan. Names of hosts are names of namespaces, so one lab at a time.
+ * Builds the hosts of the plan. Their names are names of namespaces, so there can be one lab at a time.
  * @throws OperatorError outside the namespaces that `npm start` and `npm test` make
  */
 export async function openLab<Name extends string>(plan: LabPlan<Name>): Promise<Lab<Name>> {
   assertPrivateNamespaces()
   if (plan.hasNetworkThreads === true && process.getuid?.() !== 0)
-    throw new OperatorError(
-      'lab-root',
-      'Only root can give the network devices of a lab their own kernel threads.',
-      'Run it as root.'
-    )
+    throw new OperatorError('lab-root', 'Only root can use network threads in a lab.', 'Run it as root.')
   const plans = Object.entries<HostPlan>(plan.hosts)
   const hosts = Object.fromEntries(plans.map(([name, { addresses }]) => [name, new Host(name, addresses)]))
   // The entries were made from the plan's own names.
@@ -111,7 +120,7 @@ export async function openLab<Name extends string>(plan: LabPlan<Name>): Promise
     return lab
   } catch (error) {
     await lab.close().catch(() => {
-      // The first error tells more than what could not be removed after it.
+      // The first error is the one to report.
     })
     throw error
   }
@@ -143,23 +152,23 @@ async function openHost(name: string, index: number, plan: HostPlan): Promise<vo
   await ip('-n', name, 'link', 'set', 'eth0', 'up')
 }
 
-/** Only what merges packets has work for a thread, so it merges them, to packets of one octet at most: not at all. */
+/** Only GRO gives a thread something to do, so it is on, with a maximum size at which nothing is merged. */
 async function giveThread(port: string): Promise<void> {
   await run('ethtool', '-K', port, 'gro', 'on')
   await ip('link', 'set', port, 'gro_max_size', '1')
-  // In /sys are the devices of the network namespace that it was mounted in.
+  // /sys shows the devices of the network namespace in which it was mounted.
   const write = `mount -t sysfs none /sys && echo 1 > /sys/class/net/${port}/threaded`
   await run('unshare', '--mount', 'sh', '-e', '-c', write)
 }
 
-/** The bridge's end of a host's cable. */
+/** The bridge port of a host. */
 function portName(index: number): string {
   return `port${index}`
 }
 
 /**
- * Deletes the bridge's ends of all cables, whoever laid them. Removing a namespace only starts its end: the devices would
- * block the next lab's for a while.
+ * Deletes all ports of the bridge, also those that tests added. Removing a namespace takes a while, during which its
+ * devices would block those of the next lab.
  */
 async function deletePorts(): Promise<void> {
   // as: what ip(8) prints
@@ -171,7 +180,7 @@ async function ip(...args: string[]): Promise<string> {
   return await run('ip', ...args)
 }
 
-/** @returns its stdout. @throws Error with what the command said */
+/** @returns its stdout. @throws Error with the command's output */
 async function run(command: string, ...args: string[]): Promise<string> {
   const program = new Program([command, ...args].join(' '), command, args)
   const { status } = await program.exited

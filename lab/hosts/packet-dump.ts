@@ -1,21 +1,22 @@
+/** tcpdump on a host of the lab. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Host } from './host.ts'
 import type { Program } from './program.ts'
 
-/** What tcpdump says at SIGUSR1 in one line, and at its end in three. */
+/** What tcpdump prints at SIGUSR1, in one line, and at its end, in three. */
 const REPORT = /(\d+) packets? captured,?\s(\d+) packets? received by filter,?\s(\d+) packets? dropped by kernel/g
 
 /**
- * tcpdump has packets in blocks that the kernel closes after 1 s at the latest. It is not waited for longer than this:
- * what came before the filter was in force was received, but is never captured.
+ * Longest wait for tcpdump to write what was received: the kernel hands over a block after 1 s at the latest. Packets from
+ * before the filter took effect count as received but are never captured.
  */
 const READ_WITHIN_MS = 5000
 
-/** tcpdump on a host, into a file that readCapture reads. */
+/** A running tcpdump, whose file readCapture reads. */
 export class PacketDump {
   readonly program: Program
   readonly path: string
-  /** So often the kernel receives a packet that is captured once: on lo as it leaves as well. */
+  /** How many times the kernel counts a captured packet as received: on lo it counts the sending as well. */
   readonly #times: number
 
   constructor(program: Program, path: string, device: string) {
@@ -25,7 +26,7 @@ export class PacketDump {
   }
 
   /**
-   * Ends the capture once all that came so far is in the file.
+   * Stops the capture once everything received so far is in the file.
    * @returns how many packets the kernel dropped
    */
   async stop(): Promise<number> {
@@ -50,7 +51,7 @@ export class PacketDump {
 }
 
 export async function startPacketDump(host: Host, filter: string, path: string, device = 'eth0'): Promise<PacketDump> {
-  // -Z root: the user that tcpdump becomes otherwise may not write to a folder of root's.
+  // -Z root: by default tcpdump becomes a user who may not write to root's folders.
   const format = ['--time-stamp-precision=nano', '-s', '0', '-B', '65536', '-Z', 'root']
   const program = host.spawn('tcpdump', ['-i', device, '-n', ...format, '-w', path, filter])
   await program.waitForLine('stderr', (line) => line.includes('listening on'))

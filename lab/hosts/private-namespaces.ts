@@ -1,13 +1,14 @@
+/** A guard that keeps the lab away from the network of the machine itself. */
 import { readFileSync, readlinkSync } from 'node:fs'
 import { OperatorError } from '../../src/errors.ts'
 
-/** Set by scripts/namespaces.mjs: the network namespace that must be left alone. */
+/** Set by scripts/namespaces.mjs: the network namespace that the lab must not touch. */
 const outsideVariable = 'TCPCOPY_LAB_OUTSIDE'
 
 /**
- * The lab makes devices and addresses and ends processes. It does so only where process 1, and with it everything
- * here, was started by scripts/namespaces.mjs, in a network namespace other than the machine's.
- * @throws OperatorError if this is the machine itself
+ * The lab changes devices and addresses and kills processes. It does so only if process 1 of the PID namespace was started
+ * by scripts/namespaces.mjs, in another network namespace than the machine's.
+ * @throws OperatorError otherwise
  */
 export function assertPrivateNamespaces(): void {
   const outside = process.env[outsideVariable]
@@ -15,8 +16,8 @@ export function assertPrivateNamespaces(): void {
   if (isOursByVariable && isProcessOneOurs(outside)) return
   throw new OperatorError(
     'lab-outside',
-    'The lab does not run in the network namespace of the host.',
-    'Start it with `npm start` or `npm test`, which create separate namespaces.'
+    'The lab refuses to touch the network of the machine itself.',
+    'Start it with `npm start` or `npm test`, which create namespaces for it.'
   )
 }
 
@@ -24,7 +25,7 @@ function isProcessOneOurs(outside: string): boolean {
   try {
     return readFileSync('/proc/1/environ', 'latin1').split('\0').includes(`${outsideVariable}=${outside}`)
   } catch {
-    // The machine's process 1, seen by an ordinary user.
+    // This is the machine's process 1, which an ordinary user cannot inspect.
     return false
   }
 }

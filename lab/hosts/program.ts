@@ -1,3 +1,4 @@
+/** A program on a host of the lab: its output, its end, and what it consumes. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -15,16 +16,16 @@ export interface ProgramOptions {
   readonly cwd?: string
 }
 
-/** More output than this is kept only as its end. */
+/** Longer output is truncated at its start. */
 const outputCharactersMax = 4 << 20
-/** Clock ticks per second in /proc, the same on every architecture that runs Linux: USER_HZ. */
+/** Clock ticks per second in /proc (USER_HZ), the same on every Linux architecture. */
 const ticksPerSecond = 100
 
-/** A program that runs on a host of the lab. Its PID is its own: `ip netns exec` replaces itself by it. */
+/** A process on a host. `pid` is that of the program itself, since `ip netns exec` replaces itself with it. */
 export class Program {
   readonly name: string
   readonly pid: number
-  /** Settles when the program is gone and its output complete; never rejects. */
+  /** Settles when the program has ended and its output is complete; never rejects. */
   readonly exited: Promise<Exit>
   readonly #child: ChildProcess
   #exit: Exit | undefined
@@ -32,7 +33,7 @@ export class Program {
   #stderr = ''
   #isStopping = false
 
-  /** @param name what messages call it, for instance `tcpcopy on source` */
+  /** @param name for messages, such as `tcpcopy on source` */
   constructor(name: string, command: string, args: readonly string[], options: ProgramOptions = {}) {
     this.name = name
     const env = { ...process.env, ...options.env }
@@ -70,7 +71,7 @@ export class Program {
     return this.#exit
   }
 
-  /** True once somebody asked it to end: its end is then no surprise. */
+  /** Whether `stop` was called, so that its end is expected. */
   get isStopping(): boolean {
     return this.#isStopping
   }
@@ -79,7 +80,7 @@ export class Program {
     if (this.#exit === undefined) this.#child.kill(signal)
   }
 
-  /** Asks the program to end, and after the time-out ends it. */
+  /** Sends the signal, and SIGKILL after the timeout. */
   async stop(signal: NodeJS.Signals = 'SIGTERM', timeoutMs = 5000): Promise<Exit> {
     this.#isStopping = true
     this.signal(signal)
@@ -92,8 +93,8 @@ export class Program {
   }
 
   /**
-   * The first line of the stream that the test accepts, past or to come.
-   * @throws Error with what it wrote to stderr if the program ends or the time is over before
+   * Waits for a line that `accepts` takes; it may have been printed already.
+   * @throws Error with the end of stderr if the program ends or the time is up before
    */
   async waitForLine(
     stream: 'stdout' | 'stderr',
@@ -124,7 +125,7 @@ export class Program {
     }
   }
 
-  /** What happened to a program that ended, for people. */
+  /** How the program ended, for a message. */
   describeEnd(): string {
     const how =
       this.#exit?.signal != null ? `was ended by ${this.#exit.signal}` : `ended with exit ${this.#exit?.status}`
@@ -133,20 +134,20 @@ export class Program {
 
   #tail(): string {
     const lines = this.#stderr.trimEnd().split('\n').slice(-20)
-    return this.#stderr.trim() === '' ? 'It wrote nothing to stderr.' : `Its stderr:\n  ${lines.join('\n  ')}`
+    return this.#stderr.trim() === '' ? 'Its stderr is empty.' : `Its stderr:\n  ${lines.join('\n  ')}`
   }
 
-  /** User and system time of all its threads so far, in seconds; resolution 10 ms. NaN if it has ended. */
+  /** User and system time of all threads so far, in seconds, with a resolution of 10 ms. NaN if it has ended. */
   cpuSeconds(): number {
     return cpuSeconds(this.pid)
   }
 
-  /** The most memory it had so far (VmHWM), in octets, shared memory included; NaN if it has ended. */
+  /** Peak resident memory (VmHWM) in bytes, shared memory included. NaN if it has ended. */
   peakMemoryBytes(): number {
     return memoryBytes(this.pid, 'VmHWM')
   }
 
-  /** The memory it has now (VmRSS), counted alike. */
+  /** Current resident memory (VmRSS) in bytes, shared memory included. NaN if it has ended. */
   memoryBytes(): number {
     return memoryBytes(this.pid, 'VmRSS')
   }
@@ -163,20 +164,20 @@ function memoryBytes(pid: number, name: 'VmHWM' | 'VmRSS'): number {
 }
 
 /**
- * Fails with a program's own words as soon as one of them ends that nobody stopped.
- * @returns what the work returns
+ * Runs the work, and fails as soon as one of the programs ends unexpectedly.
+ * @returns the result of the work. @throws Error with the program's output
  */
 export async function whileAllRun<T>(programs: readonly Program[], work: () => Promise<T>): Promise<T> {
   const untimelyEnds = programs.map(async (program): Promise<never> => {
     await program.exited
-    // A program that was stopped never settles this.
+    // The end of a stopped program is expected: this promise never settles.
     if (program.isStopping) return await new Promise<never>(() => {})
     throw new Error(program.describeEnd())
   })
   return await Promise.race([work(), ...untimelyEnds])
 }
 
-/** User and system time of all threads of a process so far, in seconds; NaN if it is gone. proc_pid_stat(5). */
+/** User and system time of all threads of a process so far, in seconds; NaN if it has ended. proc_pid_stat(5). */
 function cpuSeconds(pid: number): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')

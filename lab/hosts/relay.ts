@@ -1,30 +1,30 @@
 /**
- * A program of the lab: makes two TUN devices and carries packets from each to the other after a delay, in order.
+ * A program of the lab: makes two TUN devices and forwards packets between them after a delay, in order.
  * relay.js MILLISECONDS NAME NAME
  *
- * It says `ready` once the devices are there, and at SIGTERM what it carried, as JSON.
+ * It prints `ready` when the devices exist, and its counters as JSON at SIGTERM.
  */
 
 import { mapMemory } from '../../src/io/linux/system/memory.ts'
 import { POLLIN, Poller } from '../../src/io/linux/system/poller.ts'
 import { Tun } from './tun.ts'
 
-/** Octets of a slot: an MTU of 1500 and more. */
+/** Bytes of a slot, enough for an MTU of 1500. */
 const SLOT_LENGTH = 2048
-/** Packets on their way in a direction: at 100 ms one way, a gigabit a second. */
+/** Packets in flight in one direction: 1 Gbit/s at 100 ms. */
 const SLOTS = 8192
 const BATCH_MAX = 256
-/** Signals are heard between waits. */
+/** Signals are handled between waits. */
 const WAIT_MAX_MS = 20
 
-/** A queue of packets whose time comes in the order in which they came. */
+/** A queue of packets in one direction, which are due in order of arrival. */
 class Direction {
   carried = 0
-  /** The queue was full. */
+  /** Because the queue was full. */
   dropped = 0
-  /** The kernel did not take it: the device was down. */
+  /** By the kernel: the device was down. */
   refused = 0
-  /** The most that a packet was later than its time. */
+  /** The most that a packet was late. */
   latestMs = 0
   readonly #from: Tun
   readonly #to: Tun
@@ -41,7 +41,7 @@ class Direction {
     this.#delayMs = delayMs
   }
 
-  /** When the next packet is to be handed over; Infinity if there is none. */
+  /** When the next packet is due; Infinity if there is none. */
   get dueMs(): number {
     return this.#count > 0 ? (this.#dueMs[this.#first] ?? 0) : Number.POSITIVE_INFINITY
   }
@@ -81,7 +81,7 @@ class Direction {
 
 const [, , delayMs, ...names] = process.argv
 const [near, far] = names.map((name) => new Tun(name))
-if (near === undefined || far === undefined) throw new Error('Two names are needed.')
+if (near === undefined || far === undefined) throw new Error('relay.js needs two device names.')
 const directions = [new Direction(near, far, Number(delayMs)), new Direction(far, near, Number(delayMs))]
 const poller = new Poller()
 poller.add(near.descriptor, POLLIN)

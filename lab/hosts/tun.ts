@@ -1,4 +1,4 @@
-/** A TUN device: what the kernel routes there a program reads, and what it writes there has arrived. */
+/** A TUN device: a program reads what the kernel routes there, and the kernel receives what the program writes. */
 import { closeSync, constants, openSync } from 'node:fs'
 import koffi from 'koffi'
 import { Errno, errno, errnoMessage, ioctl, read } from '../../src/io/linux/system/libc.ts'
@@ -17,8 +17,8 @@ const write: (fd: number, address: number, length: number) => number = koffi
   .func('long write(int, uintptr_t, size_t)')
 
 /**
- * The device takes packets as IP has them, without offloads: each is as large as its MTU at most. It is in the network
- * namespace of this process, may be moved to another, and is gone with this object or this process.
+ * The device has no offloads: packets are at most as large as its MTU. It starts in the network namespace of this process,
+ * may be moved to another one, and disappears when it is closed or this process ends.
  */
 export class Tun {
   readonly descriptor: number
@@ -35,7 +35,7 @@ export class Tun {
     throw new Error(`Cannot make the TUN device ${name}: ${message}.`)
   }
 
-  /** Reads a packet to an address. @returns its length, 0 when none waits */
+  /** Reads a packet into memory. @returns its length, 0 if none waits */
   read(address: number, lengthMax: number): number {
     const length = read(this.descriptor, address, lengthMax)
     if (length < 0 && errno() !== Errno.EAGAIN)
@@ -43,7 +43,7 @@ export class Tun {
     return Math.max(0, length)
   }
 
-  /** @returns whether the kernel took it; it does not while the device is down */
+  /** @returns whether the kernel accepted the packet; it does not while the device is down */
   write(address: number, length: number): boolean {
     return write(this.descriptor, address, length) === length
   }

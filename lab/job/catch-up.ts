@@ -1,10 +1,11 @@
+/** Waiting for a copy to catch up. */
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const POLL_MS = 100
 
 /**
- * Waits until a count is as high as expected, or has not moved for the patience.
- * @param onCount hears of each that is another than the one before
+ * Waits until a count reaches the expected value, or has not changed for `patienceMs`.
+ * @param onCount is called with each new count
  * @returns the last count
  */
 export async function awaitCatchUp(

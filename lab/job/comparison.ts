@@ -1,8 +1,9 @@
+/** The comparison of what source and target received. */
 import type { ClientStream, ClientStreams } from './pcap-streams.ts'
 
 /** From a request at the source to its copy at the target, for connections that were not backlogged. */
 export interface Delay {
-  /** null if no request could be counted. */
+  /** null if there is no such request. */
   readonly p50Us: number | null
   readonly p99Us: number | null
   readonly counted: number
@@ -20,9 +21,9 @@ export interface Comparison {
   readonly connections: {
     readonly source: number
     readonly target: number
-    /** Of the source's, those whose client bytes at the target are the same. */
+    /** Connections of the source whose client bytes are the same at the target. */
     readonly equal: number
-    /** As many requests on both sides, but other bytes. */
+    /** Connections with as many requests on both sides, but different bytes. */
     readonly altered: number
   }
   /** Of requests before the load, and during it. */
@@ -30,8 +31,8 @@ export interface Comparison {
 }
 
 /**
- * What the target got of what the source got. Both captures' clocks must be one.
- * @param loadStartUs requests from here on are under load, on the clock of the streams
+ * Compares what the target received with what the source received. Both captures must use the same clock.
+ * @param loadStartUs start of the load, on the clock of the streams
  */
 export function compareStreams(source: ClientStreams, target: ClientStreams, loadStartUs = 0): Comparison {
   let lost = 0
@@ -62,8 +63,8 @@ export function compareStreams(source: ClientStreams, target: ClientStreams, loa
 }
 
 /**
- * Not backlogged: when the request was captured at the source, all earlier ones of its connection were at the
- * target. Otherwise the delay would be that of the backlog, which the target's speed may cause.
+ * Collects the delays of requests without a backlog: all earlier requests of the connection were at the target before.
+ * Otherwise the delay would include the backlog, which may be due to a slow target.
  */
 function collectDelays(original: ClientStream, copy: ClientStream, delaysUs: number[]): void {
   let previousCopyUs = Number.NEGATIVE_INFINITY
@@ -75,7 +76,8 @@ function collectDelays(original: ClientStream, copy: ClientStream, delaysUs: num
   }
 }
 
-function delayOf(delaysUs: readonly number[]): Delay {
+/** Quantiles of delays in microseconds. */
+export function delayOf(delaysUs: readonly number[]): Delay {
   const sorted = Float64Array.from(delaysUs).sort()
   return { p50Us: quantile(sorted, 0.5), p99Us: quantile(sorted, 0.99), counted: sorted.length }
 }

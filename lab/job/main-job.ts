@@ -1,3 +1,4 @@
+/** The main job of `npm start`: redis traffic, copied and checked. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ASSISTANT, type CopyLab, MAP, PORT, SOURCE } from '../hosts/copy-lab.ts'
 import { counter, lastStatistics } from '../hosts/json-log.ts'
@@ -14,16 +15,16 @@ import { findProblems } from './verdict.ts'
 const catchUpPatienceMs = 10_000
 const pollMs = 200
 const pacedRequests = 1000
-/** Seven busy programs share the machine: a ring that holds what comes while the others have their turn. */
+/** Seven busy programs share the machine: the ring holds what arrives while tcpcopy gets no CPU time. */
 const ringMegabytes = '64'
 
 export interface JobOptions {
-  /** Of the long-lived connections together. */
+  /** On all long-lived connections together. */
   readonly requests: number
   readonly connections: number
   /** Requests with a connection each. */
   readonly shortRequests: number
-  /** Where the captures go. */
+  /** Folder for the captures. */
   readonly folder: string
 }
 
@@ -34,13 +35,13 @@ interface Cast {
   readonly targetDump: PacketDump
   readonly intercept: Program
   readonly tcpcopy: Program
-  /** From the start of tcpcopy to its word that it is ready. */
+  /** From the start of tcpcopy until it is ready. */
   readonly startupMs: number
 }
 
 /**
  * Copies real redis traffic in the lab and checks the copy.
- * @throws Error if something of the set-up fails or a program ends before its time
+ * @throws Error if the set-up fails or a program ends too early
  */
 export async function runMainJob(lab: CopyLab, options: JobOptions, progress: Progress): Promise<Report> {
   const baseSeconds = Math.floor(Date.now() / 1000)
@@ -55,8 +56,8 @@ export async function runMainJob(lab: CopyLab, options: JobOptions, progress: Pr
     return result
   })
   const cpuAfter = cpuOf(cast)
-  const commands = { source: await cast.source.commandCount(), target: await cast.target.commandCount() }
-  const digests = { source: await cast.source.dataDigest(), target: await cast.target.dataDigest() }
+  const commands = { source: await cast.source.requestCount(), target: await cast.target.requestCount() }
+  const digests = { source: await cast.source.digest(), target: await cast.target.digest() }
 
   progress.step('stopping the programs and the captures')
   const [sourceDropped, targetDropped] = await whileAllRun(programsOf(cast), () =>
@@ -125,7 +126,7 @@ function cpuOf({ tcpcopy, intercept }: Cast): { readonly tcpcopy: number; readon
 
 const server = ['-h', SOURCE, '-p', `${PORT}`]
 
-/** A few commands, then one connection with a request every millisecond: the delay of a copy that nothing holds up. */
+/** A few commands, then one connection with a request every millisecond: the delay of a copy without load. */
 async function runPaced(lab: CopyLab, progress: Progress): Promise<void> {
   const { client } = lab.hosts
   progress.step('redis-cli: a few commands, then one every millisecond')
@@ -152,7 +153,7 @@ async function runLoad(
   const { client } = lab.hosts
   const benchmark = async (text: string, args: readonly string[]) => {
     progress.step(text)
-    // All values are alike: should a random key come twice, the order of its SETs does not show in the data.
+    // All values are the same: if a random key repeats, the order of its SETs does not change the data.
     const keys = ['-r', '2000000000', '-t', 'set', '-d', '64', '--csv']
     const running = client.mustRun('redis-benchmark', [...server, ...keys, ...args], { timeoutMs: 600_000 })
     return rateOf(await withPolling(running, cast, text, progress))
@@ -188,15 +189,15 @@ async function withPolling<T>(running: Promise<T>, cast: Cast, text: string, pro
 }
 
 async function countsOf({ source, target }: Cast): Promise<string> {
-  return `source ${await source.commandCount()}, target ${await target.commandCount()}`
+  return `source ${await source.requestCount()}, target ${await target.requestCount()}`
 }
 
-/** Until the target has served as many commands as the source, or has stopped to move. */
+/** Waits until the target has served as many commands as the source, or makes no progress. */
 async function waitForCopy({ source, target }: Cast, progress: Progress): Promise<void> {
   progress.step('waiting until the copy has caught up')
-  const expected = await source.commandCount()
+  const expected = await source.requestCount()
   await awaitCatchUp(
-    () => target.commandCount(),
+    () => target.requestCount(),
     expected,
     catchUpPatienceMs,
     (served) => progress.update(`waiting until the copy has caught up: ${served} of ${expected}`)

@@ -1,9 +1,10 @@
+/** Reads the TCP segments of a capture file. */
 import { createReadStream } from 'node:fs'
 import { i32, u8, u16 } from '../../src/wire/bytes.ts'
 
 /** One TCP segment of a capture; the payload is valid during the visit. */
 export interface CapturedSegment {
-  /** Microseconds since the base that the reader was given. */
+  /** Microseconds since the reader's base. */
   readonly timeUs: number
   /** int32, as all addresses here. */
   readonly sourceAddress: number
@@ -29,7 +30,7 @@ const protocolTcp = 6
 /**
  * Reads a capture as `tcpdump --time-stamp-precision=nano -w` writes it on this machine, piece by piece.
  * @param baseSeconds times are counted from here, so that microseconds with fractions fit a number
- * @throws Error if it is no such file, ends in the middle of a record, or holds packets that were cut short
+ * @throws Error if the file has another format, ends in the middle of a record, or has truncated packets
  */
 export async function readCapture(
   path: string,
@@ -55,10 +56,10 @@ export async function readCapture(
 function checkFileHeader(header: Buffer, path: string): void {
   if (header.readUInt32LE(0) !== magicNanoseconds) throw new Error(`${path} is not a little-endian nanosecond capture.`)
   const linkType = header.readUInt32LE(20) & 0xffff
-  if (linkType !== linkTypeEthernet) throw new Error(`${path} has link type ${linkType}; only Ethernet is read.`)
+  if (linkType !== linkTypeEthernet) throw new Error(`${path} has link type ${linkType}; only Ethernet is supported.`)
 }
 
-/** @returns the length of the whole records at the beginning of the bytes */
+/** @returns the length of the complete records */
 function readRecords(
   bytes: Buffer,
   path: string,
@@ -70,7 +71,7 @@ function readRecords(
     const capturedLength = bytes.readUInt32LE(at + 8)
     const end = at + recordHeaderLength + capturedLength
     if (end > bytes.length) break
-    if (capturedLength < bytes.readUInt32LE(at + 12)) throw new Error(`${path} contains truncated packets.`)
+    if (capturedLength < bytes.readUInt32LE(at + 12)) throw new Error(`${path} has truncated packets.`)
     const timeUs = (bytes.readUInt32LE(at) - baseSeconds) * 1e6 + bytes.readUInt32LE(at + 4) / 1e3
     const segment = parseSegment(bytes.subarray(at + recordHeaderLength, end), timeUs)
     if (segment !== undefined) visit(segment)
@@ -79,13 +80,13 @@ function readRecords(
   return at
 }
 
-/** undefined if the frame is no whole TCP segment in IPv4. */
+/** undefined if the frame is not a complete TCP segment in IPv4. */
 function parseSegment(frame: Uint8Array, timeUs: number): CapturedSegment | undefined {
   const ip = ethernetHeaderLength
   if (frame.length < ip + 20 || u16(frame, 12) !== etherTypeIpv4 || u8(frame, ip + 9) !== protocolTcp) return undefined
   const tcp = ip + (u8(frame, ip) & 0x0f) * 4
   const totalLength = u16(frame, ip + 2)
-  // Zero: a super-packet whose length 16 bits cannot hold. Otherwise what follows is Ethernet's padding.
+  // Zero: a super-packet whose length does not fit 16 bits. Otherwise what follows is Ethernet's padding.
   const end = totalLength === 0 ? frame.length : ip + totalLength
   if (tcp + 20 > end || end > frame.length) return undefined
   return {

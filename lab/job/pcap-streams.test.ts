@@ -25,7 +25,7 @@ interface Packet {
   readonly payload?: string | Uint8Array
 }
 
-/** An Ethernet frame with IPv4 and TCP, 12 bytes of TCP options, checksums zero; padded as a short frame is. */
+/** An Ethernet frame with IPv4 and TCP, 12 bytes of TCP options, checksums zero, and padding. */
 function frameOf({ port = 40000, seq, flags = ACK, payload = '' }: Packet): Buffer {
   const data = Buffer.from(payload)
   const frame = Buffer.alloc(Math.max(60, 14 + 20 + 32 + data.length), 0xee)
@@ -76,7 +76,7 @@ function only(streams: ClientStreams) {
 const open = { seq: iss, flags: SYN }
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
-test('a stream is digested across the wrap of sequence numbers, padding and acknowledgments left out', async () => {
+test('the digest of a stream continues when sequence numbers wrap, without padding and acknowledgments', async () => {
   const streams = await streamsOf([
     open,
     { seq: iss + 1 },
@@ -104,13 +104,13 @@ test('a request is complete when the last of its bytes has arrived in order', as
   assert.deepEqual(stream.requestTimesUs, [3, 3])
 })
 
-test('a hole is told, and the digest ends before it', async () => {
+test('a hole is counted, and the digest ends before it', async () => {
   const streams = await streamsOf([open, { seq: iss + 1, payload: 'ab' }, { seq: iss + 4, payload: 'd' }])
   assert.equal(streams.holeCount, 1)
   assert.equal(only(streams).digest(), sha256('ab'))
 })
 
-test('a port that is used again begins a new stream; a repeated SYN does not', async () => {
+test('a reused port starts a new stream; a repeated SYN does not', async () => {
   const streams = await streamsOf([
     open,
     open,
@@ -125,7 +125,7 @@ test('a port that is used again begins a new stream; a repeated SYN does not', a
   assert.equal(streams.strayCount, 2)
 })
 
-test('any cutting, repetition and order of segments gives the same stream', async () => {
+test('any split, repetition and order of segments gives the same stream', async () => {
   const text = request.repeat(40)
   const cut = fc.tuple(fc.nat(text.length - 1), fc.integer({ min: 1, max: 200 }))
   await fc.assert(
@@ -144,11 +144,11 @@ test('any cutting, repetition and order of segments gives the same stream', asyn
   )
 })
 
-test('a file that is cut, foreign or has cut packets is refused', async () => {
+test('a truncated file, one of another format and one with truncated packets are refused', async () => {
   const path = join(folder, 'bad')
   const whole = captureOf([open])
-  const cutPacket = Buffer.from(whole)
-  cutPacket.writeUInt32LE(2000, 24 + 12)
+  const truncatedPacket = Buffer.from(whole)
+  truncatedPacket.writeUInt32LE(2000, 24 + 12)
   const foreign = Buffer.from(whole)
   foreign.writeUInt32LE(0xa1b2c3d4, 0)
   const cooked = Buffer.from(whole)
@@ -156,7 +156,7 @@ test('a file that is cut, foreign or has cut packets is refused', async () => {
   const cases = [
     [whole.subarray(0, -1), /middle/],
     [whole.subarray(0, 10), /middle/],
-    [cutPacket, /contains truncated packets/],
+    [truncatedPacket, /truncated packets/],
     [foreign, /nanosecond/],
     [cooked, /link type 113/]
   ] as const
@@ -166,7 +166,7 @@ test('a file that is cut, foreign or has cut packets is refused', async () => {
   }
 })
 
-test('requests are counted however the bytes are cut, inline commands and binary values included', () => {
+test('requests are counted however the bytes are split, inline commands and binary values included', () => {
   const value = '*2\r\n$1\r\n'
   const text = `PING\r\n\r\n*2\r\n$3\r\nGET\r\n$${value.length}\r\n${value}\r\n*0\r\n*1\r\n$0\r\n\r\nQUIT\n`
   for (let size = 1; size <= text.length; size++) {
@@ -177,7 +177,7 @@ test('requests are counted however the bytes are cut, inline commands and binary
   }
 })
 
-test('a copy that loses, repeats or alters is told apart from one that does not', async () => {
+test('lost, repeated and altered requests of a copy are detected', async () => {
   const original = [open, ...[0, 1, 2].map((n) => ({ seq: iss + 1 + 14 * n, payload: request, timeUs: 100 * n }))]
   const source = await streamsOf(original)
   const compare = async (packets: readonly Packet[]) => compareStreams(source, await streamsOf(packets))

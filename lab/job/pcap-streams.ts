@@ -1,8 +1,9 @@
+/** The byte streams of clients, put together from a capture file. */
 import { createHash } from 'node:crypto'
 import { type CapturedSegment, readCapture, SYN } from './pcap-file.ts'
 import { RespScanner } from './resp-scanner.ts'
 
-/** A segment that lies further from the expected byte belongs to an earlier connection with the same ports. */
+/** A segment further away from the expected byte belongs to an earlier connection with the same ports. */
 const distanceMax = 1 << 26
 
 interface Piece {
@@ -10,16 +11,16 @@ interface Piece {
   readonly bytes: Uint8Array
 }
 
-/** What a client sent on one connection, in order and each byte once, as a receiver would see it. */
+/** What a client sent on one connection: each byte once and in order, as a receiver would see it. */
 export class ClientStream {
-  /** For each request, when the segment was captured that completed it; microseconds as the reader counts them. */
+  /** When each request was complete, in microseconds on the reader's clock. */
   readonly requestTimesUs: number[] = []
   /** Payload bytes in order so far. */
   byteCount = 0
   readonly #hash = createHash('sha256')
   readonly #scanner = new RespScanner()
   #next: number
-  /** Beyond a hole, in no order: disorder is short in a lab. */
+  /** Beyond a hole, unsorted: there are few in a lab. */
   #pieces: Piece[] = []
   #digest: string | undefined
 
@@ -59,19 +60,19 @@ export class ClientStream {
     }
   }
 
-  /** Bytes were captured beyond a hole that nothing filled. */
+  /** Whether bytes were captured beyond a hole. */
   get hasHole(): boolean {
     return this.#pieces.length > 0
   }
 
-  /** SHA-256 of the stream up to its first hole; nothing can be added after. */
+  /** SHA-256 of the stream up to its first hole. Nothing can be added after the first call. */
   digest(): string {
     this.#digest ??= this.#hash.digest('hex')
     return this.#digest
   }
 }
 
-/** The client byte streams towards one server, as one capture shows them. */
+/** The client byte streams to one server in one capture. */
 export class ClientStreams {
   /** By client address, port and initial sequence number, which a copy keeps. */
   readonly byConnection = new Map<string, ClientStream>()

@@ -1,23 +1,24 @@
+/** Progress messages on stderr. */
 const plainIntervalMs = 5000
 
-/** What is going on, on stderr: one line that changes on a terminal, otherwise a line now and then. */
+/** Shows progress: one changing line on a terminal, otherwise a line every few seconds. */
 export class Progress {
   readonly #startMs = performance.now()
   #shownMs = 0
   #isLineOpen = false
   #isEnded = false
 
-  /** A new step; always shown. */
+  /** Starts a step; always shown. */
   step(text: string): void {
     this.#show(text)
   }
 
-  /** News of the current step. */
+  /** Updates the current step. */
   update(text: string): void {
     if (process.stderr.isTTY || performance.now() - this.#shownMs >= plainIntervalMs) this.#show(text)
   }
 
-  /** Leaves the terminal's line clean for what comes next; what a cancelled step still reports is not shown. */
+  /** Clears the terminal's line. Later calls show nothing. */
   end(): void {
     this.#isEnded = true
     if (this.#isLineOpen) process.stderr.write('\r\x1b[K')

@@ -1,13 +1,14 @@
+/** A redis-server on a host of the lab, and what it says of its commands and data. */
 import { connect } from 'node:net'
 import type { Host } from '../hosts/host.ts'
 import type { Program } from '../hosts/program.ts'
 
-/** Commands of our own questions; they are no part of any load. */
+/** Commands that this class sends; they are not part of any load. */
 const ownCommands = /^cmdstat_(?:info|debug|eval|xrange)(?:\||:)/
 
 /**
- * A redis-server on a host. Questions go through a Unix socket: no packet, no process, and so no effect on what is
- * measured.
+ * A redis-server on a host. Queries go through a Unix socket: they cause no packet and no process, so they do not
+ * disturb what is measured.
  */
 export class Redis {
   readonly program: Program
@@ -18,8 +19,8 @@ export class Redis {
     this.#socketPath = socketPath
   }
 
-  /** How many commands it was sent, rejected ones included, our own questions left out. */
-  async commandCount(): Promise<number> {
+  /** How many commands it has received, rejected ones included, our own queries excluded. */
+  async requestCount(): Promise<number> {
     const lines = (await this.#ask('INFO commandstats')).split('\r\n').filter((line) => line.startsWith('cmdstat_'))
     const counts = lines
       .filter((line) => !ownCommands.test(line))
@@ -30,11 +31,11 @@ export class Redis {
   }
 
   /** A digest of all keys and values. */
-  async dataDigest(): Promise<string> {
+  async digest(): Promise<string> {
     return await this.#ask('DEBUG DIGEST')
   }
 
-  /** The entries' ids in the streams whose keys are the prefix and a number below `count`. */
+  /** The entry IDs of the streams `prefix0`, `prefix1`, … up to `count` of them. */
   async streams(prefix: string, count: number): Promise<readonly (readonly string[])[]> {
     const ids = `for _, e in ipairs(redis.call('XRANGE', '${prefix}' .. i, '-', '+')) do t[#t + 1] = e[1] end`
     const script = `local t = {} for i = 0, ${count - 1} do ${ids} t[#t + 1] = ';' end return table.concat(t, ' ')`

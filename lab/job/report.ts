@@ -1,15 +1,16 @@
+/** The results of the main job, and their table. */
 import type { LogEntry } from '../hosts/json-log.ts'
 import type { Comparison, Delay } from './comparison.ts'
 
-/** What the main job measured. Counts that a program did not tell are null. */
+/** What the main job measured. Counts that a program did not report are null. */
 export interface Measured extends Comparison {
-  /** By redis itself (INFO commandstats): the witness that does not depend on our captures. */
+  /** By redis itself (INFO commandstats), independent of the captures. */
   readonly redisCommands: { readonly source: number; readonly target: number }
-  /** Redis' digest of all keys and values on both hosts. */
+  /** Whether redis' digest of all keys and values is the same on both hosts. */
   readonly dataDigestsEqual: boolean
   /** User and system time of the process, divided by the source's requests. */
   readonly cpuUsPerRequest: { readonly tcpcopy: number; readonly intercept: number }
-  /** At the source: on connections that are kept, and on a connection each. */
+  /** At the source: on kept connections, and with a connection for each request. */
   readonly requestsPerSecond: { readonly kept: number; readonly short: number }
   readonly captureDropped: {
     readonly tcpcopy: number | null
@@ -17,9 +18,9 @@ export interface Measured extends Comparison {
     readonly sourceTcpdump: number
     readonly targetTcpdump: number
   }
-  /** Streams in our captures with a hole, both hosts together. */
+  /** Captured streams with a hole, on both hosts. */
   readonly captureHoles: number
-  /** Segments in our captures that belong to no connection whose SYN was captured. */
+  /** Captured segments of connections whose SYN was not captured. */
   readonly captureStrays: number
   readonly startupMs: number
   readonly exitStatus: { readonly tcpcopy: number | null; readonly intercept: number | null }
@@ -29,11 +30,11 @@ export interface Measured extends Comparison {
 
 export interface Report extends Measured {
   readonly ok: boolean
-  /** Sentences; empty if all is well. */
+  /** Sentences; empty if the copy is right. */
   readonly problems: readonly string[]
 }
 
-/** The report for people: a table, then the verdict. */
+/** The report as text: a table, then the verdict. */
 export function printTable(report: Report): string {
   const { requests, connections, redisCommands, delay, cpuUsPerRequest, requestsPerSecond, captureDropped } = report
   const sides = (source: number, target: number) => `${count(source).padStart(12)}${count(target).padStart(12)}`

@@ -1,3 +1,4 @@
+/** Counts requests in a redis protocol stream. */
 import { u8 } from '../../src/wire/bytes.ts'
 
 const CR = 0x0d
@@ -20,7 +21,7 @@ const Expecting = {
 } as const
 type Expecting = (typeof Expecting)[keyof typeof Expecting]
 
-/** Counts the requests in a stream of bytes from a redis client (RESP 2 and 3), fed in pieces of any size. */
+/** Counts the requests in the byte stream of a redis client (RESP 2 and 3), which may come in pieces of any size. */
 export class RespScanner {
   #expecting: Expecting = Expecting.Request
   #number = 0

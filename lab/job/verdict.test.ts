@@ -23,11 +23,11 @@ const good: Measured = {
   statistics: { tcpcopy: { unaccountedBytes: 0 }, intercept: {} }
 }
 
-test('a copy without fault has no problem', () => {
+test('a correct copy has no problems', () => {
   assert.deepEqual(findProblems(good), [])
 })
 
-test('each fault of the copy, and each doubt about the check, is a problem of its own', () => {
+test('each fault of the copy, and each flaw of the check, is a separate problem', () => {
   const faults: [Partial<Measured>, RegExp][] = [
     [{ requests: { source: 1000, target: 998, lost: 2, duplicated: 0 } }, /2 requests were lost/],
     [{ requests: { source: 1000, target: 1001, lost: 0, duplicated: 1 } }, /1 requests were duplicated/],
@@ -48,17 +48,17 @@ test('each fault of the copy, and each doubt about the check, is a problem of it
     ],
     [{ statistics: { tcpcopy: { unaccountedBytes: 5 }, intercept: {} } }, /do not add up: 5/],
     [{ captureHoles: 1 }, /holes/],
-    [{ captureStrays: 1 }, /belong to connections whose start was not captured/],
+    [{ captureStrays: 1 }, /the SYN of 1 captured segments is missing/],
     [{ exitStatus: { tcpcopy: null, intercept: 0 } }, /tcpcopy ended with a signal/],
     [{ statistics: { tcpcopy: {}, intercept: null } }, /intercept logged no statistics/],
-    [{ requests: { source: 0, target: 0, lost: 0, duplicated: 0 } }, /source got no requests/]
+    [{ requests: { source: 0, target: 0, lost: 0, duplicated: 0 } }, /source received no request/]
   ]
   for (const [fault, message] of faults) {
     assert.match(findProblems({ ...good, ...fault }).join('\n'), message)
   }
 })
 
-test('the table shows what was measured, and what was not', () => {
+test('the table shows what was measured, and what is unknown', () => {
   const text = printTable({ ...good, ok: true, problems: [] })
   assert.match(text, /^requests \(captures\) +1,000 +1,000$/m)
   assert.match(text, /p50 0\.120 ms, p99 0\.900 ms \(990 requests/)
@@ -67,7 +67,7 @@ test('the table shows what was measured, and what was not', () => {
   assert.match(printTable(unknown), /tcpcopy unknown, intercept 0.*\n(.*\n)*FAILED:\n- No\.\n/)
 })
 
-test('the last statistics of a log count, whatever else is in it', () => {
+test('the last statistics of a log are found among other lines', () => {
   const log =
     '{"message":"statistics","a":1}\n(node:1) Warning\nnull\n{"message":"statistics","a":2}\n{"message":"end"}\n'
   assert.equal(counter(lastStatistics(log), 'a'), 2)

@@ -1,14 +1,15 @@
+/** The checks that decide whether the main job passed. */
 import { counter, dropsOf } from '../hosts/json-log.ts'
 import type { Measured } from './report.ts'
 
-/** What is wrong with the copy, or with the check of it, in sentences. */
+/** Describes what is wrong with the copy, or with its check, in sentences. */
 export function findProblems(measured: Measured): string[] {
   const { requests, connections, redisCommands, captureDropped, exitStatus } = measured
   const problems: string[] = []
   const check = (isWell: boolean, problem: string) => {
     if (!isWell) problems.push(problem)
   }
-  check(requests.source > 0, 'The source got no requests: the load did not run, or the capture missed it.')
+  check(requests.source > 0, 'The source received no request: the load did not run, or the capture missed it.')
   check(requests.lost === 0, `${requests.lost} requests were lost.`)
   check(requests.duplicated === 0, `${requests.duplicated} requests were duplicated.`)
   const unequal = connections.source - connections.equal
@@ -19,18 +20,21 @@ export function findProblems(measured: Measured): string[] {
   check(measured.dataDigestsEqual, 'The data sets of source and target differ.')
   for (const side of ['source', 'target'] as const) {
     const [ours, witness] = [requests[side], redisCommands[side]]
-    check(ours === witness, `The counts at the ${side} differ: ${ours} requests captured, ${witness} served by redis.`)
+    check(
+      ours === witness,
+      `The check is inconsistent at the ${side}: captured ${ours} requests, redis served ${witness}.`
+    )
   }
   const dumpDropped = captureDropped.sourceTcpdump + captureDropped.targetTcpdump
   check(dumpDropped === 0, `The check is incomplete: tcpdump lost ${dumpDropped} packets. Is the machine overloaded?`)
   check(measured.captureHoles === 0, `The check is incomplete: ${measured.captureHoles} captured streams have holes.`)
   check(
     measured.captureStrays === 0,
-    `${measured.captureStrays} segments belong to connections whose start was not captured.`
+    `The check is incomplete: the SYN of ${measured.captureStrays} captured segments is missing.`
   )
   for (const drop of dropsOf(measured.statistics.tcpcopy ?? {})) problems.push(`tcpcopy dropped client bytes: ${drop}.`)
   const unaccounted = counter(measured.statistics.tcpcopy ?? undefined, 'unaccountedBytes')
-  check(unaccounted === 0, `The counters of tcpcopy do not add up: ${unaccounted} bytes are unaccounted for.`)
+  check(unaccounted === 0, `The books of tcpcopy do not close: ${unaccounted} bytes are unaccounted for.`)
   for (const name of ['tcpcopy', 'intercept'] as const) {
     check(exitStatus[name] === 0, `${name} ended with ${exitStatus[name] ?? 'a signal'} when it was stopped.`)
     check(measured.statistics[name] !== null, `${name} logged no statistics on exit.`)

@@ -1,8 +1,8 @@
 /**
- * A program for the client of the lab: connections to redis that are never idle. On each, `XADD log:CONNECTION n-0 a 1`
- * with n from 1 on, one after the other: a redis stream takes entries in their order only, and each once. The answer is
- * the same on a server that had only the later ones.
- * busy-client.js HOST PORT CONNECTIONS REQUESTS, where REQUESTS are those of each connection; at SIGTERM it asks no more.
+ * A program for the client of the lab: connections to redis that are never idle. Each sends `XADD log:CONNECTION n-0 a 1`
+ * with n = 1, 2, 3, …: a redis stream accepts entries only in order, and each once. The answers are the same from a server
+ * that received only the later ones.
+ * busy-client.js HOST PORT CONNECTIONS REQUESTS, where REQUESTS is the number for each connection; SIGTERM ends it earlier.
  */
 import { connect } from 'node:net'
 
@@ -22,6 +22,6 @@ for (let number = 0; number < Number(connections); number++) {
   }
   socket.setNoDelay(true)
   socket.on('connect', next)
-  // An answer is short: it comes in one segment.
+  // An answer is short enough for one segment.
   socket.on('data', next)
 }

@@ -1,4 +1,4 @@
-/** What loads came to, as a table for people. */
+/** The results of loads as a table. */
 import { counter, type LogEntry } from '../hosts/json-log.ts'
 import type { Measured } from './load.ts'
 
@@ -7,14 +7,14 @@ export interface Row {
   readonly title: string
   readonly inC: string
   readonly ok: boolean
-  /** Sentences; empty if all is well. */
+  /** Sentences; empty if nothing is wrong. */
   readonly problems: readonly string[]
-  /** null if the load could not be run to its end. */
+  /** null if the load did not run to its end. */
   readonly measured: Measured | null
 }
 
 const widths = [62, 15, 44] as const
-/** Of tcpcopy: they show where something was lost, or what it had to repair. */
+/** Counters of tcpcopy that show losses and repairs. */
 const telling = [
   'captureDropped',
   'retransmissions',
@@ -68,7 +68,7 @@ function texts(measured: Measured): string[] {
   ]
 }
 
-/** Those that are not 0, one a line. */
+/** The counters that are not 0, one in each line. */
 function countersOf(program: string, statistics: LogEntry, names: readonly string[]): string[] {
   return names
     .filter((name) => (counter(statistics, name) ?? 0) !== 0)

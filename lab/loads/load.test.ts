@@ -22,15 +22,15 @@ const good: Measured = {
   differences: []
 }
 
-test('a copy without loss has no problem, and what -r left out is none', () => {
+test('a copy without loss has no problems, and what -r leaves out is not a loss', () => {
   assert.deepEqual(findProblems(load, good), [])
 })
 
-test('each loss, surplus, difference and doubt is a problem of its own', () => {
+test('each loss, surplus and difference is a separate problem', () => {
   const faults: [Partial<Measured>, RegExp][] = [
     [{ rounds: [round, { ...round, lost: 2 }] }, /^2 requests were lost in run 2\.$/],
-    [{ rounds: [{ ...round, surplus: 3 }] }, /^3 extra requests reached the target\.$/],
-    [{ rounds: [{ ...round, source: 0 }] }, /^The source got no requests\.$/],
+    [{ rounds: [{ ...round, surplus: 3 }] }, /^3 requests too many reached the target\.$/],
+    [{ rounds: [{ ...round, source: 0 }] }, /^The source received no request\.$/],
     [{ differences: ['They differ.'] }, /^They differ\.$/],
     [{ peakMegabytes: { tcpcopy: 101, intercept: 1 } }, /^Too much memory\.$/],
     [
@@ -48,7 +48,7 @@ test('each loss, surplus, difference and doubt is a problem of its own', () => {
   }
 })
 
-test('a row shows each run, the counters that tell of trouble, and the problems', () => {
+test('a row shows each run, the counters of losses and repairs, and the problems', () => {
   const statistics = { tcpcopy: { captureDropped: 12, retransmissions: 0 }, intercept: {} }
   const row = { name: 'some', title: 'a load', inC: '1 % lost', measured: { ...good, statistics } }
   const text = loadRow({ ...row, ok: false, problems: ['Two\nlines.'] })

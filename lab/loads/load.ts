@@ -1,4 +1,4 @@
-/** A load on a copy, and what came of it. */
+/** A load on a copy, and its result. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ASSISTANT, type CopyLab, MAP, openCopyLab, type Programs } from '../hosts/copy-lab.ts'
 import { counter, dropsOf, hasMessage, type LogEntry, lastStatistics } from '../hosts/json-log.ts'
@@ -11,34 +11,34 @@ export interface Load {
   /** Chooses it on a command line. */
   readonly name: string
   readonly title: string
-  /** What the C program, version 1.3.0, makes of it in the same lab. */
+  /** The result of the C program, version 1.3.0, in the same lab. */
   readonly inC: string
   readonly server: StartServer
   readonly offloads?: boolean
-  /** Options of tcpcopy beside `-x` and `-s`. */
+  /** Options of tcpcopy other than `-x` and `-s`. */
   readonly tcpcopy?: readonly string[]
-  /** How often it is driven, with a look at the copy after each time; default once. */
+  /** How many times it runs, with a check of the copy after each; default: once. */
   readonly rounds?: number
-  /** tcpcopy starts once the source has had this many requests of the load; default: before all. */
+  /** tcpcopy starts when the source has received this many requests; default: before the load. */
   readonly joinsAfter?: number
-  /** How many requests the target may have once all is copied; default: as many as the source. */
+  /** How many requests the target must receive; default: as many as the source. */
   readonly expects?: (counts: SourceCounts) => Range
-  /** What lasts: faults of the network, for instance. */
+  /** Lasting conditions, such as faults of the network. */
   readonly prepare?: (lab: CopyLab) => Promise<void>
-  /** What comes under load. */
+  /** What happens during the load. */
   readonly meanwhile?: (cast: Cast) => Promise<void>
-  /** Brings the load to the source, to its end. */
+  /** Runs the load against the source, to its end. */
   readonly drive: (lab: CopyLab) => Promise<void>
-  /** Sentences on what the target had that it should not have had; default: not the same data. */
+  /** Describes differences between source and target, in sentences; default: compares their data. */
   readonly compare?: (source: Server, target: Server) => Promise<readonly string[]>
-  /** Sentences on what else was to be reached. */
+  /** Describes other goals that were missed, in sentences. */
   readonly judge?: (measured: Measured) => readonly string[]
 }
 
 interface SourceCounts {
   /** All requests of the load. */
   readonly requests: number
-  /** Of these, those that the source had had before tcpcopy was ready. */
+  /** Those that the source received before tcpcopy was ready. */
   readonly unseen: number
 }
 
@@ -57,7 +57,7 @@ interface Cast {
 interface Round {
   readonly source: number
   readonly target: number
-  /** Requests that the target lacks, or has beyond what it may have. */
+  /** Requests that the target lacks, and those that it must not have. */
   readonly lost: number
   readonly surplus: number
   /** From the first request to the end of the load, and to the last request at the target. */
@@ -77,16 +77,16 @@ export interface Measured {
   readonly differences: readonly string[]
 }
 
-/** The copy counts as ended when the target has had no request for this long. */
+/** The copy counts as finished when the target has received no request for this long. */
 const PATIENCE_MS = 10_000
 const POLL_MS = 20
-/** For the acknowledgment of the last request, which the target has had already. */
+/** For the acknowledgment of the last request, after the target has received it. */
 const SETTLE_MS = 5000
 
 /**
  * Builds the lab, copies the load and measures the copy.
  * @param interrupted rejects when the lab is to be closed at once
- * @throws Error if something of the set-up fails or a program ends before its time
+ * @throws Error if the set-up fails or a program ends too early
  */
 export async function runLoad(
   load: Load,
@@ -106,7 +106,7 @@ export async function runLoad(
   return await Promise.race([isMeasured, interrupted])
 }
 
-/** One run of a load: what is known while it goes on. */
+/** The state of a load that runs. */
 class Run {
   readonly #load: Load
   readonly #cast: Cast
@@ -194,7 +194,7 @@ class Run {
   }
 }
 
-/** Until nothing is pending, by tcpcopy's own books, or the patience is over. */
+/** Waits until tcpcopy's books show nothing pending, for SETTLE_MS at most. */
 async function settle(tcpcopy: Program): Promise<void> {
   for (const endMs = performance.now() + SETTLE_MS; performance.now() < endMs; await sleep(POLL_MS)) {
     const lines = () => tcpcopy.stderr.split('\n').filter((line) => hasMessage(line, 'statistics')).length
@@ -209,13 +209,13 @@ async function haveSame(source: Server, target: Server): Promise<readonly string
   return (await source.digest()) === (await target.digest()) ? [] : ['The data of source and target differ.']
 }
 
-/** What is wrong with the copy, in sentences. */
+/** Describes what is wrong with the copy, in sentences. */
 export function findProblems(load: Load, measured: Measured): string[] {
   const { rounds, exitStatus, statistics, differences } = measured
   const problems: string[] = []
   for (const [index, { source, lost, surplus }] of rounds.entries()) {
     const where = rounds.length > 1 ? ` in run ${index + 1}` : ''
-    if (source === 0) problems.push(`The source got no requests${where}.`)
+    if (source === 0) problems.push(`The source received no request${where}.`)
     if (lost > 0) problems.push(`${lost} requests were lost${where}.`)
     if (surplus > 0) problems.push(`${surplus} extra requests reached the target${where}.`)
   }

@@ -1,4 +1,4 @@
-/** The loads that a copy has to carry without loss. */
+/** The loads that must be copied without loss. */
 import { fileURLToPath } from 'node:url'
 import { type CopyLab, PORT, SOURCE } from '../hosts/copy-lab.ts'
 import { awaitCatchUp } from '../job/catch-up.ts'
@@ -15,18 +15,18 @@ const BUSY_CONNECTIONS = 50
 
 type Judge = (measured: Measured) => readonly string[]
 
-/** redis-benchmark on the client: SETs, of `-d` octets each. */
+/** redis-benchmark on the client: SETs of `-d` bytes each. */
 function sets(...args: readonly string[]): Load['drive'] {
   return ({ hosts }) => onClient(hosts.client, 'redis-benchmark', ['-h', SOURCE, '-t', 'set', '-q', ...args])
 }
 
-/** How many keys: so many that hardly one comes twice, or so few that two servers can hold the values in memory. */
+/** Number of keys: so many that they hardly repeat, or so few that two servers can hold their values in memory. */
 const MANY_KEYS = ['-r', '2000000000']
 const FEW_KEYS = ['-r', '1000']
-/** Connections are not kept. */
+/** A connection for each request. */
 const EACH_ITS_CONNECTION = ['-k', '0']
 
-/** ab on the client: a connection for each request, which the server ends first, so that no port of the client rests. */
+/** ab on the client: a connection for each request. The server closes first, so TIME-WAIT blocks no port of the client. */
 function shortConnections(count: number): Load['drive'] {
   const args = ['-q', '-c', '50', '-n', `${count}`, `http://${SOURCE}:${PORT}/`]
   return ({ hosts }) => onClient(hosts.client, 'ab', args)
@@ -141,7 +141,7 @@ export const loads: readonly Load[] = [
     inC: 'joins',
     server: startRedisServer,
     joinsAfter: 20_000,
-    // A request may have been captured or not whose answer was on its way when tcpcopy became ready.
+    // A request whose answer was in flight when tcpcopy became ready may be captured or not.
     expects: ({ requests, unseen }) => ({ least: requests - unseen - BUSY_CONNECTIONS, most: requests }),
     drive: script(busyClient, BUSY_CONNECTIONS, 2000),
     compare: (source, target) => findMissingEnds(source, target, BUSY_CONNECTIONS)

@@ -1,4 +1,4 @@
-/** Servers under test as witnesses of what they got. All listen on PORT. */
+/** Servers that report what they have received. All listen on PORT. */
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,52 +6,30 @@ import { fileURLToPath } from 'node:url'
 import { PORT } from '../hosts/copy-lab.ts'
 import type { Host } from '../hosts/host.ts'
 import type { Program } from '../hosts/program.ts'
-import { type Redis, startRedis } from '../job/redis.ts'
+import { Redis, startRedis } from '../job/redis.ts'
 
 export interface Server {
   readonly program: Program
-  /** How many requests it has had. */
+  /** How many requests it has received. */
   requestCount(): Promise<number>
-  /** The same on two servers that got the same requests, in whatever order connections had them. */
+  /** The same on two servers that received the same requests, in whatever order across connections. */
   digest(): Promise<string>
 }
 
-/** @param folder for the server's files, its own */
+/** @param folder for the server's files */
 export type StartServer = (host: Host, folder: string) => Promise<Server>
 
-/** redis is asked itself: INFO commandstats, DEBUG DIGEST. */
-export class RedisServer implements Server {
-  readonly redis: Redis
-
-  constructor(redis: Redis) {
-    this.redis = redis
-  }
-
-  get program(): Program {
-    return this.redis.program
-  }
-
-  async requestCount(): Promise<number> {
-    return await this.redis.commandCount()
-  }
-
-  async digest(): Promise<string> {
-    return await this.redis.dataDigest()
-  }
-}
-
-export const startRedisServer: StartServer = async (host, folder) =>
-  new RedisServer(await startRedis(host, PORT, folder))
+export const startRedisServer: StartServer = async (host, folder) => await startRedis(host, PORT, folder)
 
 /**
- * What busy-client.ts wrote is a stream for each connection. At the target each must be there from some entry on to its
- * end, without a gap, and nothing else may have come.
- * @returns sentences, none if it is so
+ * Checks the streams of busy-client.ts, one for each connection: the target must have a gapless end of each, and nothing
+ * else.
+ * @returns problems, in sentences
  */
 export async function findMissingEnds(source: Server, target: Server, connections: number): Promise<readonly string[]> {
-  if (!(source instanceof RedisServer && target instanceof RedisServer)) throw new Error('Only redis has streams.')
-  const originals = await source.redis.streams('log:', connections)
-  const copies = await target.redis.streams('log:', connections)
+  if (!(source instanceof Redis && target instanceof Redis)) throw new Error('Only redis has streams.')
+  const originals = await source.streams('log:', connections)
+  const copies = await target.streams('log:', connections)
   const problems: string[] = []
   for (const [number, entries] of originals.entries()) {
     const copy = copies[number] ?? []
@@ -60,7 +38,7 @@ export async function findMissingEnds(source: Server, target: Server, connection
   }
   const taken = copies.reduce((sum, copy) => sum + copy.length, 0)
   const surplus = (await target.requestCount()) - taken
-  if (surplus !== 0) problems.push(`${surplus} requests reached the target twice or out of order.`)
+  if (surplus !== 0) problems.push(`The target received ${surplus} requests twice or out of order.`)
   return problems
 }
 
@@ -90,7 +68,7 @@ class LoggingServer implements Server {
   }
 }
 
-/** nginx with one worker, a page of 512 octets at every path, and its access log as the witness. */
+/** nginx with one worker and a page of 512 bytes at every path, which counts by its access log. */
 export const startNginx: StartServer = async (host, folder) => {
   const log = join(folder, `access-${host.name}.log`)
   const configuration = join(folder, `nginx-${host.name}.conf`)
@@ -113,7 +91,7 @@ export const startNginx: StartServer = async (host, folder) => {
 
 const uploadServer = fileURLToPath(new URL('./upload-server.js', import.meta.url))
 
-/** An HTTP server that takes uploads and writes the digest of each. */
+/** An HTTP server that prints the digest of each upload. */
 export const startUploadServer: StartServer = async (host) => {
   const program = host.spawn(process.execPath, [uploadServer, `${PORT}`])
   await host.waitForPort(PORT)

@@ -1,12 +1,12 @@
 /**
- * A program for the client of the lab: uploads bodies, each of another pattern, on several connections at once.
- * upload-client.js HOST PORT CONNECTIONS BODIES OCTETS, where BODIES are those of each connection
+ * A program for the client of the lab: uploads bodies, each with its own pattern, on several connections at once.
+ * upload-client.js HOST PORT CONNECTIONS BODIES BYTES, where BODIES is the number for each connection
  */
 import { Agent, request } from 'node:http'
 
-const [, , host, port, connections, bodies, octets] = process.argv
+const [, , host, port, connections, bodies, bytes] = process.argv
 
-/** Octets that no cut, gap or exchange of segments leaves the same: a xorshift generator's. */
+/** Bytes of a xorshift generator: losing, repeating or reordering segments changes them. */
 function pattern(length: number, seed: number): Uint8Array {
   const words = new Uint32Array(Math.ceil(length / 4))
   let state = seed
@@ -34,7 +34,7 @@ function upload(agent: Agent, path: string, body: Uint8Array): Promise<void> {
 async function connection(number: number): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   for (let count = 0; count < Number(bodies); count++) {
-    await upload(agent, `/${number}/${count}`, pattern(Number(octets), 1 + number * 1000 + count))
+    await upload(agent, `/${number}/${count}`, pattern(Number(bytes), 1 + number * 1000 + count))
   }
   agent.destroy()
 }

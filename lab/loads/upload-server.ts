@@ -1,4 +1,4 @@
-/** A program for a host of the lab: takes HTTP uploads and writes a line for each. upload-server.js PORT */
+/** A program for a host of the lab: accepts HTTP uploads and prints a line for each. upload-server.js PORT */
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 
@@ -13,5 +13,5 @@ createServer((request, response) => {
     console.log(`${request.url} ${length} ${hash.digest('hex')}`)
     response.end('stored\n')
   })
-  request.on('aborted', () => console.log(`${request.url} ended after ${length} octets`))
+  request.on('aborted', () => console.log(`${request.url} ended after ${length} bytes`))
 }).listen(Number(process.argv[2]), '0.0.0.0')

@@ -1,4 +1,4 @@
-/** Sends one stream of octets through a sender, and holds what came of it to be right. */
+/** Sends a byte stream through a sender, and checks what arrives. */
 import assert from 'node:assert/strict'
 import { POOL_PAGE, SendPool } from '../../../src/core/memory/send-pool.ts'
 import { Frames, type PacketStyle } from '../../../src/core/packets/frames.ts'
@@ -18,19 +18,21 @@ import { PORT_80, WIRE } from './packets.ts'
 const FRAMES_MAX = 16
 export const SEGMENT = 1400
 export const SEGMENTS = 12
+/** The sequence numbers of SEGMENTS segments. */
+export const SEQUENCES: readonly number[] = Array.from({ length: SEGMENTS }, (_, index) => 1000 + index * SEGMENT)
 
-/** A connection's style, a pool with its octets, and frames for it. */
+/** A connection's style, a pool with its bytes, and frames for it. */
 export class CopiedStream {
   readonly memory = mapMemory(FRAMES_MAX * Outbox.headerStride + 4 * POOL_PAGE)
   readonly ways: string[] = []
   readonly sender: PacketSender
-  /** Whether it makes super-packets, where the sender takes them. */
+  /** Whether it makes super-packets if the sender accepts them. */
   isSegmenting = true
   readonly #outbox = new Outbox(this.memory.bytes, 0, FRAMES_MAX)
   readonly #pool = new SendPool(this.memory.bytes, FRAMES_MAX * Outbox.headerStride, 4)
   readonly #frames: Frames
 
-  /** @param open makes the sender, whose frames lie at this address; `say` is to be told of ways */
+  /** @param open makes the sender of the frames at this address; it calls `say` when a next hop changes */
   constructor(open: (memoryAddress: number, say: (of: string, way: string) => void) => PacketSender) {
     this.sender = open(this.memory.address, (of, way) => this.ways.push(`${of} ${way}`))
     this.#frames = new Frames(
@@ -41,7 +43,7 @@ export class CopiedStream {
     )
   }
 
-  /** Sends as many segments, each from a piece of its own, or all from one. */
+  /** Sends SEGMENTS segments from a piece each, or ten from one piece. */
   say(target: number, isOnePiece: boolean): void {
     const captured = new Segment()
     captured.bytes = Uint8Array.from({ length: SEGMENTS * SEGMENT }, (_, at) => at * 31)
@@ -92,7 +94,7 @@ const STYLE: PacketStyle = {
   hasTimestamps: true
 }
 
-/** The same of IPv6. */
+/** The same over IPv6. */
 const STYLE_6: PacketStyle = { ...STYLE, clientAddress: parseAddress('fd09::1') ?? 0, flowLabel: 0x54321 }
 
 interface SeenSegment {
@@ -102,19 +104,19 @@ interface SeenSegment {
   readonly isPushed: boolean
 }
 
-/** What came; each segment's octets and checksum are held to be right. */
+/** Takes what a capture saw, and checks the bytes and the checksum of each segment. */
 export function drain(capture: Capture): SeenSegment[] {
   const seen: SeenSegment[] = []
   const segment = new Segment()
   capture.receive((bytes, at, captured, wire, checksum) => {
     const flaw = parseIp(bytes, at, captured, wire, false, segment)
-    // The kernel's own multicast reports (RFC 3810) stand behind a Hop-by-Hop header, which the filter lets pass.
+    // The filter accepts the kernel's multicast reports (RFC 3810), which have a Hop-by-Hop header.
     if (flaw === Flaw.NotTcp && (bytes[at] ?? 0) >>> 4 === 6) return
     assert.equal(flaw, Flaw.None)
     if (checksum !== ChecksumState.Partial) assert.equal(verifyChecksum(segment), Flaw.None)
     for (let index = 0; index < segment.payloadLength; index++) {
       const expected = ((segment.seq - 1000 + index) * 31) & 255
-      if (bytes[segment.payloadAt + index] !== expected) assert.fail(`octet ${segment.seq + index} is wrong`)
+      if (bytes[segment.payloadAt + index] !== expected) assert.fail(`byte ${segment.seq + index} is wrong`)
     }
     const { seq: sequence, payloadLength: length, ipId: id, flags } = segment
     seen.push({ sequence, length, id, isPushed: (flags & PSH) !== 0 })

@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url'
 
 const INSIDE = 'TCPCOPY_TEST_NAMESPACE'
 
-/** Runs `ip` with these words. */
+/** Runs ip(8) with these words. */
 export function ip(words: string): void {
   execFileSync('ip', words.split(' '))
 }
 
-/** va and vb, two ends of one wire, where what is sent to 10.9.0.2 leaves va and enters vb. */
-export function layWire(): void {
+/** Makes va and vb, the ends of a veth pair: packets to 10.9.0.2 leave va and arrive on vb. */
+export function addWire(): void {
   ip('link add va type veth peer name vb')
   ip('addr add 10.9.0.1/24 dev va')
   ip('link set va up')
@@ -22,9 +22,17 @@ export function layWire(): void {
   ip('neigh add 10.9.0.2 lladdr 02:00:00:00:00:0b dev va')
 }
 
+/** Turns the offloads of both ends on or off. */
+export function setOffloads(state: 'on' | 'off'): void {
+  for (const device of ['va', 'vb']) {
+    const features = ['tx', 'sg', 'tso', 'gso', 'gro'].flatMap((name) => [name, state])
+    execFileSync('ethtool', ['-K', device, ...features], { stdio: 'ignore' })
+  }
+}
+
 /**
- * Defines the tests of the file `url` in a namespace of their own, by starting it again in there: lo is up, the wire is
- * laid. There is no IPv6 but where a file lets it.
+ * Defines the tests of the file `url` in a namespace of their own, by running the file again inside it, with lo up and the
+ * veth pair in place. IPv6 is off unless a file turns it on.
  */
 export function inNamespace(url: string, defineTests: () => void): void {
   if (process.env[INSIDE] === undefined) {
@@ -38,10 +46,10 @@ export function inNamespace(url: string, defineTests: () => void): void {
     })
     return
   }
-  // The kernel would speak about addresses and groups of its own on every wire.
+  // With IPv6 the kernel would send packets of its own on every device.
   const settings = ['all', 'default'].map((of) => `/proc/sys/net/ipv6/conf/${of}/disable_ipv6`)
   for (const setting of settings) if (existsSync(setting)) writeFileSync(setting, '1')
   ip('link set lo up')
-  layWire()
+  addWire()
   defineTests()
 }

@@ -32,7 +32,7 @@ const FILE_HEADER = 24
 const RECORD_HEADER = 16
 const ETHERNET_HEADER = 14
 
-/** All TCP packets of a file that tcpdump wrote on an Ethernet device of this machine. */
+/** The TCP packets of a file that tcpdump wrote on an Ethernet device of this machine. */
 export function readPackets(path: string): Packet[] {
   const file = readFileSync(path)
   const packets: Packet[] = []

@@ -1,4 +1,4 @@
-/** Packets of a test, and what a ring saw of them. */
+/** Packets that tests send, and what a capture saw of them. */
 import assert from 'node:assert/strict'
 import { Outbox } from '../../../src/core/packets/outbox.ts'
 import { copyFilter } from '../../../src/io/linux/capture/filter.ts'
@@ -7,7 +7,8 @@ import { PacketRing } from '../../../src/io/linux/capture/ring.ts'
 import { RawIpSender } from '../../../src/io/linux/send/raw-ip-sender.ts'
 import { mapMemory } from '../../../src/io/linux/system/memory.ts'
 import type { Capture } from '../../../src/ports.ts'
-import { put16, put32, u8, u16 } from '../../../src/wire/bytes.ts'
+import { put16, u8, u16 } from '../../../src/wire/bytes.ts'
+import { putIpv4Header } from './raw-packets.ts'
 
 export const WIRE = 0x0a090002
 export const LOOPBACK = 0x7f000001
@@ -22,18 +23,12 @@ export class Source {
   readonly outbox = new Outbox(this.mapping.bytes, 0, 256)
   readonly sender = new RawIpSender(this.mapping.address)
 
-  /** Adds a TCP packet of 40 + `payloadLength` octets, whose id is `id`. */
+  /** Adds a TCP packet of 40 + `payloadLength` bytes. @param id of the IPv4 header */
   add(target: number, port: number, payloadLength: number, id = 0, fragment = 0): void {
     const bytes = this.mapping.bytes
     const at = this.outbox.nextHeaderAt()
     bytes.fill(0, at, at + 40)
-    bytes[at] = 0x45
-    put16(bytes, at + 4, id)
-    put16(bytes, at + 6, fragment)
-    bytes[at + 8] = 64
-    bytes[at + 9] = 6
-    put32(bytes, at + 12, 0x0a090001)
-    put32(bytes, at + 16, target)
+    putIpv4Header(bytes, at, 0x0a090001, target, id, fragment)
     put16(bytes, at + 20, 1234)
     put16(bytes, at + 22, port)
     bytes[at + 32] = 0x50

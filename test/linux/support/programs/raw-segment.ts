@@ -1,0 +1,56 @@
+/**
+ * A program for a host of the lab: sends one TCP segment from 10.77.0.10:40000 to port 6379 of an address.
+ * raw-segment.js bad-checksum|fragmented ADDRESS PAYLOAD
+ */
+import { Outbox } from '../../../../src/core/packets/outbox.ts'
+import { RawIpSender } from '../../../../src/io/linux/send/raw-ip-sender.ts'
+import { mapMemory } from '../../../../src/io/linux/system/memory.ts'
+import { parseAddress } from '../../../../src/wire/address.ts'
+import { put16, put32 } from '../../../../src/wire/bytes.ts'
+import { fold, pseudoHeaderSum, sum } from '../../../../src/wire/checksum.ts'
+import { putIpv4Header } from '../raw-packets.ts'
+
+const [, , kind, addressText = '', text = ''] = process.argv
+const payload = Buffer.from(text, 'latin1')
+const client = parseAddress('10.77.0.10') ?? 0
+const target = parseAddress(addressText) ?? 0
+const memory = mapMemory(1 << 17)
+const { bytes } = memory
+const outbox = new Outbox(bytes, 0, 8)
+const payloadAt = 1 << 16
+/** Bytes of the first fragment after its IP header: a multiple of eight, and less than the path MTU. */
+const FIRST_LENGTH = 1000
+const MORE_FRAGMENTS = 0x2000
+
+/** @returns the offset of the header */
+function putIp(fragment: number): number {
+  const at = outbox.nextHeaderAt()
+  putIpv4Header(bytes, at, client, target, 77, fragment)
+  return at
+}
+
+function putTcp(at: number): void {
+  put16(bytes, at, 40_000)
+  put16(bytes, at + 2, 6379)
+  put32(bytes, at + 4, 1_000_000)
+  put32(bytes, at + 8, 2_000_000)
+  bytes[at + 12] = 0x50
+  bytes[at + 13] = 0x18
+  put16(bytes, at + 14, 64_000)
+  const length = 20 + payload.length
+  const total = pseudoHeaderSum(client, target, 6, length) + sum(bytes, at, 20) + sum(bytes, payloadAt, payload.length)
+  put16(bytes, at + 16, ~fold(total) ^ (kind === 'bad-checksum' ? 1 : 0))
+}
+
+bytes.set(payload, payloadAt)
+const firstLength = kind === 'fragmented' ? FIRST_LENGTH - 20 : payload.length
+const first = putIp(kind === 'fragmented' ? MORE_FRAGMENTS : 0)
+putTcp(first + 20)
+outbox.add(40, payloadAt, firstLength, target)
+if (kind === 'fragmented') {
+  putIp(FIRST_LENGTH / 8)
+  outbox.add(20, payloadAt + firstLength, payload.length - firstLength, target)
+}
+const sender = new RawIpSender(memory.address)
+sender.flush(outbox)
+sender.close()
