@@ -38,7 +38,7 @@ test('each fault of the copy, and each flaw of the check, is a separate problem'
     [{ connections: { source: 10, target: 12, equal: 10, altered: 0 } }, /saw 12 connections, the source 10/],
     [
       { redisCommands: { source: 1000, target: 999 } },
-      /at the target differ: 1000 requests captured, 999 served by redis/
+      /inconsistent at the target: captured 1000 requests, redis served 999/
     ],
     [{ dataDigestsEqual: false }, /data sets/],
     [{ captureDropped: { ...good.captureDropped, targetTcpdump: 3 } }, /tcpdump lost 3 packets/],
@@ -46,7 +46,7 @@ test('each fault of the copy, and each flaw of the check, is a separate problem'
       { statistics: { tcpcopy: { unaccountedBytes: 0, 'dropped.poolFull.bytes': 7 }, intercept: {} } },
       /dropped client bytes: poolFull 7/
     ],
-    [{ statistics: { tcpcopy: { unaccountedBytes: 5 }, intercept: {} } }, /do not add up: 5/],
+    [{ statistics: { tcpcopy: { unaccountedBytes: 5 }, intercept: {} } }, /do not close: 5/],
     [{ captureHoles: 1 }, /holes/],
     [{ captureStrays: 1 }, /the SYN of 1 captured segments is missing/],
     [{ exitStatus: { tcpcopy: null, intercept: 0 } }, /tcpcopy ended with a signal/],

@@ -29,7 +29,7 @@ test('a copy without loss has no problems, and what -r leaves out is not a loss'
 test('each loss, surplus and difference is a separate problem', () => {
   const faults: [Partial<Measured>, RegExp][] = [
     [{ rounds: [round, { ...round, lost: 2 }] }, /^2 requests were lost in run 2\.$/],
-    [{ rounds: [{ ...round, surplus: 3 }] }, /^3 requests too many reached the target\.$/],
+    [{ rounds: [{ ...round, surplus: 3 }] }, /^3 extra requests reached the target\.$/],
     [{ rounds: [{ ...round, source: 0 }] }, /^The source received no request\.$/],
     [{ differences: ['They differ.'] }, /^They differ\.$/],
     [{ peakMegabytes: { tcpcopy: 101, intercept: 1 } }, /^Too much memory\.$/],

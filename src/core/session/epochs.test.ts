@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { seq } from '../../wire/seq.ts'
-import { Epochs, Release } from './epochs.ts'
+import type { AnswerRhythm } from '../target/target-side.ts'
+import { type Answering, Epochs, Release } from './epochs.ts'
+
+/** A connection that has acknowledged everything. */
+function targetOf(rhythm: AnswerRhythm): Answering {
+  return { rhythm, roundTripMs: 10, sentEnd: seq(9), acknowledgedEnd: seq(9) }
+}
 
 const OPTIONS = { isWaiting: true, timeoutMs: 3000 }
 
@@ -21,7 +27,7 @@ test('a target that answers as the source did releases each epoch with its last 
         isClosed: false,
         arrivedAt: 0
       }
-      const ask = (ack: number) => epochs.ask(seq(start + ack), false, response, true, 10, 0)
+      const ask = (ack: number) => epochs.ask(seq(start + ack), false, targetOf(response), 0)
       assert.equal(ask(0), Release.SameEpoch)
       let total = 0
       for (const length of answers) {
@@ -59,11 +65,11 @@ test('answers that are all slightly shorter or longer do not stall the connectio
         ack += 1000
         response.receivedBytes += 1000 + difference
         response.quietSince = now
-        let gate = epochs.ask(seq(ack), false, response, true, 10, now)
+        let gate = epochs.ask(seq(ack), false, targetOf(response), now)
         if (gate === Release.Closed) {
           assert.equal(epochs.lookAgainAt, now + 20)
           now += 20
-          gate = epochs.ask(seq(ack), false, response, true, 10, now)
+          gate = epochs.ask(seq(ack), false, targetOf(response), now)
         }
         assert.ok(gate === Release.Answered || gate === Release.Quiet)
         assert.equal(gate === Release.Quiet, difference < 0, 'only a shorter answer costs a moment of quiet')
@@ -84,8 +90,8 @@ test('without a captured ACK the first payload tells where answers start', () =>
     isClosed: false,
     arrivedAt: 0
   }
-  assert.equal(epochs.ask(seq(500), false, response, true, 10, 0), Release.SameEpoch)
-  assert.equal(epochs.ask(seq(501), false, response, true, 10, 0), Release.Closed)
+  assert.equal(epochs.ask(seq(500), false, targetOf(response), 0), Release.SameEpoch)
+  assert.equal(epochs.ask(seq(501), false, targetOf(response), 0), Release.Closed)
   assert.equal(epochs.lookAgainAt, 3000)
-  assert.equal(epochs.ask(seq(501), false, response, true, 10, 3000), Release.TimedOut)
+  assert.equal(epochs.ask(seq(501), false, targetOf(response), 3000), Release.TimedOut)
 })

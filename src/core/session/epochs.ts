@@ -5,7 +5,7 @@
  */
 import { distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
-import type { AnswerRhythm } from '../target/target-side.ts'
+import type { AnswerRhythm, TargetSide } from '../target/target-side.ts'
 
 /** Why a request may be sent, or that it may not. */
 export const Release = {
@@ -30,6 +30,9 @@ export interface GateSettings {
   readonly timeoutMs: number
 }
 
+/** What is asked of a connection to the target. */
+export type Answering = Pick<TargetSide, 'rhythm' | 'roundTripMs' | 'sentEnd' | 'acknowledgedEnd'>
+
 /** A pause so much longer than those before it means that an answer is over. */
 const PAUSE_FACTOR = 2
 const QUIET_LEAST_MS = 1
@@ -41,6 +44,8 @@ const ON_ITS_WAY = 16_384
 export class Epochs {
   /** No instant has to be waited for. */
   lookAgainAt = Number.POSITIVE_INFINITY
+  /** Answer bytes of the source that the client had read between the last two epochs that were released. */
+  answerBytes = 0
   /** The epoch that was released last had to wait. */
   hasWaited = false
   /** Answer octets that the client had acknowledged with the octets released last. */
@@ -90,11 +95,6 @@ export class Epochs {
     this.#ack = ack
   }
 
-  /** Answer bytes of the source that the client had read between the request released last and this one. */
-  answerLength(ack: Seq): number {
-    return this.#octets(ack) - this.#released
-  }
-
   /** True if octets that came with this acknowledgment belong to a later epoch than those released last. */
   isNew(ack: Seq): boolean {
     return this.#octets(ack) > this.#released
@@ -103,39 +103,25 @@ export class Epochs {
   /**
    * Asks whether octets may be sent that the client sent with `ack`.
    * @param isEnd a FIN or RST instead of octets
-   * @param isAllAcknowledged the target has acknowledged everything sent
-   * @param roundTripMs of the copied connection
    */
-  ask(
-    ack: Seq,
-    isEnd: boolean,
-    answer: AnswerRhythm,
-    isAllAcknowledged: boolean,
-    roundTripMs: number,
-    now: number
-  ): Release {
+  ask(ack: Seq, isEnd: boolean, target: Answering, now: number): Release {
     this.begin(ack)
     this.saw(ack)
     this.lookAgainAt = Number.POSITIVE_INFINITY
     if (!this.isNew(ack)) return Release.SameEpoch
-    const release = this.#judge(ack, isEnd, answer, isAllAcknowledged, roundTripMs, now)
+    const release = this.#judge(ack, isEnd, target, now)
     if (release === Release.Closed) return release
-    this.#adjust(release, ack, answer, isAllAcknowledged)
+    this.#adjust(release, ack, target)
+    this.answerBytes = this.#octets(ack) - this.#released
     this.#released = this.#octets(ack)
-    this.#receivedBefore = answer.receivedBytes
+    this.#receivedBefore = target.rhythm.receivedBytes
     this.hasWaited = !Number.isNaN(this.#waitingSince)
     this.#waitingSince = Number.NaN
     return release
   }
 
-  #judge(
-    ack: Seq,
-    isEnd: boolean,
-    answer: AnswerRhythm,
-    isAllAcknowledged: boolean,
-    roundTripMs: number,
-    now: number
-  ): Release {
+  #judge(ack: Seq, isEnd: boolean, target: Answering, now: number): Release {
+    const answer = target.rhythm
     // Its FIN counts as an octet: a client that spoke after it had read the source's has an acknowledgment beyond it.
     const isAtEnd = answer.receivedBytes === this.#expected(ack) || answer.receivedBytes === this.#octets(ack)
     if (answer.isClosed && !isAtEnd) return Release.TargetClosed
@@ -143,11 +129,11 @@ export class Epochs {
     const timeoutAt = this.#timeoutAt(answer, now)
     if (now >= timeoutAt) return Release.TimedOut
     this.lookAgainAt = timeoutAt
-    const hasAnswered = answer.receivedBytes > this.#receivedBefore && answer.isPushed && isAllAcknowledged
+    const hasAnswered = answer.receivedBytes > this.#receivedBefore && answer.isPushed && isAllAcknowledged(target)
     // Where a client's FIN or RST lacks one octet, that is the source's FIN: it closed first, and so will the target.
     const lacksFin = isEnd && answer.receivedBytes === this.#expected(ack) - 1
     if (hasAnswered && !lacksFin) {
-      const quietAt = answer.quietSince + this.#quietMs(ack, isEnd, answer, roundTripMs)
+      const quietAt = answer.quietSince + this.#quietMs(ack, isEnd, target)
       if (now >= quietAt) return Release.Quiet
       this.lookAgainAt = Math.min(timeoutAt, quietAt)
     }
@@ -167,7 +153,7 @@ export class Epochs {
   }
 
   /** How long a target is silent that has no more to say: longer than it was in this answer. */
-  #quietMs(ack: Seq, isEnd: boolean, answer: AnswerRhythm, roundTripMs: number): number {
+  #quietMs(ack: Seq, isEnd: boolean, { rhythm: answer, roundTripMs }: Answering): number {
     const received = answer.receivedBytes - this.#receivedBefore
     const expected = this.#expected(ack) - this.#receivedBefore
     // Of an answer that has only begun the pauses are not known yet; the time that it took to begin stands for them.
@@ -189,10 +175,15 @@ export class Epochs {
    * Keeps the two counts of answer octets in step. A shorter answer, taken for whole, leaves a lack; a longer one a
    * surplus, if it is whole and is not the answer to a further request (then it exceeds by more than half).
    */
-  #adjust(release: Release, ack: Seq, answer: AnswerRhythm, isAllAcknowledged: boolean): void {
+  #adjust(release: Release, ack: Seq, target: Answering): void {
+    const answer = target.rhythm
     const surplus = answer.receivedBytes - this.#expected(ack)
     const answerLength = this.#octets(ack) - this.#released
-    const isLonger = surplus > 0 && surplus * 2 < answerLength && answer.isPushed && isAllAcknowledged
+    const isLonger = surplus > 0 && surplus * 2 < answerLength && answer.isPushed && isAllAcknowledged(target)
     if (release === Release.Quiet || (release === Release.Answered && isLonger)) this.#surplus += surplus
   }
+}
+
+function isAllAcknowledged({ sentEnd, acknowledgedEnd }: Answering): boolean {
+  return acknowledgedEnd === sentEnd
 }

@@ -7,7 +7,7 @@ import { Counter, type Counters } from '../books/counters.ts'
 import { NONE } from '../memory/send-pool.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
-import type { TargetSide } from '../target/target-side.ts'
+import type { AnswerRhythm, TargetSide } from '../target/target-side.ts'
 import { Epochs, type GateSettings, Release } from './epochs.ts'
 import { Exchange } from './exchange.ts'
 
@@ -68,7 +68,6 @@ export class Gate {
     // Bytes of a SYN wait for nothing.
     if (!pool.isFromSyn(piece)) {
       const ack = pool.ack(piece)
-      const answerBytes = this.#epochs.answerLength(ack)
       const release = this.#ask(ack, false, target, now)
       if (release === Release.Closed) return false
       if (release === Release.TargetClosed) {
@@ -77,7 +76,7 @@ export class Gate {
       }
       if (release === Release.Quiet) this.#counters.add(Counter.epochsQuiet, 1)
       if (release !== Release.SameEpoch || target.isFresh) {
-        this.#begin(queue, piece, release, answerBytes, target, repeatedEnd, now)
+        this.#begin(queue, piece, release, target.rhythm, repeatedEnd, now)
       }
     }
     queue.admit(piece)
@@ -90,9 +89,7 @@ export class Gate {
   }
 
   #ask(ack: Seq, isEnd: boolean, target: TargetSide, now: number): Release {
-    const { rhythm, roundTripMs } = target
-    const isAllAcknowledged = target.acknowledgedEnd === target.sentEnd
-    const release = this.#epochs.ask(ack, isEnd, rhythm, isAllAcknowledged, roundTripMs, now)
+    const release = this.#epochs.ask(ack, isEnd, target, now)
     if (release === Release.Closed) this.lookAgainAt = this.#epochs.lookAgainAt
     if (release === Release.TimedOut) this.#counters.add(Counter.epochTimeouts, 1)
     return release
@@ -102,8 +99,7 @@ export class Gate {
     queue: SendQueue,
     piece: number,
     release: Release,
-    sourceAnswerBytes: number,
-    { rhythm }: TargetSide,
+    rhythm: AnswerRhythm,
     repeatedEnd: Seq | undefined,
     now: number
   ): void {
@@ -115,7 +111,7 @@ export class Gate {
     exchange.releasedAt = now
     exchange.release = release
     exchange.isRepeated = repeatedEnd !== undefined && isBefore(exchange.offset, repeatedEnd)
-    exchange.sourceAnswerBytes = sourceAnswerBytes
+    exchange.sourceAnswerBytes = this.#epochs.answerBytes
     exchange.targetAnswerBytes = rhythm.receivedBytes
     exchange.answeredAt = hasWaited ? rhythm.arrivedAt : Number.NaN
     this.#counters.add(Counter.epochs, 1)

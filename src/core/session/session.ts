@@ -370,10 +370,12 @@ export class Session {
   #plan(): void {
     const isIdle = this.#isIdle()
     const { keepAliveMs, timeoutMs } = this.#context.settings
-    const start = this.target.state === TargetState.Waiting && this.#hasWork() ? this.#startAt : NEVER
+    const { target } = this
+    const start = target.state === TargetState.Waiting && this.#hasWork() ? this.#startAt : NEVER
+    target.plan()
     this.deadline = Math.min(
-      this.progressAt + (isIdle ? keepAliveMs : timeoutMs),
-      this.target.deadline,
+      Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
+      target.deadline,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
       isIdle ? this.#restAt() : start

@@ -67,7 +67,7 @@ export interface TargetSide {
   readonly segmentMax: number
   /** When it last got on: it was opened, delivered something, or received something. */
   readonly progressAt: number
-  /** When `onTimer` wants to be called; Infinity: never. */
+  /** When `onTimer` wants to be called, as `plan` found; Infinity: never. */
   readonly deadline: number
   /** Nothing is under way in either direction: `save` holds all that it has to know. */
   readonly isQuiescent: boolean
@@ -106,6 +106,8 @@ export interface TargetSide {
   reset(now: number): void
   /** Gives the connection up, with a reset where the target may have it. */
   abandon(now: number): void
+  /** Works out `deadline`. To be called after anything else was. */
+  plan(): void
   onTimer(queue: SendQueue, now: number): void
   /** See `Snapshot`. Only where `isQuiescent`. */
   save(snapshot: Snapshot): void

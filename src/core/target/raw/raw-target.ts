@@ -29,6 +29,7 @@ export class RawTarget implements TargetSide {
   acknowledgedEnd: Seq
   end: TargetEnd = TargetEnd.Silent
   progressAt: number
+  deadline = NEVER
   readonly #identity: CopiedIdentity
   readonly #context: RawContext
   readonly #sender: Sender
@@ -76,11 +77,6 @@ export class RawTarget implements TargetSide {
 
   get segmentMax(): number {
     return this.state === TargetState.Open ? this.#sender.segmentMax : this.#opening.segmentMax
-  }
-
-  get deadline(): number {
-    const { ackAt } = this.#opening
-    return Math.min(this.#sender.rtoAt, ackAt === NEVER ? this.#receiver.ackAt : ackAt)
   }
 
   get isQuiescent(): boolean {
@@ -215,6 +211,11 @@ export class RawTarget implements TargetSide {
     const flags = this.state === TargetState.Open ? RST | ACK : RST
     if (this.state !== TargetState.Ended) this.#writer.control(flags, this.tcb.sndMax, Purpose.EndsSession)
     this.#enter(TargetState.Ended)
+  }
+
+  plan(): void {
+    const { ackAt } = this.#opening
+    this.deadline = Math.min(this.#sender.rtoAt, ackAt === NEVER ? this.#receiver.ackAt : ackAt)
   }
 
   onTimer(queue: SendQueue, now: number): void {
