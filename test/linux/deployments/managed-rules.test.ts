@@ -124,8 +124,10 @@ test('the warning about connection tracking names both firewalls, and does not a
   }
   // Without a client there is nothing to track: the warning comes first, and the last lines prove it right.
   const said = (await warning(false)) ?? ''
-  const commands = [/or by hand: (iptables .*)$/m.exec(said)?.[1] ?? '', /Or with nft: (.*)$/m.exec(said)?.[1] ?? '']
-  for (const command of [...commands, commands[0]?.replace('iptables', 'iptables-legacy') ?? '']) {
+  const iptables = /or install the rule yourself: (iptables .*)$/m.exec(said)?.[1]
+  const nft = /Or with nft: (.*)$/m.exec(said)?.[1]
+  assert.ok(iptables !== undefined && nft !== undefined, said)
+  for (const command of [iptables, nft, iptables.replace('iptables', 'iptables-legacy')]) {
     await source.mustRun('sh', ['-c', command])
     assert.equal(await warning(), undefined, command)
     assert.equal(await trackedCopies(), 0)
