@@ -1,7 +1,7 @@
 /** Which requests count towards latency, and from when to when. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type DrillOptions, drill } from '../../sim/drill/drill.ts'
+import { type DrillOptions, drillTcp } from '../../sim/drill/drill.ts'
 import { Counters } from './counters.ts'
 import { Latency } from './latency.ts'
 
@@ -9,7 +9,7 @@ const AGE_MS = 4
 
 /** The latencies of a script whose answers spent 4 ms at the assistant. */
 function latencies(script: string, options: DrillOptions = {}): readonly number[] {
-  const { latency } = drill(`+0 open request 10${script}`, { channelVersion: 2, answerAgeMs: AGE_MS, ...options })
+  const { latency } = drillTcp(`+0 open request 10${script}`, { channelVersion: 2, answerAgeMs: AGE_MS, ...options })
   return latency.count === 0 ? [] : [latency.count, latency.quantile(0.5) / 1000, latency.most / 1000]
 }
 

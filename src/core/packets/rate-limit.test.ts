@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drillTcp } from '../../sim/drill/drill.ts'
 import { SimulatedWorker } from '../../sim/drill/simulated-worker.ts'
 import { writePacket } from '../../sim/network/packet.ts'
 import { ACK, PSH, Segment, SYN } from '../../wire/segment.ts'
@@ -8,7 +8,7 @@ import { Counter } from '../books/counters.ts'
 
 test('the rate limit delays payload but not ACKs, and loses nothing', () => {
   // 100,000 bytes a second: 3000 at once, then a packet of 1500 each 15 ms.
-  drill(
+  drillTcp(
     `
     +0     open
     +0     source  P.  100:7400(7300) ack 301

@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 test('if the client closes first, so does the copy', () => {
   drill(`
@@ -272,7 +272,7 @@ const BOTH_CLOSED = `
 `
 
 test("if the ACK of the target's FIN was lost, each retransmitted FIN is acknowledged again", () => {
-  drill(`${BOTH_CLOSED}
+  drillTcp(`${BOTH_CLOSED}
     +200   target  F.  541:541(0) ack 111 win 65535
     +0     sent    .   111:111(0) ack 542
     +400   target  F.  541:541(0) ack 111 win 65535
@@ -302,7 +302,7 @@ test('an ACK sent in time-wait has timestamps that the target accepts', () => {
 })
 
 test('if the reset of a connection was lost, the target is reset again when it sends more', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +9     source  R   110:110(0)
@@ -317,7 +317,7 @@ test('if the reset of a connection was lost, the target is reset again when it s
 })
 
 test('an answer to a flow that was never copied gets no reply', () => {
-  drill(`
+  drillTcp(`
     +0     target  F.  541:541(0) ack 111 win 65535
     +0     dropped answerNoSession 1
   `)

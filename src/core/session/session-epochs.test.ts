@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 test('a request waits until the target has answered as much as the source had', () => {
   drill(`
@@ -183,7 +183,7 @@ test("a newer acknowledgment number in a client's retransmission does not start 
 })
 
 test('a gap in the answer is answered by a duplicate ACK and does not release the next request', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 351
     +9     target  P.  541:551(10) ack 110 win 65535
@@ -283,7 +283,7 @@ test('a session ends if the target resets each of its connections without openin
     +9     target  R   501:501(0)
   `
   const again = [1, 2, 4, 8, 16, 32, 60, 60, 60, 60].map((seconds) => `+${seconds * 1000} nothing ${connection}`)
-  drill(`
+  drillTcp(`
     +0     source  S   99:99(0) win 64240 <mss 1460>
     ${connection.replace('+9', '+0     source  P.  100:110(10) ack 301\n    +0     source  F.  110:110(0) ack 301\n    +9')}
     ${again.join('').replaceAll(/(\d000) nothing\s+\+0 /g, '$1 ')}

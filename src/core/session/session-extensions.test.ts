@@ -1,6 +1,6 @@
 /** Timestamps and window scaling (RFC 7323), and wrapping sequence numbers. */
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 test('TSval continues where timestamps wrap, and never goes back (RFC 7323 §5.2)', () => {
   drill(`
@@ -20,7 +20,7 @@ test('TSval continues where timestamps wrap, and never goes back (RFC 7323 §5.2
 })
 
 test('an answer with an old timestamp is discarded, and acknowledged (RFC 7323 §5.3)', () => {
-  drill(`
+  drillTcp(`
     +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9> win 1000
     +0     source  P.  100:110(10) ack 301 win 502 <ts 102 1>
     +0     sent    P.  100:110(10) ack 501
@@ -35,7 +35,7 @@ test('an answer with an old timestamp is discarded, and acknowledged (RFC 7323 �
 })
 
 test("the target's windows are scaled by its own shift, except in its SYN-ACK (RFC 7323 §2.2)", () => {
-  drill(`
+  drillTcp(`
     +0     open <mss 1460,sackOK,ts 100 0,wscale 7> <mss 1460,sackOK,ts 900 100,wscale 9> win 1000
     +0     source  P.  100:1300(1200) ack 301 win 502 <ts 102 1>
     +0     sent    .   100:1100(1000) ack 501 win 502
@@ -48,7 +48,7 @@ test("the target's windows are scaled by its own shift, except in its SYN-ACK (R
 })
 
 test('windows are not scaled unless the client offered it, even if the target does (RFC 7323 §2.5)', () => {
-  drill(`
+  drillTcp(`
     +0     source  S   99:99(0) win 64240 <mss 1460>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK,ts 900 100,wscale 9>
@@ -74,7 +74,7 @@ test("a window that the client closes stays open at the target, whose answer may
 })
 
 test('sequence numbers wrap in payload, answers, SACK blocks, retransmissions and both FINs (RFC 9293 §3.4)', () => {
-  drill(`
+  drillTcp(`
     +0     source  S   4294967000:4294967000(0) win 64240 <mss 1000,sackOK>
     +0     sent    S   4294967000:4294967000(0)
     +20    target  S.  4294967200:4294967200(0) ack 4294967001 win 65535 <mss 1000,sackOK>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 import { Drop } from '../books/drop.ts'
 
 test("the handshake carries the client's address, sequence number, options, window, TTL and DSCP", () => {
@@ -96,7 +96,7 @@ test('a session ends if the target refuses it for too long', () => {
 })
 
 test('only a SYN-ACK that acknowledges this SYN opens the session, and only such a reset refuses it (RFC 9293 §3.10.7.3)', () => {
-  drill(`
+  drillTcp(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
     +1     target  S.  500:500(0) ack 99
@@ -171,7 +171,7 @@ test('payload of a SYN is sent after the handshake, without waiting for an answe
 })
 
 test('with -c, clients appear at the target with addresses of the range, and never with the same port', () => {
-  drill(
+  drillTcp(
     `
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0) from 192.168.9.1:40001 to 10.0.0.3:8080
@@ -205,7 +205,7 @@ test('packets that no -x maps, and sessions beyond the limit, are dropped and co
 })
 
 test('an older connection that the target still has on the port is reset (RFC 9293 §3.10.7.3)', () => {
-  drill(`
+  drillTcp(`
     +0     source  S   99:99(0) <mss 1460,ts 100 0>
     +0     sent    S   99:99(0)
     +1     target  .   7000:7000(0) ack 5000 <ts 7 8>
@@ -217,7 +217,7 @@ test('an older connection that the target still has on the port is reset (RFC 92
 })
 
 test('an older connection is reset even if its challenge ACK acknowledges our SYN', () => {
-  drill(`
+  drillTcp(`
     +0     source  P.  100:110(10) ack 301
     +0     sent    S   99:99(0)
     +1     target  .   501:501(0) ack 100 win 65535

@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 const SHORT = { timeoutMs: 10_000, keepAliveMs: 20_000 }
 
@@ -62,7 +62,7 @@ test('a hole that is filled in time loses nothing', () => {
 })
 
 test('a hole neither ends the session nor keeps it busy until everything before it is delivered', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 0
     +0     source  P.  110:120(10) ack 301

@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 test('unacknowledged data is retransmitted after the timeout of RFC 6298, with back-off', () => {
   drill(`
@@ -53,7 +53,7 @@ test('three duplicate ACKs retransmit the first segment, and partial ACKs the ne
 })
 
 test('a retransmission has only bytes that were sent before', () => {
-  drill(`
+  drillTcp(`
     +0     open <mss 1000> win 400 ack none
     +0     source  P.  100:1100(1000) ack 301
     +0     sent    .   100:500(400) ack 501
@@ -69,7 +69,7 @@ test('a retransmission has only bytes that were sent before', () => {
 })
 
 test('an ACK of bytes that were never sent is answered, and otherwise ignored', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +5     target  .   501:501(0) ack 111 win 65535
     +0     sent    .   110:110(0) ack 501
@@ -102,7 +102,7 @@ test("only segments that the target's SACK blocks leave out are retransmitted (R
 })
 
 test('segments that arrive beyond a gap are reported in SACK blocks, the latest first (RFC 2018)', () => {
-  drill(`
+  drillTcp(`
     +0     open <mss 1460,sackOK> ack none
     +1     target  P.  601:701(100) ack 100 win 65535
     +0     sent    .   100:100(0) ack 501 <nop,nop,sack 601:701>
@@ -115,7 +115,7 @@ test('segments that arrive beyond a gap are reported in SACK blocks, the latest 
 })
 
 test('a late segment of an earlier connection does not count as an answer beyond a gap', () => {
-  drill(`
+  drillTcp(`
     +0     open
     +5     target  P.  90000000:90000010(10) ack 100 win 65535
     +0     dropped answerUnacceptable 1

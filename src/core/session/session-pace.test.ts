@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 const MEASURED = { clientRttMs: undefined }
 
@@ -19,7 +19,7 @@ const REQUEST = `
 `
 
 function drillFar(script: string): void {
-  drill(FAR + script, MEASURED)
+  drillTcp(FAR + script, MEASURED)
 }
 
 test("the SYN-ACK is acknowledged when the client's ACK is captured", () => {
@@ -72,7 +72,7 @@ test('if the target retransmits, it is acknowledged at once, and sooner from the
 })
 
 test('data beyond a gap is reported at once, with everything before the gap acknowledged', () => {
-  drill(
+  drillTcp(
     `
     +0     source  S   99:99(0) win 64240 <mss 1460,sackOK>
     +0     sent    S   99:99(0)
@@ -151,7 +151,7 @@ test('without ACKs of clients the first payload measures the round trip, and the
     +0     sent    S   99:99(0)
     +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460> from 10.0.0.3:8080 to 10.0.0.1:${port}`
   const request = (port: number) => `source  P.  100:110(10) ack 301 from 10.0.0.1:${port} to 10.0.0.2:80`
-  drill(
+  drillTcp(
     `${opening(1)}
     +99    ${request(1)}
     +0     sent    .   100:100(0) ack 501

@@ -1,6 +1,6 @@
 /** Segments without new data: keep-alives, challenge ACKs and old segments. */
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 test("the client's keep-alive probes are not copied, with or without a byte (RFC 9293 §3.8.4)", () => {
   drill(`
@@ -48,7 +48,7 @@ test('hibernation does not reset the rate limit of challenge ACKs (RFC 5961 §7)
 })
 
 test('challenge ACKs and SYN-ACKs of an open connection change nothing (RFC 5961 §4, §5)', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10 answer 40
     +1     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
@@ -69,7 +69,7 @@ test('challenge ACKs and SYN-ACKs of an open connection change nothing (RFC 5961
 })
 
 test('each segment beyond a gap triggers a duplicate ACK, and so does the FIN (RFC 5681 §3.2)', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10 answer 40
     +1     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541

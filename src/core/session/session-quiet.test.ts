@@ -1,6 +1,6 @@
 /** When a target is quiet, and when it is only slow: what releases the next request or the FIN. */
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 test('an answer that keeps arriving is waited for beyond the timeout', () => {
   const part = (from: number) => `
@@ -35,7 +35,7 @@ test('a few bytes now and then do not extend the timeout', () => {
 })
 
 test('a target that retransmits part of its answer is not quiet', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +1     source  P.  110:120(10) ack 401
     +9     target  P.  501:541(40) ack 110 win 65535

@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 /** 110:120 is not captured. */
 const HOLE = `
@@ -141,7 +141,7 @@ test('after a reset the session reconnects with requests beyond a hole, even if 
 })
 
 test('if the reset of the old connection was lost, it is reset again when the new SYN meets it', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +9     target  FP. 501:541(40) ack 110 win 65535
     +0     sent    .   110:110(0) ack 542
@@ -162,7 +162,7 @@ test('if the reset of the old connection was lost, it is reset again when the ne
 })
 
 test('an answer of an earlier connection is recognized by its acknowledgment number, whatever its sequence numbers (RFC 5961 §5)', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10 answer 40
     +9     target  P.  641:681(40) ack 4294900000 win 65535
     +0     sent    .   110:110(0) ack 541 <>
@@ -196,7 +196,7 @@ test('a hole that is reached late is given up at once: its age counts from the f
 })
 
 test('a request that the target partly acknowledged before its reset is not sent again', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +9     target  P.  501:551(50) ack 110 win 5
     +1     source  P.  110:120(10) ack 351

@@ -1,6 +1,6 @@
 /** Resets of both sides: which are accepted, and what they end. */
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 test("a client's reset is sent when everything before it is delivered and answered", () => {
   drill(`
@@ -142,7 +142,7 @@ test('the connection continues if the target sends more after a challenged reset
 })
 
 test('a reset outside the window is ignored (RFC 5961 §3.2)', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +9     target  R   500:500(0)
     +0     target  R   100000000:100000000(0)   // of an earlier connection

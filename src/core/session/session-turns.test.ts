@@ -1,7 +1,7 @@
 /** Answers captured in one turn: sessions must act the same whether intercept sends one record each or one for all. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 import { Counter } from '../books/counters.ts'
 
 const FLIGHT = `
@@ -51,7 +51,7 @@ test('an ACK followed by an answer, and a window update, are not duplicate ACKs'
 })
 
 test('if the window changes several times in one turn, the last value counts', () => {
-  drill(`
+  drillTcp(`
     +0     open <mss 1000> request 1000
     +20    target+ .   501:501(0) ack 1100 win 0
     +0     target  .   501:501(0) ack 1100 win 5000
@@ -65,7 +65,7 @@ test('if the window changes several times in one turn, the last value counts', (
 })
 
 test('a gap in the answer is reported in SACK blocks', () => {
-  drill(
+  drillTcp(
     `
     +0     open <mss 1000,sackOK> request 10
     +20    target+ .   501:1501(1000) ack 110 win 65535
@@ -80,7 +80,7 @@ test('a gap in the answer is reported in SACK blocks', () => {
 })
 
 test('three segments beyond a gap trigger three duplicate ACKs if SACK is not in use', () => {
-  drill(
+  drillTcp(
     `
     +0     open <mss 1000> request 10
     +20    target+ .   1501:2501(1000) ack 110 win 65535
@@ -133,7 +133,7 @@ test('an answer and its FIN in one turn end the connection', () => {
 })
 
 test('if another tcpcopy has its port, a session moves to another port and sends nothing more from the old one', () => {
-  const counters = drill(`
+  const counters = drillTcp(`
     +0     source  S   99:99(0) id 7 win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
     +0     sent    S   99:99(0) id 7 <mss 1460,sackOK,ts 100 0,wscale 7> from 10.0.0.1:40001 to 10.0.0.3:8080
     +1     source  .   100:100(0) ack 301 <ts 101 1>

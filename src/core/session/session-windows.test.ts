@@ -1,7 +1,7 @@
 /** How much may be sent: the target's window and the congestion window. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 /** Lines for segments of 1000 bytes that are sent at once. */
 function flight(from: number, count: number): string {
@@ -10,7 +10,7 @@ function flight(from: number, count: number): string {
 }
 
 test('the first flight has ten segments, and flights grow with ACKs (RFC 6928, RFC 5681 §3.1)', () => {
-  const counters = drill(`
+  const counters = drillTcp(`
     +0     open <mss 1000> rtt 10 ack +10
     +0     source  .   100:10100(10000) ack 301
     ${flight(100, 10)}
@@ -23,7 +23,7 @@ test('the first flight has ten segments, and flights grow with ACKs (RFC 6928, R
 })
 
 test("the first flight is as large as the client's own", () => {
-  drill(`
+  drillTcp(`
     +0     open <mss 1000> rtt 10 ack +10
     +0     source  .   100:14100(14000) ack 301
     ${flight(100, 14)}
@@ -49,7 +49,7 @@ test('a first flight captured before the SYN-ACK is sent at once', () => {
 })
 
 test("segments fit into the target's window, and the rest waits until the flight is acknowledged", () => {
-  drill(`
+  drillTcp(`
     +0     open win 1500 ack none
     +0     source  P.  100:3100(3000) ack 301
     +0     sent    .   100:1560(1460) ack 501
@@ -61,7 +61,7 @@ test("segments fit into the target's window, and the rest waits until the flight
 })
 
 test('a closed window is probed with back-off until it opens (RFC 9293 §3.8.6.1)', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +20    target  .   501:501(0) ack 110 win 0
     +0     source  P.  110:130(20) ack 301
@@ -81,7 +81,7 @@ test('a closed window is probed with back-off until it opens (RFC 9293 §3.8.6.1
 })
 
 test('when a closed window opens, the retransmission timeout is as before the probes (RFC 9293 §3.8.6.1)', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +20    target  .   501:501(0) ack 110 win 0
     +0     source  P.  110:120(10) ack 301
@@ -99,7 +99,7 @@ test('when a closed window opens, the retransmission timeout is as before the pr
 })
 
 test('a window update without a new acknowledgment releases data at once (RFC 9293 §3.10.7.4)', () => {
-  drill(`
+  drillTcp(`
     +0     open <mss 1000> win 2000 ack none
     +0     source  P.  100:5100(5000) ack 301
     +0     sent    .   100:1100(1000) ack 501
@@ -132,7 +132,7 @@ test('when the target shrinks its window, unacknowledged data is retransmitted o
 })
 
 test('an old segment does not change the window', () => {
-  drill(`
+  drillTcp(`
     +0     open request 10
     +5     target  P.  501:511(10) ack 110 win 65535
     +0     target  P.  511:521(10) ack 110 win 0
@@ -146,7 +146,7 @@ test('an old segment does not change the window', () => {
 })
 
 test('an old segment that acknowledges more data updates the window from there', () => {
-  drill(`
+  drillTcp(`
     +0     open <mss 1000> win 2000 ack none
     +0     source  P.  100:4100(4000) ack 301
     +0     sent    .   100:1100(1000) ack 501

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { drill } from './drill.ts'
+import { drill, drillTcp } from './drill.ts'
 import { parseScript } from './drill-script.ts'
 
 const HANDSHAKE = `
@@ -16,16 +16,16 @@ test('a drill passes if all that it says happens', () => {
 
 test('a drill fails for an unexpected packet', () => {
   assert.throws(
-    () => drill(`${HANDSHAKE}\n+1 source P. 100:110(10) ack 501\n+100 nothing`),
+    () => drillTcp(`${HANDSHAKE}\n+1 source P. 100:110(10) ack 501\n+100 nothing`),
     /not expected.*P\. 100:110/
   )
-  assert.throws(() => drill(`${HANDSHAKE}\n+1 source P. 100:110(10) ack 501`), /at its end\n.*not expected/)
+  assert.throws(() => drillTcp(`${HANDSHAKE}\n+1 source P. 100:110(10) ack 501`), /at its end\n.*not expected/)
 })
 
 test('a drill fails for a missing, early or late packet', () => {
-  assert.throws(() => drill(`${HANDSHAKE}\n+1 sent . 100:100(0) ack 501`), /nothing was sent/)
+  assert.throws(() => drillTcp(`${HANDSHAKE}\n+1 sent . 100:100(0) ack 501`), /nothing was sent/)
   const late = HANDSHAKE.replace('+0     sent    S ', '+5     sent    S ')
-  assert.throws(() => drill(late), /sent 5 ms too early/)
+  assert.throws(() => drillTcp(late), /sent 5 ms too early/)
 })
 
 test('a drill shows the expected and the actual packet in the same notation', () => {
@@ -92,4 +92,15 @@ test('a drill fails at each line that `open` stands for', () => {
   assert.throws(() => drill('+0 open win 0 request 10'), /line 1: \+0 sent P\. 100.*\n.*nothing was sent/)
   assert.throws(() => drill('+0 open mss 1460'), /what is "mss 1460"/)
   assert.throws(() => drill('+0 open ack 10'), /what is "ack 10"/)
+})
+
+test('a drill on a stream fails for bytes that are missing, early, unexpected or wrong', () => {
+  const opened = '+0 open\n+1 source P. 100:110(10) ack 301\n'
+  const onStream = /drill on a stream/
+  assert.throws(() => drill(`${opened}+0 nothing`), { message: /not expected: bytes at 0/ })
+  assert.throws(() => drill(`${opened}+0 sent P. 100:120(20) ack 501`), { message: /nothing was done/ })
+  assert.throws(() => drill(`${opened}+5 sent P. 100:110(10) ack 501`), { message: /bytes 5 ms too early/ })
+  assert.throws(() => drill(`${opened}+0 sent F. 110:110(0) ack 501`), { message: onStream })
+  const other = '+0 open\n+1 source P. 100:102(2) ack 301 "ab"\n+0 sent P. 100:102(2) ack 501 "ac"'
+  assert.throws(() => drill(other), /"ac"/)
 })

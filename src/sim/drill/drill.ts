@@ -56,16 +56,18 @@
 
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
-import { Drop, dropNames } from '../../core/books/drop.ts'
+import { dropNames } from '../../core/books/drop.ts'
 import { Flow } from '../../core/memory/flow.ts'
 import type { AddressRange } from '../../core/selection/mapping.ts'
 import { formatAddress, formatEndpoint, parseAddress } from '../../wire/address.ts'
 import { u8 } from '../../wire/bytes.ts'
 import { formatFlags, formatOptions, formatSegment } from '../../wire/packetdrill.ts'
-import { ACK, Segment, SYN, urgentPointer } from '../../wire/segment.ts'
-import { encodeOptions, normalOption, writePacket } from '../network/packet.ts'
+import { ACK, Segment, urgentPointer } from '../../wire/segment.ts'
+import { normalOption } from '../network/packet.ts'
+import { byteAt, client, counterOf, packetOf, reasonOf, source, TOLERANCE_MS, target } from './drill-packets.ts'
 import { type Endpoint, type Line, parseScript, type SegmentLine } from './drill-script.ts'
 import { type SentPacket, SimulatedWorker, type SimulatedWorkerOptions } from './simulated-worker.ts'
+import { StreamDrill } from './stream-drill.ts'
 
 export interface DrillOptions extends Partial<SimulatedWorkerOptions> {
   /** `-c` */
@@ -74,9 +76,13 @@ export interface DrillOptions extends Partial<SimulatedWorkerOptions> {
   readonly isIpv6?: boolean
 }
 
-const client: Endpoint = { address: parseAddress('10.0.0.1') ?? 0, port: 40001 }
-const source: Endpoint = { address: parseAddress('10.0.0.2') ?? 0, port: 80 }
-const target: Endpoint = { address: parseAddress('10.0.0.3') ?? 0, port: 8080 }
+/** The `-x` of a script. */
+const MAP = {
+  sourceAddress: 0,
+  sourcePort: source.port,
+  targetAddress: target.address,
+  targetPort: target.port
+}
 
 /** In IPv6 runs it precedes the bytes of an IPv4 address. */
 const PREFIX_6 = '2001:db8::'
@@ -84,16 +90,27 @@ const MTU = 1500
 /** By how much the IPv6 header is longer than the IPv4 header. */
 const LONGER_6 = 20
 
-const TOLERANCE_MS = 1
 /** Steps of the clock that a second may have: more means that a session spins. */
 const STEPS_PER_SECOND = 100
 
 /**
- * Runs a script with a sender that takes super-packets and with one that does not, with both versions of the channel
+ * Runs a script about bytes, order, gating, ends and reconnects: on our TCP, as `drillTcp` does, and on the target side of
+ * `stream-drill.ts`, which has nothing of TCP.
+ * @returns the counters of our TCP, for what a script cannot say
+ */
+export function drill(script: string, options: DrillOptions = {}): Counters {
+  for (const hibernateAfterMs of [0, Number.POSITIVE_INFINITY]) {
+    new StreamDrill({ maps: [MAP], hibernateAfterMs, ...options }).run(parseScript(script))
+  }
+  return drillTcp(script, options)
+}
+
+/**
+ * Runs a script about TCP itself: with a sender that takes super-packets and with one that does not, with both versions of the channel
  * (unless one is given), over IPv6, and with sessions that hibernate whenever they can. All must send the same packets.
  * @returns the counters, for what a script cannot say
  */
-export function drill(script: string, options: DrillOptions = {}): Counters {
+export function drillTcp(script: string, options: DrillOptions = {}): Counters {
   const run = (variant: DrillOptions): Counters =>
     new Drill({ ...variant, ...options }, !script.includes('"')).run(parseScript(script))
   if (options.channelVersion === undefined) run({ canSegment: true, channelVersion: 1 })
@@ -105,11 +122,6 @@ export function drill(script: string, options: DrillOptions = {}): Counters {
 /** Whether a script means the same over IPv6. It does not with options that have addresses or count bytes of packets. */
 function isOfEitherVersion({ maps, ranges, bytesPerSecondMax, channelVersion }: DrillOptions): boolean {
   return [maps, ranges, bytesPerSecondMax, channelVersion].every((option) => option === undefined)
-}
-
-/** The byte of a stream at a sequence number, where a script does not write the payload. */
-function byteAt(seq: number): number {
-  return (Math.imul(seq, 0x9e3779b1) >>> 24) & 255
 }
 
 class Drill {
@@ -124,9 +136,8 @@ class Drill {
 
   constructor(options: DrillOptions, isPatterned: boolean) {
     this.#isIpv6 = options.isIpv6 === true
-    const { port: targetPort, address } = this.#as(target)
     this.#worker = new SimulatedWorker({
-      maps: [{ sourceAddress: 0, sourcePort: source.port, targetAddress: address, targetPort }],
+      maps: [{ ...MAP, targetAddress: this.#as(target).address }],
       ...options,
       ...(this.#isIpv6 ? { mtuBytes: (options.mtuBytes ?? MTU) + LONGER_6 } : {})
     })
@@ -207,33 +218,11 @@ class Drill {
   }
 
   #counter(name: string, expected: number): void {
-    const entry = Object.entries(Counter).find(([known]) => known === name)
-    if (entry === undefined) this.#fail(`there is no counter ${name}`)
-    this.#equal(this.#worker.counters.get(entry[1]), expected, name)
+    this.#equal(this.#worker.counters.get(counterOf(name)), expected, name)
   }
 
   #packet(line: SegmentLine, from: Endpoint, to: Endpoint): Uint8Array {
-    const first = line.flags & SYN ? line.seq + 1 : line.seq
-    const payload =
-      line.text !== undefined
-        ? new TextEncoder().encode(line.text)
-        : Uint8Array.from({ length: line.length }, (_, index) => byteAt(first + index))
-    return writePacket({
-      fromAddress: this.#as(line.from ?? from).address,
-      fromPort: (line.from ?? from).port,
-      toAddress: this.#as(line.to ?? to).address,
-      toPort: (line.to ?? to).port,
-      flags: line.flags,
-      seq: line.seq,
-      ack: line.ack,
-      window: line.window,
-      urgentPointer: line.urgentPointer,
-      ipId: line.ipId,
-      ttl: line.ttl,
-      trafficClass: line.trafficClass,
-      options: line.options === undefined ? undefined : encodeOptions(line.options),
-      payload
-    })
+    return packetOf(line, this.#as(line.from ?? from), this.#as(line.to ?? to))
   }
 
   /** Runs the timers that are due up to an instant, or until something is sent. */
@@ -324,12 +313,6 @@ class Drill {
     const where = this.#line === undefined ? 'drill, at its end' : `drill line ${this.#line.number}: ${this.#line.text}`
     assert.fail(`${where}\n  ${message}`)
   }
-}
-
-function reasonOf(name: string): Drop {
-  const found = Object.values(Drop).find((reason) => dropNames[reason] === name)
-  assert.ok(found !== undefined, `there is no drop reason ${name}`)
-  return found
 }
 
 /** A segment in packetdrill notation with the fields that are known, so that two texts differ where they do. */

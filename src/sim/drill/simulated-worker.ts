@@ -10,6 +10,7 @@ import { POOL_PAGE, type SendPool } from '../../core/memory/send-pool.ts'
 import type { Outbox } from '../../core/packets/outbox.ts'
 import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
 import { ALL_FLOWS, type Selection } from '../../core/selection/sampling.ts'
+import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
 import type { HolePatience } from '../../core/session/hole-watch.ts'
 import { assembleCopy, type Copy, type CopySettings, copyMemoryLength } from '../../core/sessions/assembly.ts'
 import type { Sessions } from '../../core/sessions/sessions.ts'
@@ -58,6 +59,9 @@ export interface SimulatedWorkerOptions {
   readonly answerAgeMs: number
 }
 
+/** The maps, and what differs from the defaults. */
+export type WorkerChoice = Partial<SimulatedWorkerOptions> & Pick<SimulatedWorkerOptions, 'maps'>
+
 const DEFAULTS = {
   ranges: [],
   selection: {},
@@ -81,7 +85,7 @@ const DEFAULTS = {
 }
 
 /** A trace that sees nothing. */
-const SILENT = {
+export const SILENT = {
   captured: () => {},
   answered: () => {},
   refused: () => {},
@@ -90,9 +94,28 @@ const SILENT = {
   ended: () => {}
 }
 
-const START = 1_000_000
+export const START = 1_000_000
 /** Longer than anything is remembered: a day. */
-const LINGER_MAX_MS = 86_400_000
+export const LINGER_MAX_MS = 86_400_000
+
+/** What the options mean for the sessions. */
+export function settingsOf(given: WorkerChoice): CopySettings {
+  const options = { ...DEFAULTS, ...given }
+  const { maps, ranges, portShift, sessionsMax, bytesPerSecondMax, framesMax } = options
+  return {
+    selection: { ...SELECTION_DEFAULTS, maps, ranges, sampling: { ...ALL_FLOWS, ...options.selection }, portShift },
+    session: {
+      timeoutMs: options.timeoutMs,
+      keepAliveMs: options.keepAliveMs,
+      hibernateAfterMs: options.hibernateAfterMs,
+      roundTripMs: options.clientRttMs,
+      isWithoutAcks: options.isWithoutAcks,
+      gate: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
+      holes: options.holes
+    },
+    limits: { poolBytes: options.poolPages * POOL_PAGE, sessionsMax, bytesPerSecondMax, framesMax }
+  }
+}
 
 /** A packet that sessions sent, taken out of the outbox. */
 export class SentPacket {
@@ -143,27 +166,13 @@ export class SimulatedWorker {
   /** Flows by their slot. */
   readonly #slots: string[] = []
 
-  constructor(given: Partial<SimulatedWorkerOptions> & Pick<SimulatedWorkerOptions, 'maps'>) {
+  constructor(given: WorkerChoice) {
     const options = { ...DEFAULTS, ...given }
     this.#channelVersion = options.channelVersion
     this.#answerAgeMs = options.answerAgeMs
-    const { maps, ranges, portShift, sessionsMax, bytesPerSecondMax, framesMax } = options
-    const limits = { poolBytes: options.poolPages * POOL_PAGE, sessionsMax, bytesPerSecondMax, framesMax }
-    const settings: CopySettings = {
-      selection: { maps, ranges, loopbackAddress: 0, sampling: { ...ALL_FLOWS, ...options.selection }, portShift },
-      session: {
-        timeoutMs: options.timeoutMs,
-        keepAliveMs: options.keepAliveMs,
-        hibernateAfterMs: options.hibernateAfterMs,
-        roundTripMs: options.clientRttMs,
-        isWithoutAcks: options.isWithoutAcks,
-        gate: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
-        holes: options.holes
-      },
-      limits
-    }
+    const settings = settingsOf(given)
     const means = {
-      memory: new Uint8Array(copyMemoryLength(limits)),
+      memory: new Uint8Array(copyMemoryLength(settings.limits)),
       counters: this.counters,
       trace: { ...SILENT, ended: (_: unknown, reason: Drop) => this.ended.push(reason) },
       flush: () => this.#flush(),
