@@ -30,6 +30,7 @@ export class RawTarget implements TargetSide {
   end: TargetEnd = TargetEnd.Silent
   progressAt: number
   deadline = NEVER
+  segmentMax: number
   readonly #identity: CopiedIdentity
   readonly #context: RawContext
   readonly #sender: Sender
@@ -51,6 +52,7 @@ export class RawTarget implements TargetSide {
     this.#receiver = receiver
     this.#writer = writer
     this.#opening = new Opening(tcb, sender, receiver, writer, context, start.clientRttMs)
+    this.segmentMax = this.#opening.segmentMax
     this.#output = new Output(tcb, sender, receiver, writer, context)
     this.#input = new Input(tcb, sender, receiver, this.#opening, this.#output, context.counters)
     receiver.sawWindow(start.windowBytes)
@@ -73,10 +75,6 @@ export class RawTarget implements TargetSide {
 
   get roundTripMs(): number {
     return this.#sender.roundTrip.smoothedMs
-  }
-
-  get segmentMax(): number {
-    return this.state === TargetState.Open ? this.#sender.segmentMax : this.#opening.segmentMax
   }
 
   get isQuiescent(): boolean {
@@ -215,6 +213,7 @@ export class RawTarget implements TargetSide {
 
   plan(): void {
     const { ackAt } = this.#opening
+    if (this.state === TargetState.Open) this.segmentMax = this.#sender.segmentMax
     this.deadline = Math.min(this.#sender.rtoAt, ackAt === NEVER ? this.#receiver.ackAt : ackAt)
   }
 
