@@ -32,14 +32,22 @@ interface Common {
   readonly afterMs: number
 }
 
-export type Line = Common &
+/** A line about a packet. */
+type PacketLine = Common & {
+  readonly kind: 'source' | 'target' | 'target+' | 'sent'
+  readonly segment: SegmentLine
+}
+
+/** Any other line. */
+export type PlainLine = Common &
   (
-    | { readonly kind: 'source' | 'target' | 'target+' | 'sent'; readonly segment: SegmentLine }
     | { readonly kind: 'nothing' | 'stall' | 'shutdown' }
     | { readonly kind: 'counter' | 'dropped'; readonly name: string; readonly value: number }
     | { readonly kind: 'ended' | 'taken'; readonly name: string }
     | { readonly kind: 'sessions' | 'pieces' | 'lost'; readonly value: number }
   )
+
+export type Line = PacketLine | PlainLine
 
 /** Text behind `//` is a comment. */
 export function parseScript(script: string): Line[] {

@@ -55,16 +55,14 @@
  */
 
 import assert from 'node:assert/strict'
-import { Counter, type Counters } from '../../core/books/counters.ts'
-import { dropNames } from '../../core/books/drop.ts'
-import { Flow } from '../../core/memory/flow.ts'
+import type { Counters } from '../../core/books/counters.ts'
 import type { AddressRange } from '../../core/selection/mapping.ts'
 import { formatAddress, formatEndpoint, parseAddress } from '../../wire/address.ts'
 import { u8 } from '../../wire/bytes.ts'
 import { formatFlags, formatOptions, formatSegment } from '../../wire/packetdrill.ts'
 import { ACK, Segment, urgentPointer } from '../../wire/segment.ts'
 import { normalOption } from '../network/packet.ts'
-import { byteAt, client, counterOf, packetOf, reasonOf, source, TOLERANCE_MS, target } from './drill-packets.ts'
+import { byteAt, client, packetOf, perform, source, TOLERANCE_MS, target } from './drill-lines.ts'
 import { type Endpoint, type Line, parseScript, type SegmentLine } from './drill-script.ts'
 import { type SentPacket, SimulatedWorker, type SimulatedWorkerOptions } from './simulated-worker.ts'
 import { StreamDrill } from './stream-drill.ts'
@@ -167,58 +165,21 @@ class Drill {
   }
 
   #perform(line: Line): void {
-    const worker = this.#worker
-    switch (line.kind) {
-      case 'source':
-        worker.source(this.#packet(line.segment, client, source))
-        break
-      case 'target':
-      case 'target+':
-        worker.target(this.#packet(line.segment, target, client), line.kind === 'target+')
-        break
-      case 'lost':
-        worker.counters.set(Counter.captureDropped, line.value)
-        break
-      case 'taken': {
-        const [from = '', port = ''] = line.name.split(':')
-        const { address, port: targetPort } = this.#as(target)
-        const taken = this.#as({ address: parseAddress(from) ?? 0, port: Number(port) })
-        const flow = new Flow().set(taken.address, taken.port, address, targetPort)
-        worker.sessions.onPortTaken(flow, worker.now)
-        worker.step(worker.now)
-        break
-      }
-      case 'stall':
-        worker.step(this.#nominal)
-        break
-      case 'shutdown':
-        worker.sessions.shutdown(worker.now)
-        break
-      case 'counter':
-        this.#counter(line.name, line.value)
-        break
-      case 'dropped':
-        this.#equal(worker.counters.droppedPackets(reasonOf(line.name)), line.value, `packets ${line.name}`)
-        break
-      case 'ended':
-        this.#equal(dropNames[worker.ended.shift() ?? -1] ?? 'not ended', line.name, 'end')
-        break
-      case 'sessions':
-        this.#equal(worker.sessions.count, line.value, 'sessions')
-        break
-      case 'pieces':
-        this.#equal(worker.pool.usedCount, line.value, 'pieces')
-        break
-      case 'sent':
-      case 'nothing':
-        break
-      default:
-        line satisfies never
+    if (line.kind === 'source') this.#worker.source(this.#packet(line.segment, client, source))
+    else if ('segment' in line) {
+      this.#worker.target(this.#packet(line.segment, target, client), line.kind === 'target+')
+    } else {
+      perform(
+        {
+          worker: this.#worker,
+          nominal: this.#nominal,
+          as: (endpoint) => this.#as(endpoint),
+          counts: () => true,
+          fail: (message) => this.#fail(message)
+        },
+        line
+      )
     }
-  }
-
-  #counter(name: string, expected: number): void {
-    this.#equal(this.#worker.counters.get(counterOf(name)), expected, name)
   }
 
   #packet(line: SegmentLine, from: Endpoint, to: Endpoint): Uint8Array {
@@ -303,10 +264,6 @@ class Drill {
     packet.parse(this.#segment)
     const late = Math.round((packet.at - this.#begun) * 1000) / 1000
     this.#fail(`not expected, sent ${late} ms after the start: ${formatSegment(this.#segment)}`)
-  }
-
-  #equal(actual: number | string, expected: number | string, what: string): void {
-    if (actual !== expected) this.#fail(`${what}: expected ${expected}, actual ${actual}`)
   }
 
   #fail(message: string): never {

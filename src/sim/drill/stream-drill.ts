@@ -6,14 +6,12 @@
  */
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
-import { dropNames } from '../../core/books/drop.ts'
 import { Flow } from '../../core/memory/flow.ts'
-import { parseAddress } from '../../wire/address.ts'
 import { u8 } from '../../wire/bytes.ts'
 import { ACK, FIN, PSH, RST, SYN } from '../../wire/segment.ts'
 import { add, distance, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
 import type { StreamEvent } from '../target/stream-target.ts'
-import { byteAt, client, counterOf, packetOf, reasonOf, source, TOLERANCE_MS, target } from './drill-packets.ts'
+import { byteAt, client, packetOf, perform, source, TOLERANCE_MS, target } from './drill-lines.ts'
 import type { Endpoint, Line, SegmentLine } from './drill-script.ts'
 import type { WorkerChoice } from './simulated-worker.ts'
 import { StreamWorker } from './stream-worker.ts'
@@ -76,57 +74,21 @@ export class StreamDrill {
   }
 
   #perform(line: Line): void {
-    const worker = this.#worker
-    switch (line.kind) {
-      case 'source':
-        worker.source(packetOf(line.segment, line.segment.from ?? client, line.segment.to ?? source))
-        break
-      case 'target':
-      case 'target+':
-        this.#answer(line.segment, line.kind === 'target+')
-        break
-      case 'lost':
-        worker.counters.set(Counter.captureDropped, line.value)
-        break
-      case 'taken': {
-        const [from = '', port = ''] = line.name.split(':')
-        const flow = new Flow().set(parseAddress(from) ?? 0, Number(port), target.address, target.port)
-        worker.sessions.onPortTaken(flow, worker.now)
-        worker.step(worker.now)
-        break
-      }
-      case 'stall':
-        worker.step(this.#nominal)
-        break
-      case 'shutdown':
-        worker.sessions.shutdown(worker.now)
-        break
-      case 'counter':
-        this.#counter(line.name, line.value)
-        break
-      case 'dropped':
-        this.#equal(worker.counters.droppedPackets(reasonOf(line.name)), line.value, `packets ${line.name}`)
-        break
-      case 'ended':
-        this.#equal(dropNames[worker.ended.shift() ?? -1] ?? 'not ended', line.name, 'end')
-        break
-      case 'sessions':
-        this.#equal(worker.sessions.count, line.value, 'sessions')
-        break
-      case 'pieces':
-        this.#equal(worker.pool.usedCount, line.value, 'pieces')
-        break
-      case 'sent':
-      case 'nothing':
-        break
-      default:
-        line satisfies never
+    if (line.kind === 'source') {
+      this.#worker.source(packetOf(line.segment, line.segment.from ?? client, line.segment.to ?? source))
+    } else if ('segment' in line) this.#answer(line.segment, line.kind === 'target+')
+    else {
+      perform(
+        {
+          worker: this.#worker,
+          nominal: this.#nominal,
+          as: (endpoint) => endpoint,
+          counts: (counter) => !OF_TCP.has(counter),
+          fail: (message) => this.#fail(message)
+        },
+        line
+      )
     }
-  }
-
-  #counter(name: string, expected: number): void {
-    const counter = counterOf(name)
-    if (!OF_TCP.has(counter)) this.#equal(this.#worker.counters.get(counter), expected, name)
   }
 
   /** The slot whose connection speaks as this client to this target; −1: none. */
