@@ -18,7 +18,8 @@ const usage = `npm run bench -- [--json] [--runs N] [--vs FOLDER] [--write] [NAM
 Measures what a copy costs under each load, each in its own lab, and compares it with the bare loop of the runtime.
   --json        the results as JSON, the only thing on stdout
   --runs N      runs of each load, of which medians are taken (default 5)
-  --vs FOLDER   also measures FOLDER/tcpcopy and FOLDER/intercept, in alternation, and prints ratios
+  --vs FOLDER   also measures FOLDER/tcpcopy and FOLDER/intercept, in alternation, and prints
+                the ratio of each figure with its 95 % interval
   --write       writes docs/benchmarks.md, with a profile of where the time goes
   NAME          runs only these:
 ${[...benchLoads, ...works].map(({ name, title }) => `    ${name.padEnd(22)} ${title}`).join('\n')}
@@ -64,13 +65,14 @@ async function measureLoad(
   const theirs: Figures[] = []
   for (let run = 1; run <= runs; run++) {
     progress.step(`${load.title}, run ${run} of ${runs}`)
-    ours.push(await measureRun(load, { programs: OWN_PROGRAMS, hasFloor: true }, interrupted))
+    ours.push(await measureRun(load, { programs: OWN_PROGRAMS, hasFloor: other === undefined }, interrupted))
     if (other === undefined) continue
     progress.step(`${load.title}, run ${run} of ${runs}, the others`)
     theirs.push(await measureRun(load, { programs: other, hasFloor: false }, interrupted))
   }
   const { name, title } = load
-  return { name, title, ours: medians(ours), theirs: other === undefined ? null : medians(theirs), runs: ours }
+  const others = other === undefined ? null : medians(theirs)
+  return { name, title, ours: medians(ours), theirs: others, runs: ours, theirRuns: theirs }
 }
 
 /** Measures one item after the other. @returns the results of those that did not fail */

@@ -1,6 +1,7 @@
 /** The table of the benchmark: medians of runs, a row for each load. */
 import type { Figures } from '../loads/measure.ts'
 import { median } from './facts.ts'
+import { pairedRatio, ratioText } from './ratio.ts'
 
 export interface Row {
   readonly name: string
@@ -10,6 +11,8 @@ export interface Row {
   /** Of the programs of `--vs`. */
   readonly theirs: Figures | null
   readonly runs: readonly Figures[]
+  /** Each of theirs was made right behind the run of ours with the same index. */
+  readonly theirRuns: readonly Figures[]
 }
 
 type Cell = readonly [head: string, width: number, text: (figures: Figures) => string]
@@ -36,9 +39,10 @@ export function header(): string {
   return `${'load'.padEnd(TITLE_WIDTH)} ${cells}\n`
 }
 
-export function rowText({ title, ours, theirs }: Row): string {
+export function rowText({ title, ours, theirs, runs, theirRuns }: Row): string {
   if (theirs === null) return line(title, ours) + idleLine(ours)
-  return `${line(title, ours)}${idleLine(ours)}${line('  the others', theirs)}${idleLine(theirs)}${ratioLine(ours, theirs)}`
+  const others = `${line('  the others', theirs)}${idleLine(theirs)}`
+  return `${line(title, ours)}${idleLine(ours)}${others}${ratioLines(runs, theirRuns)}`
 }
 
 function line(title: string, figures: Figures): string {
@@ -50,21 +54,18 @@ function idleLine({ idleBytes }: Figures): string {
   return idleBytes === null ? '' : `  ${whole(idleBytes)} bytes of tcpcopy's memory for each idle session\n`
 }
 
-/** Our figures divided by theirs. */
-function ratioLine(ours: Figures, theirs: Figures): string {
-  const ratios = [
-    'copyRate',
-    'tcpcopyUs',
-    'interceptUs',
-    'packetUs',
-    'delayP50Us',
-    'delayP99Us',
-    'channelBytes'
-  ] as const
-  const texts = ratios.map(
-    (name) => `${name} ${((ours[name] ?? Number.NaN) / (theirs[name] ?? Number.NaN)).toFixed(2)}`
-  )
-  return `  ours : theirs  ${texts.join(', ')}\n`
+/** Figures whose ratios are printed. CPU is also that of both programs together. */
+const COMPARED = ['copyRate', 'tcpcopyUs', 'interceptUs', 'packetUs', 'delayP50Us', 'delayP99Us'] as const
+const MEMORY = ['tcpcopyMegabytes', 'interceptMegabytes'] as const
+
+/** Our figures divided by theirs, pair by pair, each with its 95 % interval. */
+function ratioLines(ours: readonly Figures[], theirs: readonly Figures[]): string {
+  const valuesOf = (runs: readonly Figures[], name: keyof Figures): number[] =>
+    runs.map((run) => run[name] ?? Number.NaN)
+  return [...COMPARED, ...MEMORY]
+    .map((name) => ({ name, ratio: pairedRatio(valuesOf(ours, name), valuesOf(theirs, name)) }))
+    .map(({ name, ratio }) => (ratio === undefined ? '' : `  ours : theirs  ${name.padEnd(18)} ${ratioText(ratio)}\n`))
+    .join('')
 }
 
 /** Medians of each figure, over the runs that have it. */
