@@ -5,8 +5,8 @@
  */
 import { copyBytes, float64At, int32At } from '../../wire/bytes.ts'
 import { HEADER_LENGTH } from '../../wire/channel/channel-v1.ts'
+import { Flow } from '../../wire/flow.ts'
 import { InterceptCounter, type InterceptCounters } from '../books/intercept-counters.ts'
-import { Flow } from '../memory/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 
 const ROUTES_MAX = 1 << 20

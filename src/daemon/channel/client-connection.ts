@@ -1,6 +1,5 @@
 /** One connection of tcpcopy to an intercept: how it comes to a version, and what is said in either. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
-import { Flow } from '../../core/memory/flow.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
 import type { Cryptography, Stream } from '../../ports.ts'
 import { isIpv6 } from '../../wire/address-book.ts'
@@ -49,6 +48,7 @@ import {
   WANTS_PROOF
 } from '../../wire/channel/channel-v2.ts'
 import { Flaw } from '../../wire/flaw.ts'
+import { Flow } from '../../wire/flow.ts'
 import { Segment } from '../../wire/segment.ts'
 import { Backlog, consume } from './backlog.ts'
 import { type ChannelOptions, Negotiation } from './negotiation.ts'

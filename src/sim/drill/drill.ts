@@ -53,14 +53,13 @@
  * Each script runs with both versions of the channel, and in the other variants of `drill`. Every packet is real bytes
  * with real checksums. After every script the books must balance, and after a shutdown nothing may be left.
  */
-
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop, dropNames } from '../../core/books/drop.ts'
-import { Flow } from '../../core/memory/flow.ts'
 import type { AddressRange } from '../../core/selection/mapping.ts'
 import { formatAddress, formatEndpoint, parseAddress } from '../../wire/address.ts'
 import { u8 } from '../../wire/bytes.ts'
+import { Flow } from '../../wire/flow.ts'
 import { formatFlags, formatOptions, formatSegment } from '../../wire/packetdrill.ts'
 import { ACK, Segment, SYN, urgentPointer } from '../../wire/segment.ts'
 import { encodeOptions, normalOption, writePacket } from '../network/packet.ts'
