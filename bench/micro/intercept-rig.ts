@@ -13,6 +13,7 @@ import {
   putRecordHead,
   RecordType
 } from '../../src/wire/channel/channel-v2.ts'
+import { Flow } from '../../src/wire/flow.ts'
 import { ACK, PSH } from '../../src/wire/segment.ts'
 
 const CLIENT = 0x0a000001
@@ -59,7 +60,7 @@ function announcement(connections: number): Uint8Array {
   putRecordHead(introduction, 0, RecordType.Introduction, INTRODUCTION_LENGTH, 0)
   const routes = Array.from({ length: connections }, (_, index) => {
     const route = new Uint8Array(flowRecordLength(TARGET))
-    putFlowRecord(route, 0, RecordType.Route, CLIENT, 1024 + index, TARGET, PORT)
+    putFlowRecord(route, 0, RecordType.Route, new Flow().set(CLIENT, 1024 + index, TARGET, PORT))
     return route
   })
   return new Uint8Array(Buffer.concat([Buffer.from(OFFER + SWITCH, 'hex'), introduction, ...routes]))

@@ -16,6 +16,7 @@ import {
   RECORD_LENGTH,
   RECORD_LENGTH_MAX
 } from '../wire/channel/channel-v1.ts'
+import { Flow } from '../wire/flow.ts'
 import { ChannelClient } from './channel/channel-client.ts'
 import { ChannelServer } from './channel/channel-server.ts'
 import { CHANNEL_DEFAULT, type ChannelOptions } from './channel/negotiation.ts'
@@ -68,11 +69,15 @@ class FedStream implements Stream {
   }
 }
 
+function flowOf(client: number, port: number): Flow {
+  return new Flow().set(client, port, 7, 8080)
+}
+
 const small = fc.integer({ min: 0, max: 3 })
 /** What a tcpcopy sends: mostly routes of a few clients, rarely anything else. */
 const message = fc.tuple(small, small, fc.constantFrom(1, 1, 1, 2, 6, 9)).map(([client, port, type]) => {
   const bytes = new Uint8Array(MESSAGE_LENGTH)
-  putMessage(bytes, 0, client, port, type, 7, 8080)
+  putMessage(bytes, 0, type, flowOf(client, port))
   return [...bytes]
 })
 const hello = fc.constant(0).map(() => {
@@ -102,11 +107,12 @@ test("intercept's end of the channel, with its routes, survives any peers", () =
         const waiting: FedStream[] = []
         const streams: FedStream[] = []
         const listener = { accept: () => waiting.shift(), close: () => {} }
-        const server = new ChannelServer(listener, 16, options, countingCryptography(), counters, () => {})
+        const ports = { listener, cryptography: countingCryptography(), log: () => {} }
+        const server = new ChannelServer(ports, { recordsMax: 16, channel: options }, counters)
         const header = new Uint8Array(RECORD_LENGTH_MAX)
         const router: Routing = options.isSingle
           ? new SingleGroup(keepsFirst)
-          : new Router(4, counters, (peer) => server.deliver1(peer, header, 0))
+          : new Router(4, counters, (peer) => server.deliver1(peer, header))
         let now = 1000
         for (const step of steps) {
           if (step.kind === 'connect') {
@@ -119,11 +125,11 @@ test("intercept's end of the channel, with its routes, survives any peers", () =
             const stream = streams[step.peer]
             if (stream !== undefined) stream.hasEnded = true
           } else if (step.kind === 'answer') {
-            const slot = router.find(step.client, step.port, 7, 8080)
+            const slot = router.find(flowOf(step.client, step.port))
             const version = slot < 0 ? 0 : server.versionOf(router.peerOf(slot))
-            if (version === 1) server.deliver1(router.peerOf(slot), header, 0)
+            if (version === 1) server.deliver1(router.peerOf(slot), header)
             else if (version === 2) server.deliver2(router.peerOf(slot), header, RECORD2_LENGTH, 1)
-            else router.delay(header, 0, step.client, step.port, 7, 8080, now)
+            else router.delay(header, flowOf(step.client, step.port), now)
           } else now += step.ms
           server.receive(router, now)
           router.sweep(now)

@@ -115,10 +115,7 @@ export class AnswerBatch {
 
 /** Begins a record with an ordinary segment. */
 function begin(answers: AnswerRecord, segment: Segment): void {
-  answers.clientAddress = segment.toAddress
-  answers.clientPort = segment.toPort
-  answers.targetAddress = segment.fromAddress
-  answers.targetPort = segment.fromPort
+  answers.flow.fromServer(segment)
   answers.flags = segment.flags & ~(PSH | FIN)
   answers.hasTimestamps = segment.hasTimestamps
   answers.duplicates = 0

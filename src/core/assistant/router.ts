@@ -15,6 +15,8 @@ const DELAY_MS = 30_000
 /** Routes looked at in one call for having been idle: some 15 µs. All of them in four minutes, once a second. */
 const SWEEP = 4096
 const NO_PEER = -1
+/** Words of a flow in a list of keys: both addresses, both ports. */
+const KEY_WORDS = 3
 const NOBODY: readonly number[] = []
 
 /** Takes a header that has waited for its route, as `putHeader` left it. */
@@ -33,8 +35,9 @@ export class Router {
   readonly #counters: InterceptCounters
   readonly #deliver: Deliver
   readonly #slotByFlow = new FlowTable()
+  /** Filled for what this router takes out of its own tables. */
   readonly #flow = new Flow()
-  #keys = new Int32Array(1024 * 3)
+  #keys = new Int32Array(1024 * KEY_WORDS)
   #peer = new Int32Array(1024).fill(NO_PEER)
   #usedAt = new Float64Array(1024)
   readonly #freeSlots: number[] = []
@@ -55,7 +58,7 @@ export class Router {
     this.#delayMax = delayMax
     this.#delayed = new Uint8Array(delayMax * HEADER_LENGTH)
     this.#delayedAt = new Float64Array(delayMax)
-    this.#delayedKeys = new Int32Array(delayMax * 3)
+    this.#delayedKeys = new Int32Array(delayMax * KEY_WORDS)
   }
 
   /** A tcpcopy has said what it is. @returns the peers that have to go for it; itself, if it may not stay */
@@ -70,41 +73,31 @@ export class Router {
    * A peer says that the answers to this client are its own; a later word replaces an earlier one.
    * @returns false if another peer has the route and keeps it
    */
-  addRoute(
-    peer: number,
-    client: number,
-    clientPort: number,
-    target: number,
-    targetPort: number,
-    now: number,
-    mayTake: MayTake
-  ): boolean {
-    const found = this.#slotByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+  addRoute(peer: number, flow: Flow, now: number, mayTake: MayTake): boolean {
+    const found = this.#slotByFlow.get(flow)
     const owner = found >= 0 ? this.peerOf(found) : peer
     if (owner !== peer && !mayTake(owner, now - float64At(this.#usedAt, found))) return false
     const slot = found >= 0 ? found : this.#take()
     this.#peer[slot] = peer
     this.#usedAt[slot] = now
     if (found < 0) {
-      this.#keys[slot * 3] = client
-      this.#keys[slot * 3 + 1] = target
-      this.#keys[slot * 3 + 2] = (clientPort << 16) | targetPort
-      this.#slotByFlow.set(this.#flow.set(client, clientPort, target, targetPort), slot)
+      putKey(this.#keys, slot, flow)
+      this.#slotByFlow.set(flow, slot)
       this.#counters.add(InterceptCounter.routes, 1)
     }
-    this.#release(peer, client, clientPort, target, targetPort, now)
+    this.#release(peer, flow, now)
     return true
   }
 
   /** Takes a route away, if it is this peer's. */
-  removeRoute(peer: number, client: number, clientPort: number, target: number, targetPort: number): void {
-    const slot = this.#slotByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+  removeRoute(peer: number, flow: Flow): void {
+    const slot = this.#slotByFlow.get(flow)
     if (slot >= 0 && this.peerOf(slot) === peer) this.#free(slot)
   }
 
   /** @returns the slot of the flow's route, the same until routes are added or removed; −1: there is none */
-  find(client: number, clientPort: number, target: number, targetPort: number): number {
-    return this.#slotByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+  find(flow: Flow): number {
+    return this.#slotByFlow.get(flow)
   }
 
   /** The peer that a route leads to. It may have gone. */
@@ -118,26 +111,16 @@ export class Router {
   }
 
   /** Keeps a header for up to 30 s, until its route comes; a newer one of the same flow takes its place. */
-  delay(
-    header: Uint8Array,
-    at: number,
-    client: number,
-    clientPort: number,
-    target: number,
-    targetPort: number,
-    now: number
-  ): void {
+  delay(header: Uint8Array, flow: Flow, now: number): void {
     const index = this.#delayedNext
     this.#delayedNext = (index + 1) % this.#delayMax
     this.#forget(index)
-    const before = this.#delayedByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+    const before = this.#delayedByFlow.get(flow)
     if (before >= 0) this.#forget(before)
-    copyBytes(header, at, this.#delayed, index * HEADER_LENGTH, HEADER_LENGTH)
+    copyBytes(header, 0, this.#delayed, index * HEADER_LENGTH, HEADER_LENGTH)
     this.#delayedAt[index] = now
-    this.#delayedKeys[index * 3] = client
-    this.#delayedKeys[index * 3 + 1] = target
-    this.#delayedKeys[index * 3 + 2] = (clientPort << 16) | targetPort
-    this.#delayedByFlow.set(this.#flow.set(client, clientPort, target, targetPort), index)
+    putKey(this.#delayedKeys, index, flow)
+    this.#delayedByFlow.set(flow, index)
     this.#counters.add(InterceptCounter.delayedHeaders, 1)
   }
 
@@ -156,10 +139,10 @@ export class Router {
     }
   }
 
-  #release(peer: number, client: number, clientPort: number, target: number, targetPort: number, now: number): void {
-    const index = this.#delayedByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+  #release(peer: number, flow: Flow, now: number): void {
+    const index = this.#delayedByFlow.get(flow)
     if (index < 0) return
-    this.#delayedByFlow.delete(this.#flow.set(client, clientPort, target, targetPort))
+    this.#delayedByFlow.delete(flow)
     const isInTime = now - float64At(this.#delayedAt, index) <= DELAY_MS
     this.#delayedAt[index] = 0
     if (isInTime) this.#deliver(peer, this.#delayed, index * HEADER_LENGTH)
@@ -170,9 +153,7 @@ export class Router {
   #forget(index: number): void {
     if (float64At(this.#delayedAt, index) === 0) return
     this.#delayedAt[index] = 0
-    const keys = this.#delayedKeys
-    const ports = int32At(keys, index * 3 + 2)
-    this.#delayedByFlow.delete(this.#flow.unpack(int32At(keys, index * 3), int32At(keys, index * 3 + 1), ports))
+    this.#delayedByFlow.delete(keyAt(this.#delayedKeys, index, this.#flow))
     this.#counters.add(InterceptCounter.delayedLost, 1)
   }
 
@@ -190,9 +171,7 @@ export class Router {
   }
 
   #free(slot: number): void {
-    const ports = int32At(this.#keys, slot * 3 + 2)
-    const client = int32At(this.#keys, slot * 3)
-    this.#slotByFlow.delete(this.#flow.unpack(client, int32At(this.#keys, slot * 3 + 1), ports))
+    this.#slotByFlow.delete(keyAt(this.#keys, slot, this.#flow))
     this.#peer[slot] = NO_PEER
     this.#freeSlots.push(slot)
     this.#counters.add(InterceptCounter.routes, -1)
@@ -200,7 +179,7 @@ export class Router {
 
   #grow(): void {
     const size = this.#peer.length * 2
-    const keys = new Int32Array(size * 3)
+    const keys = new Int32Array(size * KEY_WORDS)
     keys.set(this.#keys)
     this.#keys = keys
     const peer = new Int32Array(size).fill(NO_PEER)
@@ -210,4 +189,16 @@ export class Router {
     usedAt.set(this.#usedAt)
     this.#usedAt = usedAt
   }
+}
+
+function putKey(keys: Int32Array, index: number, { clientAddress, serverAddress, ports }: Flow): void {
+  keys[index * KEY_WORDS] = clientAddress
+  keys[index * KEY_WORDS + 1] = serverAddress
+  keys[index * KEY_WORDS + 2] = ports
+}
+
+/** @returns `flow`, filled with the key */
+function keyAt(keys: Int32Array, index: number, flow: Flow): Flow {
+  const at = index * KEY_WORDS
+  return flow.unpack(int32At(keys, at), int32At(keys, at + 1), int32At(keys, at + 2))
 }

@@ -3,6 +3,7 @@
  * connections are those made within 3 s of the first; one that is made later belongs to another tcpcopy, which takes the
  * place of the first, or is not let in.
  */
+import type { Flow } from '../../wire/flow.ts'
 import type { Routing } from './router.ts'
 
 const TOGETHER_MS = 3000
@@ -33,9 +34,9 @@ export class SingleGroup implements Routing {
   }
 
   /** @returns which of the connections takes this client's answers; −1: there is none */
-  find(client: number, clientPort: number): number {
+  find({ clientAddress, clientPort }: Flow): number {
     const count = this.#peers.length
-    return count === 0 ? -1 : ((client + clientPort) & 0xff) % count
+    return count === 0 ? -1 : ((clientAddress + clientPort) & 0xff) % count
   }
 
   peerOf(slot: number): number {

@@ -2,11 +2,11 @@
  * intercept's side of the channel: takes routes from any number of tcpcopy connections, of either version, and gives each
  * the records that belong to it. A peer that speaks something else is closed; one that does not read loses records.
  */
-
 import type { Routing } from '../../core/assistant/router.ts'
 import { InterceptCounter, type InterceptCounters } from '../../core/books/intercept-counters.ts'
 import type { Cryptography, Listener, Log, Stream } from '../../ports.ts'
 import type { Framing } from '../../wire/channel/channel-v1.ts'
+import type { Flow } from '../../wire/flow.ts'
 import type { ChannelOptions } from './negotiation.ts'
 import type { NoteRequests, Party, PeerWorkers } from './peer-workers.ts'
 import { type Fault, type PeerRequests, ServerPeer } from './server-peer.ts'
@@ -19,8 +19,18 @@ const HELLO_PATIENCE_MS = 30_000
 /** A tcpcopy of version 1 does not say that a route is not needed any more: after so long it is anybody's. */
 const ROUTE_QUIET_MS = 60_000
 
-/** Takes captured octets of an answer that another worker has got. */
-export type TakePacket = (bytes: Uint8Array, at: number, captured: number, length: number) => void
+/** What the server works with. */
+export interface ServerPorts {
+  readonly listener: Listener
+  readonly cryptography: Cryptography
+  readonly log: Log
+}
+
+export interface ServerOptions {
+  /** `-n`: most headers in one message of version 1. */
+  readonly recordsMax: number
+  readonly channel: ChannelOptions
+}
 
 export class ChannelServer implements PeerRequests {
   readonly #listener: Listener
@@ -39,24 +49,16 @@ export class ChannelServer implements PeerRequests {
   #routing: Routing | undefined
   #now = 0
 
-  /**
-   * @param recordsMax most records in a message of version 1 (`-n`)
-   * @param peerWorkers undefined: this is the only worker
-   * @param takePacket what they hand over
-   */
+  /** @param peerWorkers undefined: this is the only worker */
   constructor(
-    listener: Listener,
-    recordsMax: number,
-    options: ChannelOptions,
-    cryptography: Cryptography,
+    { listener, cryptography, log }: ServerPorts,
+    { recordsMax, channel }: ServerOptions,
     counters: InterceptCounters,
-    log: Log,
-    peerWorkers?: PeerWorkers,
-    takePacket: TakePacket = () => {}
+    peerWorkers?: PeerWorkers
   ) {
     this.#listener = listener
-    this.#framing = { ...options.framing, recordsMax: Math.min(recordsMax, options.framing.recordsMax) }
-    this.#options = options
+    this.#framing = { ...channel.framing, recordsMax: Math.min(recordsMax, channel.framing.recordsMax) }
+    this.#options = channel
     this.#cryptography = cryptography
     this.#counters = counters
     this.#log = log
@@ -64,11 +66,10 @@ export class ChannelServer implements PeerRequests {
     this.#nextId = peerWorkers?.firstId ?? 0
     this.#idStep = peerWorkers?.idStep ?? 1
     this.#noteRequests = {
-      addRoute: (party, ...flow) => this.#addRoute(party, ...flow),
-      removeRoute: (party, ...flow) => this.#routing?.removeRoute(party.id, ...flow),
-      taken: (id, ...flow) => this.#tellTaken(id, ...flow),
+      addRoute: (party, flow) => this.#addRoute(party, flow),
+      removeRoute: (party, flow) => this.#routing?.removeRoute(party.id, flow),
+      taken: (id, flow) => this.#tellTaken(id, flow),
       record: (id, version, bytes, length, segments) => this.#onRecord(id, version, bytes, length, segments),
-      packet: (bytes, captured, length) => takePacket(bytes, 0, captured, length),
       refuseRoute: () => this.refuseRoute()
     }
   }
@@ -93,17 +94,17 @@ export class ChannelServer implements PeerRequests {
   }
 
   /** Adds a record of version 1, as long as the framing says, to what goes to a peer. */
-  deliver1(peerId: number, record: Uint8Array, at: number): void {
+  deliver1(peerId: number, record: Uint8Array): void {
     const peer = this.#peers.get(peerId)
-    if (peer !== undefined) this.#count(peer, peer.putRecord1(record, at, this.#framing), 1)
-    else this.#handOver(peerId, 1, record, at, this.#framing.recordLength, 1)
+    if (peer !== undefined) this.#count(peer, peer.putRecord1(record, this.#framing), 1)
+    else this.#handOver(peerId, 1, record, this.#framing.recordLength, 1)
   }
 
   /** Adds a record of version 2. @param segments captured headers that it stands for */
   deliver2(peerId: number, record: Uint8Array, length: number, segments: number): void {
     const peer = this.#peers.get(peerId)
     if (peer === undefined) {
-      this.#handOver(peerId, 2, record, 0, length, segments)
+      this.#handOver(peerId, 2, record, length, segments)
       return
     }
     const taken = peer.putRecord2(record, length)
@@ -112,16 +113,16 @@ export class ChannelServer implements PeerRequests {
   }
 
   /** A record for a connection that another worker has. */
-  #handOver(id: number, version: number, record: Uint8Array, at: number, length: number, segments: number): void {
+  #handOver(id: number, version: number, record: Uint8Array, length: number, segments: number): void {
     if (this.#peerWorkers === undefined) return
-    if (!this.#peerWorkers.record(id, version, record, at, length, segments))
+    if (!this.#peerWorkers.record(id, version, record, length, segments))
       this.#counters.add(InterceptCounter.backlogDropped, segments)
   }
 
   /** A record of another worker's flow, for a connection of this one. */
   #onRecord(id: number, version: number, record: Uint8Array, length: number, segments: number): void {
     if (!this.#peers.has(id)) this.#counters.add(InterceptCounter.unroutedHeaders, segments)
-    else if (version === 1) this.deliver1(id, record, 0)
+    else if (version === 1) this.deliver1(id, record)
     else this.deliver2(id, record, length, segments)
   }
 
@@ -167,17 +168,17 @@ export class ChannelServer implements PeerRequests {
     return undefined
   }
 
-  addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
-    if (this.#owns(clientPort)) this.#addRoute(peer, client, clientPort, target, targetPort)
-    else this.#peerWorkers?.addRoute(peer, client, clientPort, target, targetPort)
+  addRoute(peer: ServerPeer, flow: Flow): void {
+    if (this.#owns(flow)) this.#addRoute(peer, flow)
+    else this.#peerWorkers?.addRoute(peer, flow)
   }
 
-  removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
-    if (this.#owns(clientPort)) this.#routing?.removeRoute(peer.id, client, clientPort, target, targetPort)
-    else this.#peerWorkers?.removeRoute(peer, client, clientPort, target, targetPort)
+  removeRoute(peer: ServerPeer, flow: Flow): void {
+    if (this.#owns(flow)) this.#routing?.removeRoute(peer.id, flow)
+    else this.#peerWorkers?.removeRoute(peer, flow)
   }
 
-  #owns(clientPort: number): boolean {
+  #owns({ clientPort }: Flow): boolean {
     return this.#peerWorkers === undefined || this.#peerWorkers.owns(clientPort)
   }
 
@@ -186,17 +187,17 @@ export class ChannelServer implements PeerRequests {
     return this.#peers.get(id) ?? this.#peerWorkers?.party(id)
   }
 
-  #addRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void {
+  #addRoute(party: Party, flow: Flow): void {
     const mayTake = (owner: number, idleMs: number): boolean => this.#mayTake(party, this.#party(owner), idleMs)
-    if (this.#routing?.addRoute(party.id, client, clientPort, target, targetPort, this.#now, mayTake) !== false) return
+    if (this.#routing?.addRoute(party.id, flow, this.#now, mayTake) !== false) return
     this.#counters.add(InterceptCounter.routesTaken, 1)
-    if (this.#peers.has(party.id)) this.#tellTaken(party.id, client, clientPort, target, targetPort)
-    else this.#peerWorkers?.taken(party.id, client, clientPort, target, targetPort)
+    if (this.#peers.has(party.id)) this.#tellTaken(party.id, flow)
+    else this.#peerWorkers?.taken(party.id, flow)
   }
 
-  #tellTaken(id: number, client: number, clientPort: number, target: number, targetPort: number): void {
+  #tellTaken(id: number, flow: Flow): void {
     const peer = this.#peers.get(id)
-    const length = peer?.putTaken(client, clientPort, target, targetPort) ?? 0
+    const length = peer?.putTaken(flow) ?? 0
     if (peer !== undefined && length > 0 && peer.backlog.length === length) this.#pending.push(peer)
   }
 

@@ -357,7 +357,7 @@ test('with any input both ends accept what is valid, or close with a reason', ()
         world.turn()
         for (let peer = 0; peer < 3; peer++) {
           const version = world.server.versionOf(peer)
-          if (version === 1) world.server.deliver1(peer, new Uint8Array(RECORD_LENGTH_MAX), 0)
+          if (version === 1) world.server.deliver1(peer, new Uint8Array(RECORD_LENGTH_MAX))
           if (version !== 2) continue
           const record = new Uint8Array(RECORD_MAX)
           world.server.deliver2(peer, record, putAnswerRecord(someAnswers(), record, 0), 1)

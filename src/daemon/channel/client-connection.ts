@@ -17,6 +17,7 @@ import {
   MessageType,
   messageLength,
   parseRecord,
+  putBareMessage,
   putHello,
   putMessage
 } from '../../wire/channel/channel-v1.ts'
@@ -25,14 +26,10 @@ import {
   ACCEPTANCE_MARK,
   acceptanceFlags,
   acceptedVersion,
-  flowClient,
-  flowClientPort,
-  flowLength,
   flowRecordLength,
-  flowTarget,
-  flowTargetPort,
   INTRODUCTION_LENGTH,
   INTRODUCTION_WITH_PROOF,
+  isFlowRecordWhole,
   NONCE_LENGTH,
   PROOF_LENGTH,
   putFlowRecord,
@@ -41,6 +38,7 @@ import {
   RECORD_HEAD,
   RecordType,
   Refusal,
+  readFlow,
   recordLength,
   recordShape,
   recordType,
@@ -169,14 +167,16 @@ export class ClientConnection {
     if (this.phase === Phase.Version2) this.#putRoute(route, RecordType.Withdrawal)
   }
 
-  #putRoute({ clientAddress, clientPort, targetAddress, targetPort }: Route, type: number): boolean {
+  #putRoute(route: Route, type: number): boolean {
     const { backlog } = this
+    const { targetAddress } = route
     const isVersion2 = this.phase === Phase.Version2
     if (!isVersion2 && isIpv6(targetAddress)) return this.#holdBack()
     const at = backlog.reserve(isVersion2 ? flowRecordLength(targetAddress) : MESSAGE_LENGTH)
     if (at < 0) return false
-    if (isVersion2) putFlowRecord(backlog.bytes, at, type, clientAddress, clientPort, targetAddress, targetPort)
-    else putMessage(backlog.bytes, at, clientAddress, clientPort, MessageType.AddRoute, targetAddress, targetPort)
+    const flow = this.#flow.toTarget(route)
+    if (isVersion2) putFlowRecord(backlog.bytes, at, type, flow)
+    else putMessage(backlog.bytes, at, MessageType.AddRoute, flow)
     return true
   }
 
@@ -252,7 +252,7 @@ export class ClientConnection {
     const switchAt = backlog.reserve(MESSAGE_LENGTH)
     const introductionAt = backlog.reserve(options.secret === undefined ? INTRODUCTION_LENGTH : INTRODUCTION_WITH_PROOF)
     if (switchAt < 0 || introductionAt < 0) return 'it does not read its input'
-    putMessage(backlog.bytes, switchAt, 0, 0, MessageType.Switch, 0, 0)
+    putBareMessage(backlog.bytes, switchAt, MessageType.Switch)
     if (options.secret === undefined) {
       putIntroduction(backlog.bytes, introductionAt, instance)
       this.phase = Phase.Version2
@@ -303,11 +303,9 @@ export class ClientConnection {
   }
 
   #onTaken(input: Uint8Array, at: number, events: ChannelEvents): string {
-    const shape = recordShape(input, at)
-    if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape)) return SPEAKS_OTHER
-    const clientPort = flowClientPort(input, at, shape)
-    const targetPort = flowTargetPort(input, at, shape)
-    events.taken(this.#flow.set(flowClient(input, at, shape), clientPort, flowTarget(input, at, shape), targetPort))
+    if (!isFlowRecordWhole(input, at)) return SPEAKS_OTHER
+    readFlow(input, at, this.#flow)
+    events.taken(this.#flow)
     return ''
   }
 

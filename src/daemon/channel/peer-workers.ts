@@ -9,6 +9,7 @@ import { workerOf } from '../../core/selection/worker-share.ts'
 import type { Exchange, PeerMessage } from '../../ports.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
 import { copyBytes, int32At } from '../../wire/bytes.ts'
+import { Flow } from '../../wire/flow.ts'
 
 const NoteType = {
   /** What a connection is: `Party`. Before its first route, and when it has changed. */
@@ -43,13 +44,16 @@ export interface Party {
   readonly instance: string
 }
 
+/** Takes a packet that another worker captured, from its IP header on. */
+export type TakePacket = (bytes: Uint8Array, captured: number, length: number) => void
+
 /** What messages ask for. */
 export interface NoteRequests {
-  addRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void
-  removeRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void
-  taken(peer: number, client: number, clientPort: number, target: number, targetPort: number): void
+  /** @param flow valid during the call, as in the others */
+  addRoute(party: Party, flow: Flow): void
+  removeRoute(party: Party, flow: Flow): void
+  taken(peer: number, flow: Flow): void
   record(peer: number, version: number, bytes: Uint8Array, length: number, segments: number): void
-  packet(bytes: Uint8Array, captured: number, length: number): void
   /** A route cannot be added: there is no room for one more IPv6 address. */
   refuseRoute(): void
 }
@@ -67,9 +71,13 @@ export class PeerWorkers {
   readonly #parties = new Map<number, Party>()
   /** Of its own connections, what the others know. */
   readonly #told = new Map<number, string>()
+  readonly #takePacket: TakePacket
+  /** The flow of the message at hand. */
+  readonly #flow = new Flow()
 
-  constructor(exchange: Exchange) {
+  constructor(exchange: Exchange, takePacket: TakePacket) {
     this.#exchange = exchange
+    this.#takePacket = takePacket
   }
 
   /** Ids of connections, from `firstId` on and so far apart, tell whose they are. */
@@ -113,26 +121,26 @@ export class PeerWorkers {
     this.#sendToAll()
   }
 
-  addRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void {
+  addRoute(party: Party, flow: Flow): void {
     this.tell(party)
-    this.#sendFlow(NoteType.Route, this.#ownerOf(clientPort), party.id, client, clientPort, target, targetPort)
+    this.#sendFlow(NoteType.Route, this.#ownerOf(flow.clientPort), party.id, flow)
   }
 
-  removeRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void {
-    this.#sendFlow(NoteType.Withdrawal, this.#ownerOf(clientPort), party.id, client, clientPort, target, targetPort)
+  removeRoute(party: Party, flow: Flow): void {
+    this.#sendFlow(NoteType.Withdrawal, this.#ownerOf(flow.clientPort), party.id, flow)
   }
 
   /** Tells a connection of another worker that a route is not its own. */
-  taken(id: number, client: number, clientPort: number, target: number, targetPort: number): void {
-    this.#sendFlow(NoteType.Taken, id % this.#exchange.workers, id, client, clientPort, target, targetPort)
+  taken(id: number, flow: Flow): void {
+    this.#sendFlow(NoteType.Taken, id % this.#exchange.workers, id, flow)
   }
 
   /** Hands a record to the worker of its connection. @returns false: there is no room, and it is lost */
-  record(id: number, version: number, bytes: Uint8Array, at: number, length: number, segments: number): boolean {
+  record(id: number, version: number, bytes: Uint8Array, length: number, segments: number): boolean {
     if (!this.mayRead) return false
     const message = this.#begin(NoteType.Record, id, version, segments)
     message.length = length
-    copyBytes(bytes, at, message.bytes, 0, length)
+    copyBytes(bytes, 0, message.bytes, 0, length)
     return this.#exchange.send(id % this.#exchange.workers, message)
   }
 
@@ -167,7 +175,7 @@ export class PeerWorkers {
       this.#parties.set(peer, { id: peer, version: first, instance })
     } else if (type === NoteType.Gone) this.#parties.delete(peer)
     else if (type === NoteType.Record) requests.record(peer, first, bytes, length, second)
-    else if (type === NoteType.Packet) requests.packet(bytes, length, first)
+    else if (type === NoteType.Packet) this.#takePacket(bytes, length, first)
     else this.#onFlow(this.#message, requests)
   }
 
@@ -175,15 +183,14 @@ export class PeerWorkers {
     const isOfIpv6 = length > 0
     const client = isOfIpv6 ? addressBook.intern(bytes, 0) : int32At(words, 0)
     const target = isOfIpv6 ? addressBook.intern(bytes, ADDRESS_6_LENGTH) : int32At(words, 1)
-    const clientPort = int32At(words, 2) >>> 16
-    const targetPort = int32At(words, 2) & 0xffff
+    const flow = this.#flow.unpack(client, target, int32At(words, 2))
     const party = this.#parties.get(peer)
     if (isOfIpv6 && (client === 0 || target === 0)) {
       if (type === NoteType.Route) requests.refuseRoute()
-    } else if (type === NoteType.Taken) requests.taken(peer, client, clientPort, target, targetPort)
+    } else if (type === NoteType.Taken) requests.taken(peer, flow)
     else if (party === undefined) return
-    else if (type === NoteType.Route) requests.addRoute(party, client, clientPort, target, targetPort)
-    else requests.removeRoute(party, client, clientPort, target, targetPort)
+    else if (type === NoteType.Route) requests.addRoute(party, flow)
+    else requests.removeRoute(party, flow)
   }
 
   #ownerOf(clientPort: number): number {
@@ -201,20 +208,12 @@ export class PeerWorkers {
     return message
   }
 
-  #sendFlow(
-    type: number,
-    worker: number,
-    peer: number,
-    client: number,
-    clientPort: number,
-    target: number,
-    targetPort: number
-  ): void {
-    const message = this.#begin(type, peer, client, target, (clientPort << 16) | targetPort)
-    if (isIpv6(target)) {
+  #sendFlow(type: number, worker: number, peer: number, { clientAddress, serverAddress, ports }: Flow): void {
+    const message = this.#begin(type, peer, clientAddress, serverAddress, ports)
+    if (isIpv6(serverAddress)) {
       message.length = 2 * ADDRESS_6_LENGTH
-      addressBook.put(client, message.bytes, 0)
-      addressBook.put(target, message.bytes, ADDRESS_6_LENGTH)
+      addressBook.put(clientAddress, message.bytes, 0)
+      addressBook.put(serverAddress, message.bytes, ADDRESS_6_LENGTH)
     }
     this.#send(worker)
   }

@@ -5,25 +5,18 @@ import {
   type Framing,
   MESSAGE_LENGTH,
   MessageType,
-  messageClientAddress,
-  messageClientPort,
-  messageTargetAddress,
-  messageTargetPort,
-  messageType
+  messageType,
+  readMessageFlow
 } from '../../wire/channel/channel-v1.ts'
 import {
   ACCEPTANCE_LENGTH,
-  flowClient,
-  flowClientPort,
-  flowLength,
   flowRecordLength,
-  flowTarget,
-  flowTargetPort,
   hasProof,
   INSTANCE_LENGTH,
   INTRODUCTION_LENGTH,
   INTRODUCTION_WITH_PROOF,
   internFlow,
+  isFlowRecordWhole,
   isIntroductionWhole,
   NONCE_LENGTH,
   offeredVersion,
@@ -35,12 +28,13 @@ import {
   RECORD_HEAD,
   RecordType,
   Refusal,
+  readFlow,
   recordLength,
-  recordShape,
   recordType,
   VERSION_2,
   WANTS_PROOF
 } from '../../wire/channel/channel-v2.ts'
+import { Flow } from '../../wire/flow.ts'
 import { Backlog, consume } from './backlog.ts'
 import { type ChannelOptions, Negotiation } from './negotiation.ts'
 import type { Party } from './peer-workers.ts'
@@ -66,8 +60,9 @@ type Phase = (typeof Phase)[keyof typeof Phase]
 export interface PeerRequests {
   /** @returns why it may not stay, if it may not */
   introduced(peer: ServerPeer): Fault | undefined
-  addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
-  removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
+  /** @param flow valid during the call */
+  addRoute(peer: ServerPeer, flow: Flow): void
+  removeRoute(peer: ServerPeer, flow: Flow): void
   /** A route cannot be added: there is no room for one more IPv6 address. */
   refuseRoute(): void
 }
@@ -97,6 +92,7 @@ export class ServerPeer implements Party {
   /** Where the count of the message of version 1 under construction stands in the backlog; −1: there is none. */
   #messageAt = -1
   #recordCount = 0
+  readonly #flow = new Flow()
 
   constructor(id: number, stream: Stream, acceptedAt: number, options: ChannelOptions, cryptography: Cryptography) {
     this.id = id
@@ -139,10 +135,10 @@ export class ServerPeer implements Party {
   #onMessage(at: number, requests: PeerRequests): Fault | undefined {
     const { input } = this.stream
     const type = messageType(input, at)
-    const client = messageClientAddress(input, at)
-    const clientPort = messageClientPort(input, at)
+    const flow = this.#flow
+    readMessageFlow(input, at, flow)
     if (this.#phase === Phase.New) {
-      if (client !== 0 || clientPort !== 0 || type !== MessageType.Version) {
+      if (flow.clientAddress !== 0 || flow.clientPort !== 0 || type !== MessageType.Version) {
         return fault('its first message is not from tcpcopy')
       }
       return this.#onHello(at, requests)
@@ -153,10 +149,8 @@ export class ServerPeer implements Party {
     }
     if (type !== MessageType.AddRoute && type !== MessageType.RemoveRoute) return this.#unknown()
     if (this.#options.secret !== undefined) return fault('it announced a client before it proved the secret', true)
-    const target = messageTargetAddress(input, at)
-    const targetPort = messageTargetPort(input, at)
-    if (type === MessageType.AddRoute) requests.addRoute(this, client, clientPort, target, targetPort)
-    else requests.removeRoute(this, client, clientPort, target, targetPort)
+    if (type === MessageType.AddRoute) requests.addRoute(this, flow)
+    else requests.removeRoute(this, flow)
     return undefined
   }
 
@@ -192,18 +186,15 @@ export class ServerPeer implements Party {
       return this.#onIntroduction(at, requests)
     }
     if (type !== RecordType.Route && type !== RecordType.Withdrawal) return this.#unknown()
-    const shape = recordShape(input, at)
-    if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape)) return fault('a record has an invalid length')
-    if (type === RecordType.Route && !internFlow(input, at, shape)) {
+    if (!isFlowRecordWhole(input, at)) return fault('a record has an invalid length')
+    if (type === RecordType.Route && !internFlow(input, at)) {
       requests.refuseRoute()
       return undefined
     }
-    const client = flowClient(input, at, shape)
-    const clientPort = flowClientPort(input, at, shape)
-    const target = flowTarget(input, at, shape)
-    const targetPort = flowTargetPort(input, at, shape)
-    if (type === RecordType.Route) requests.addRoute(this, client, clientPort, target, targetPort)
-    else requests.removeRoute(this, client, clientPort, target, targetPort)
+    const flow = this.#flow
+    readFlow(input, at, flow)
+    if (type === RecordType.Route) requests.addRoute(this, flow)
+    else requests.removeRoute(this, flow)
     return undefined
   }
 
@@ -244,12 +235,12 @@ export class ServerPeer implements Party {
   }
 
   /** Adds a record of version 1. @returns octets taken in; 0: there is no room */
-  putRecord1(record: Uint8Array, at: number, { countLength, recordsMax, recordLength }: Framing): number {
+  putRecord1(record: Uint8Array, { countLength, recordsMax, recordLength }: Framing): number {
     const isNew = this.#messageAt < 0
     const length = recordLength + (isNew ? countLength : 0)
     const reserved = this.backlog.reserve(length)
     if (reserved < 0) return 0
-    copyBytes(record, at, this.backlog.bytes, reserved + length - recordLength, recordLength)
+    copyBytes(record, 0, this.backlog.bytes, reserved + length - recordLength, recordLength)
     if (isNew) {
       this.#messageAt = reserved
       this.#recordCount = 0
@@ -269,12 +260,12 @@ export class ServerPeer implements Party {
   }
 
   /** Says that a route is another's. @returns octets taken in; 0: there is no room, or its version has no word for it */
-  putTaken(client: number, clientPort: number, target: number, targetPort: number): number {
+  putTaken(flow: Flow): number {
     if (this.#phase !== Phase.Introduced) return 0
-    const length = flowRecordLength(target)
+    const length = flowRecordLength(flow.serverAddress)
     const at = this.backlog.reserve(length)
     if (at < 0) return 0
-    putFlowRecord(this.backlog.bytes, at, RecordType.Taken, client, clientPort, target, targetPort)
+    putFlowRecord(this.backlog.bytes, at, RecordType.Taken, flow)
     return length
   }
 

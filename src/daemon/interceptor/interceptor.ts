@@ -18,10 +18,10 @@ import {
 } from '../../wire/channel/channel-v1.ts'
 import { RECORD_MAX, VERSION_2 } from '../../wire/channel/channel-v2.ts'
 import { Flaw } from '../../wire/flaw.ts'
+import { Flow } from '../../wire/flow.ts'
 import { parseIp } from '../../wire/ipv6.ts'
 import { ACK, RST, Segment, SYN } from '../../wire/segment.ts'
-import { ChannelServer } from '../channel/channel-server.ts'
-import type { ChannelOptions } from '../channel/negotiation.ts'
+import { ChannelServer, type ServerOptions } from '../channel/channel-server.ts'
 import { PeerWorkers } from '../channel/peer-workers.ts'
 import { Coalescing } from './coalescing.ts'
 
@@ -41,12 +41,9 @@ export interface InterceptorPorts {
   readonly exchange?: Exchange | undefined
 }
 
-export interface InterceptorOptions {
+export interface InterceptorOptions extends ServerOptions {
   /** `-s`: most headers that wait for their routes. */
   readonly delayMax: number
-  /** `-n`: most headers in one message of version 1. */
-  readonly recordsMax: number
-  readonly channel: ChannelOptions
   /** `-c`: in single mode the first tcpcopy stays, as long as it is there. */
   readonly keepsFirst: boolean
 }
@@ -58,6 +55,8 @@ export class Interceptor {
   readonly #peerWorkers: PeerWorkers | undefined
   readonly #server: ChannelServer
   readonly #segment = new Segment()
+  /** The flow of the packet at hand. */
+  readonly #flow = new Flow()
   readonly #batch: AnswerBatch
   /** As `putHeader` leaves it; behind that an answer's payload, where the framing has it. */
   readonly #header = new Uint8Array(RECORD_LENGTH_MAX)
@@ -78,18 +77,12 @@ export class Interceptor {
   constructor(ports: InterceptorPorts, options: InterceptorOptions, counters: InterceptCounters) {
     this.#ports = ports
     this.#counters = counters
-    const { listener, cryptography, log, exchange } = ports
-    this.#peerWorkers = exchange === undefined ? undefined : new PeerWorkers(exchange)
-    const server = new ChannelServer(
-      listener,
-      options.recordsMax,
-      options.channel,
-      cryptography,
-      counters,
-      log,
-      this.#peerWorkers,
-      (bytes, at, captured, length) => this.#onHanded(bytes, at, captured, length)
-    )
+    const { exchange } = ports
+    if (exchange !== undefined)
+      this.#peerWorkers = new PeerWorkers(exchange, (bytes, captured, length) =>
+        this.#onHanded(bytes, captured, length)
+      )
+    const server = new ChannelServer(ports, options, counters, this.#peerWorkers)
     this.#server = server
     this.#hasPayload = options.channel.framing.recordLength > RECORD_LENGTH
     this.#routing = options.channel.isSingle
@@ -159,13 +152,14 @@ export class Interceptor {
       this.#counters.add(InterceptCounter.flawedPackets, 1)
       return
     }
-    const { toAddress, toPort, fromAddress, fromPort, flags } = segment
+    const { toPort, fromAddress, flags } = segment
     if (this.#peerWorkers !== undefined && !this.#peerWorkers.owns(toPort)) {
       if (!this.#peerWorkers.packet(toPort, bytes, at, captured, length))
         this.#counters.add(InterceptCounter.backlogDropped, 1)
       return
     }
-    const slot = this.#routing.find(toAddress, toPort, fromAddress, fromPort)
+    const flow = this.#flow.fromServer(segment)
+    const slot = this.#routing.find(flow)
     const peer = slot < 0 ? slot : this.#routing.peerOf(slot)
     const version = slot < 0 ? 0 : this.#server.versionOf(peer)
     if (version > 0) {
@@ -181,18 +175,18 @@ export class Interceptor {
     else putHeader(bytes, at, this.#header, 0)
     if (this.#hasPayload) putPayload(segment, at + captured, this.#header)
     if (version === VERSION_2) this.#batch.addHeader(slot, peer, this.#header, segment)
-    else if (version > 0 && !isIpv6(fromAddress)) this.#server.deliver1(peer, this.#header, 0)
+    else if (version > 0 && !isIpv6(fromAddress)) this.#server.deliver1(peer, this.#header)
     else {
       this.#counters.add(InterceptCounter.unroutedHeaders, 1)
       const mayBeEarly = (flags & (SYN | ACK)) === (SYN | ACK) || (flags & RST) !== 0
-      if (mayBeEarly) this.#routing.delay(this.#header, 0, toAddress, toPort, fromAddress, fromPort, this.#now)
+      if (mayBeEarly) this.#routing.delay(this.#header, flow, this.#now)
     }
   }
 
   /** A packet that another worker has captured: where the kernel knows the client's port by another number. */
-  #onHanded(bytes: Uint8Array, at: number, captured: number, length: number): void {
+  #onHanded(bytes: Uint8Array, captured: number, length: number): void {
     this.#capture = undefined // nobody knows any more when it came
-    this.#onPacket(bytes, at, captured, length)
+    this.#onPacket(bytes, 0, captured, length)
     // Routes may come and go before the turn's own packets do.
     if (!this.#batch.isEmpty) this.#batch.flush(this.#now)
   }
@@ -202,7 +196,7 @@ export class Interceptor {
     if (this.#server.versionOf(peer) !== VERSION_2) {
       copyBytes(header, at, this.#header, 0, HEADER_LENGTH)
       this.#header.fill(0, HEADER_LENGTH)
-      this.#server.deliver1(peer, this.#header, 0)
+      this.#server.deliver1(peer, this.#header)
     } else if (parseRecord(header, at, this.#segment) === Flaw.None) {
       const length = putHeaderRecord(header, at, this.#segment, this.#record, 0)
       this.#server.deliver2(peer, this.#record, length, 1)

@@ -73,14 +73,15 @@ export class ChannelWorld {
 
   constructor(options: ChannelOptions, workers = 1) {
     const { interceptCounters: counters, log } = this
-    const listener = { accept: () => this.waiting.shift(), close: () => {} }
+    const ports = { listener: { accept: () => this.waiting.shift(), close: () => {} }, cryptography, log }
     const messages = Array.from({ length: workers }, () => [])
     this.#servers = messages.map((_, worker) => {
-      const peerWorkers = workers === 1 ? undefined : new PeerWorkers(new MemoryExchange(worker, messages, () => {}))
-      const server = new ChannelServer(listener, 16, options, cryptography, counters, log, peerWorkers)
+      const peerWorkers =
+        workers === 1 ? undefined : new PeerWorkers(new MemoryExchange(worker, messages, () => {}), () => {})
+      const server = new ChannelServer(ports, { recordsMax: 16, channel: options }, counters, peerWorkers)
       const routing = options.isSingle
         ? new SingleGroup(false)
-        : new Router(16, counters, (peer, header, at) => server.deliver1(peer, header, at))
+        : new Router(16, counters, (peer, header, at) => server.deliver1(peer, header.subarray(at)))
       return [server, routing]
     })
     const [[server] = []] = this.#servers

@@ -4,6 +4,7 @@
  */
 import { copyBytes, float64At, i32, int32At, put16, put32, u8, u16 } from '../bytes.ts'
 import { Flaw } from '../flaw.ts'
+import { Flow } from '../flow.ts'
 import {
   ACK,
   FIN,
@@ -19,15 +20,12 @@ import {
 } from '../segment.ts'
 import { add, type Seq, seq } from '../seq.ts'
 import {
-  flowClient,
-  flowClientPort,
   flowLength,
-  flowTarget,
-  flowTargetPort,
   putFlow,
   putRecordHead,
   RECORD_HEAD,
   RecordType,
+  readFlow,
   recordLength,
   recordShape,
   shapeOf
@@ -69,11 +67,8 @@ export function ageMs(octet: number): number {
 
 /** Segments of one flow put together; reused. What it stands for: docs/channel.md, "answers". */
 export class AnswerRecord {
-  /** When read, 0 is an IPv6 address that nobody here knows. */
-  clientAddress = 0
-  targetAddress = 0
-  clientPort = 0
-  targetPort = 0
+  /** The server is the target. When read, an address of 0 is an IPv6 address that is not in the address book. */
+  readonly flow = new Flow()
   /** TCP flags without PSH and FIN. */
   flags = 0
   ack: Seq = seq(0)
@@ -124,12 +119,12 @@ function answersLength(shape: number): number {
 
 /** @returns octets written, at most 128 */
 export function putAnswerRecord(answers: AnswerRecord, bytes: Uint8Array, at: number): number {
-  const { clientAddress, clientPort, targetAddress, targetPort, rangeCount, sackCount, hasTimestamps } = answers
-  const shape = rangeCount | (sackCount << 3) | (hasTimestamps ? SHAPE_TIMESTAMPS : 0) | shapeOf(targetAddress)
+  const { flow, rangeCount, sackCount, hasTimestamps } = answers
+  const shape = rangeCount | (sackCount << 3) | (hasTimestamps ? SHAPE_TIMESTAMPS : 0) | shapeOf(flow.serverAddress)
   const length = answersLength(shape)
   putRecordHead(bytes, at, RecordType.Answers, length, shape)
   bytes[at + 3] = answers.flags
-  putFlow(bytes, at + RECORD_HEAD, clientAddress, clientPort, targetAddress, targetPort)
+  putFlow(bytes, at + RECORD_HEAD, flow)
   let next = at + RECORD_HEAD + flowLength(shape)
   put32(bytes, next, answers.ack)
   put16(bytes, next + 4, answers.window)
@@ -158,7 +153,7 @@ export function parseAnswerRecord(bytes: Uint8Array, at: number, answers: Answer
   const sackCount = (shape >>> 3) & 7
   if (recordLength(bytes, at) !== answersLength(shape)) return false
   if (rangeCount === 0 || rangeCount > RANGES_MAX || sackCount > 4) return false
-  readFlow(bytes, at, shape, answers)
+  readFlow(bytes, at, answers.flow)
   answers.flags = u8(bytes, at + 3) & ~(PSH | FIN | SYN | RST)
   let next = at + RECORD_HEAD + flowLength(shape)
   answers.ack = seq(i32(bytes, next))
@@ -180,11 +175,15 @@ export function parseAnswerRecord(bytes: Uint8Array, at: number, answers: Answer
   return true
 }
 
-function readFlow(bytes: Uint8Array, at: number, shape: number, answers: AnswerRecord): void {
-  answers.clientPort = flowClientPort(bytes, at, shape)
-  answers.targetPort = flowTargetPort(bytes, at, shape)
-  answers.clientAddress = flowClient(bytes, at, shape)
-  answers.targetAddress = flowTarget(bytes, at, shape)
+/** The flow of the header record at hand. */
+const headerFlow = new Flow()
+
+/** Makes a segment one that the flow's server sent. */
+function fillAddresses(flow: Flow, segment: Segment): void {
+  segment.fromAddress = flow.serverAddress
+  segment.fromPort = flow.serverPort
+  segment.toAddress = flow.clientAddress
+  segment.toPort = flow.clientPort
 }
 
 /** A TCP header to go with the segments that a record stands for: their options are read from it for `--trace`. */
@@ -192,10 +191,7 @@ const header = new Uint8Array(TCP_HEADER + 2 + 10 + 2 + 2 + 32)
 
 /** Fills what all segments of a record have in common. `fillAnswer` then fills each. */
 export function fillFromRecord(answers: AnswerRecord, segment: Segment): void {
-  segment.fromAddress = answers.targetAddress
-  segment.fromPort = answers.targetPort
-  segment.toAddress = answers.clientAddress
-  segment.toPort = answers.clientPort
+  fillAddresses(answers.flow, segment)
   segment.ack = answers.ack
   segment.window = answers.window
   segment.mss = 0
@@ -262,7 +258,7 @@ export function putHeaderRecord(
   const lengthAt = at + RECORD_HEAD + flowLength(shape)
   const length = lengthAt + 4 + tcpHeader - at
   putRecordHead(bytes, at, RecordType.Header, length, shape)
-  putFlow(bytes, at + RECORD_HEAD, segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
+  putFlow(bytes, at + RECORD_HEAD, headerFlow.fromServer(segment))
   put32(bytes, lengthAt, segment.payloadLength)
   copyBytes(captured, tcpAt, bytes, lengthAt + 4, tcpHeader)
   return length
@@ -281,10 +277,8 @@ export function parseHeaderRecord(bytes: Uint8Array, at: number, segment: Segmen
   fillTcp(bytes, tcpAt, segment)
   readOptions(bytes, tcpAt + TCP_HEADER, end, segment)
   segment.bytes = bytes
-  segment.toAddress = flowClient(bytes, at, shape)
-  segment.fromAddress = flowTarget(bytes, at, shape)
-  segment.toPort = flowClientPort(bytes, at, shape)
-  segment.fromPort = flowTargetPort(bytes, at, shape)
+  readFlow(bytes, at, headerFlow)
+  fillAddresses(headerFlow, segment)
   segment.tcpAt = tcpAt
   segment.payloadAt = end
   segment.payloadLength = i32(bytes, tcpAt - 4) & RANGE_LENGTH_MAX

@@ -8,6 +8,7 @@
  */
 import { copyBytes, i32, put16, put32, u8, u16 } from '../bytes.ts'
 import { Flaw } from '../flaw.ts'
+import type { Flow } from '../flow.ts'
 import { fillIp, fillTcp, IPV4_HEADER, readOptions, type Segment, TCP, TCP_HEADER } from '../segment.ts'
 
 /** Octets of a message to intercept. */
@@ -48,39 +49,34 @@ export const MessageType = { AddRoute: 1, RemoveRoute: 2, Version: 6, Switch: 7 
 
 /** The first message on each connection: all zero but the type, and the offer of version 2, if there is one. */
 export function putHello(bytes: Uint8Array, at: number): void {
-  putMessage(bytes, at, 0, 0, MessageType.Version, 0, 0)
+  putBareMessage(bytes, at, MessageType.Version)
 }
 
-export function putMessage(
-  bytes: Uint8Array,
-  at: number,
-  clientAddress: number,
-  clientPort: number,
-  type: number,
-  targetAddress: number,
-  targetPort: number
-): void {
-  put32(bytes, at, clientAddress)
-  put16(bytes, at + 4, clientPort)
+/** Writes a message without a flow: all zero but the type. */
+export function putBareMessage(bytes: Uint8Array, at: number, type: number): void {
+  bytes.fill(0, at, at + MESSAGE_LENGTH)
   put16(bytes, at + 6, type)
-  put32(bytes, at + 8, targetAddress)
-  put16(bytes, at + 12, targetPort)
 }
 
-export function messageClientAddress(bytes: Uint8Array, at: number): number {
-  return i32(bytes, at)
+/** Writes a message about a flow, which must be IPv4. */
+export function putMessage(bytes: Uint8Array, at: number, type: number, flow: Flow): void {
+  put32(bytes, at, flow.clientAddress)
+  put16(bytes, at + 4, flow.clientPort)
+  put16(bytes, at + 6, type)
+  put32(bytes, at + 8, flow.serverAddress)
+  put16(bytes, at + 12, flow.serverPort)
 }
-export function messageClientPort(bytes: Uint8Array, at: number): number {
-  return u16(bytes, at + 4)
-}
+
 export function messageType(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 6)
 }
-export function messageTargetAddress(bytes: Uint8Array, at: number): number {
-  return i32(bytes, at + 8)
-}
-export function messageTargetPort(bytes: Uint8Array, at: number): number {
-  return u16(bytes, at + 12)
+
+/** Fills `flow` with the flow of a message. */
+export function readMessageFlow(bytes: Uint8Array, at: number, flow: Flow): void {
+  flow.clientAddress = i32(bytes, at)
+  flow.clientPort = u16(bytes, at + 4)
+  flow.serverAddress = i32(bytes, at + 8)
+  flow.serverPort = u16(bytes, at + 12)
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { addressBook, isIpv6 } from '../address-book.ts'
 import { copyBytes, i32, put16, put32, u8, u16 } from '../bytes.ts'
+import type { Flow } from '../flow.ts'
 
 export const VERSION_2 = 2
 /** Where the offer stands in version 1's hello: four octets of mark, the version, flags. */
@@ -122,57 +123,46 @@ export function hasProof(bytes: Uint8Array, introductionAt: number): boolean {
   return (recordShape(bytes, introductionAt) & SHAPE_PROOF) !== 0
 }
 
-/** A record that names a flow: `Route`, `Withdrawal` or `Taken`. */
-export function putFlowRecord(
-  bytes: Uint8Array,
-  at: number,
-  type: number,
-  client: number,
-  clientPort: number,
-  target: number,
-  targetPort: number
-): void {
-  putRecordHead(bytes, at, type, flowRecordLength(target), shapeOf(target))
-  putFlow(bytes, at + RECORD_HEAD, client, clientPort, target, targetPort)
+/** Writes a record that holds a flow and nothing else: `Route`, `Withdrawal` or `Taken`. */
+export function putFlowRecord(bytes: Uint8Array, at: number, type: number, flow: Flow): void {
+  putRecordHead(bytes, at, type, flowRecordLength(flow.serverAddress), shapeOf(flow.serverAddress))
+  putFlow(bytes, at + RECORD_HEAD, flow)
 }
 
-export function putFlow(
-  bytes: Uint8Array,
-  at: number,
-  client: number,
-  clientPort: number,
-  target: number,
-  targetPort: number
-): void {
-  const portsAt = at + flowLength(shapeOf(target)) - 4
-  if (isIpv6(target)) {
-    addressBook.put(client, bytes, at)
-    addressBook.put(target, bytes, at + 16)
+/** @returns whether the length of a record that holds only a flow matches its shape */
+export function isFlowRecordWhole(bytes: Uint8Array, at: number): boolean {
+  return recordLength(bytes, at) === RECORD_HEAD + flowLength(recordShape(bytes, at))
+}
+
+export function putFlow(bytes: Uint8Array, at: number, flow: Flow): void {
+  const { clientAddress, serverAddress } = flow
+  const portsAt = at + flowLength(shapeOf(serverAddress)) - 4
+  if (isIpv6(serverAddress)) {
+    addressBook.put(clientAddress, bytes, at)
+    addressBook.put(serverAddress, bytes, at + 16)
   } else {
-    put32(bytes, at, client)
-    put32(bytes, at + 4, target)
+    put32(bytes, at, clientAddress)
+    put32(bytes, at + 4, serverAddress)
   }
-  put16(bytes, portsAt, clientPort)
-  put16(bytes, portsAt + 2, targetPort)
+  put16(bytes, portsAt, flow.clientPort)
+  put16(bytes, portsAt + 2, flow.serverPort)
 }
 
-/** The addresses of a record's flow; 0 is one of IPv6 that is not in the book. `internFlow` puts it there. */
-export function flowClient(bytes: Uint8Array, recordAt: number, shape: number): number {
+/** Fills `flow` with the flow of a record. An IPv6 address that is not in the address book becomes 0; see `internFlow`. */
+export function readFlow(bytes: Uint8Array, recordAt: number, flow: Flow): void {
+  const shape = recordShape(bytes, recordAt)
   const at = recordAt + RECORD_HEAD
-  return shape & SHAPE_IPV6 ? addressBook.find(bytes, at) : i32(bytes, at)
+  const portsAt = at + flowLength(shape) - 4
+  const isOfIpv6 = (shape & SHAPE_IPV6) !== 0
+  flow.clientAddress = isOfIpv6 ? addressBook.find(bytes, at) : i32(bytes, at)
+  flow.serverAddress = isOfIpv6 ? addressBook.find(bytes, at + 16) : i32(bytes, at + 4)
+  flow.clientPort = u16(bytes, portsAt)
+  flow.serverPort = u16(bytes, portsAt + 2)
 }
-export function flowTarget(bytes: Uint8Array, recordAt: number, shape: number): number {
+
+/** Adds the addresses of a record's flow to the address book. @returns false if it is full */
+export function internFlow(bytes: Uint8Array, recordAt: number): boolean {
   const at = recordAt + RECORD_HEAD
-  return shape & SHAPE_IPV6 ? addressBook.find(bytes, at + 16) : i32(bytes, at + 4)
-}
-/** Puts the addresses of a record's flow into the book. @returns false if it is full */
-export function internFlow(bytes: Uint8Array, recordAt: number, shape: number): boolean {
-  const at = recordAt + RECORD_HEAD
-  return (shape & SHAPE_IPV6) === 0 || (addressBook.intern(bytes, at) > 0 && addressBook.intern(bytes, at + 16) > 0)
-}
-export function flowClientPort(bytes: Uint8Array, recordAt: number, shape: number): number {
-  return u16(bytes, recordAt + RECORD_HEAD + flowLength(shape) - 4)
-}
-export function flowTargetPort(bytes: Uint8Array, recordAt: number, shape: number): number {
-  return u16(bytes, recordAt + RECORD_HEAD + flowLength(shape) - 2)
+  const isOfIpv6 = (recordShape(bytes, recordAt) & SHAPE_IPV6) !== 0
+  return !isOfIpv6 || (addressBook.intern(bytes, at) > 0 && addressBook.intern(bytes, at + 16) > 0)
 }
