@@ -172,9 +172,8 @@ export interface PausingWaiter extends Waiter {
   pause(ms: number): void
 }
 
-/** Tells the operator about changes of the daemon's state: a constant message and fields with units. */
-export type Log = (
-  level: 'info' | 'warn' | 'error',
-  message: string,
-  fields?: Readonly<Record<string, unknown>>
-) => void
+export type LogLevel = 'info' | 'warn' | 'error'
+export type LogFields = Readonly<Record<string, unknown>>
+
+/** Writes a line of the log: a constant message, and fields with units. */
+export type Log = (level: LogLevel, message: string, fields?: LogFields) => void

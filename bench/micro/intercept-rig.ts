@@ -2,6 +2,7 @@
 import { InterceptCounter, InterceptCounters } from '../../src/core/books/intercept-counters.ts'
 import { CHANNEL_DEFAULT } from '../../src/daemon/channel/negotiation.ts'
 import { Interceptor } from '../../src/daemon/interceptor/interceptor.ts'
+import { Notices } from '../../src/daemon/notices/notices.ts'
 import { type Capture, ChecksumState, type PacketSink, type Stream } from '../../src/ports.ts'
 import { countingCryptography } from '../../src/sim/network/memory-ports.ts'
 import { encodeOptions, writePacket } from '../../src/sim/network/packet.ts'
@@ -121,6 +122,7 @@ export class InterceptRig {
           epoch: () => 999_000
         },
         waiter: { wait: () => {}, pause: () => {} },
+        notices: new Notices(),
         log: () => {}
       },
       { delayMax: 16, recordsMax: 16, channel: CHANNEL_DEFAULT, keepsFirst: false },

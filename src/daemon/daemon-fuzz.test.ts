@@ -20,6 +20,7 @@ import { Flow } from '../wire/flow.ts'
 import { ChannelClient } from './channel/channel-client.ts'
 import { ChannelServer } from './channel/channel-server.ts'
 import { CHANNEL_DEFAULT, type ChannelOptions } from './channel/negotiation.ts'
+import { Notices } from './notices/notices.ts'
 
 const RUNS = { numRuns: 300, seed: Number(process.env.FUZZ_SEED ?? 1), interruptAfterTimeLimit: 2000 }
 const HOURS_MS = 3 * 3600_000
@@ -107,7 +108,7 @@ test("intercept's end of the channel, with its routes, survives any peers", () =
         const waiting: FedStream[] = []
         const streams: FedStream[] = []
         const listener = { accept: () => waiting.shift(), close: () => {} }
-        const ports = { listener, cryptography: countingCryptography(), log: () => {} }
+        const ports = { listener, cryptography: countingCryptography(), notices: new Notices() }
         const server = new ChannelServer(ports, { recordsMax: 16, channel: options }, counters)
         const header = new Uint8Array(RECORD_LENGTH_MAX)
         const router: Routing = options.isSingle
@@ -182,10 +183,10 @@ test("tcpcopy's end of the channel survives any intercept", () => {
       }
       const route = (id: number) => ({ id, clientAddress: id, clientPort: 1, targetAddress: 2, targetPort: 3 })
       const routes = [route(1), route(2)]
-      const where = [{ address: 4, port: 5 }]
+      const where = { intercepts: [{ address: 4, port: 5 }], connectionsEach: 2 }
       const context = { options, counters, cryptography: countingCryptography(), instance: new Uint8Array(16) }
       const routeFrom = (id: number) => routes.find((one) => one.id >= id)
-      const client = new ChannelClient(network, where, 2, context, () => {}, { routeFrom })
+      const client = new ChannelClient(network, where, context, { routeFrom }, new Notices())
       let count = 0
       const events = {
         answered: () => {

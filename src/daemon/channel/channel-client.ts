@@ -4,7 +4,8 @@
  */
 import { Counter } from '../../core/books/counters.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
-import type { Log, Network } from '../../ports.ts'
+import type { Network } from '../../ports.ts'
+import type { Notices } from '../notices/notices.ts'
 import {
   ALL_ANNOUNCED,
   type ChannelContext,
@@ -32,6 +33,14 @@ export interface InterceptAddress {
   readonly port: number
 }
 
+/** Which intercepts there are. */
+export interface InterceptSettings {
+  /** `-s` */
+  readonly intercepts: readonly InterceptAddress[]
+  /** `-C`: connections to each. */
+  readonly connectionsEach: number
+}
+
 /** The routes that intercept has to know. */
 export interface Routes {
   /** @returns the route with the lowest id from `id` on, if there is one */
@@ -50,7 +59,7 @@ interface Intercept {
 export class ChannelClient {
   readonly #network: Network
   readonly #context: ChannelContext
-  readonly #log: Log
+  readonly #notices: Notices
   readonly #intercepts: Intercept[]
   readonly #routes: Routes
   /** When something is due here. */
@@ -58,16 +67,15 @@ export class ChannelClient {
 
   constructor(
     network: Network,
-    intercepts: readonly InterceptAddress[],
-    connectionsEach: number,
+    { intercepts, connectionsEach }: InterceptSettings,
     context: ChannelContext,
-    log: Log,
-    routes: Routes
+    routes: Routes,
+    notices: Notices
   ) {
     this.#network = network
     this.#context = context
-    this.#log = log
     this.#routes = routes
+    this.#notices = notices
     this.#intercepts = intercepts.map((where) => ({
       where,
       connections: Array.from({ length: connectionsEach }, () => new ClientConnection(context, RETRY_FIRST_MS)),
@@ -214,21 +222,25 @@ export class ChannelClient {
     intercept.isAway = false
     const fields = { intercept: connections[0]?.stream?.peer }
     if (connections.some((one) => one.phase === Phase.Silent)) {
-      this.#log('info', 'connected to intercept (version 1, no reply yet)', fields)
+      this.#notices.add('info', 'connected to intercept (version 1, no reply yet)', fields)
       this.#warnOfVersion1()
       return
     }
     const version = connections.every((one) => one.phase === Phase.Version2) ? 2 : 1
-    this.#log('info', 'connected to intercept', { ...fields, version })
+    this.#notices.add('info', 'connected to intercept', { ...fields, version })
     if (version === 1) this.#warnOfVersion1()
   }
 
   #warnOfVersion1(): void {
     if (this.#context.hasIpv6 !== true) return
     const hint = 'On the assistant, run an intercept of this version without --channel-version 1.'
-    this.#log('warn', 'version 1 of the channel does not support IPv6: connections to IPv6 targets get no answers', {
-      hint
-    })
+    this.#notices.add(
+      'warn',
+      'version 1 of the channel does not support IPv6: connections to IPv6 targets get no answers',
+      {
+        hint
+      }
+    )
   }
 
   #lose(intercept: Intercept, connection: ClientConnection, reason: string, now: number): void {
@@ -246,7 +258,7 @@ export class ChannelClient {
     intercept.isTold = false
     if (intercept.isAway) return
     intercept.isAway = true
-    this.#log('warn', 'not connected to intercept; copying continues and tcpcopy keeps trying to connect', {
+    this.#notices.add('warn', 'not connected to intercept; copying continues and tcpcopy keeps trying to connect', {
       intercept: peer,
       reason,
       hint: hintOf(reason)

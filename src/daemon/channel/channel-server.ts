@@ -4,9 +4,10 @@
  */
 import type { Routing } from '../../core/assistant/router.ts'
 import { InterceptCounter, type InterceptCounters } from '../../core/books/intercept-counters.ts'
-import type { Cryptography, Listener, Log, Stream } from '../../ports.ts'
+import type { Cryptography, Listener, Stream } from '../../ports.ts'
 import type { Framing } from '../../wire/channel/channel-v1.ts'
 import type { Flow } from '../../wire/flow.ts'
+import type { Notices } from '../notices/notices.ts'
 import type { ChannelOptions } from './negotiation.ts'
 import type { NoteRequests, Party, PeerWorkers } from './peer-workers.ts'
 import { type Fault, type PeerRequests, ServerPeer } from './server-peer.ts'
@@ -23,7 +24,7 @@ const ROUTE_QUIET_MS = 60_000
 export interface ServerPorts {
   readonly listener: Listener
   readonly cryptography: Cryptography
-  readonly log: Log
+  readonly notices: Notices
 }
 
 export interface ServerOptions {
@@ -35,7 +36,7 @@ export interface ServerOptions {
 export class ChannelServer implements PeerRequests {
   readonly #listener: Listener
   readonly #counters: InterceptCounters
-  readonly #log: Log
+  readonly #notices: Notices
   readonly #framing: Framing
   readonly #options: ChannelOptions
   readonly #cryptography: Cryptography
@@ -51,7 +52,7 @@ export class ChannelServer implements PeerRequests {
 
   /** @param peerWorkers undefined: this is the only worker */
   constructor(
-    { listener, cryptography, log }: ServerPorts,
+    { listener, cryptography, notices }: ServerPorts,
     { recordsMax, channel }: ServerOptions,
     counters: InterceptCounters,
     peerWorkers?: PeerWorkers
@@ -61,7 +62,7 @@ export class ChannelServer implements PeerRequests {
     this.#options = channel
     this.#cryptography = cryptography
     this.#counters = counters
-    this.#log = log
+    this.#notices = notices
     this.#peerWorkers = peerWorkers
     this.#nextId = peerWorkers?.firstId ?? 0
     this.#idStep = peerWorkers?.idStep ?? 1
@@ -164,7 +165,7 @@ export class ChannelServer implements PeerRequests {
       const replaced = this.#peers.get(id)
       if (replaced !== undefined) this.#close(replaced, 'another tcpcopy took its place (--single)')
     }
-    this.#log('info', 'tcpcopy connected', { tcpcopy: peer.stream.peer, version: peer.version })
+    this.#notices.add('info', 'tcpcopy connected', { tcpcopy: peer.stream.peer, version: peer.version })
     return undefined
   }
 
@@ -249,12 +250,12 @@ export class ChannelServer implements PeerRequests {
     this.#counters.add(InterceptCounter.peersRejected, 1)
     if (isUnproven) this.#counters.add(InterceptCounter.peersUnproven, 1)
     const message = isUnproven ? 'tcpcopy refused' : 'closed a connection that is not from tcpcopy'
-    this.#log('warn', message, { from: peer.stream.peer, reason })
+    this.#notices.add('warn', message, { from: peer.stream.peer, reason })
     this.#drop(peer)
   }
 
   #close(peer: ServerPeer, reason: string): void {
-    if (peer.isIntroduced) this.#log('info', 'tcpcopy disconnected', { tcpcopy: peer.stream.peer, reason })
+    if (peer.isIntroduced) this.#notices.add('info', 'tcpcopy disconnected', { tcpcopy: peer.stream.peer, reason })
     this.#drop(peer)
   }
 

@@ -26,6 +26,7 @@ import { parseIp } from '../../wire/ipv6.ts'
 import { isChecksumPartial, Segment, verifyChecksum } from '../../wire/segment.ts'
 import { ChannelClient } from '../channel/channel-client.ts'
 import type { ChannelEvents } from '../channel/client-connection.ts'
+import type { Notices } from '../notices/notices.ts'
 import { Diagnosis } from './diagnosis.ts'
 import { packetLimit, packetMax } from './packet-max.ts'
 import type { CopierSettings } from './settings.ts'
@@ -53,6 +54,8 @@ export interface CopierPorts {
   readonly cryptography: Cryptography
   readonly clock: Clock
   readonly waiter: Waiter
+  readonly notices: Notices
+  /** Gets the notices once a turn. */
   readonly log: Log
   /** For longer payloads; default: a loop. */
   readonly copy?: CopyBytes
@@ -91,7 +94,7 @@ export class Copier {
   }
 
   constructor(ports: CopierPorts, settings: CopierSettings, means: CopierMeans) {
-    const { sender, network, cryptography, log } = ports
+    const { sender, network, cryptography, notices } = ports
     const { memory, counters, share, trace } = means
     this.#ports = ports
     this.#settings = settings
@@ -113,12 +116,12 @@ export class Copier {
     this.sessions = this.#copy.sessions
     this.outbox = this.#copy.outbox
     const { maps } = settings.selection
-    this.#diagnosis = new Diagnosis(maps, this.#copy.reach, counters, sender, log, this.#now)
-    const { intercepts, connectionsEach, options } = settings.channel
+    this.#diagnosis = new Diagnosis(maps, this.#copy.reach, counters, sender, notices, this.#now)
+    const { options } = settings.channel
     const instance = means.instance ?? cryptography.random(INSTANCE_LENGTH)
     const hasIpv6 = hasIpv6Target(settings.selection)
     const context = { options, cryptography, instance, counters, hasIpv6 }
-    this.#channel = new ChannelClient(network, intercepts, connectionsEach, context, log, this.sessions)
+    this.#channel = new ChannelClient(network, settings.channel, context, this.sessions, notices)
   }
 
   /** Runs until `shouldStop` says so, then resets all copied connections. */
@@ -129,7 +132,7 @@ export class Copier {
 
   /** One turn of the loop. */
   turn(): void {
-    const { capture, clock, waiter } = this.#ports
+    const { capture, clock, waiter, notices, log } = this.#ports
     const deadline = Math.min(this.sessions.deadline, this.#channel.deadline, this.#housekeepingAt)
     const waitMs = Math.max(0, Math.min(deadline, capture.deadline ?? deadline) - clock.now())
     waiter.wait(this.sessions.ready.isEmpty ? waitMs : 0)
@@ -141,6 +144,7 @@ export class Copier {
     this.#channel.onTimer(this.#now)
     this.#flush()
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
+    notices.drain(log)
   }
 
   /** What waits in the ring may be lost, what waits in the pool may not, as long as there is room: then the ring goes first. */
@@ -193,8 +197,10 @@ export class Copier {
   /** Ends all sessions; the ports stay open. */
   stop(): void {
     this.endSessions()
-    this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
+    const { capture, notices, log } = this.#ports
+    this.#counters.set(Counter.captureDropped, capture.dropped())
     this.#channel.close()
+    notices.drain(log)
   }
 
   /** Routes first: an answer may be back before the next turn. */

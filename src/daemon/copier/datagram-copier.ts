@@ -11,6 +11,7 @@ import { type Capture, ChecksumState, type Clock, type Log, type PacketSender, t
 import { addressBook } from '../../wire/address-book.ts'
 import { Datagram, isDatagramPartial, parseDatagram } from '../../wire/datagram.ts'
 import { Flaw } from '../../wire/flaw.ts'
+import type { Notices } from '../notices/notices.ts'
 import { packetMax } from './packet-max.ts'
 
 const BATCH = 256
@@ -27,6 +28,8 @@ export interface DatagramPorts {
   readonly sender: PacketSender
   readonly clock: Clock
   readonly waiter: Waiter
+  readonly notices: Notices
+  /** Gets the notices once a turn. */
   readonly log: Log
 }
 
@@ -84,7 +87,7 @@ export class DatagramCopier {
 
   /** One turn of the loop. */
   turn(): void {
-    const { capture, clock, waiter } = this.#ports
+    const { capture, clock, waiter, notices, log } = this.#ports
     waiter.wait(Math.max(0, Math.min(this.datagrams.deadline, this.#housekeepingAt) - clock.now()))
     this.#now = clock.now()
     let packets = capture.receive(this.#takePacket, BATCH)
@@ -97,13 +100,16 @@ export class DatagramCopier {
     this.#flush()
     this.datagrams.onTimer(this.#now)
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
+    notices.drain(log)
   }
 
   /** Forgets all flows; the ports stay open. */
   stop(): void {
     this.#flush()
     this.datagrams.shutdown()
-    this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
+    const { capture, notices, log } = this.#ports
+    this.#counters.set(Counter.captureDropped, capture.dropped())
+    notices.drain(log)
   }
 
   #onPacket(bytes: Uint8Array, at: number, captured: number, length: number, checksum: ChecksumState): void {
@@ -137,7 +143,7 @@ export class DatagramCopier {
   }
 
   #keepHouse(): void {
-    const { capture, sender, log } = this.#ports
+    const { capture, sender, notices } = this.#ports
     this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
     this.#counters.set(Counter.captureDropped, capture.dropped())
     sender.refresh()
@@ -146,7 +152,7 @@ export class DatagramCopier {
     if (refused === this.#refusedReported || this.#now < this.#reportAt) return
     this.#refusedReported = refused
     this.#reportAt = this.#now + REPORT_MS
-    log('warn', 'the kernel refused to send packets', { refused, errnos: Object.fromEntries(sender.refused) })
+    notices.add('warn', 'the kernel refused to send packets', { refused, errnos: Object.fromEntries(sender.refused) })
   }
 }
 

@@ -2,8 +2,9 @@
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import type { Reach } from '../../core/target/raw/raw-context.ts'
-import type { Log, PacketSender } from '../../ports.ts'
+import type { PacketSender } from '../../ports.ts'
 import { formatEndpoint } from '../../wire/address.ts'
+import type { Notices } from '../notices/notices.ts'
 
 /** The warning that a `-x` sends SYNs and gets no SYN-ACK; its fields are those of a `Silence`. */
 export const NOTHING_COMES_BACK = 'no answers from the target'
@@ -48,7 +49,7 @@ export class Diagnosis {
   readonly #reach: Reach
   readonly #counters: Counters
   readonly #sender: PacketSender
-  readonly #log: Log
+  readonly #notices: Notices
   /** By `-x`. */
   readonly #syns: readonly Growth[]
   readonly #synAcksByMap: readonly Growth[]
@@ -58,12 +59,19 @@ export class Diagnosis {
   readonly #disowned = new Growth()
   #reportAt: number
 
-  constructor(maps: readonly CopyMap[], reach: Reach, counters: Counters, sender: PacketSender, log: Log, now: number) {
+  constructor(
+    maps: readonly CopyMap[],
+    reach: Reach,
+    counters: Counters,
+    sender: PacketSender,
+    notices: Notices,
+    now: number
+  ) {
     this.#maps = maps
     this.#reach = reach
     this.#counters = counters
     this.#sender = sender
-    this.#log = log
+    this.#notices = notices
     this.#syns = maps.map(() => new Growth())
     this.#synAcksByMap = maps.map(() => new Growth())
     this.#reportAt = now + FIRST_REPORT_MS
@@ -83,7 +91,7 @@ export class Diagnosis {
     const refused = this.#refused.since(total)
     if (refused > 0) {
       const errnos = Object.fromEntries(this.#sender.refused)
-      this.#log('warn', 'the kernel refused to send packets', { refused: total, errnos })
+      this.#notices.add('warn', 'the kernel refused to send packets', { refused: total, errnos })
     }
     return refused
   }
@@ -105,7 +113,7 @@ export class Diagnosis {
         sendRefused,
         channelsOpen: counters.get(Counter.channelsOpen)
       }
-      this.#log('warn', NOTHING_COMES_BACK, { ...silence })
+      this.#notices.add('warn', NOTHING_COMES_BACK, { ...silence })
     }
   }
 
@@ -114,6 +122,6 @@ export class Diagnosis {
     const synAcks = this.#synAcks.since(this.#counters.get(Counter.synAcks))
     const disowned = this.#disowned.since(this.#counters.get(Counter.sessionsDisowned))
     const vanishing: Vanishing = { synAcks, disowned }
-    if (disowned * 2 > synAcks) this.#log('warn', CONNECTIONS_VANISH, { ...vanishing })
+    if (disowned * 2 > synAcks) this.#notices.add('warn', CONNECTIONS_VANISH, { ...vanishing })
   }
 }

@@ -21,6 +21,7 @@ import {
 import { put16, put32, u16 } from '../../wire/bytes.ts'
 import { ACK, FIN, IPV4_HEADER, PSH, parseIpv4, Segment, SYN, TCP, TCP_HEADER } from '../../wire/segment.ts'
 import { CHANNEL_DEFAULT } from '../channel/negotiation.ts'
+import { Notices } from '../notices/notices.ts'
 import { Copier } from './copier.ts'
 import type { CopierSettings } from './settings.ts'
 
@@ -161,7 +162,8 @@ class WarmUp {
     const ports = { capture: this.#stage, sender: new Silence(), network, cryptography, clock, copy }
     const memory = new Uint8Array(copyMemoryLength(LIMITS))
     const means = { memory, counters: this.counters }
-    this.#copier = new Copier({ ...ports, waiter: { wait: () => {} }, log: () => {} }, settingsFor([map]), means)
+    const silent = { waiter: { wait: () => {} }, notices: new Notices(), log: () => {} }
+    this.#copier = new Copier({ ...ports, ...silent }, settingsFor([map]), means)
   }
 
   /** A connection of each client, from its SYN to its FIN. */

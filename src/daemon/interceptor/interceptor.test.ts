@@ -9,6 +9,7 @@ import { ACKNOWLEDGMENT, ANSWER, HELLO, ROUTE, SYN_ACK } from '../../sim/network
 import { Framings } from '../../wire/channel/channel-v1.ts'
 import { TranslatingCapture } from '../capture/translating-capture.ts'
 import { CHANNEL_DEFAULT, type ChannelOptions } from '../channel/negotiation.ts'
+import { Notices } from '../notices/notices.ts'
 import { Interceptor } from './interceptor.ts'
 
 const OK = '2b4f4b0d0a'
@@ -86,6 +87,7 @@ class World {
       cryptography: countingCryptography(),
       clock: { now: () => this.now, epoch: () => EPOCH },
       waiter: { wait: () => {}, pause: () => this.onPause() },
+      notices: new Notices(),
       log: () => {}
     }
     const options = { delayMax: 16, recordsMax: 16, channel, keepsFirst }

@@ -23,6 +23,7 @@ import { parseIp } from '../../wire/ipv6.ts'
 import { ACK, RST, Segment, SYN } from '../../wire/segment.ts'
 import { ChannelServer, type ServerOptions } from '../channel/channel-server.ts'
 import { PeerWorkers } from '../channel/peer-workers.ts'
+import type { Notices } from '../notices/notices.ts'
 import { Coalescing } from './coalescing.ts'
 
 /** Packets taken in one turn: what has waited for a busy core is sent at once. 10.5 µs a response of 20 KB; by 256 11.8. */
@@ -36,6 +37,8 @@ export interface InterceptorPorts {
   readonly cryptography: Cryptography
   readonly clock: Clock
   readonly waiter: PausingWaiter
+  readonly notices: Notices
+  /** Gets the notices once a turn. */
   readonly log: Log
   /** Undefined: there is one worker. */
   readonly exchange?: Exchange | undefined
@@ -98,7 +101,7 @@ export class Interceptor {
 
   /** One turn of the loop. Routes are taken before answers: those that came with them then find their way. */
   turn(): void {
-    const { clock } = this.#ports
+    const { clock, notices, log } = this.#ports
     this.#now = this.#wait()
     this.#hasMore = this.#server.receive(this.#routing, this.#now)
     this.#isFull = false
@@ -111,6 +114,7 @@ export class Interceptor {
     if (!this.#batch.isEmpty) this.#batch.flush(clock.now())
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
     this.#server.flush()
+    notices.drain(log)
   }
 
   /** Until there is something to do, and among many answers a little longer. @returns the turn's instant */
@@ -129,6 +133,7 @@ export class Interceptor {
   stop(): void {
     this.#keepHouse()
     this.#server.close()
+    this.#ports.notices.drain(this.#ports.log)
   }
 
   #keepHouse(): void {
