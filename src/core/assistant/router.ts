@@ -1,7 +1,7 @@
 /**
- * Which tcpcopy an answer belongs to. Routes are announced by a connection of the channel (a *peer*, a small integer)
- * and live until it takes them away, or they have been idle for long; a SYN-ACK or RST that comes before its route waits
- * for it.
+ * The router finds the tcpcopy to which an answer belongs. A connection of the channel (a *peer*, a small integer)
+ * announces routes. A route ends when its peer withdraws it, or after a long idle time. A SYN-ACK or RST that arrives
+ * before its route waits for it.
  */
 import { copyBytes, float64At, int32At } from '../../wire/bytes.ts'
 import { HEADER_LENGTH } from '../../wire/channel/channel-v1.ts'
@@ -12,20 +12,20 @@ import { FlowTable } from '../memory/flow-table.ts'
 const ROUTES_MAX = 1 << 20
 const ROUTE_IDLE_MS = 2 * 3600_000
 const DELAY_MS = 30_000
-/** Routes looked at in one call for having been idle: some 15 µs. All of them in four minutes, once a second. */
+/** Routes that one call of `sweep` checks, in about 15 µs. At one call a second, all are checked in four minutes. */
 const SWEEP = 4096
 const NO_PEER = -1
 /** Words of a flow in a list of keys: both addresses, both ports. */
 const KEY_WORDS = 3
 const NOBODY: readonly number[] = []
 
-/** Takes a header that has waited for its route, as `putHeader` left it. */
+/** Takes a header that waited for its route, as `putHeader` wrote it. */
 export type Deliver = (peer: number, header: Uint8Array, at: number) => void
 
-/** Whether a route may be taken from the peer that has it. @param idleMs since it was last announced or answered */
+/** Whether a route may be taken from its owner. @param idleMs time since it was last announced or used */
 export type MayTake = (owner: number, idleMs: number) => boolean
 
-/** How answers find their tcpcopy. */
+/** What `Router` and `SingleGroup` have in common. */
 export type Routing = Pick<
   Router,
   'admit' | 'left' | 'addRoute' | 'removeRoute' | 'find' | 'peerOf' | 'used' | 'delay' | 'sweep' | 'eachAddress'
@@ -43,7 +43,7 @@ export class Router {
   readonly #freeSlots: number[] = []
   #slotCount = 0
   #hand = 0
-  /** Waiting headers in the order they came, one for each flow, in a ring of `delayMax`. */
+  /** A ring of `delayMax` waiting headers in order of arrival, at most one for each flow. */
   readonly #delayMax: number
   readonly #delayed: Uint8Array
   readonly #delayedAt: Float64Array
@@ -51,7 +51,7 @@ export class Router {
   readonly #delayedByFlow = new FlowTable()
   #delayedNext = 0
 
-  /** @param delayMax most headers that wait for their routes (`-s`) */
+  /** @param delayMax most headers that may wait for their routes (`-s`) */
   constructor(delayMax: number, counters: InterceptCounters, deliver: Deliver) {
     this.#counters = counters
     this.#deliver = deliver
@@ -61,16 +61,16 @@ export class Router {
     this.#delayedKeys = new Int32Array(delayMax * KEY_WORDS)
   }
 
-  /** A tcpcopy has said what it is. @returns the peers that have to go for it; itself, if it may not stay */
+  /** A tcpcopy has identified itself. @returns the peers to close; its own number if it is refused */
   admit(_peer: number, _now: number): readonly number[] {
     return NOBODY
   }
 
-  /** A peer has gone. Its routes stay: when they are announced again they go over to another. */
+  /** A peer has closed. Its routes stay, and move to another peer when that announces them. */
   left(_peer: number): void {}
 
   /**
-   * A peer says that the answers to this client are its own; a later word replaces an earlier one.
+   * Adds a route to a peer, or moves the route of this flow to it.
    * @returns false if another peer has the route and keeps it
    */
   addRoute(peer: number, flow: Flow, now: number, mayTake: MayTake): boolean {
@@ -89,28 +89,28 @@ export class Router {
     return true
   }
 
-  /** Takes a route away, if it is this peer's. */
+  /** Removes a route if it belongs to this peer. */
   removeRoute(peer: number, flow: Flow): void {
     const slot = this.#slotByFlow.get(flow)
     if (slot >= 0 && this.peerOf(slot) === peer) this.#free(slot)
   }
 
-  /** @returns the slot of the flow's route, the same until routes are added or removed; −1: there is none */
+  /** @returns the slot of the flow's route, valid until routes are added or removed; −1: no route */
   find(flow: Flow): number {
     return this.#slotByFlow.get(flow)
   }
 
-  /** The peer that a route leads to. It may have gone. */
+  /** The peer of a route. It may have closed. */
   peerOf(slot: number): number {
     return int32At(this.#peer, slot)
   }
 
-  /** An answer went along this route. */
+  /** An answer took this route. */
   used(slot: number, now: number): void {
     this.#usedAt[slot] = now
   }
 
-  /** Keeps a header for up to 30 s, until its route comes; a newer one of the same flow takes its place. */
+  /** Keeps a header until its route arrives, up to 30 s. A newer header of the same flow replaces it. */
   delay(header: Uint8Array, flow: Flow, now: number): void {
     const index = this.#delayedNext
     this.#delayedNext = (index + 1) % this.#delayMax
@@ -124,13 +124,13 @@ export class Router {
     this.#counters.add(InterceptCounter.delayedHeaders, 1)
   }
 
-  /** Every address of a route, or of a header that waits for one. An address may be given several times. */
+  /** Gives every address of a route or of a waiting header. An address may be given several times. */
   eachAddress(take: (address: number) => void): void {
     this.#slotByFlow.eachAddress(take)
     this.#delayedByFlow.eachAddress(take)
   }
 
-  /** Forgets routes that have been idle for hours, a few at a time; to be called once a second. */
+  /** Removes routes that were idle for two hours. Checks a few at a time; call it once a second. */
   sweep(now: number): void {
     for (let count = Math.min(SWEEP, this.#slotCount); count > 0; count--) {
       this.#hand = (this.#hand + 1) % this.#slotCount
@@ -149,7 +149,7 @@ export class Router {
     else this.#counters.add(InterceptCounter.delayedLost, 1)
   }
 
-  /** Empties a place of the ring, if a record waits there. */
+  /** Discards the header that waits at a place of the ring, if any. */
   #forget(index: number): void {
     if (float64At(this.#delayedAt, index) === 0) return
     this.#delayedAt[index] = 0

@@ -1,6 +1,6 @@
 /**
- * tcpcopy's side of the channel: some connections to each intercept, made again with back-off when they break. Routes are
- * announced to every intercept; after a break all that live are announced again, as fast as intercept takes them.
+ * tcpcopy's end of the channel keeps several connections to each intercept, and reconnects with back-off. It announces
+ * routes to every intercept. After a break it announces all live routes again, as fast as intercept reads them.
  */
 import { Counter } from '../../core/books/counters.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
@@ -18,17 +18,17 @@ import {
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
 const CONNECT_PATIENCE_MS = 5000
-/** How long intercept may take to prove that it knows the secret. */
+/** Time for intercept to prove that it knows the secret. */
 const PROOF_PATIENCE_MS = 5000
-/** An intercept that has not replied by then is told of as one of version 1: such a one says nothing before it has a record. */
+/** An intercept that has not replied by then is reported as version 1, which sends nothing before its first record. */
 const REPLY_PATIENCE_MS = 1000
-/** Reads from one connection in one turn: intercept never holds up the capture. What is left waits in the socket. */
+/** Reads from one connection in one turn, so that intercept never delays the capture. The rest waits in the socket. */
 const READS_MAX = 4
-/** Octets of routes announced again that may wait in front of the next new one. */
+/** Bytes of repeated routes that may wait before the next new route. */
 const ANNOUNCED_AHEAD = 64 * 1024
 
 export interface InterceptAddress {
-  /** As int32; of IPv6, its number in the thread's book. */
+  /** An int32; for IPv6, the number in the thread's address book. */
   readonly address: number
   readonly port: number
 }
@@ -41,19 +41,19 @@ export interface InterceptSettings {
   readonly connectionsEach: number
 }
 
-/** The routes that intercept has to know. */
+/** The live routes. */
 export interface Routes {
-  /** @returns the route with the lowest id from `id` on, if there is one */
+  /** @returns the route with the lowest id that is at least `id`, if any */
   routeFrom(id: number): Route | undefined
 }
 
 interface Intercept {
   readonly where: InterceptAddress
   readonly connections: ClientConnection[]
-  /** Its absence has been told. */
+  /** Its absence has been reported. */
   isAway: boolean
-  /** That it is there has been told. */
-  isTold: boolean
+  /** Its presence has been reported. */
+  isReported: boolean
 }
 
 export class ChannelClient {
@@ -62,7 +62,7 @@ export class ChannelClient {
   readonly #notices: Notices
   readonly #intercepts: Intercept[]
   readonly #routes: Routes
-  /** When something is due here. */
+  /** When `onTimer` has something to do. */
   deadline = 0
 
   constructor(
@@ -80,11 +80,11 @@ export class ChannelClient {
       where,
       connections: Array.from({ length: connectionsEach }, () => new ClientConnection(context, RETRY_FIRST_MS)),
       isAway: false,
-      isTold: false
+      isReported: false
     }))
   }
 
-  /** Tells every intercept that the answers to this client are ours. In single mode all are. */
+  /** Requests the answers to this client from every intercept. Single mode needs no routes. */
   announce(route: Route): void {
     if (this.#context.options.isSingle) return
     for (const { connections } of this.#intercepts) {
@@ -95,19 +95,19 @@ export class ChannelClient {
     }
   }
 
-  /** Tells every intercept that no more answers to this client are awaited. */
+  /** Tells every intercept that answers to this client are no longer needed. */
   withdraw(route: Route): void {
     for (const { connections } of this.#intercepts) connectionOf(connections, route)?.withdraw(route)
   }
 
-  /** Takes what has come. */
+  /** Takes what the intercepts have sent. */
   receive(events: ChannelEvents, now: number): void {
     for (const intercept of this.#intercepts) {
       for (const connection of intercept.connections) this.#receiveFrom(intercept, connection, events, now)
     }
   }
 
-  /** Connects where it is time to, and looks after those that do not reply. */
+  /** Connects when a retry is due, and handles intercepts that do not reply. */
   onTimer(now: number): void {
     if (now < this.deadline) return
     this.deadline = Number.POSITIVE_INFINITY
@@ -126,7 +126,7 @@ export class ChannelClient {
     }
   }
 
-  /** Hands what was announced to the kernel. */
+  /** Writes announced routes to the kernel. */
   flush(now: number): void {
     for (const intercept of this.#intercepts) {
       for (const connection of intercept.connections) {
@@ -144,7 +144,7 @@ export class ChannelClient {
     }
   }
 
-  /** Announces routes again, a few at a time: what is new does not wait behind a million of them. */
+  /** Announces routes again, a few at a time, so that a new route does not wait behind a million old ones. */
   #announceMore(intercept: Intercept, connection: ClientConnection, now: number): void {
     while (connection.backlog.length < ANNOUNCED_AHEAD) {
       const route = this.#routes.routeFrom(connection.announceFrom)
@@ -163,22 +163,22 @@ export class ChannelClient {
       const { stream, phase } = connection
       if (stream === undefined) return
       const room = stream.input.length - stream.inputLength
-      const octets = stream.read()
-      if (octets < 0) {
+      const count = stream.read()
+      if (count < 0) {
         this.#lose(intercept, connection, stream.failure || 'it closed the connection', now)
         return
       }
       if (!connection.isOpen && stream.open) this.#open(intercept, connection, now)
-      if (octets === 0) return
+      if (count === 0) return
       const fault = connection.take(events, now)
       if (fault !== '') {
         this.#lose(intercept, connection, fault, now)
         return
       }
       if (connection.phase !== phase) this.#onPhase(intercept, connection)
-      // Only now is it plain that this is intercept: what takes a connection and ends it is not asked ever faster.
+      // The back-off is reset only for a peer that proved to be intercept, not for one that accepts and closes.
       if (connection.isReady) connection.retryMs = RETRY_FIRST_MS
-      if (octets < room) return
+      if (count < room) return
     }
   }
 
@@ -188,19 +188,19 @@ export class ChannelClient {
     const { options } = this.#context
     if (connection.isReady) this.#announceAgain(intercept)
     this.#awake(now + (options.secret === undefined ? REPLY_PATIENCE_MS : PROOF_PATIENCE_MS))
-    if (options.version === 1) this.#tell(intercept)
+    if (options.version === 1) this.#report(intercept)
   }
 
-  /** The connection has come to a version. */
+  /** The version of a connection is settled. */
   #onPhase(intercept: Intercept, connection: ClientConnection): void {
     if (!connection.isReady) return
     if (this.#context.options.secret !== undefined) this.#announceAgain(intercept)
     if (connection.isHoldingBack) connection.announceFrom = 0
     connection.isHoldingBack = false
-    this.#tell(intercept)
+    this.#report(intercept)
   }
 
-  /** Nothing has come yet on this connection. */
+  /** Handles a connection on which nothing has arrived yet. */
   #onSilence(intercept: Intercept, connection: ClientConnection, now: number): void {
     if (connection.phase !== Phase.Silent && connection.phase !== Phase.Proving) return
     const isSecret = this.#context.options.secret !== undefined
@@ -209,16 +209,16 @@ export class ChannelClient {
     else if (isSecret) this.#lose(intercept, connection, connection.silence, now)
     else {
       connection.isSilentForLong = true
-      this.#tell(intercept, true)
+      this.#report(intercept, true)
     }
   }
 
-  /** Says that an intercept is there, once all connections to it are. @param isPatient no reply is awaited any more */
-  #tell(intercept: Intercept, isPatient = this.#context.options.version === 1): void {
+  /** Reports an intercept once all connections to it are ready. @param isFinal do not wait for a reply */
+  #report(intercept: Intercept, isFinal = this.#context.options.version === 1): void {
     const { connections } = intercept
-    const isSettled = (one: ClientConnection): boolean => one.isReady && (isPatient || one.phase !== Phase.Silent)
-    if (intercept.isTold || !connections.every(isSettled)) return
-    intercept.isTold = true
+    const isSettled = (one: ClientConnection): boolean => one.isReady && (isFinal || one.phase !== Phase.Silent)
+    if (intercept.isReported || !connections.every(isSettled)) return
+    intercept.isReported = true
     intercept.isAway = false
     const fields = { intercept: connections[0]?.stream?.peer }
     if (connections.some((one) => one.phase === Phase.Silent)) {
@@ -255,7 +255,7 @@ export class ChannelClient {
     this.#awake(connection.nextAt)
     if (isOpen) counters.add(Counter.channelsOpen, -1)
     if (isReady) this.#announceAgain(intercept)
-    intercept.isTold = false
+    intercept.isReported = false
     if (intercept.isAway) return
     intercept.isAway = true
     this.#notices.add('warn', 'not connected to intercept; copying continues and tcpcopy keeps trying to connect', {
@@ -265,7 +265,7 @@ export class ChannelClient {
     })
   }
 
-  /** Which connection a route belongs to has changed for some: all live ones are announced again. */
+  /** Announces all live routes again, since some now belong to another connection. */
   #announceAgain({ connections }: Intercept): void {
     if (this.#context.options.isSingle) return
     for (const connection of connections) if (connection.isReady) connection.announceFrom = 0
@@ -276,7 +276,7 @@ export class ChannelClient {
   }
 }
 
-/** The one of an intercept's connections for a route: always the same as long as all are open. */
+/** The connection of an intercept for a route: always the same while all are open. */
 function connectionOf(connections: readonly ClientConnection[], route: Route): ClientConnection | undefined {
   for (let step = 0; step < connections.length; step++) {
     const connection = connections[(route.id + step) % connections.length]
@@ -285,7 +285,7 @@ function connectionOf(connections: readonly ClientConnection[], route: Route): C
   return undefined
 }
 
-/** What the operator may look at. */
+/** What the operator should check. */
 function hintOf(reason: string): string {
   if (reason.includes('secret')) return 'Give both programs the same --secret-file, or none.'
   if (reason === SPEAKS_OTHER)

@@ -1,6 +1,6 @@
 /**
- * intercept's side of the channel: takes routes from any number of tcpcopy connections, of either version, and gives each
- * the records that belong to it. A peer that speaks something else is closed; one that does not read loses records.
+ * intercept's end of the channel takes routes from up to 1024 connections of tcpcopy, of either version, and sends each
+ * the records of its flows. A peer that speaks another protocol is closed. One that does not read loses records.
  */
 import type { Routing } from '../../core/assistant/router.ts'
 import { InterceptCounter, type InterceptCounters } from '../../core/books/intercept-counters.ts'
@@ -9,15 +9,15 @@ import type { Framing } from '../../wire/channel/channel-v1.ts'
 import type { Flow } from '../../wire/flow.ts'
 import type { Notices } from '../notices/notices.ts'
 import type { ChannelOptions } from './negotiation.ts'
-import type { NoteRequests, Party, PeerWorkers } from './peer-workers.ts'
+import type { Party, PeerMessageRequests, PeerWorkers } from './peer-workers.ts'
 import { type Fault, type PeerRequests, ServerPeer } from './server-peer.ts'
 
 const PEERS_MAX = 1024
-/** Reads from one peer in one turn: one that never pauses does not hold up the others, nor the capture. */
+/** Reads from one peer in one turn, so that a peer that never pauses delays neither the others nor the capture. */
 const READS_MAX = 16
-/** A connection that has not said what it is by then is closed. */
+/** A connection that has not identified itself by then is closed. */
 const HELLO_PATIENCE_MS = 30_000
-/** A tcpcopy of version 1 does not say that a route is not needed any more: after so long it is anybody's. */
+/** A tcpcopy of version 1 does not withdraw routes. After this idle time another tcpcopy may take one. */
 const ROUTE_QUIET_MS = 60_000
 
 /** What the server works with. */
@@ -44,7 +44,7 @@ export class ChannelServer implements PeerRequests {
   readonly #idStep: number
   #nextId: number
   readonly #peerWorkers: PeerWorkers | undefined
-  readonly #noteRequests: NoteRequests
+  readonly #messageRequests: PeerMessageRequests
   /** Peers that have something to send. */
   readonly #pending: ServerPeer[] = []
   #routing: Routing | undefined
@@ -66,7 +66,7 @@ export class ChannelServer implements PeerRequests {
     this.#peerWorkers = peerWorkers
     this.#nextId = peerWorkers?.firstId ?? 0
     this.#idStep = peerWorkers?.idStep ?? 1
-    this.#noteRequests = {
+    this.#messageRequests = {
       addRoute: (party, flow) => this.#addRoute(party, flow),
       removeRoute: (party, flow) => this.#routing?.removeRoute(party.id, flow),
       taken: (id, flow) => this.#tellTaken(id, flow),
@@ -75,33 +75,33 @@ export class ChannelServer implements PeerRequests {
     }
   }
 
-  /** The version in which a peer takes records; 0: none, it has gone. */
+  /** The version of a peer's records; 0: it gets none, or has closed. */
   versionOf(peer: number): number {
     return this.#party(peer)?.version ?? 0
   }
 
-  /** Takes what other workers have sent, new connections and what they say. @returns whether others have sent more */
+  /** Takes messages of other workers, new connections and their input. @returns whether more messages are waiting */
   receive(routing: Routing, now: number): boolean {
     this.#routing = routing
     this.#now = now
-    const hasMore = this.#peerWorkers?.receive(this.#noteRequests) ?? false
+    const hasMore = this.#peerWorkers?.receive(this.#messageRequests) ?? false
     for (let stream = this.#listener.accept(); stream !== undefined; stream = this.#listener.accept()) {
       this.#accept(stream, now)
-      // Workers listen together: each takes one, and who has least to do is the first to come again.
+      // All workers accept from one socket. Each accepts one per turn, so the least busy one accepts most.
       if (this.#peerWorkers !== undefined) break
     }
     for (const peer of this.#peers.values()) this.#receiveFrom(peer, now)
     return hasMore
   }
 
-  /** Adds a record of version 1, as long as the framing says, to what goes to a peer. */
+  /** Sends a record of version 1 to a peer at the next `flush`. The framing determines its length. */
   deliver1(peerId: number, record: Uint8Array): void {
     const peer = this.#peers.get(peerId)
     if (peer !== undefined) this.#count(peer, peer.putRecord1(record, this.#framing), 1)
     else this.#handOver(peerId, 1, record, this.#framing.recordLength, 1)
   }
 
-  /** Adds a record of version 2. @param segments captured headers that it stands for */
+  /** Sends a record of version 2 at the next `flush`. @param segments number of captured headers in it */
   deliver2(peerId: number, record: Uint8Array, length: number, segments: number): void {
     const peer = this.#peers.get(peerId)
     if (peer === undefined) {
@@ -113,21 +113,21 @@ export class ChannelServer implements PeerRequests {
     if (taken > 0) this.#counters.add(InterceptCounter.records, 1)
   }
 
-  /** A record for a connection that another worker has. */
+  /** Sends a record to the worker that has the connection. */
   #handOver(id: number, version: number, record: Uint8Array, length: number, segments: number): void {
     if (this.#peerWorkers === undefined) return
     if (!this.#peerWorkers.record(id, version, record, length, segments))
       this.#counters.add(InterceptCounter.backlogDropped, segments)
   }
 
-  /** A record of another worker's flow, for a connection of this one. */
+  /** Takes a record of another worker's flow for a connection of this worker. */
   #onRecord(id: number, version: number, record: Uint8Array, length: number, segments: number): void {
     if (!this.#peers.has(id)) this.#counters.add(InterceptCounter.unroutedHeaders, segments)
     else if (version === 1) this.deliver1(id, record)
     else this.deliver2(id, record, length, segments)
   }
 
-  /** @param length octets that were taken in; 0: there was no room */
+  /** Counts a record. @param length bytes added to the backlog; 0: it did not fit */
   #count(peer: ServerPeer, length: number, segments: number): void {
     if (length === 0) {
       this.#counters.add(InterceptCounter.backlogDropped, segments)
@@ -138,7 +138,7 @@ export class ChannelServer implements PeerRequests {
     this.#counters.add(InterceptCounter.forwardedHeaders, segments)
   }
 
-  /** Hands all that was delivered to the kernel; called at the end of each batch. */
+  /** Writes all backlogs to the kernel. Call it at the end of a turn. */
   flush(): void {
     let waiting = 0
     for (let index = 0; index < this.#pending.length; index++) {
@@ -147,7 +147,7 @@ export class ChannelServer implements PeerRequests {
       if (!peer.flush()) this.#close(peer, peer.stream.failure || 'it closed the connection')
       else if (peer.backlog.length > 0) this.#pending[waiting++] = peer
     }
-    // Setting a length is a call into the runtime: 50 ns, and 5 so.
+    // Popping takes 5 ns; setting the length is a call into the runtime and takes 50.
     while (this.#pending.length > waiting) this.#pending.pop()
     this.#peerWorkers?.flush()
   }
@@ -159,7 +159,7 @@ export class ChannelServer implements PeerRequests {
   }
 
   introduced(peer: ServerPeer): Fault | undefined {
-    this.#peerWorkers?.tell(peer)
+    this.#peerWorkers?.describe(peer)
     for (const id of this.#routing?.admit(peer.id, this.#now) ?? []) {
       if (id === peer.id) return { reason: 'another tcpcopy is connected, and --keep-first is set', isUnproven: false }
       const replaced = this.#peers.get(id)
@@ -183,7 +183,7 @@ export class ChannelServer implements PeerRequests {
     return this.#peerWorkers === undefined || this.#peerWorkers.owns(clientPort)
   }
 
-  /** A connection, of this worker or another; undefined: it has gone. */
+  /** A connection of this worker or another; undefined: it has closed. */
   #party(id: number): Party | undefined {
     return this.#peers.get(id) ?? this.#peerWorkers?.party(id)
   }
@@ -206,7 +206,7 @@ export class ChannelServer implements PeerRequests {
     this.#counters.add(InterceptCounter.routesRefused, 1)
   }
 
-  /** Whether a route goes over to another connection. One of version 1 could not be told that it does not. */
+  /** Whether a route moves to another connection. A peer of version 1 always gets it, since it cannot be refused. */
   #mayTake(peer: Party, owner: Party | undefined, idleMs: number): boolean {
     if (owner === undefined || peer.instance === '' || owner.instance === peer.instance) return true
     return owner.instance === '' && idleMs > ROUTE_QUIET_MS
@@ -229,18 +229,18 @@ export class ChannelServer implements PeerRequests {
     for (let reads = 0; reads < READS_MAX; reads++) {
       if (this.#peerWorkers?.mayRead === false) return
       const room = peer.stream.input.length - peer.stream.inputLength
-      const octets = peer.stream.read()
-      if (octets < 0) {
+      const count = peer.stream.read()
+      if (count < 0) {
         this.#close(peer, peer.stream.failure || 'it closed the connection')
         return
       }
-      if (octets === 0) break
+      if (count === 0) break
       const fault = peer.take(this)
       if (fault !== undefined) {
         this.#reject(peer, fault)
         return
       }
-      if (octets < room) break
+      if (count < room) break
     }
     if (peer.isIntroduced || now - peer.acceptedAt <= HELLO_PATIENCE_MS) return
     this.#reject(peer, { reason: 'it did not identify itself', isUnproven: false })

@@ -1,4 +1,4 @@
-/** One connection of tcpcopy to an intercept: how it comes to a version, and what is said in either. */
+/** One connection of tcpcopy to an intercept: negotiates the version, announces routes and parses records. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
 import type { Cryptography, Stream } from '../../ports.ts'
@@ -52,10 +52,10 @@ import { Backlog, consume } from './backlog.ts'
 import { type ChannelOptions, Negotiation } from './negotiation.ts'
 
 const BACKLOG_MAX = 4 << 20
-/** Records of types that nobody knows: more of them end the connection. */
+/** Records of unknown types; more of them close the connection. */
 const UNKNOWN_MAX = 100
 const TRIP_ASK_MS = 1000
-/** Nothing is left to be announced. */
+/** All routes are announced. */
 export const ALL_ANNOUNCED = Number.POSITIVE_INFINITY
 
 export const SPEAKS_OTHER = 'it does not speak the protocol of intercept'
@@ -64,16 +64,16 @@ const IS_VERSION_1 = 'it speaks version 1 of the channel, which does not support
 export const Phase = {
   /** Not connected, or connecting. */
   Closed: 0,
-  /** Version 2 is offered, or this side may only speak version 1; nothing has come yet. */
+  /** The hello is sent, with or without an offer of version 2. intercept has sent nothing yet. */
   Silent: 1,
   Version1: 2,
-  /** Version 2, as soon as intercept has proved the secret. */
+  /** Version 2 starts when intercept has proved the secret. */
   Proving: 3,
   Version2: 4
 } as const
 export type Phase = (typeof Phase)[keyof typeof Phase]
 
-/** Takes what intercepts say. */
+/** Takes what intercept reports. */
 export interface ChannelEvents {
   /** An answer of the target. The segment is valid during the call. */
   answered(segment: Segment): void
@@ -81,7 +81,7 @@ export interface ChannelEvents {
   taken(flow: Flow): void
 }
 
-/** What all connections have in common. */
+/** What all connections share. */
 export interface ChannelContext {
   readonly options: ChannelOptions
   readonly cryptography: Cryptography
@@ -99,9 +99,9 @@ export class ClientConnection {
   /** When to connect again, or to give up connecting. */
   nextAt = 0
   retryMs: number
-  /** Routes of sessions from here on have to be announced yet. */
+  /** Routes of sessions from this id on are not announced yet. */
   announceFrom = ALL_ANNOUNCED
-  /** By now intercept would have replied, if it spoke version 2. */
+  /** An intercept of version 2 would have replied by now. */
   isSilentForLong = false
   /** Routes to IPv6 targets wait for version 2. */
   isHoldingBack = false
@@ -109,7 +109,7 @@ export class ClientConnection {
   readonly #context: ChannelContext
   #negotiation: Negotiation | undefined
   #unknownCount = 0
-  /** How long an octet is on its way from intercept: half the least round trip, which is asked for once a second. */
+  /** Delay from intercept to here: half the minimum round trip, which is read once a second. */
   #tripMs = 0
   #tripAskedAt = 0
   readonly #segment = new Segment()
@@ -157,12 +157,12 @@ export class ClientConnection {
     this.isSilentForLong = false
   }
 
-  /** @returns false if there is no room */
+  /** @returns false if the route does not fit into the backlog */
   announce(route: Route): boolean {
     return this.#putRoute(route, RecordType.Route)
   }
 
-  /** The route is not needed any more. In version 1 nobody has ever said that, so it is left to be forgotten. */
+  /** Withdraws a route that is no longer needed. Version 1 does not withdraw routes: intercept forgets them. */
   withdraw(route: Route): void {
     if (this.phase === Phase.Version2) this.#putRoute(route, RecordType.Withdrawal)
   }
@@ -180,14 +180,14 @@ export class ClientConnection {
     return true
   }
 
-  /** Version 1 has no word for an IPv6 address; as long as intercept has not replied, version 2 may come. */
+  /** Version 1 cannot express IPv6 addresses. Until intercept has replied, version 2 is still possible. */
   #holdBack(): boolean {
     if (this.phase === Phase.Silent && this.#negotiation !== undefined) this.isHoldingBack = true
     if (this.phase === Phase.Version1 || this.isSilentForLong) this.#context.counters.add(Counter.routesUntold, 1)
     return true
   }
 
-  /** Takes what is in the stream's input. @returns why the connection has to be given up; empty: it has not */
+  /** Parses the stream's input. @returns why the connection must be closed; empty: it need not */
   take(events: ChannelEvents, now: number): string {
     const { stream } = this
     if (stream === undefined) return ''
@@ -214,7 +214,7 @@ export class ClientConnection {
     return fault
   }
 
-  /** @returns octets of what begins there; 0: not known yet; −1: that cannot be */
+  /** @returns length of the message or record at `at`; 0: not known yet; −1: invalid */
   #lengthAt(input: Uint8Array, at: number, present: number): number {
     if (present < 2) return 0
     if (this.phase >= Phase.Proving) return recordLength(input, at) < RECORD_HEAD ? -1 : recordLength(input, at)
@@ -309,7 +309,7 @@ export class ClientConnection {
     return ''
   }
 
-  /** Until it has proved that it knows the secret nothing else of intercept counts. */
+  /** Ignores everything else until intercept has proved that it knows the secret. */
   #onProof(input: Uint8Array, at: number): string {
     const { secret } = this.#context.options
     if (recordType(input, at) === RecordType.Refusal) {
@@ -326,7 +326,7 @@ export class ClientConnection {
     return ''
   }
 
-  /** Why it is given up where nothing has come for long. */
+  /** Why the connection is closed if intercept does not reply. */
   get silence(): string {
     return this.phase === Phase.Proving ? 'it did not prove the secret' : IS_VERSION_1
   }

@@ -1,5 +1,5 @@
 /**
- * tcpcopy's loop: wait, take a batch from the capture and from the channel, step the sessions, send one batch.
+ * tcpcopy's loop waits, takes a batch from the capture and from the channel, steps the sessions, and sends one batch.
  */
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
@@ -34,15 +34,14 @@ import type { CopierSettings } from './settings.ts'
 /** Packets taken in one turn: enough to share the cost of a turn, few enough to keep answers prompt. */
 const BATCH = 256
 /**
- * Packets taken before sessions are stepped; at most, while the capture fills; and where the pool has room for more than it
- * holds. A request takes two turns, so long turns slow the copy down, and a copy that is slow leaves the source the more
- * time to fill the capture: with 4096 and 32,768 a copy of 20 KB requests began at a fifth of the rate that it has with
- * these.
+ * Packets taken before sessions are stepped: usually, while the capture fills up, and while it fills up and the pool is
+ * less than half full. A request takes two turns, so long turns slow the copy down, and a slow copy lets the capture
+ * fill up even more: with 4096 and 32,768, a copy of 20 KB requests started at a fifth of the rate.
  */
 const CAPTURE_FIRST = 512
 const CAPTURE_MOST = 4096
 const CAPTURE_MOST_WITH_ROOM = 16_384
-/** Bytes sent at once, and sessions stepped: then the capture has to be looked at. */
+/** Bytes sent, or sessions stepped, before the capture is checked again. */
 const FLUSH_BYTES = 1 << 20
 const STEPS_MOST = 256
 const HOUSEKEEPING_MS = 1000
@@ -57,18 +56,18 @@ export interface CopierPorts {
   readonly notices: Notices
   /** Gets the notices once a turn. */
   readonly log: Log
-  /** For longer payloads; default: a loop. */
+  /** Copies long payloads; default: a loop. */
   readonly copy?: CopyBytes
 }
 
-/** What a worker has beside its settings. */
+/** What a worker needs in addition to its settings. */
 export interface CopierMeans {
-  /** Of `copyMemoryLength`; the sender can reach it. */
+  /** Memory of `copyMemoryLength`, also mapped for the sender. */
   readonly memory: Uint8Array
   readonly counters: Counters
-  /** Undefined: there is one worker. */
+  /** Undefined: this is the only worker. */
   readonly share?: WorkerShare | undefined
-  /** What all connections of this tcpcopy tell intercept, of `INSTANCE_LENGTH`; default: random. */
+  /** Identifies this tcpcopy to intercept, `INSTANCE_LENGTH` bytes; default: random. */
   readonly instance?: Uint8Array | undefined
   readonly trace?: CopyTrace | undefined
 }
@@ -85,7 +84,7 @@ export class Copier {
   readonly #segment = new Segment()
   #now: number
   #housekeepingAt: number
-  /** Sessions stepped since the capture was looked at. */
+  /** Sessions stepped since the capture was checked. */
   #stepCount = 0
   readonly #takePacket = this.#onPacket.bind(this)
   readonly #channelEvents: ChannelEvents = {
@@ -108,7 +107,7 @@ export class Copier {
       share,
       trace,
       flush: () => this.#flush(),
-      // A trace shows each packet as it is on the wire.
+      // A trace shows each packet as it appears on the wire.
       canSegment: (target: number) => trace === undefined && sender.canSegment(target),
       mtu: (target: number) => packetMax(sender.mtu(target), packetLimit(settings.packets, target))
     }
@@ -124,7 +123,7 @@ export class Copier {
     this.#channel = new ChannelClient(network, settings.channel, context, this.sessions, notices)
   }
 
-  /** Runs until `shouldStop` says so, then resets all copied connections. */
+  /** Runs until `shouldStop` returns true, then resets all copied connections. */
   run(shouldStop: () => boolean): void {
     while (!shouldStop()) this.turn()
     this.stop()
@@ -147,7 +146,7 @@ export class Copier {
     notices.drain(log)
   }
 
-  /** What waits in the ring may be lost, what waits in the pool may not, as long as there is room: then the ring goes first. */
+  /** Takes packets. The ring goes first while the pool has space: the ring may lose packets, the pool does not. */
   #capture(): void {
     const { capture } = this.#ports
     let taken = 0
@@ -168,7 +167,7 @@ export class Copier {
     return this.#ports.capture.isFilling?.() ?? false
   }
 
-  /** Long sends, and many sessions, leave no time to look at the capture: they are cut, and it goes first. */
+  /** Interrupts long sends and long rounds of sessions when the capture fills up. */
   readonly #shouldPause = (): boolean => {
     this.#stepCount += 1
     if (this.outbox.payloadBytes < FLUSH_BYTES && this.#stepCount < STEPS_MOST) return false
@@ -178,8 +177,8 @@ export class Copier {
   }
 
   /**
-   * Whether a packet finds room for sure: a capture that can wait loses nothing if it waits until there is some. Without
-   * intercept nothing is delivered, so nothing may begin.
+   * Whether there is certainly space for another packet. A file can wait until there is. Without intercept nothing is
+   * delivered, so no packet is taken.
    */
   get hasRoom(): boolean {
     const { poolBytes, sessionsMax } = this.#settings.limits
@@ -187,14 +186,14 @@ export class Copier {
     return isConnected && this.#copy.pool.usedBytes * 4 <= poolBytes && this.sessions.count * 2 <= sessionsMax
   }
 
-  /** Resets all copied connections, and goes on. */
+  /** Resets all copied connections. The loop may continue. */
   endSessions(): void {
     this.#now = this.#ports.clock.now()
     this.sessions.shutdown(this.#now)
     this.#flush()
   }
 
-  /** Ends all sessions; the ports stay open. */
+  /** Ends all sessions and closes the channel. The other ports stay open. */
   stop(): void {
     this.endSessions()
     const { capture, notices, log } = this.#ports
@@ -203,7 +202,7 @@ export class Copier {
     notices.drain(log)
   }
 
-  /** Routes first: an answer may be back before the next turn. */
+  /** Sends routes, then packets: an answer may arrive before the next turn. */
   #flush(): void {
     const { sender, clock } = this.#ports
     const { routes, latency } = this.#copy

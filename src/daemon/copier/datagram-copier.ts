@@ -1,4 +1,4 @@
-/** tcpcopy's loop with `--udp`: wait, take a batch from the capture, send its copies. */
+/** tcpcopy's loop with `--udp` waits, takes a batch from the capture, and sends its copies. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
 import { DatagramWriter } from '../../core/datagrams/datagram-writer.ts'
@@ -15,10 +15,10 @@ import type { Notices } from '../notices/notices.ts'
 import { packetMax } from './packet-max.ts'
 
 const BATCH = 256
-/** Packets taken at most before timers are looked at. */
+/** Most packets taken before timers are checked. */
 const CAPTURE_FIRST = 4096
 const FRAMES_MAX = 1024
-/** For the payload of a batch: 64 of the largest datagrams. */
+/** Memory for the payload of a batch: 64 of the largest datagrams. */
 const ARENA_LENGTH = 1 << 22
 const HOUSEKEEPING_MS = 1000
 const REPORT_MS = 60_000
@@ -37,13 +37,13 @@ export interface DatagramCopierOptions {
   readonly selection: SelectionSettings
   readonly flowsMax: number
   readonly mtuBytes: number | undefined
-  /** Undefined: there is one worker. */
+  /** Undefined: this is the only worker. */
   readonly share?: WorkerShare
-  /** Where the ids of what is cut into fragments begin, 0 to 65,535. */
+  /** First IP id of fragmented datagrams, 0 to 65,535. */
   readonly fragmentIdsFrom?: number
 }
 
-/** Octets of memory that it works in; pages not used cost nothing. */
+/** Bytes of memory that it needs. Unused pages cost nothing. */
 export const DATAGRAM_MEMORY_LENGTH = FRAMES_MAX * Outbox.headerStride + ARENA_LENGTH
 
 export class DatagramCopier {
@@ -59,7 +59,7 @@ export class DatagramCopier {
   #refusedReported = 0
   readonly #takePacket = this.#onPacket.bind(this)
 
-  /** @param memory of `DATAGRAM_MEMORY_LENGTH`, which the sender can reach */
+  /** @param memory of `DATAGRAM_MEMORY_LENGTH`, also mapped for the sender */
   constructor(ports: DatagramPorts, options: DatagramCopierOptions, memory: Uint8Array, counters: Counters) {
     this.#ports = ports
     this.#counters = counters
@@ -79,7 +79,7 @@ export class DatagramCopier {
     this.datagrams = new Datagrams(options, this.#writer, counters, this.#now)
   }
 
-  /** Runs until `shouldStop` says so. */
+  /** Runs until `shouldStop` returns true. */
   run(shouldStop: () => boolean): void {
     while (!shouldStop()) this.turn()
     this.stop()
@@ -103,7 +103,7 @@ export class DatagramCopier {
     notices.drain(log)
   }
 
-  /** Forgets all flows; the ports stay open. */
+  /** Ends all flows. The ports stay open. */
   stop(): void {
     this.#flush()
     this.datagrams.shutdown()
@@ -127,7 +127,7 @@ export class DatagramCopier {
     this.#counters.drop(Drop.BadChecksum, 1, datagram.payloadLength)
   }
 
-  /** What the kernel took is delivered, what it refused is lost: nobody sends it again. */
+  /** Sends all copies. Those that the kernel refuses are lost, because UDP does not retransmit. */
   #flush(): void {
     if (this.outbox.count === 0) return
     const { sender } = this.#ports
@@ -156,7 +156,7 @@ export class DatagramCopier {
   }
 }
 
-/** Whether its checksum says nothing about its octets. */
+/** Whether the checksum need not be verified. */
 function isTrusted(datagram: Datagram, checksum: ChecksumState): boolean {
   if (checksum === ChecksumState.Valid || checksum === ChecksumState.Partial) return true
   return checksum === ChecksumState.Filed && isDatagramPartial(datagram)

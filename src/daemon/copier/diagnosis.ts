@@ -1,4 +1,4 @@
-/** What tcpcopy notices of a copy that does not work: a target from which nothing comes back, sends that are refused. */
+/** The diagnosis reports copies that do not work: no answers from the target, lost connections, refused sends. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import type { Reach } from '../../core/target/raw/raw-context.ts'
@@ -6,40 +6,40 @@ import type { PacketSender } from '../../ports.ts'
 import { formatEndpoint } from '../../wire/address.ts'
 import type { Notices } from '../notices/notices.ts'
 
-/** The warning that a `-x` sends SYNs and gets no SYN-ACK; its fields are those of a `Silence`. */
+/** Warning: a `-x` sends SYNs and gets no SYN-ACK. Its fields are those of `Silence`. */
 export const NOTHING_COMES_BACK = 'no answers from the target'
-/** The warning that connections are reset which the target had just accepted; its fields are those of a `Vanishing`. */
+/** Warning: the target does not know connections that it accepted. Its fields are those of `Vanishing`. */
 export const CONNECTIONS_VANISH = 'the target lost connections that it had just accepted'
 const REPORT_MS = 60_000
 const FIRST_REPORT_MS = 10_000
 
-/** What is told of a `-x` for which nothing comes back. Counts are since the last time it was looked at. */
+/** A `-x` without answers. Counts are since the last check. */
 export interface Silence {
   readonly source: string
   readonly target: string
   readonly syns: number
   readonly synAcks: number
-  /** Sessions that targets reset or refused, of all maps. */
+  /** Sessions that targets reset or refused, for all `-x`. */
   readonly resets: number
-  /** Packets that the kernel refused to send, of all maps. */
+  /** Packets that the kernel refused to send, for all `-x`. */
   readonly sendRefused: number
   readonly channelsOpen: number
 }
 
-/** How many connections the target accepted since the last report, and how many of them it did not know soon after. */
+/** Connections that the target accepted since the last report, and how many of them it did not know soon after. */
 export interface Vanishing {
   readonly synAcks: number
   readonly disowned: number
 }
 
-/** A total that only grows, and how much of it was told before. */
+/** The growth of a total between reports. */
 class Growth {
-  #told = 0
+  #reported = 0
 
-  /** @returns what came since the last call */
+  /** @returns growth since the last call */
   since(total: number): number {
-    const grown = total - this.#told
-    this.#told = total
+    const grown = total - this.#reported
+    this.#reported = total
     return grown
   }
 }
@@ -77,7 +77,7 @@ export class Diagnosis {
     this.#reportAt = now + FIRST_REPORT_MS
   }
 
-  /** Reports once a minute what is not as it should be; to be called once a second. */
+  /** Reports problems once a minute. Call it once a second. */
   onTimer(now: number): void {
     if (now < this.#reportAt) return
     this.#reportAt = now + REPORT_MS
@@ -85,7 +85,7 @@ export class Diagnosis {
     this.#reportVanishing()
   }
 
-  /** What the kernel refuses to send. @returns packets since the last report */
+  /** Reports packets that the kernel refused to send. @returns their number since the last report */
   #reportRefused(): number {
     const total = this.#counters.get(Counter.sendRefused)
     const refused = this.#refused.since(total)
@@ -96,7 +96,7 @@ export class Diagnosis {
     return refused
   }
 
-  /** For which `-x` nothing comes back. */
+  /** Reports each `-x` without answers. */
   #reportSilence(sendRefused: number): void {
     const counters = this.#counters
     const resets = this.#resets.since(counters.get(Counter.sessionsReset) + counters.get(Counter.refusals))
@@ -117,7 +117,7 @@ export class Diagnosis {
     }
   }
 
-  /** Whether it is so of most new connections that the target does not know them: one alone may be an accident of it. */
+  /** Reports if the target does not know most of the new connections. A single one may be a fault of its own. */
   #reportVanishing(): void {
     const synAcks = this.#synAcks.since(this.#counters.get(Counter.synAcks))
     const disowned = this.#disowned.since(this.#counters.get(Counter.sessionsDisowned))

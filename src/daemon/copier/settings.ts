@@ -1,4 +1,7 @@
-/** All that the operator chose for tcpcopy's loop, by owner: one object from the command line to the session. */
+/**
+ * The settings of tcpcopy's loop, grouped by the part that uses them. One object goes from the command line to the
+ * sessions.
+ */
 import type { CopySettings } from '../../core/sessions/assembly.ts'
 import type { InterceptSettings } from '../channel/channel-client.ts'
 import type { ChannelOptions } from '../channel/negotiation.ts'

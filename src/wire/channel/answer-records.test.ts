@@ -11,8 +11,8 @@ import { ACK, FIN, PSH, parseIpv4, Segment, SYN } from '../segment.ts'
 import { add, seq } from '../seq.ts'
 import {
   AnswerRecord,
+  ageByte,
   ageMs,
-  ageOctet,
   fillAnswer,
   fillFromRecord,
   parseAnswerRecord,
@@ -256,20 +256,20 @@ test('no input makes the readers throw, read beyond the record or return more th
 })
 
 test('an age takes one byte, exact to 1/16 from a microsecond to half an hour', () => {
-  assert.equal(ageOctet(Number.NaN), 0)
+  assert.equal(ageByte(Number.NaN), 0)
   assert.ok(Number.isNaN(ageMs(0)))
   assert.deepEqual(
-    [-5, 0, 0.0004, 0.001].map((ms) => ageOctet(ms)),
+    [-5, 0, 0.0004, 0.001].map((ms) => ageByte(ms)),
     [1, 1, 1, 1]
   )
   assert.deepEqual(
-    [0.007, 0.015, 0.016, 0.1, 1, 1000].map((ms) => ageOctet(ms)),
+    [0.007, 0.015, 0.016, 0.1, 1, 1000].map((ms) => ageByte(ms)),
     [7, 15, 16, 36, 63, 143]
   )
-  assert.equal(ageOctet(Number.POSITIVE_INFINITY), 231)
+  assert.equal(ageByte(Number.POSITIVE_INFINITY), 231)
   fc.assert(
     fc.property(fc.double({ min: 0.001, max: 2_000_000, noNaN: true }), (ms) => {
-      assert.ok(Math.abs(ageMs(ageOctet(ms)) - ms) <= ms / 16 + 0.001)
+      assert.ok(Math.abs(ageMs(ageByte(ms)) - ms) <= ms / 16 + 0.001)
     }),
     { seed: 1, numRuns: 2000 }
   )
