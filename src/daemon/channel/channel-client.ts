@@ -206,7 +206,7 @@ export class ChannelClient {
     const isSecret = this.#context.options.secret !== undefined
     const at = connection.openedAt + (isSecret ? PROOF_PATIENCE_MS : REPLY_PATIENCE_MS)
     if (now < at) this.#awake(at)
-    else if (isSecret) this.#lose(intercept, connection, connection.silence, now)
+    else if (isSecret) this.#lose(intercept, connection, connection.silenceReason, now)
     else {
       connection.isSilentForLong = true
       this.#report(intercept, true)

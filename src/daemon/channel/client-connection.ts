@@ -114,7 +114,11 @@ export class ClientConnection {
   #tripAskedAt = 0
   readonly #segment = new Segment()
   readonly #answers = new AnswerRecord()
-  readonly #flow = new Flow()
+  /**
+   * The route at hand, and the flow at hand that intercept says is taken: one may be written while the other is read.
+   */
+  readonly #routeFlow = new Flow()
+  readonly #takenFlow = new Flow()
 
   constructor(context: ChannelContext, retryMs: number) {
     this.#context = context
@@ -174,7 +178,7 @@ export class ClientConnection {
     if (!isVersion2 && isIpv6(targetAddress)) return this.#holdBack()
     const at = backlog.reserve(isVersion2 ? flowRecordLength(targetAddress) : MESSAGE_LENGTH)
     if (at < 0) return false
-    const flow = this.#flow.toTarget(route)
+    const flow = this.#routeFlow.toTarget(route)
     if (isVersion2) putFlowRecord(backlog.bytes, at, type, flow)
     else putMessage(backlog.bytes, at, MessageType.AddRoute, flow)
     return true
@@ -304,8 +308,8 @@ export class ClientConnection {
 
   #onTaken(input: Uint8Array, at: number, events: ChannelEvents): string {
     if (!isFlowRecordWhole(input, at)) return SPEAKS_OTHER
-    readFlow(input, at, this.#flow)
-    events.taken(this.#flow)
+    readFlow(input, at, this.#takenFlow)
+    events.taken(this.#takenFlow)
     return ''
   }
 
@@ -327,7 +331,7 @@ export class ClientConnection {
   }
 
   /** Why the connection is closed if intercept does not reply. */
-  get silence(): string {
+  get silenceReason(): string {
     return this.phase === Phase.Proving ? 'it did not prove the secret' : IS_VERSION_1
   }
 }

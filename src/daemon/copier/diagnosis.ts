@@ -6,15 +6,15 @@ import type { PacketSender } from '../../ports.ts'
 import { formatEndpoint } from '../../wire/address.ts'
 import type { Notices } from '../notices/notices.ts'
 
-/** Warning: a `-x` sends SYNs and gets no SYN-ACK. Its fields are those of `Silence`. */
-export const NOTHING_COMES_BACK = 'no answers from the target'
-/** Warning: the target does not know connections that it accepted. Its fields are those of `Vanishing`. */
-export const CONNECTIONS_VANISH = 'the target lost connections that it had just accepted'
+/** Warning: a `-x` sends SYNs and gets no SYN-ACK. Its fields are those of `NoAnswers`. */
+export const NO_ANSWERS = 'no answers from the target'
+/** Warning: the target does not know connections that it accepted. Its fields are those of `LostConnections`. */
+export const CONNECTIONS_LOST = 'the target lost connections that it had just accepted'
 const REPORT_MS = 60_000
 const FIRST_REPORT_MS = 10_000
 
 /** A `-x` without answers. Counts are since the last check. */
-export interface Silence {
+export interface NoAnswers {
   readonly source: string
   readonly target: string
   readonly syns: number
@@ -27,7 +27,7 @@ export interface Silence {
 }
 
 /** Connections that the target accepted since the last report, and how many of them it did not know soon after. */
-export interface Vanishing {
+export interface LostConnections {
   readonly synAcks: number
   readonly disowned: number
 }
@@ -81,8 +81,8 @@ export class Diagnosis {
   onTimer(now: number): void {
     if (now < this.#reportAt) return
     this.#reportAt = now + REPORT_MS
-    this.#reportSilence(this.#reportRefused())
-    this.#reportVanishing()
+    this.#reportNoAnswers(this.#reportRefused())
+    this.#reportLostConnections()
   }
 
   /** Reports packets that the kernel refused to send. @returns their number since the last report */
@@ -97,14 +97,14 @@ export class Diagnosis {
   }
 
   /** Reports each `-x` without answers. */
-  #reportSilence(sendRefused: number): void {
+  #reportNoAnswers(sendRefused: number): void {
     const counters = this.#counters
     const resets = this.#resets.since(counters.get(Counter.sessionsReset) + counters.get(Counter.refusals))
     for (const [index, map] of this.#maps.entries()) {
       const syns = this.#syns[index]?.since(this.#reach.syns(index)) ?? 0
       const synAcks = this.#synAcksByMap[index]?.since(this.#reach.synAcks(index)) ?? 0
       if (syns === 0 || synAcks > 0) continue
-      const silence: Silence = {
+      const noAnswers: NoAnswers = {
         source: map.sourceAddress === 0 ? `*:${map.sourcePort}` : formatEndpoint(map.sourceAddress, map.sourcePort),
         target: formatEndpoint(map.targetAddress, map.targetPort),
         syns,
@@ -113,15 +113,15 @@ export class Diagnosis {
         sendRefused,
         channelsOpen: counters.get(Counter.channelsOpen)
       }
-      this.#notices.add('warn', NOTHING_COMES_BACK, { ...silence })
+      this.#notices.add('warn', NO_ANSWERS, { ...noAnswers })
     }
   }
 
   /** Reports if the target does not know most of the new connections. A single one may be a fault of its own. */
-  #reportVanishing(): void {
+  #reportLostConnections(): void {
     const synAcks = this.#synAcks.since(this.#counters.get(Counter.synAcks))
     const disowned = this.#disowned.since(this.#counters.get(Counter.sessionsDisowned))
-    const vanishing: Vanishing = { synAcks, disowned }
-    if (disowned * 2 > synAcks) this.#notices.add('warn', CONNECTIONS_VANISH, { ...vanishing })
+    const lost: LostConnections = { synAcks, disowned }
+    if (disowned * 2 > synAcks) this.#notices.add('warn', CONNECTIONS_LOST, { ...lost })
   }
 }

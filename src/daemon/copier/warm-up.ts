@@ -65,7 +65,7 @@ const TO_SOURCE: Addresses = { from: CLIENT, to: SOURCE }
 const TO_CLIENT: Addresses = { from: TARGET, to: CLIENT }
 
 /** Packets of clients, each in a place of its own. */
-class Stage implements Capture {
+class ClientPackets implements Capture {
   readonly bytes = new Uint8Array(CLIENTS * STRIDE)
   readonly #lengths = new Int32Array(CLIENTS)
   #next = CLIENTS
@@ -118,7 +118,7 @@ function putPacket(bytes: Uint8Array, at: number, { from, to }: Addresses, { fla
 }
 
 /** Discards all frames. */
-class Silence implements PacketSender {
+class NullSender implements PacketSender {
   sentCount = 0
   readonly refused = new Map<number, number>()
   canSegment(): boolean {
@@ -152,7 +152,7 @@ function settingsFor(maps: readonly CopyMap[]): CopierSettings {
 class WarmUp {
   readonly counters = new Counters()
   readonly #clock = { now: 1000 }
-  readonly #stage = new Stage()
+  readonly #packets = new ClientPackets()
   readonly #copier: Copier
   readonly #answer = new Uint8Array(HEADERS)
   readonly #segment = new Segment()
@@ -166,7 +166,7 @@ class WarmUp {
         throw new Error('a warm-up has no intercept')
       }
     }
-    const ports = { capture: this.#stage, sender: new Silence(), network, cryptography, clock, copy }
+    const ports = { capture: this.#packets, sender: new NullSender(), network, cryptography, clock, copy }
     const memory = new Uint8Array(copyMemoryLength(LIMITS))
     const means = { memory, counters: this.counters }
     const silent = { waiter: { wait: () => {} }, notices: new Notices(), log: () => {} }
@@ -177,8 +177,8 @@ class WarmUp {
   act(): void {
     const firstPort = 1024 + ((this.#connection++ * CLIENTS) % 60_000)
     for (let client = 0; client < CLIENTS; client++)
-      put16(this.#stage.bytes, client * STRIDE + IPV4_HEADER, firstPort + client)
-    for (let client = 0; client < CLIENTS; client++) put16(this.#stage.bytes, client * STRIDE + IPV4_HEADER + 2, PORT)
+      put16(this.#packets.bytes, client * STRIDE + IPV4_HEADER, firstPort + client)
+    for (let client = 0; client < CLIENTS; client++) put16(this.#packets.bytes, client * STRIDE + IPV4_HEADER + 2, PORT)
     let said = 100
     let heard = 500
     this.#exchange(
@@ -202,14 +202,14 @@ class WarmUp {
 
   /** Every client sends a segment, and the target answers each. */
   #exchange(request: Said, answer: Said): void {
-    for (let client = 0; client < CLIENTS; client++) this.#stage.set(client, request)
-    this.#stage.begin()
+    for (let client = 0; client < CLIENTS; client++) this.#packets.set(client, request)
+    this.#packets.begin()
     this.#turn()
     const bytes = this.#answer
     for (let client = 0; client < CLIENTS; client++) {
       putPacket(bytes, 0, TO_CLIENT, answer)
       put16(bytes, IPV4_HEADER, PORT)
-      put16(bytes, IPV4_HEADER + 2, u16(this.#stage.bytes, client * STRIDE + IPV4_HEADER))
+      put16(bytes, IPV4_HEADER + 2, u16(this.#packets.bytes, client * STRIDE + IPV4_HEADER))
       parseIpv4(bytes, 0, HEADERS, HEADERS + answer.length, true, this.#segment)
       this.#copier.sessions.onTarget(this.#segment, this.#clock.now)
     }
