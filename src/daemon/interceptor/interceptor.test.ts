@@ -63,6 +63,7 @@ class World {
   now = 1000
   readonly counters = new InterceptCounters()
   readonly capture = new MemoryCapture()
+  readonly logged: string[] = []
   readonly #waiting: Peer[] = []
   readonly #interceptor: Interceptor
 
@@ -88,7 +89,7 @@ class World {
       clock: { now: () => this.now, epoch: () => EPOCH },
       waiter: { wait: () => {}, pause: () => this.onPause() },
       notices: new Notices(),
-      log: () => {}
+      log: (_: string, message: string) => this.logged.push(message)
     }
     const options = { delayMax: 16, recordsMax: 16, channel, keepsFirst }
     this.#interceptor = new Interceptor(ports, options, this.counters)
@@ -241,4 +242,12 @@ test('many connections: answers wait briefly, and routes that arrive meanwhile a
   world.turn(answerTo(ports[0]))
   const flows = [...peer.written.matchAll(/0a4d00520a4d008f(....)18eb/g)].map(([, port]) => port)
   assert.deepEqual(flows, [ports[0], late])
+})
+
+test('what happened in a turn is in the log when the turn is over', () => {
+  const world = new World({ ...CHANNEL_DEFAULT, version: 1 })
+  world.connect()
+  assert.deepEqual(world.logged, ['tcpcopy connected'])
+  world.turn()
+  assert.equal(world.logged.length, 1)
 })
