@@ -6,11 +6,11 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { Flow } from '../src/core/memory/flow.ts'
 import { FlowTable } from '../src/core/memory/flow-table.ts'
 import { int32At } from '../src/wire/bytes.ts'
 import { HEADER_LENGTH, parseRecord, putHeader } from '../src/wire/channel/channel-v1.ts'
 import { copyAndSum } from '../src/wire/checksum.ts'
+import { Flow } from '../src/wire/flow.ts'
 import { parseIpv4, Segment, verifyChecksum } from '../src/wire/segment.ts'
 import { InterceptRig } from './micro/intercept-rig.ts'
 import { Rig, sampleRequest } from './micro/rig.ts'

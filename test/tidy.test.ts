@@ -25,7 +25,7 @@ const ordered: Readonly<Record<string, readonly string[]>> = {
     'datagrams',
     'capture'
   ],
-  daemon: ['capture', 'channel', 'copier', 'interceptor'],
+  daemon: ['notices', 'capture', 'channel', 'copier', 'interceptor'],
   sim: ['scenario', 'network', 'target', 'drill', 'simulation'],
   cli: ['firewall', 'options', 'plans', 'threads', 'programs']
 }

@@ -2,6 +2,7 @@
 import { InterceptCounter, InterceptCounters } from '../../src/core/books/intercept-counters.ts'
 import { CHANNEL_DEFAULT } from '../../src/daemon/channel/negotiation.ts'
 import { Interceptor } from '../../src/daemon/interceptor/interceptor.ts'
+import { Notices } from '../../src/daemon/notices/notices.ts'
 import { type Capture, ChecksumState, type PacketSink, type Stream } from '../../src/ports.ts'
 import { countingCryptography } from '../../src/sim/network/memory-ports.ts'
 import { encodeOptions, writePacket } from '../../src/sim/network/packet.ts'
@@ -13,6 +14,7 @@ import {
   putRecordHead,
   RecordType
 } from '../../src/wire/channel/channel-v2.ts'
+import { Flow } from '../../src/wire/flow.ts'
 import { ACK, PSH } from '../../src/wire/segment.ts'
 
 const CLIENT = 0x0a000001
@@ -59,7 +61,7 @@ function announcement(connections: number): Uint8Array {
   putRecordHead(introduction, 0, RecordType.Introduction, INTRODUCTION_LENGTH, 0)
   const routes = Array.from({ length: connections }, (_, index) => {
     const route = new Uint8Array(flowRecordLength(TARGET))
-    putFlowRecord(route, 0, RecordType.Route, CLIENT, 1024 + index, TARGET, PORT)
+    putFlowRecord(route, 0, RecordType.Route, new Flow().set(CLIENT, 1024 + index, TARGET, PORT))
     return route
   })
   return new Uint8Array(Buffer.concat([Buffer.from(OFFER + SWITCH, 'hex'), introduction, ...routes]))
@@ -120,6 +122,7 @@ export class InterceptRig {
           epoch: () => 999_000
         },
         waiter: { wait: () => {}, pause: () => {} },
+        notices: new Notices(),
         log: () => {}
       },
       { delayMax: 16, recordsMax: 16, channel: CHANNEL_DEFAULT, keepsFirst: false },

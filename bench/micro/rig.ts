@@ -160,9 +160,9 @@ export class Rig {
   /** The record of the answer to a client's first request, which is one segment. */
   #record(clientAddress: number, clientPort: number): Uint8Array {
     const answers = new AnswerRecord()
-    const flow = { clientAddress, clientPort, targetAddress: TARGET, targetPort: PORT }
+    answers.flow.set(clientAddress, clientPort, TARGET, PORT)
     const times = { hasTimestamps: true, tsVal: seq(1), tsEcr: seq(1), age: 1 }
-    Object.assign(answers, flow, times, { flags: ACK, ack: seq(100), window: 65_535, rangeCount: 1 })
+    Object.assign(answers, times, { flags: ACK, ack: seq(100), window: 65_535, rangeCount: 1 })
     answers.setRange(0, seq(500), this.#answerLength, PSH)
     const record = new Uint8Array(RECORD_MAX)
     return record.subarray(0, putAnswerRecord(answers, record, 0))

@@ -1,15 +1,15 @@
 /** Hints for when copying does not work: likely causes, most likely first, each with a command to check it. */
-import { CONNECTIONS_VANISH, NOTHING_COMES_BACK, type Silence, type Vanishing } from '../daemon/copier/diagnosis.ts'
+import { CONNECTIONS_LOST, type LostConnections, NO_ANSWERS, type NoAnswers } from '../daemon/copier/diagnosis.ts'
 
 /** @returns the hint for a log message, if there is one */
 export function explain(message: string, fields: unknown): string | undefined {
   // as: the message determines the type of its fields
-  if (message === NOTHING_COMES_BACK) return explainSilence(fields as Silence)
-  if (message === CONNECTIONS_VANISH) return explainVanishing(fields as Vanishing)
+  if (message === NO_ANSWERS) return explainNoAnswers(fields as NoAnswers)
+  if (message === CONNECTIONS_LOST) return explainLostConnections(fields as LostConnections)
   return undefined
 }
 
-function explainVanishing({ synAcks, disowned }: Vanishing): string {
+function explainLostConnections({ synAcks, disowned }: LostConnections): string {
   return [
     `${disowned} of ${synAcks} connections were reset within 3 s, but not by the target. Likely causes, most likely first:`,
     "- a host that owns the client's address receives the target's answers, and resets connections that it never opened. " +
@@ -22,8 +22,8 @@ function explainVanishing({ synAcks, disowned }: Vanishing): string {
   ].join('\n  ')
 }
 
-function explainSilence(silence: Silence): string {
-  const { source, target, syns, resets, sendRefused, channelsOpen } = silence
+function explainNoAnswers(noAnswers: NoAnswers): string {
+  const { source, target, syns, resets, sendRefused, channelsOpen } = noAnswers
   const [address, port] = target.split(':')
   const lines = [`${source} to ${target}: ${syns} SYNs sent, 0 SYN-ACKs. Likely causes, most likely first:`]
   if (sendRefused > 0) {

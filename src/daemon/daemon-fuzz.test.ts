@@ -16,9 +16,11 @@ import {
   RECORD_LENGTH,
   RECORD_LENGTH_MAX
 } from '../wire/channel/channel-v1.ts'
+import { Flow } from '../wire/flow.ts'
 import { ChannelClient } from './channel/channel-client.ts'
 import { ChannelServer } from './channel/channel-server.ts'
 import { CHANNEL_DEFAULT, type ChannelOptions } from './channel/negotiation.ts'
+import { Notices } from './notices/notices.ts'
 
 const RUNS = { numRuns: 300, seed: Number(process.env.FUZZ_SEED ?? 1), interruptAfterTimeLimit: 2000 }
 const HOURS_MS = 3 * 3600_000
@@ -68,11 +70,15 @@ class FedStream implements Stream {
   }
 }
 
+function flowOf(client: number, port: number): Flow {
+  return new Flow().set(client, port, 7, 8080)
+}
+
 const small = fc.integer({ min: 0, max: 3 })
 /** What a tcpcopy sends: mostly routes of a few clients, rarely anything else. */
 const message = fc.tuple(small, small, fc.constantFrom(1, 1, 1, 2, 6, 9)).map(([client, port, type]) => {
   const bytes = new Uint8Array(MESSAGE_LENGTH)
-  putMessage(bytes, 0, client, port, type, 7, 8080)
+  putMessage(bytes, 0, type, flowOf(client, port))
   return [...bytes]
 })
 const hello = fc.constant(0).map(() => {
@@ -102,11 +108,12 @@ test("intercept's end of the channel, with its routes, survives any peers", () =
         const waiting: FedStream[] = []
         const streams: FedStream[] = []
         const listener = { accept: () => waiting.shift(), close: () => {} }
-        const server = new ChannelServer(listener, 16, options, countingCryptography(), counters, () => {})
+        const ports = { listener, cryptography: countingCryptography(), notices: new Notices() }
+        const server = new ChannelServer(ports, { recordsMax: 16, channel: options }, counters)
         const header = new Uint8Array(RECORD_LENGTH_MAX)
         const router: Routing = options.isSingle
           ? new SingleGroup(keepsFirst)
-          : new Router(4, counters, (peer) => server.deliver1(peer, header, 0))
+          : new Router(4, counters, (peer) => server.deliver1(peer, header))
         let now = 1000
         for (const step of steps) {
           if (step.kind === 'connect') {
@@ -119,11 +126,11 @@ test("intercept's end of the channel, with its routes, survives any peers", () =
             const stream = streams[step.peer]
             if (stream !== undefined) stream.hasEnded = true
           } else if (step.kind === 'answer') {
-            const slot = router.find(step.client, step.port, 7, 8080)
+            const slot = router.find(flowOf(step.client, step.port))
             const version = slot < 0 ? 0 : server.versionOf(router.peerOf(slot))
-            if (version === 1) server.deliver1(router.peerOf(slot), header, 0)
+            if (version === 1) server.deliver1(router.peerOf(slot), header)
             else if (version === 2) server.deliver2(router.peerOf(slot), header, RECORD2_LENGTH, 1)
-            else router.delay(header, 0, step.client, step.port, 7, 8080, now)
+            else router.delay(header, flowOf(step.client, step.port), now)
           } else now += step.ms
           server.receive(router, now)
           router.sweep(now)
@@ -176,10 +183,10 @@ test("tcpcopy's end of the channel survives any intercept", () => {
       }
       const route = (id: number) => ({ id, clientAddress: id, clientPort: 1, targetAddress: 2, targetPort: 3 })
       const routes = [route(1), route(2)]
-      const where = [{ address: 4, port: 5 }]
+      const where = { intercepts: [{ address: 4, port: 5 }], connectionsEach: 2 }
       const context = { options, counters, cryptography: countingCryptography(), instance: new Uint8Array(16) }
       const routeFrom = (id: number) => routes.find((one) => one.id >= id)
-      const client = new ChannelClient(network, where, 2, context, () => {}, { routeFrom })
+      const client = new ChannelClient(network, where, context, { routeFrom }, new Notices())
       let count = 0
       const events = {
         answered: () => {

@@ -11,7 +11,7 @@ const WRITTEN_AT = 16
 const HEAD_WORDS = 32
 const RING_LENGTH = (HEAD_WORDS + RING_WORDS) * 4
 /** A message: type and length, peer, three words. */
-const NOTE_WORDS = 5
+const MESSAGE_WORDS = 5
 /** Words kept free for replies: no messages are taken from a worker whose own ring has less room. */
 const ANSWER_WORDS = 1 << 14
 /** Marks the rest of a ring as skipped: a message does not wrap around its end. */
@@ -75,7 +75,7 @@ export class WorkerExchange implements Exchange {
     const ring = this.#out[worker]
     if (ring === undefined) throw new RangeError(`there is no worker ${worker}`)
     const { head, words, bytes } = ring
-    const size = NOTE_WORDS + ((message.length + 3) >>> 2)
+    const size = MESSAGE_WORDS + ((message.length + 3) >>> 2)
     let written = Atomics.load(head, WRITTEN_AT)
     const rest = RING_WORDS - (written & MASK)
     const leftOut = size > rest ? rest : 0
@@ -88,7 +88,7 @@ export class WorkerExchange implements Exchange {
     words[at] = (message.type << 16) | message.length
     words[at + 1] = message.peer
     for (let index = 0; index < 3; index++) words[at + 2 + index] = int32At(message.words, index)
-    copyBytes(message.bytes, 0, bytes, (at + NOTE_WORDS) * 4, message.length)
+    copyBytes(message.bytes, 0, bytes, (at + MESSAGE_WORDS) * 4, message.length)
     Atomics.store(head, WRITTEN_AT, (written + size) | 0)
     this.#isToBeWoken[worker] = true
     return true
@@ -131,6 +131,6 @@ function takeFrom({ head, words, bytes }: Ring, message: PeerMessage): void {
   message.length = first & 0xffff
   message.peer = int32At(words, at + 1)
   for (let index = 0; index < 3; index++) message.words[index] = int32At(words, at + 2 + index)
-  copyBytes(bytes, (at + NOTE_WORDS) * 4, message.bytes, 0, message.length)
-  Atomics.store(head, READ_AT, (read + NOTE_WORDS + ((message.length + 3) >>> 2)) | 0)
+  copyBytes(bytes, (at + MESSAGE_WORDS) * 4, message.bytes, 0, message.length)
+  Atomics.store(head, READ_AT, (read + MESSAGE_WORDS + ((message.length + 3) >>> 2)) | 0)
 }

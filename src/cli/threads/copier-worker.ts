@@ -18,7 +18,7 @@ import { openCapture, openSender } from './live-ports.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
-import { isStopped, log, type OpenedWorker, runWorker, say } from './worker-thread.ts'
+import { isStopped, log, notices, type OpenedWorker, runWorker, say } from './worker-thread.ts'
 
 /** Long enough to compile most of the code, short enough to start in less than half a second. */
 const WARM_UP_MS = 100
@@ -72,6 +72,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     cryptography,
     clock: monotonic,
     waiter: poller,
+    notices,
     log,
     copy: copyOctets
   }

@@ -9,7 +9,7 @@ import { addressBook } from '../../wire/address-book.ts'
 import type { CopierWorkerData } from './copier-worker.ts'
 import { openCapture, openSender } from './live-ports.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
-import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
+import { isStopped, log, notices, type OpenedWorker, runWorker } from './worker-thread.ts'
 
 function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const { plan, counters, control } = data
@@ -20,7 +20,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   const memory = mapMemory(DATAGRAM_MEMORY_LENGTH)
   const capture = openCapture(data.plan, data, poller, 'udp', counts)
   const sender = openSender(plan, memory.address)
-  const ports = { capture, sender, clock: monotonic, waiter: poller, log }
+  const ports = { capture, sender, clock: monotonic, waiter: poller, notices, log }
   const { sessionsMax: flowsMax } = limits
   const options = {
     selection,

@@ -1,5 +1,4 @@
 /** intercept's worker: captures answers and returns their headers. */
-
 import { InterceptCounters } from '../../core/books/intercept-counters.ts'
 import { TranslatingCapture } from '../../daemon/capture/translating-capture.ts'
 import { Interceptor } from '../../daemon/interceptor/interceptor.ts'
@@ -19,7 +18,7 @@ import { addressBook } from '../../wire/address-book.ts'
 import { RECORD_LENGTH, RECORD_PAYLOAD_MAX } from '../../wire/channel/channel-v1.ts'
 import type { InterceptPlan } from '../plans/intercept-plan.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
-import { isStopped, log, type OpenedWorker, runWorker } from './worker-thread.ts'
+import { isStopped, log, notices, type OpenedWorker, runWorker } from './worker-thread.ts'
 
 export interface InterceptorWorkerData {
   /** This worker's part of the plan. */
@@ -127,6 +126,7 @@ function open(data: InterceptorWorkerData & WorkerMeans): OpenedWorker {
     cryptography,
     clock: monotonic,
     waiter: poller,
+    notices,
     log,
     exchange:
       workers === 1

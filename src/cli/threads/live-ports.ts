@@ -14,7 +14,7 @@ import { isIpv6 } from '../../wire/address-book.ts'
 import { Flaw } from '../../wire/flaw.ts'
 import type { CopyPlan } from '../plans/copy-plan.ts'
 import { openIpCapture, openLiveCapture, type WorkerPart } from './live-capture.ts'
-import { log } from './worker-thread.ts'
+import { notices } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
 export function openSender({ sendBy: by, settings, nextHop }: CopyPlan, memoryAddress: number): PacketSender {
@@ -23,11 +23,11 @@ export function openSender({ sendBy: by, settings, nextHop }: CopyPlan, memoryAd
   const raw = by === 'link' || nextHop.device !== undefined ? undefined : new RawIpSender(memoryAddress)
   if (maps.some((map) => isIpv6(map.targetAddress))) raw?.openIpv6()
   if (by === 'ip' && raw !== undefined) return raw
-  const tell = (target: string, through: string): void => log('info', 'path to target', { target, through })
+  const tell = (target: string, through: string): void => notices.add('info', 'path to target', { target, through })
   const link = new LinkSender(memoryAddress, raw, tell, nextHop)
   for (const { targetAddress } of maps) link.ways.prepare(targetAddress)
   if (by !== 'xdp') return link
-  return new XdpSender(link, (device, through) => log('info', 'sending short packets', { device, through }))
+  return new XdpSender(link, (device, through) => notices.add('info', 'sending short packets', { device, through }))
 }
 
 /**

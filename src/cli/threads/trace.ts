@@ -33,13 +33,13 @@ export class LineTrace implements CopyTrace {
 
   captured(segment: Segment, state: SessionState | undefined): void {
     if (!this.#isWanted(segment.fromAddress, segment.fromPort)) return
-    this.#print('captured', segment.fromAddress, segment.fromPort, segment, state, '')
+    this.#print('captured', formatEndpoint(segment.fromAddress, segment.fromPort), segment, state, '')
   }
 
   answered(segment: Segment, client: CapturedClient | undefined, state: SessionState | undefined): void {
     const address = client?.capturedAddress ?? segment.toAddress
     const port = client?.capturedPort ?? segment.toPort
-    if (this.#isWanted(address, port)) this.#print('answered', address, port, segment, state, '')
+    if (this.#isWanted(address, port)) this.#print('answered', formatEndpoint(address, port), segment, state, '')
   }
 
   refused(address: number, port: number, drop: Drop): void {
@@ -52,7 +52,8 @@ export class LineTrace implements CopyTrace {
     if (!this.#isWanted(capturedAddress, capturedPort)) return
     const length = payloadLength + Outbox.headerStride
     parseIp(this.#memory, headerAt, length, length, true, this.#sent)
-    this.#print('sent    ', capturedAddress, capturedPort, this.#sent, state, purposeTexts[purpose] ?? '')
+    const where = formatEndpoint(capturedAddress, capturedPort)
+    this.#print('sent    ', where, this.#sent, state, purposeTexts[purpose] ?? '')
   }
 
   waits({ capturedAddress, capturedPort }: CapturedClient, why: string): void {
@@ -72,18 +73,11 @@ export class LineTrace implements CopyTrace {
     return (wanted === 0 || wanted === address) && (wantedPort === 0 || wantedPort === port)
   }
 
-  #print(
-    what: string,
-    address: number,
-    port: number,
-    segment: Segment,
-    state: SessionState | undefined,
-    why: string
-  ): void {
+  #print(what: string, where: string, segment: Segment, state: SessionState | undefined, why: string): void {
     const stateName = state === undefined ? '-' : stateNames[state]
-    const note = why === '' ? '' : ` (${why})`
+    const reason = why === '' ? '' : ` (${why})`
     const time = performance.now().toFixed(3)
-    this.#line(`${time} ${formatEndpoint(address, port)} ${what} ${stateName} ${formatSegment(segment)}${note}`)
+    this.#line(`${time} ${where} ${what} ${stateName} ${formatSegment(segment)}${reason}`)
   }
 
   #line(line: string): void {

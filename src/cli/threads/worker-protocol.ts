@@ -1,13 +1,14 @@
 /** Messages and shared memory of the main thread and its workers. */
 import { OperatorError } from '../../errors.ts'
+import type { LogFields, LogLevel } from '../../ports.ts'
 
 /** Messages of a worker for the log. */
 export type WorkerWord =
   | {
       readonly type: 'log'
-      readonly level: 'info' | 'warn' | 'error'
+      readonly level: LogLevel
       readonly message: string
-      readonly fields: Readonly<Record<string, unknown>> | undefined
+      readonly fields: LogFields | undefined
     }
   | { readonly type: 'trace'; readonly line: string }
 

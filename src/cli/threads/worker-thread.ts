@@ -1,5 +1,6 @@
 /** What all workers share: messages to the main thread, start and end. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { Notices } from '../../daemon/notices/notices.ts'
 import type { Log } from '../../ports.ts'
 import { Control, failureOf, STOPPED, type WorkerMeans, type WorkerMessage } from './worker-protocol.ts'
 
@@ -19,6 +20,9 @@ export function say(message: WorkerMessage): void {
 
 /** The log, written by the main thread. */
 export const log: Log = (level, message, fields) => say({ type: 'log', level, message, fields })
+
+/** This thread's events for the operator. The loop drains them once a turn. */
+export const notices = new Notices()
 
 /** Whether the main thread has asked the workers to stop. */
 export function isStopped(control: Int32Array): boolean {
@@ -61,6 +65,7 @@ export function runWorker<Data>(open: (data: Data & WorkerMeans) => OpenedWorker
     }
     say({ type: 'stopped', status })
   } catch (error) {
+    notices.drain(log)
     say(failureOf(error))
   }
 }

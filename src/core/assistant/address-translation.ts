@@ -1,24 +1,24 @@
-/** Answers as they would be without address translation (NAT) between the target and where they are captured. */
+/** Undoes address translation (NAT) between the target and the capture in the headers of answers. */
 import { addressBook } from '../../wire/address-book.ts'
 import { i32, put16, put32, u8, u16 } from '../../wire/bytes.ts'
 import { Flaw } from '../../wire/flaw.ts'
 import { chain, followHeaders, IPV6_HEADER } from '../../wire/ipv6.ts'
 import { IPV4_HEADER } from '../../wire/segment.ts'
 
-/** Where an answer has the new address and port, of the target or of the client, it stands for the original. */
+/** A new address and port of a target or client, and the original ones that replace them. */
 export interface Translation {
-  /** Of the same version of IP as the original. */
+  /** Has the same IP version as the original address. */
   readonly newAddress: number
-  /** 0: any, and it stays as it is. */
+  /** 0: any port, which stays unchanged. */
   readonly newPort: number
   readonly originalAddress: number
   readonly originalPort: number
 }
 
 /**
- * Changes addresses and ports of an IP packet in its place; the checksums stay as they were, since nobody looks at
- * those of an answer's header.
- * @param capturedLength octets present from `at`
+ * Changes addresses and ports of an IP packet in place. Checksums stay unchanged, because those of an answer's header
+ * are not verified.
+ * @param capturedLength bytes present from `at`
  */
 export function translate(
   bytes: Uint8Array,
@@ -46,7 +46,7 @@ export function translate(
   }
 }
 
-/** @returns 0 if they are not all there */
+/** @returns 0 if the headers are incomplete */
 function lengthOfHeaders(bytes: Uint8Array, at: number, capturedLength: number): number {
   if (capturedLength < IPV6_HEADER) return 0
   return followHeaders(bytes, at, capturedLength, capturedLength) === Flaw.None ? chain.length : 0

@@ -1,12 +1,12 @@
 /**
- * What the target sent in one turn of intercept, put together: per flow one record where nothing is hidden by it, more
- * where something would be. docs/channel.md says what a record may hold. Records leave in the order in which they were
- * begun, so those of a flow in the order of its packets.
+ * A batch merges what the target sent in one turn of intercept: one record for each flow, or several where merging
+ * would hide something. docs/channel.md says what a record may hold. Records are sent in the order in which they were
+ * started, so those of one flow keep the order of its packets.
  */
 import { int32At } from '../../wire/bytes.ts'
 import {
   AnswerRecord,
-  ageOctet,
+  ageByte,
   DUPLICATES_MAX,
   putAnswerRecord,
   putHeaderRecord,
@@ -17,21 +17,21 @@ import { RECORD_MAX } from '../../wire/channel/channel-v2.ts'
 import { FIN, PSH, type Segment } from '../../wire/segment.ts'
 import { add, isAfter, isBefore } from '../../wire/seq.ts'
 
-/** Records begun in a turn; when there are more they are handed on early. */
+/** Records of a batch. A full batch is flushed before the end of the turn. */
 const ENTRIES_MAX = 256
 
-/** Takes a record for a peer. @param segments how many captured segments it stands for */
+/** Takes a record for a peer. @param segments number of captured segments in it */
 export type RecordSink = (peer: number, record: Uint8Array, length: number, segments: number) => void
 
 class Entry {
   peer = 0
   slot = 0
   readonly answers = new AnswerRecord()
-  /** Captured segments in it. */
+  /** Number of captured segments in it. */
   segments = 0
-  /** When the newest of them was captured; NaN: not known. */
+  /** When the newest of them was captured; NaN: unknown. */
   arrivedAt = Number.NaN
-  /** Of an entry that is no `answers`: the octets of its record; 0 otherwise. */
+  /** Length of `header`, if the entry is a single header; 0: the entry is `answers`. */
   headerLength = 0
   readonly header = new Uint8Array(RECORD_MAX)
 }
@@ -39,7 +39,7 @@ class Entry {
 export class AnswerBatch {
   readonly #entries = Array.from({ length: ENTRIES_MAX }, () => new Entry())
   #count = 0
-  /** Route's slot → 1 + its open entry, 0 if there is none. */
+  /** Slot of a route → 1 + index of its open entry; 0: none. */
   #openOf = new Int32Array(1024)
   readonly #sink: RecordSink
   readonly #record = new Uint8Array(RECORD_MAX)
@@ -48,7 +48,7 @@ export class AnswerBatch {
     this.#sink = sink
   }
 
-  /** @param slot of the flow's route; it stays the flow's until `flush` */
+  /** @param slot of the flow's route; it must not change before `flush` */
   add(slot: number, peer: number, segment: Segment): void {
     if (slot >= this.#openOf.length) this.#grow(slot)
     const open = int32At(this.#openOf, slot)
@@ -64,8 +64,8 @@ export class AnswerBatch {
   }
 
   /**
-   * A segment that is not put together with others.
-   * @param captured its headers, as `putHeader` leaves them
+   * Adds a segment that is not merged with others.
+   * @param captured its headers, as `putHeader` writes them
    */
   addHeader(slot: number, peer: number, captured: Uint8Array, segment: Segment): void {
     const entry = this.#begin(slot, peer, segment)
@@ -77,7 +77,7 @@ export class AnswerBatch {
     return this.#count === 0
   }
 
-  /** Hands all records on. @param now on the clock of the segments' `arrivedAt` */
+  /** Gives all records to the sink. @param now on the clock of the segments' `arrivedAt` */
   flush(now: number): void {
     for (let index = 0; index < this.#count; index++) {
       const entry = this.#entries[index]
@@ -87,14 +87,14 @@ export class AnswerBatch {
         this.#sink(entry.peer, entry.header, entry.headerLength, 1)
         continue
       }
-      entry.answers.age = ageOctet(now - entry.arrivedAt)
+      entry.answers.age = ageByte(now - entry.arrivedAt)
       this.#sink(entry.peer, this.#record, putAnswerRecord(entry.answers, this.#record, 0), entry.segments)
     }
     this.#count = 0
   }
 
   #begin(slot: number, peer: number, segment: Segment): Entry {
-    // It is at least as late as the segment that comes now.
+    // The new segment arrived last, so its arrival serves as the current time.
     if (this.#count === ENTRIES_MAX) this.flush(segment.arrivedAt)
     const entry = this.#entries[this.#count++]
     if (entry === undefined) throw new Error('a batch has no entry left')
@@ -113,12 +113,9 @@ export class AnswerBatch {
   }
 }
 
-/** Begins a record with an ordinary segment. */
+/** Starts a record with an ordinary segment. */
 function begin(answers: AnswerRecord, segment: Segment): void {
-  answers.clientAddress = segment.toAddress
-  answers.clientPort = segment.toPort
-  answers.targetAddress = segment.fromAddress
-  answers.targetPort = segment.fromPort
+  answers.flow.fromServer(segment)
   answers.flags = segment.flags & ~(PSH | FIN)
   answers.hasTimestamps = segment.hasTimestamps
   answers.duplicates = 0
@@ -127,7 +124,7 @@ function begin(answers: AnswerRecord, segment: Segment): void {
   takeLatest(answers, segment)
 }
 
-/** Adds an ordinary segment to a record of its flow. @returns false if something would be hidden by that */
+/** Adds an ordinary segment to a record of its flow. @returns false if that would hide something */
 function extend(answers: AnswerRecord, segment: Segment): boolean {
   const { flags, payloadLength, ack, window } = segment
   if ((flags & ~(PSH | FIN)) !== answers.flags || segment.hasTimestamps !== answers.hasTimestamps) return false
@@ -163,7 +160,7 @@ function addPayload(answers: AnswerRecord, segment: Segment, isNewer: boolean): 
     answers.setRange(last, answers.rangeStart(last), length + segment.payloadLength, segment.flags)
     return true
   }
-  // An acknowledgment alone that this one overtakes tells nothing any more.
+  // A pure acknowledgment is superseded by this newer one.
   if (isNewer && last === 0 && length === 0 && (lastFlags & FIN) === 0) answers.rangeCount = 0
   if (answers.rangeCount === RANGES_MAX) return false
   addRange(answers, segment)
@@ -183,7 +180,7 @@ function addRange(answers: AnswerRecord, segment: Segment): void {
   answers.rangeCount += 1
 }
 
-/** What the record says once, for all its segments, is the newest's. */
+/** Sets the fields that all segments of the record share to those of the newest. */
 function takeLatest(answers: AnswerRecord, segment: Segment): void {
   answers.ack = segment.ack
   answers.window = segment.window

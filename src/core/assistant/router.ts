@@ -1,29 +1,31 @@
 /**
- * Which tcpcopy an answer belongs to. Routes are announced by a connection of the channel (a *peer*, a small integer)
- * and live until it takes them away, or they have been idle for long; a SYN-ACK or RST that comes before its route waits
- * for it.
+ * The router finds the tcpcopy to which an answer belongs. A connection of the channel (a *peer*, a small integer)
+ * announces routes. A route ends when its peer withdraws it, or after a long idle time. A SYN-ACK or RST that arrives
+ * before its route waits for it.
  */
 import { copyBytes, float64At, int32At } from '../../wire/bytes.ts'
 import { HEADER_LENGTH } from '../../wire/channel/channel-v1.ts'
+import { Flow } from '../../wire/flow.ts'
 import { InterceptCounter, type InterceptCounters } from '../books/intercept-counters.ts'
-import { Flow } from '../memory/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 
 const ROUTES_MAX = 1 << 20
 const ROUTE_IDLE_MS = 2 * 3600_000
 const DELAY_MS = 30_000
-/** Routes looked at in one call for having been idle: some 15 µs. All of them in four minutes, once a second. */
+/** Routes that one call of `sweep` checks, in about 15 µs. At one call a second, all are checked in four minutes. */
 const SWEEP = 4096
 const NO_PEER = -1
+/** Words of a flow in a list of keys: both addresses, both ports. */
+const KEY_WORDS = 3
 const NOBODY: readonly number[] = []
 
-/** Takes a header that has waited for its route, as `putHeader` left it. */
+/** Takes a header that waited for its route, as `putHeader` wrote it. */
 export type Deliver = (peer: number, header: Uint8Array, at: number) => void
 
-/** Whether a route may be taken from the peer that has it. @param idleMs since it was last announced or answered */
+/** Whether a route may be taken from its owner. @param idleMs time since it was last announced or used */
 export type MayTake = (owner: number, idleMs: number) => boolean
 
-/** How answers find their tcpcopy. */
+/** What `Router` and `SingleGroup` have in common. */
 export type Routing = Pick<
   Router,
   'admit' | 'left' | 'addRoute' | 'removeRoute' | 'find' | 'peerOf' | 'used' | 'delay' | 'sweep' | 'eachAddress'
@@ -33,14 +35,15 @@ export class Router {
   readonly #counters: InterceptCounters
   readonly #deliver: Deliver
   readonly #slotByFlow = new FlowTable()
+  /** Filled for what this router takes out of its own tables. */
   readonly #flow = new Flow()
-  #keys = new Int32Array(1024 * 3)
+  #keys = new Int32Array(1024 * KEY_WORDS)
   #peer = new Int32Array(1024).fill(NO_PEER)
   #usedAt = new Float64Array(1024)
   readonly #freeSlots: number[] = []
   #slotCount = 0
   #hand = 0
-  /** Waiting headers in the order they came, one for each flow, in a ring of `delayMax`. */
+  /** A ring of `delayMax` waiting headers in order of arrival, at most one for each flow. */
   readonly #delayMax: number
   readonly #delayed: Uint8Array
   readonly #delayedAt: Float64Array
@@ -48,106 +51,86 @@ export class Router {
   readonly #delayedByFlow = new FlowTable()
   #delayedNext = 0
 
-  /** @param delayMax most headers that wait for their routes (`-s`) */
+  /** @param delayMax most headers that may wait for their routes (`-s`) */
   constructor(delayMax: number, counters: InterceptCounters, deliver: Deliver) {
     this.#counters = counters
     this.#deliver = deliver
     this.#delayMax = delayMax
     this.#delayed = new Uint8Array(delayMax * HEADER_LENGTH)
     this.#delayedAt = new Float64Array(delayMax)
-    this.#delayedKeys = new Int32Array(delayMax * 3)
+    this.#delayedKeys = new Int32Array(delayMax * KEY_WORDS)
   }
 
-  /** A tcpcopy has said what it is. @returns the peers that have to go for it; itself, if it may not stay */
+  /** A tcpcopy has identified itself. @returns the peers to close; its own number if it is refused */
   admit(_peer: number, _now: number): readonly number[] {
     return NOBODY
   }
 
-  /** A peer has gone. Its routes stay: when they are announced again they go over to another. */
+  /** A peer has closed. Its routes stay, and move to another peer when that announces them. */
   left(_peer: number): void {}
 
   /**
-   * A peer says that the answers to this client are its own; a later word replaces an earlier one.
+   * Adds a route to a peer, or moves the route of this flow to it.
    * @returns false if another peer has the route and keeps it
    */
-  addRoute(
-    peer: number,
-    client: number,
-    clientPort: number,
-    target: number,
-    targetPort: number,
-    now: number,
-    mayTake: MayTake
-  ): boolean {
-    const found = this.#slotByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+  addRoute(peer: number, flow: Flow, now: number, mayTake: MayTake): boolean {
+    const found = this.#slotByFlow.get(flow)
     const owner = found >= 0 ? this.peerOf(found) : peer
     if (owner !== peer && !mayTake(owner, now - float64At(this.#usedAt, found))) return false
     const slot = found >= 0 ? found : this.#take()
     this.#peer[slot] = peer
     this.#usedAt[slot] = now
     if (found < 0) {
-      this.#keys[slot * 3] = client
-      this.#keys[slot * 3 + 1] = target
-      this.#keys[slot * 3 + 2] = (clientPort << 16) | targetPort
-      this.#slotByFlow.set(this.#flow.set(client, clientPort, target, targetPort), slot)
+      putKey(this.#keys, slot, flow)
+      this.#slotByFlow.set(flow, slot)
       this.#counters.add(InterceptCounter.routes, 1)
     }
-    this.#release(peer, client, clientPort, target, targetPort, now)
+    this.#release(peer, flow, now)
     return true
   }
 
-  /** Takes a route away, if it is this peer's. */
-  removeRoute(peer: number, client: number, clientPort: number, target: number, targetPort: number): void {
-    const slot = this.#slotByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+  /** Removes a route if it belongs to this peer. */
+  removeRoute(peer: number, flow: Flow): void {
+    const slot = this.#slotByFlow.get(flow)
     if (slot >= 0 && this.peerOf(slot) === peer) this.#free(slot)
   }
 
-  /** @returns the slot of the flow's route, the same until routes are added or removed; −1: there is none */
-  find(client: number, clientPort: number, target: number, targetPort: number): number {
-    return this.#slotByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+  /** @returns the slot of the flow's route, valid until routes are added or removed; −1: no route */
+  find(flow: Flow): number {
+    return this.#slotByFlow.get(flow)
   }
 
-  /** The peer that a route leads to. It may have gone. */
+  /** The peer of a route. It may have closed. */
   peerOf(slot: number): number {
     return int32At(this.#peer, slot)
   }
 
-  /** An answer went along this route. */
+  /** An answer took this route. */
   used(slot: number, now: number): void {
     this.#usedAt[slot] = now
   }
 
-  /** Keeps a header for up to 30 s, until its route comes; a newer one of the same flow takes its place. */
-  delay(
-    header: Uint8Array,
-    at: number,
-    client: number,
-    clientPort: number,
-    target: number,
-    targetPort: number,
-    now: number
-  ): void {
+  /** Keeps a header until its route arrives, up to 30 s. A newer header of the same flow replaces it. */
+  delay(header: Uint8Array, flow: Flow, now: number): void {
     const index = this.#delayedNext
     this.#delayedNext = (index + 1) % this.#delayMax
     this.#forget(index)
-    const before = this.#delayedByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+    const before = this.#delayedByFlow.get(flow)
     if (before >= 0) this.#forget(before)
-    copyBytes(header, at, this.#delayed, index * HEADER_LENGTH, HEADER_LENGTH)
+    copyBytes(header, 0, this.#delayed, index * HEADER_LENGTH, HEADER_LENGTH)
     this.#delayedAt[index] = now
-    this.#delayedKeys[index * 3] = client
-    this.#delayedKeys[index * 3 + 1] = target
-    this.#delayedKeys[index * 3 + 2] = (clientPort << 16) | targetPort
-    this.#delayedByFlow.set(this.#flow.set(client, clientPort, target, targetPort), index)
+    putKey(this.#delayedKeys, index, flow)
+    this.#delayedByFlow.set(flow, index)
     this.#counters.add(InterceptCounter.delayedHeaders, 1)
   }
 
-  /** Every address of a route, or of a header that waits for one. An address may be given several times. */
+  /** Gives every address of a route or of a waiting header. An address may be given several times. */
   eachAddress(take: (address: number) => void): void {
     this.#slotByFlow.eachAddress(take)
     this.#delayedByFlow.eachAddress(take)
   }
 
-  /** Forgets routes that have been idle for hours, a few at a time; to be called once a second. */
+  /** Removes routes that were idle for two hours. Checks a few at a time; call it once a second. */
   sweep(now: number): void {
     for (let count = Math.min(SWEEP, this.#slotCount); count > 0; count--) {
       this.#hand = (this.#hand + 1) % this.#slotCount
@@ -156,23 +139,21 @@ export class Router {
     }
   }
 
-  #release(peer: number, client: number, clientPort: number, target: number, targetPort: number, now: number): void {
-    const index = this.#delayedByFlow.get(this.#flow.set(client, clientPort, target, targetPort))
+  #release(peer: number, flow: Flow, now: number): void {
+    const index = this.#delayedByFlow.get(flow)
     if (index < 0) return
-    this.#delayedByFlow.delete(this.#flow.set(client, clientPort, target, targetPort))
+    this.#delayedByFlow.delete(flow)
     const isInTime = now - float64At(this.#delayedAt, index) <= DELAY_MS
     this.#delayedAt[index] = 0
     if (isInTime) this.#deliver(peer, this.#delayed, index * HEADER_LENGTH)
     else this.#counters.add(InterceptCounter.delayedLost, 1)
   }
 
-  /** Empties a place of the ring, if a record waits there. */
+  /** Discards the header that waits at a place of the ring, if any. */
   #forget(index: number): void {
     if (float64At(this.#delayedAt, index) === 0) return
     this.#delayedAt[index] = 0
-    const keys = this.#delayedKeys
-    const ports = int32At(keys, index * 3 + 2)
-    this.#delayedByFlow.delete(this.#flow.unpack(int32At(keys, index * 3), int32At(keys, index * 3 + 1), ports))
+    this.#delayedByFlow.delete(keyAt(this.#delayedKeys, index, this.#flow))
     this.#counters.add(InterceptCounter.delayedLost, 1)
   }
 
@@ -190,9 +171,7 @@ export class Router {
   }
 
   #free(slot: number): void {
-    const ports = int32At(this.#keys, slot * 3 + 2)
-    const client = int32At(this.#keys, slot * 3)
-    this.#slotByFlow.delete(this.#flow.unpack(client, int32At(this.#keys, slot * 3 + 1), ports))
+    this.#slotByFlow.delete(keyAt(this.#keys, slot, this.#flow))
     this.#peer[slot] = NO_PEER
     this.#freeSlots.push(slot)
     this.#counters.add(InterceptCounter.routes, -1)
@@ -200,7 +179,7 @@ export class Router {
 
   #grow(): void {
     const size = this.#peer.length * 2
-    const keys = new Int32Array(size * 3)
+    const keys = new Int32Array(size * KEY_WORDS)
     keys.set(this.#keys)
     this.#keys = keys
     const peer = new Int32Array(size).fill(NO_PEER)
@@ -210,4 +189,16 @@ export class Router {
     usedAt.set(this.#usedAt)
     this.#usedAt = usedAt
   }
+}
+
+function putKey(keys: Int32Array, index: number, { clientAddress, serverAddress, ports }: Flow): void {
+  keys[index * KEY_WORDS] = clientAddress
+  keys[index * KEY_WORDS + 1] = serverAddress
+  keys[index * KEY_WORDS + 2] = ports
+}
+
+/** @returns `flow`, filled with the key */
+function keyAt(keys: Int32Array, index: number, flow: Flow): Flow {
+  const at = index * KEY_WORDS
+  return flow.unpack(int32At(keys, at), int32At(keys, at + 1), int32At(keys, at + 2))
 }

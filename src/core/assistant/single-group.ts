@@ -1,8 +1,9 @@
 /**
- * Single mode of tcpcopy 1.x: no routes. All answers are those of one tcpcopy, whose connections share them. Its
- * connections are those made within 3 s of the first; one that is made later belongs to another tcpcopy, which takes the
- * place of the first, or is not let in.
+ * The single mode of tcpcopy 1.x has no routes: all answers go to one tcpcopy, whose connections share them.
+ * Connections made within 3 s of the first belong to the same tcpcopy. A later connection belongs to another tcpcopy,
+ * which replaces the first or is refused.
  */
+import type { Flow } from '../../wire/flow.ts'
 import type { Routing } from './router.ts'
 
 const TOGETHER_MS = 3000
@@ -11,10 +12,10 @@ const NOBODY: readonly number[] = []
 export class SingleGroup implements Routing {
   readonly #keepsFirst: boolean
   #peers: readonly number[] = NOBODY
-  /** When the first of them came. */
+  /** When the first of them connected. */
   #begunAt = 0
 
-  /** @param keepsFirst a later tcpcopy is not let in as long as the first is there (`-c`) */
+  /** @param keepsFirst refuse another tcpcopy while the first is connected (`-c`) */
   constructor(keepsFirst: boolean) {
     this.#keepsFirst = keepsFirst
   }
@@ -32,17 +33,17 @@ export class SingleGroup implements Routing {
     this.#peers = this.#peers.filter((one) => one !== peer)
   }
 
-  /** @returns which of the connections takes this client's answers; −1: there is none */
-  find(client: number, clientPort: number): number {
+  /** @returns index of the connection that gets this client's answers; −1: no connection */
+  find({ clientAddress, clientPort }: Flow): number {
     const count = this.#peers.length
-    return count === 0 ? -1 : ((client + clientPort) & 0xff) % count
+    return count === 0 ? -1 : ((clientAddress + clientPort) & 0xff) % count
   }
 
   peerOf(slot: number): number {
     return this.#peers[slot] ?? -1
   }
 
-  /** What is announced all the same is true anyway. */
+  /** A route that is announced nevertheless has no effect. */
   addRoute(): boolean {
     return true
   }
@@ -51,7 +52,7 @@ export class SingleGroup implements Routing {
 
   used(): void {}
 
-  /** There is no route to wait for. */
+  /** No header waits, because no route will arrive. */
   delay(): void {}
 
   sweep(): void {}

@@ -5,17 +5,16 @@
  * The copy is as captured (time to live, DSCP, DF, IP id, a checksum or none), as long as it goes whole. Longer ones are
  * cut here, since nobody else would: what comes with its IP header ready the kernel sends as it is.
  */
-
 import { isIpv6 } from '../../wire/address-book.ts'
 import { put16 } from '../../wire/bytes.ts'
 import { copyAndSum, fold, pseudoHeaderSum } from '../../wire/checksum.ts'
 import { type Datagram, UDP, UDP_HEADER } from '../../wire/datagram.ts'
 import { Flaw } from '../../wire/flaw.ts'
+import type { CopiedFlow } from '../../wire/flow.ts'
 import { Ipv4Header, putIpv4 } from '../../wire/ipv4.ts'
 import { FRAGMENT, FRAGMENT_HEADER, IPV6_HEADER, Ipv6Header, putFragment, putIpv6 } from '../../wire/ipv6.ts'
 import { IPV4_HEADER } from '../../wire/segment.ts'
 import { Counter, type Counters } from '../books/counters.ts'
-import type { CopiedFlow } from '../memory/flow.ts'
 import type { Outbox } from '../packets/outbox.ts'
 import type { FragmentIds } from './fragment-ids.ts'
 

@@ -6,9 +6,9 @@
  * often it is copied, and as whom; a flow that was silent for FLOW_IDLE_MS is forgotten, and decided about anew.
  */
 import type { Datagram } from '../../wire/datagram.ts'
+import { type CopiedFlow, Flow } from '../../wire/flow.ts'
 import { Counter, type Counters } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
-import { type CopiedFlow, Flow } from '../memory/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 import { TimerWheel } from '../memory/timer-wheel.ts'
 import type { Mapping } from '../selection/mapping.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { Flow } from '../../wire/flow.ts'
 import { ExpiryQueue } from './expiry-queue.ts'
-import { Flow } from './flow.ts'
 
 test('flows expire once, in order, not early and few at a time', () => {
   fc.assert(

@@ -1,6 +1,6 @@
 /** Flows that are remembered for a fixed time: the oldest is always the first to go, so that no timers are needed. */
 import { float64At, int32At } from '../../wire/bytes.ts'
-import { Flow } from './flow.ts'
+import { Flow } from '../../wire/flow.ts'
 
 /** Words of an entry: both addresses, both ports, the value. */
 const WORDS = 4

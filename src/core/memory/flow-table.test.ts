@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Flow } from './flow.ts'
+import { Flow } from '../../wire/flow.ts'
 import { FlowTable } from './flow-table.ts'
 
 type Key = readonly [number, number, number, number]

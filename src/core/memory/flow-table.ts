@@ -3,7 +3,7 @@
  * garbage and stays flat in the number of flows. A value is an int32 ≥ 0.
  */
 import { int32At } from '../../wire/bytes.ts'
-import type { Flow } from './flow.ts'
+import type { Flow } from '../../wire/flow.ts'
 
 const SLOT = 4 // two addresses, both ports, value + 1 (0: empty)
 const VALUE = 3

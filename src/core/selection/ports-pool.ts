@@ -4,7 +4,7 @@
  * seldom meet; where they do, the client's own claim goes first, which is for `Sessions` to see to. Of several workers
  * each has ports of its own.
  */
-import { type CopiedFlow, Flow } from '../memory/flow.ts'
+import { type CopiedFlow, Flow } from '../../wire/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 import { type WorkerShare, workerOf } from './worker-share.ts'
 

@@ -1,10 +1,10 @@
 /**
  * How sessions begin: how many copies of a connection there are, as whom each speaks, and for whose end it waits.
  */
+import { Flow } from '../../wire/flow.ts'
 import type { Segment } from '../../wire/segment.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
-import { Flow } from '../memory/flow.ts'
 import type { Mapping } from '../selection/mapping.ts'
 import type { Sampling } from '../selection/sampling.ts'
 import { Session } from '../session/session.ts'

@@ -2,9 +2,9 @@
  * Remembers for a while which copied flows have ended, so that late packets of theirs do not begin a new copy in
  * mid-stream.
  */
+import type { Flow } from '../../wire/flow.ts'
 import { Drop } from '../books/drop.ts'
 import { ExpiryQueue, type TakeExpired } from '../memory/expiry-queue.ts'
-import type { Flow } from '../memory/flow.ts'
 import type { FlowTable } from '../memory/flow-table.ts'
 import type { Session } from '../session/session.ts'
 import { entryOfClosed } from './flow-entries.ts'

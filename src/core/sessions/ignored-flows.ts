@@ -4,9 +4,9 @@
  * Two lists in the order of their last packet, so that the oldest is found at once, in typed arrays.
  */
 import { float64At, int32At } from '../../wire/bytes.ts'
+import { Flow } from '../../wire/flow.ts'
 import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { Drop } from '../books/drop.ts'
-import { Flow } from '../memory/flow.ts'
 import type { FlowTable } from '../memory/flow-table.ts'
 import { entryOfIgnored } from './flow-entries.ts'
 

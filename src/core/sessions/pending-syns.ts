@@ -3,10 +3,10 @@
  * connection (RFC 5961 §4), so one that nobody but a stranger sent must not end the copy. It is held until the client's
  * next packet shows that the source took it.
  */
+import { Flow } from '../../wire/flow.ts'
 import { ACK, RST, Segment, SYN } from '../../wire/segment.ts'
 import { add, distance, type Seq } from '../../wire/seq.ts'
 import { ExpiryQueue, type TakeExpired } from '../memory/expiry-queue.ts'
-import { Flow } from '../memory/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 
 /** A client acknowledges within its round trip; one whose acknowledgment was missed speaks within this time. */

@@ -1,6 +1,6 @@
 /** What finds the sessions of one worker: by slot, by captured flow, by copied port, by the time they are due. */
+import { Flow } from '../../wire/flow.ts'
 import type { Segment } from '../../wire/segment.ts'
-import { Flow } from '../memory/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 import type { PortsPool } from '../selection/ports-pool.ts'
 import type { Session } from '../session/session.ts'

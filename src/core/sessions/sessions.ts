@@ -2,11 +2,11 @@
  * All sessions of one worker: finds the session that a packet belongs to, begins and buries them, and steps those
  * whose time has come. Every captured packet ends here in a session or in a named drop.
  */
+import type { Flow } from '../../wire/flow.ts'
 import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
-import type { Flow } from '../memory/flow.ts'
 import type { Mapping } from '../selection/mapping.ts'
 import type { PortsPool } from '../selection/ports-pool.ts'
 import type { Sampling } from '../selection/sampling.ts'

@@ -1,6 +1,6 @@
 /**
- * A capture of whole frames: of devices that see what is not for this host, as behind a mirror port. Gives the packets of
- * clients, found through tags and tunnels; what else the devices see is left out.
+ * A capture of whole frames, for devices that see packets for other hosts, for example at a mirror port. It finds the
+ * packets of clients behind tags and in tunnels, and leaves out all others.
  */
 import { Incomplete, PacketFinder } from '../../core/capture/packet-finder.ts'
 import { ChecksumState, type HeldCapture, type PacketSink, type TimedCapture } from '../../ports.ts'
@@ -11,22 +11,22 @@ import { chain, followHeaders } from '../../wire/ipv6.ts'
 import { ETHERNET_HEADER, LinkType } from '../../wire/link-layer.ts'
 
 export interface LinkDevice {
-  /** Of frames, each with its link header. Closed with the link capture. */
+  /** Captures frames with their link headers. Closed with the link capture. */
   readonly capture: TimedCapture
-  /** What a frame begins with; see LinkType. */
+  /** Type of the frames' link header; see LinkType. */
   readonly linkType: number
 }
 
 export interface LinkCaptureOptions {
   /** 6: TCP, 17: UDP. */
   readonly protocol: number
-  /** Whether packets to this address and port are of interest. */
+  /** Whether packets to this address and port are wanted. */
   readonly isWanted: (address: number, port: number) => boolean
-  /** Is told of packets that cannot be read, and with NotIpv4 of all that are not for us. */
+  /** Counts packets that cannot be parsed, and with NotIpv4 those that are not wanted. */
   readonly refuse: (flaw: Flaw, packets: number) => void
 }
 
-/** Frames taken from a device before the next has its turn, and looked at in one call. */
+/** Frames taken from a device before the next one, and frames examined in one call. */
 const TURN = 64
 const LOOKS_MAX = 4096
 const NOBODY: PacketSink = () => {}
@@ -35,12 +35,12 @@ export class LinkCapture implements TimedCapture, HeldCapture {
   readonly #devices: readonly LinkDevice[]
   readonly #options: LinkCaptureOptions
   readonly #finder = new PacketFinder()
-  /** Of the call at hand: the device, the sink, how many packets it got. */
+  /** The device and sink of the current call, and how many packets it gave. */
   #device: LinkDevice | undefined
   #sink: PacketSink = NOBODY
   #givenCount = 0
   #turn = 0
-  #fragmentsTold = 0
+  #fragmentsCounted = 0
   readonly #take = this.#onFrame.bind(this)
 
   constructor(devices: readonly LinkDevice[], options: LinkCaptureOptions) {
@@ -75,7 +75,7 @@ export class LinkCapture implements TimedCapture, HeldCapture {
   }
 
   dropped(): number {
-    this.#tellFragments()
+    this.#countFragments()
     return this.#devices.reduce((total, { capture }) => total + capture.dropped(), 0)
   }
 
@@ -85,7 +85,7 @@ export class LinkCapture implements TimedCapture, HeldCapture {
 
   finish(): void {
     this.#finder.finish()
-    this.#tellFragments()
+    this.#countFragments()
   }
 
   close(): void {
@@ -104,13 +104,13 @@ export class LinkCapture implements TimedCapture, HeldCapture {
       this.#options.refuse(flaw, 1)
       return
     }
-    // What the kernel knows of the checksum holds for what is in the frame itself.
+    // The kernel's checksum state is that of the outermost packet.
     const isOutermost = !finder.isJoined && finder.at === at + (linkType === LinkType.Ethernet ? ETHERNET_HEADER : 0)
     this.#givenCount += 1
     this.#sink(finder.bytes, finder.at, finder.length, finder.wireLength, isOutermost ? checksum : ChecksumState.Filed)
   }
 
-  /** @returns NotIpv4 for a packet that is not for us */
+  /** @returns NotIpv4 for a packet that is not wanted */
   #flawOf({ bytes, at, length, wireLength }: PacketFinder): Flaw {
     const isIpv6 = u8(bytes, at) >>> 4 === 6
     const flaw = isIpv6 ? followHeaders(bytes, at, length, wireLength) : Flaw.None
@@ -124,9 +124,9 @@ export class LinkCapture implements TimedCapture, HeldCapture {
     return this.#options.isWanted(address, u16(bytes, portAt)) ? Flaw.None : Flaw.NotIpv4
   }
 
-  #tellFragments(): void {
-    const lost = this.#finder.lostFragments - this.#fragmentsTold
-    this.#fragmentsTold += lost
+  #countFragments(): void {
+    const lost = this.#finder.lostFragments - this.#fragmentsCounted
+    this.#fragmentsCounted += lost
     if (lost > 0) this.#options.refuse(Flaw.Fragment, lost)
   }
 }

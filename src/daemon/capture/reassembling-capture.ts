@@ -1,4 +1,4 @@
-/** A capture whose IPv6 fragments are put together, which the kernel does for those of IPv4 alone (packet(7)). */
+/** A capture that reassembles IPv6 fragments. The kernel reassembles those of IPv4 only (packet(7)). */
 import type { Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
 import { Fragments } from '../../core/capture/fragments.ts'
@@ -14,11 +14,11 @@ export class ReassemblingCapture implements HeldCapture {
   readonly #counters: Counters
   readonly #fragments = new Fragments()
   #lostCount = 0
-  /** Of the call at hand. */
+  /** The sink of the current call. */
   #sink: PacketSink = NOBODY
   readonly #take = this.#onPacket.bind(this)
 
-  /** @param capture is closed with this; @param counters gets what does not become whole, as `Drop.Fragment` */
+  /** @param capture is closed with this capture; @param counters counts incomplete packets as `Drop.Fragment` */
   constructor(capture: Capture, clock: Clock, counters: Counters) {
     this.#capture = capture
     this.#clock = clock

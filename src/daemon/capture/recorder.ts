@@ -1,18 +1,20 @@
-/** Recording: what the capture sees goes into files, as it came, and what the capture lost is noted in them. */
+/** The recorder writes captured packets unchanged to files, together with how many packets the capture lost. */
 import type { Clock, TimedCapture, Waiter } from '../../ports.ts'
 import { float64At } from '../../wire/bytes.ts'
 import { PcapngWriter } from '../../wire/capture-file/pcapng-writer.ts'
 import { LinkType } from '../../wire/link-layer.ts'
 
 const BATCH = 256
-/** In a turn: more than a ring of the usual size holds. */
+/** Batches taken in a turn: more than a ring of the default size holds. */
 const BATCHES_MAX = 256
 const BUFFER_LENGTH = 1 << 20
-/** So much is written at once, or what there is after a second. */
+/** Bytes that are written at once; fewer are written after a second. */
 const WRITE_LENGTH = 1 << 18
 const WRITE_MS = 1000
 
-/** Slots of the counters; of `leftOut` and `unreadable` whoever makes the capture tells. */
+/**
+ * Slots of the counters. Whoever opens the capture counts `leftOut` and `unreadable`. The names are in the JSON log.
+ */
 export const RecordCounter = { packets: 0, octets: 1, captureDropped: 2, files: 3, leftOut: 4, unreadable: 5 } as const
 
 export function countRecord(counters: Float64Array, counter: number, amount: number): void {
@@ -27,9 +29,9 @@ export interface RecordPorts {
 }
 
 export interface RecordOptions {
-  /** A file is not made larger; Infinity: no limit. */
+  /** Largest file, in bytes; Infinity: no limit. */
   readonly fileBytesMax: number
-  /** The next file begins after so long; Infinity: never. */
+  /** Longest time of a file; Infinity: no limit. */
   readonly fileMsMax: number
 }
 
@@ -43,7 +45,7 @@ export class Recorder {
   #fileBytes = 0
   #filePackets = 0
   #droppedBefore = 0
-  #droppedNoted = 0
+  #droppedWritten = 0
   #writeAt = 0
   #lastPacketMs = 0
   readonly #take = this.#onPacket.bind(this)
@@ -57,7 +59,7 @@ export class Recorder {
     this.#begin()
   }
 
-  /** Runs until `shouldStop` says so; the file is whole then. */
+  /** Runs until `shouldStop` returns true, and completes the file. */
   run(shouldStop: () => boolean): void {
     const { clock, waiter, files } = this.#ports
     while (!shouldStop()) {
@@ -72,7 +74,7 @@ export class Recorder {
     files.close()
   }
 
-  /** Takes what waits in the capture, but not what comes for ever. */
+  /** Takes all waiting packets, up to a limit. */
   #drain(): void {
     const { capture } = this.#ports
     for (let count = 0; count < BATCHES_MAX && capture.receive(this.#take, BATCH) === BATCH; count++) {}
@@ -96,8 +98,8 @@ export class Recorder {
     this.#fileBeganAt = this.#now
     this.#fileBytes = 0
     this.#filePackets = 0
-    this.#droppedBefore += this.#droppedNoted
-    this.#droppedNoted = 0
+    this.#droppedBefore += this.#droppedWritten
+    this.#droppedWritten = 0
     this.#count(RecordCounter.files, 1)
     this.#flush()
   }
@@ -107,14 +109,14 @@ export class Recorder {
     this.#begin()
   }
 
-  /** Notes what was lost, and leaves nothing in memory. */
+  /** Writes everything that is in memory, and the number of lost packets if it changed. */
   #write(): void {
     this.#writeAt = this.#now + WRITE_MS
     const dropped = this.#ports.capture.dropped()
     this.#counters[RecordCounter.captureDropped] = dropped
-    if (dropped - this.#droppedBefore !== this.#droppedNoted) {
-      this.#droppedNoted = dropped - this.#droppedBefore
-      this.#writer.statistics(this.#filePackets, this.#droppedNoted, this.#lastPacketMs)
+    if (dropped - this.#droppedBefore !== this.#droppedWritten) {
+      this.#droppedWritten = dropped - this.#droppedBefore
+      this.#writer.statistics(this.#filePackets, this.#droppedWritten, this.#lastPacketMs)
     }
     this.#flush()
   }

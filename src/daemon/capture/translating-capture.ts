@@ -1,4 +1,4 @@
-/** A capture whose packets are as they would be without address translation (`intercept -D`). */
+/** A capture that undoes address translation in its packets (`intercept -D`). */
 import { type Translation, translate } from '../../core/assistant/address-translation.ts'
 import type { Capture, ChecksumState, PacketSink } from '../../ports.ts'
 
@@ -7,11 +7,11 @@ const NOBODY: PacketSink = () => {}
 export class TranslatingCapture implements Capture {
   readonly #capture: Capture
   readonly #translations: readonly Translation[]
-  /** Of the call at hand. */
+  /** The sink of the current call. */
   #sink: PacketSink = NOBODY
   readonly #take = this.#onPacket.bind(this)
 
-  /** @param capture its packets may be written to; it is closed with this */
+  /** @param capture its packets may be modified; it is closed with this capture */
   constructor(capture: Capture, translations: readonly Translation[]) {
     this.#capture = capture
     this.#translations = translations

@@ -1,5 +1,4 @@
-/** Octets on their way to a stream that may not take them yet: bounded, so that a peer that stops reading costs no more. */
-
+/** Bytes that wait until a stream accepts them, bounded so that a peer that stops reading cannot use up memory. */
 import type { Stream } from '../../ports.ts'
 import { copyBytes } from '../../wire/bytes.ts'
 
@@ -14,7 +13,7 @@ export class Backlog {
     this.#lengthMax = lengthMax
   }
 
-  /** @returns where `length` octets may be written, already counted in; −1: there is no room */
+  /** Adds `length` bytes, which the caller writes. @returns their offset; −1: they do not fit */
   reserve(length: number): number {
     const at = this.length
     if (at + length > this.#lengthMax) return -1
@@ -31,7 +30,7 @@ export class Backlog {
     this.length = 0
   }
 
-  /** Writes what the stream takes, and asks it to say when it can take the rest. @returns false: the stream ended */
+  /** Writes as much as the stream accepts, and asks to be woken for the rest. @returns false if the stream has ended */
   flush(stream: Stream): boolean {
     let done = 0
     while (done < this.length) {
@@ -49,7 +48,7 @@ export class Backlog {
   }
 }
 
-/** Removes the first `length` octets of a stream's input. */
+/** Removes the first `length` bytes of a stream's input. */
 export function consume(stream: Stream, length: number): void {
   copyBytes(stream.input, length, stream.input, 0, stream.inputLength - length)
   stream.inputLength -= length

@@ -26,7 +26,7 @@ test('in each framing of version 1 tcpcopy reads what intercept writes, in messa
     tcpcopy.exchange()
     const expected = Array.from({ length: 40 }, (_, index) => index)
     for (const index of expected) {
-      world.server.deliver1(0, record1(index), 0)
+      world.server.deliver1(0, record1(index))
       if (index % 7 === 0 || index > 30) tcpcopy.exchange(1)
     }
     tcpcopy.exchange(1)
@@ -41,7 +41,7 @@ test('programs with different framings disconnect, and say why', () => {
       const world = new ChannelWorld(intercept)
       const tcpcopy = world.tcpcopy(copier)
       tcpcopy.exchange()
-      for (let index = 0; index < 20; index++) world.server.deliver1(0, record1(index), 0)
+      for (let index = 0; index < 20; index++) world.server.deliver1(0, record1(index))
       tcpcopy.exchange(2)
       assert.ok(world.logs.some((line) => line.endsWith(': it does not speak the protocol of intercept')))
       assert.ok(tcpcopy.answers.length <= 2)

@@ -1,10 +1,11 @@
 /**
- * tcpcopy's side of the channel: some connections to each intercept, made again with back-off when they break. Routes are
- * announced to every intercept; after a break all that live are announced again, as fast as intercept takes them.
+ * tcpcopy's end of the channel keeps several connections to each intercept, and reconnects with back-off. It announces
+ * routes to every intercept. After a break it announces all live routes again, as fast as intercept reads them.
  */
 import { Counter } from '../../core/books/counters.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
-import type { Log, Network } from '../../ports.ts'
+import type { Network } from '../../ports.ts'
+import type { Notices } from '../notices/notices.ts'
 import {
   ALL_ANNOUNCED,
   type ChannelContext,
@@ -17,66 +18,73 @@ import {
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
 const CONNECT_PATIENCE_MS = 5000
-/** How long intercept may take to prove that it knows the secret. */
+/** Time for intercept to prove that it knows the secret. */
 const PROOF_PATIENCE_MS = 5000
-/** An intercept that has not replied by then is told of as one of version 1: such a one says nothing before it has a record. */
+/** An intercept that has not replied by then is reported as version 1, which sends nothing before its first record. */
 const REPLY_PATIENCE_MS = 1000
-/** Reads from one connection in one turn: intercept never holds up the capture. What is left waits in the socket. */
+/** Reads from one connection in one turn, so that intercept never delays the capture. The rest waits in the socket. */
 const READS_MAX = 4
-/** Octets of routes announced again that may wait in front of the next new one. */
+/** Bytes of repeated routes that may wait before the next new route. */
 const ANNOUNCED_AHEAD = 64 * 1024
 
 export interface InterceptAddress {
-  /** As int32; of IPv6, its number in the thread's book. */
+  /** An int32; for IPv6, the number in the thread's address book. */
   readonly address: number
   readonly port: number
 }
 
-/** The routes that intercept has to know. */
+/** Which intercepts there are. */
+export interface InterceptSettings {
+  /** `-s` */
+  readonly intercepts: readonly InterceptAddress[]
+  /** `-C`: connections to each. */
+  readonly connectionsEach: number
+}
+
+/** The live routes. */
 export interface Routes {
-  /** @returns the route with the lowest id from `id` on, if there is one */
+  /** @returns the route with the lowest id that is at least `id`, if any */
   routeFrom(id: number): Route | undefined
 }
 
 interface Intercept {
   readonly where: InterceptAddress
   readonly connections: ClientConnection[]
-  /** Its absence has been told. */
+  /** Its absence has been reported. */
   isAway: boolean
-  /** That it is there has been told. */
-  isTold: boolean
+  /** Its presence has been reported. */
+  isReported: boolean
 }
 
 export class ChannelClient {
   readonly #network: Network
   readonly #context: ChannelContext
-  readonly #log: Log
+  readonly #notices: Notices
   readonly #intercepts: Intercept[]
   readonly #routes: Routes
-  /** When something is due here. */
+  /** When `onTimer` has something to do. */
   deadline = 0
 
   constructor(
     network: Network,
-    intercepts: readonly InterceptAddress[],
-    connectionsEach: number,
+    { intercepts, connectionsEach }: InterceptSettings,
     context: ChannelContext,
-    log: Log,
-    routes: Routes
+    routes: Routes,
+    notices: Notices
   ) {
     this.#network = network
     this.#context = context
-    this.#log = log
     this.#routes = routes
+    this.#notices = notices
     this.#intercepts = intercepts.map((where) => ({
       where,
       connections: Array.from({ length: connectionsEach }, () => new ClientConnection(context, RETRY_FIRST_MS)),
       isAway: false,
-      isTold: false
+      isReported: false
     }))
   }
 
-  /** Tells every intercept that the answers to this client are ours. In single mode all are. */
+  /** Requests the answers to this client from every intercept. Single mode needs no routes. */
   announce(route: Route): void {
     if (this.#context.options.isSingle) return
     for (const { connections } of this.#intercepts) {
@@ -87,19 +95,19 @@ export class ChannelClient {
     }
   }
 
-  /** Tells every intercept that no more answers to this client are awaited. */
+  /** Tells every intercept that answers to this client are no longer needed. */
   withdraw(route: Route): void {
     for (const { connections } of this.#intercepts) connectionOf(connections, route)?.withdraw(route)
   }
 
-  /** Takes what has come. */
+  /** Takes what the intercepts have sent. */
   receive(events: ChannelEvents, now: number): void {
     for (const intercept of this.#intercepts) {
       for (const connection of intercept.connections) this.#receiveFrom(intercept, connection, events, now)
     }
   }
 
-  /** Connects where it is time to, and looks after those that do not reply. */
+  /** Connects when a retry is due, and handles intercepts that do not reply. */
   onTimer(now: number): void {
     if (now < this.deadline) return
     this.deadline = Number.POSITIVE_INFINITY
@@ -118,7 +126,7 @@ export class ChannelClient {
     }
   }
 
-  /** Hands what was announced to the kernel. */
+  /** Writes announced routes to the kernel. */
   flush(now: number): void {
     for (const intercept of this.#intercepts) {
       for (const connection of intercept.connections) {
@@ -136,7 +144,7 @@ export class ChannelClient {
     }
   }
 
-  /** Announces routes again, a few at a time: what is new does not wait behind a million of them. */
+  /** Announces routes again, a few at a time, so that a new route does not wait behind a million old ones. */
   #announceMore(intercept: Intercept, connection: ClientConnection, now: number): void {
     while (connection.backlog.length < ANNOUNCED_AHEAD) {
       const route = this.#routes.routeFrom(connection.announceFrom)
@@ -155,22 +163,22 @@ export class ChannelClient {
       const { stream, phase } = connection
       if (stream === undefined) return
       const room = stream.input.length - stream.inputLength
-      const octets = stream.read()
-      if (octets < 0) {
+      const count = stream.read()
+      if (count < 0) {
         this.#lose(intercept, connection, stream.failure || 'it closed the connection', now)
         return
       }
       if (!connection.isOpen && stream.open) this.#open(intercept, connection, now)
-      if (octets === 0) return
+      if (count === 0) return
       const fault = connection.take(events, now)
       if (fault !== '') {
         this.#lose(intercept, connection, fault, now)
         return
       }
       if (connection.phase !== phase) this.#onPhase(intercept, connection)
-      // Only now is it plain that this is intercept: what takes a connection and ends it is not asked ever faster.
+      // The back-off is reset only for a peer that proved to be intercept, not for one that accepts and closes.
       if (connection.isReady) connection.retryMs = RETRY_FIRST_MS
-      if (octets < room) return
+      if (count < room) return
     }
   }
 
@@ -180,55 +188,59 @@ export class ChannelClient {
     const { options } = this.#context
     if (connection.isReady) this.#announceAgain(intercept)
     this.#awake(now + (options.secret === undefined ? REPLY_PATIENCE_MS : PROOF_PATIENCE_MS))
-    if (options.version === 1) this.#tell(intercept)
+    if (options.version === 1) this.#report(intercept)
   }
 
-  /** The connection has come to a version. */
+  /** The version of a connection is settled. */
   #onPhase(intercept: Intercept, connection: ClientConnection): void {
     if (!connection.isReady) return
     if (this.#context.options.secret !== undefined) this.#announceAgain(intercept)
     if (connection.isHoldingBack) connection.announceFrom = 0
     connection.isHoldingBack = false
-    this.#tell(intercept)
+    this.#report(intercept)
   }
 
-  /** Nothing has come yet on this connection. */
+  /** Handles a connection on which nothing has arrived yet. */
   #onSilence(intercept: Intercept, connection: ClientConnection, now: number): void {
     if (connection.phase !== Phase.Silent && connection.phase !== Phase.Proving) return
     const isSecret = this.#context.options.secret !== undefined
     const at = connection.openedAt + (isSecret ? PROOF_PATIENCE_MS : REPLY_PATIENCE_MS)
     if (now < at) this.#awake(at)
-    else if (isSecret) this.#lose(intercept, connection, connection.silence, now)
+    else if (isSecret) this.#lose(intercept, connection, connection.silenceReason, now)
     else {
       connection.isSilentForLong = true
-      this.#tell(intercept, true)
+      this.#report(intercept, true)
     }
   }
 
-  /** Says that an intercept is there, once all connections to it are. @param isPatient no reply is awaited any more */
-  #tell(intercept: Intercept, isPatient = this.#context.options.version === 1): void {
+  /** Reports an intercept once all connections to it are ready. @param isFinal do not wait for a reply */
+  #report(intercept: Intercept, isFinal = this.#context.options.version === 1): void {
     const { connections } = intercept
-    const isSettled = (one: ClientConnection): boolean => one.isReady && (isPatient || one.phase !== Phase.Silent)
-    if (intercept.isTold || !connections.every(isSettled)) return
-    intercept.isTold = true
+    const isSettled = (one: ClientConnection): boolean => one.isReady && (isFinal || one.phase !== Phase.Silent)
+    if (intercept.isReported || !connections.every(isSettled)) return
+    intercept.isReported = true
     intercept.isAway = false
     const fields = { intercept: connections[0]?.stream?.peer }
     if (connections.some((one) => one.phase === Phase.Silent)) {
-      this.#log('info', 'connected to intercept (version 1, no reply yet)', fields)
+      this.#notices.add('info', 'connected to intercept (version 1, no reply yet)', fields)
       this.#warnOfVersion1()
       return
     }
     const version = connections.every((one) => one.phase === Phase.Version2) ? 2 : 1
-    this.#log('info', 'connected to intercept', { ...fields, version })
+    this.#notices.add('info', 'connected to intercept', { ...fields, version })
     if (version === 1) this.#warnOfVersion1()
   }
 
   #warnOfVersion1(): void {
     if (this.#context.hasIpv6 !== true) return
     const hint = 'On the assistant, run an intercept of this version without --channel-version 1.'
-    this.#log('warn', 'version 1 of the channel does not support IPv6: connections to IPv6 targets get no answers', {
-      hint
-    })
+    this.#notices.add(
+      'warn',
+      'version 1 of the channel does not support IPv6: connections to IPv6 targets get no answers',
+      {
+        hint
+      }
+    )
   }
 
   #lose(intercept: Intercept, connection: ClientConnection, reason: string, now: number): void {
@@ -243,17 +255,17 @@ export class ChannelClient {
     this.#awake(connection.nextAt)
     if (isOpen) counters.add(Counter.channelsOpen, -1)
     if (isReady) this.#announceAgain(intercept)
-    intercept.isTold = false
+    intercept.isReported = false
     if (intercept.isAway) return
     intercept.isAway = true
-    this.#log('warn', 'not connected to intercept; copying continues and tcpcopy keeps trying to connect', {
+    this.#notices.add('warn', 'not connected to intercept; copying continues and tcpcopy keeps trying to connect', {
       intercept: peer,
       reason,
       hint: hintOf(reason)
     })
   }
 
-  /** Which connection a route belongs to has changed for some: all live ones are announced again. */
+  /** Announces all live routes again, since some now belong to another connection. */
   #announceAgain({ connections }: Intercept): void {
     if (this.#context.options.isSingle) return
     for (const connection of connections) if (connection.isReady) connection.announceFrom = 0
@@ -264,7 +276,7 @@ export class ChannelClient {
   }
 }
 
-/** The one of an intercept's connections for a route: always the same as long as all are open. */
+/** The connection of an intercept for a route: always the same while all are open. */
 function connectionOf(connections: readonly ClientConnection[], route: Route): ClientConnection | undefined {
   for (let step = 0; step < connections.length; step++) {
     const connection = connections[(route.id + step) % connections.length]
@@ -273,7 +285,7 @@ function connectionOf(connections: readonly ClientConnection[], route: Route): C
   return undefined
 }
 
-/** What the operator may look at. */
+/** What the operator should check. */
 function hintOf(reason: string): string {
   if (reason.includes('secret')) return 'Give both programs the same --secret-file, or none.'
   if (reason === SPEAKS_OTHER)

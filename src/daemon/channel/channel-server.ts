@@ -1,31 +1,42 @@
 /**
- * intercept's side of the channel: takes routes from any number of tcpcopy connections, of either version, and gives each
- * the records that belong to it. A peer that speaks something else is closed; one that does not read loses records.
+ * intercept's end of the channel takes routes from up to 1024 connections of tcpcopy, of either version, and sends each
+ * the records of its flows. A peer that speaks another protocol is closed. One that does not read loses records.
  */
-
 import type { Routing } from '../../core/assistant/router.ts'
 import { InterceptCounter, type InterceptCounters } from '../../core/books/intercept-counters.ts'
-import type { Cryptography, Listener, Log, Stream } from '../../ports.ts'
+import type { Cryptography, Listener, Stream } from '../../ports.ts'
 import type { Framing } from '../../wire/channel/channel-v1.ts'
+import type { Flow } from '../../wire/flow.ts'
+import type { Notices } from '../notices/notices.ts'
 import type { ChannelOptions } from './negotiation.ts'
-import type { NoteRequests, Party, PeerWorkers } from './peer-workers.ts'
+import type { Party, PeerMessageRequests, PeerWorkers } from './peer-workers.ts'
 import { type Fault, type PeerRequests, ServerPeer } from './server-peer.ts'
 
 const PEERS_MAX = 1024
-/** Reads from one peer in one turn: one that never pauses does not hold up the others, nor the capture. */
+/** Reads from one peer in one turn, so that a peer that never pauses delays neither the others nor the capture. */
 const READS_MAX = 16
-/** A connection that has not said what it is by then is closed. */
+/** A connection that has not identified itself by then is closed. */
 const HELLO_PATIENCE_MS = 30_000
-/** A tcpcopy of version 1 does not say that a route is not needed any more: after so long it is anybody's. */
+/** A tcpcopy of version 1 does not withdraw routes. After this idle time another tcpcopy may take one. */
 const ROUTE_QUIET_MS = 60_000
 
-/** Takes captured octets of an answer that another worker has got. */
-export type TakePacket = (bytes: Uint8Array, at: number, captured: number, length: number) => void
+/** What the server works with. */
+export interface ServerPorts {
+  readonly listener: Listener
+  readonly cryptography: Cryptography
+  readonly notices: Notices
+}
+
+export interface ServerOptions {
+  /** `-n`: most headers in one message of version 1. */
+  readonly recordsMax: number
+  readonly channel: ChannelOptions
+}
 
 export class ChannelServer implements PeerRequests {
   readonly #listener: Listener
   readonly #counters: InterceptCounters
-  readonly #log: Log
+  readonly #notices: Notices
   readonly #framing: Framing
   readonly #options: ChannelOptions
   readonly #cryptography: Cryptography
@@ -33,77 +44,68 @@ export class ChannelServer implements PeerRequests {
   readonly #idStep: number
   #nextId: number
   readonly #peerWorkers: PeerWorkers | undefined
-  readonly #noteRequests: NoteRequests
+  readonly #messageRequests: PeerMessageRequests
   /** Peers that have something to send. */
   readonly #pending: ServerPeer[] = []
   #routing: Routing | undefined
   #now = 0
 
-  /**
-   * @param recordsMax most records in a message of version 1 (`-n`)
-   * @param peerWorkers undefined: this is the only worker
-   * @param takePacket what they hand over
-   */
+  /** @param peerWorkers undefined: this is the only worker */
   constructor(
-    listener: Listener,
-    recordsMax: number,
-    options: ChannelOptions,
-    cryptography: Cryptography,
+    { listener, cryptography, notices }: ServerPorts,
+    { recordsMax, channel }: ServerOptions,
     counters: InterceptCounters,
-    log: Log,
-    peerWorkers?: PeerWorkers,
-    takePacket: TakePacket = () => {}
+    peerWorkers?: PeerWorkers
   ) {
     this.#listener = listener
-    this.#framing = { ...options.framing, recordsMax: Math.min(recordsMax, options.framing.recordsMax) }
-    this.#options = options
+    this.#framing = { ...channel.framing, recordsMax: Math.min(recordsMax, channel.framing.recordsMax) }
+    this.#options = channel
     this.#cryptography = cryptography
     this.#counters = counters
-    this.#log = log
+    this.#notices = notices
     this.#peerWorkers = peerWorkers
     this.#nextId = peerWorkers?.firstId ?? 0
     this.#idStep = peerWorkers?.idStep ?? 1
-    this.#noteRequests = {
-      addRoute: (party, ...flow) => this.#addRoute(party, ...flow),
-      removeRoute: (party, ...flow) => this.#routing?.removeRoute(party.id, ...flow),
-      taken: (id, ...flow) => this.#tellTaken(id, ...flow),
+    this.#messageRequests = {
+      addRoute: (party, flow) => this.#addRoute(party, flow),
+      removeRoute: (party, flow) => this.#routing?.removeRoute(party.id, flow),
+      taken: (id, flow) => this.#tellTaken(id, flow),
       record: (id, version, bytes, length, segments) => this.#onRecord(id, version, bytes, length, segments),
-      packet: (bytes, captured, length) => takePacket(bytes, 0, captured, length),
       refuseRoute: () => this.refuseRoute()
     }
   }
 
-  /** The version in which a peer takes records; 0: none, it has gone. */
+  /** The version of a peer's records; 0: it gets none, or has closed. */
   versionOf(peer: number): number {
     return this.#party(peer)?.version ?? 0
   }
 
-  /** Takes what other workers have sent, new connections and what they say. @returns whether others have sent more */
+  /** Takes messages of other workers, new connections and their input. @returns whether more messages are waiting */
   receive(routing: Routing, now: number): boolean {
     this.#routing = routing
     this.#now = now
-    const hasMore = this.#peerWorkers?.receive(this.#noteRequests) ?? false
+    const hasMore = this.#peerWorkers?.receive(this.#messageRequests) ?? false
     for (let stream = this.#listener.accept(); stream !== undefined; stream = this.#listener.accept()) {
       this.#accept(stream, now)
-      // Workers listen together: each takes one, and who has least to do is the first to come again.
+      // All workers accept from one socket. Each accepts one per turn, so the least busy one accepts most.
       if (this.#peerWorkers !== undefined) break
     }
     for (const peer of this.#peers.values()) this.#receiveFrom(peer, now)
     return hasMore
   }
 
-  /** Adds a record of version 1, as long as the framing says, to what goes to a peer. */
-  deliver1(peerId: number, record: Uint8Array, at: number): void {
+  /** Sends a record of version 1 to a peer at the next `flush`. The framing determines its length. */
+  deliver1(peerId: number, record: Uint8Array): void {
     const peer = this.#peers.get(peerId)
-    if (peer !== undefined) this.#count(peer, peer.putRecord1(record, at, this.#framing), 1)
-    else this.#handOver(peerId, 1, record, at, this.#framing.recordLength, 1)
+    if (peer !== undefined) this.#count(peer, peer.putRecord1(record, this.#framing), 1)
+    else this.#handOver(peerId, 1, record, this.#framing.recordLength, 1)
   }
 
-  /** Adds a record of version 2. @param segments captured headers that it stands for */
+  /** Sends a record of version 2 at the next `flush`. @param segments number of captured headers in it */
   deliver2(peerId: number, record: Uint8Array, length: number, segments: number): void {
     const peer = this.#peers.get(peerId)
     if (peer === undefined) {
-      this.#handOver(peerId, 2, record, 0, length, segments)
+      this.#handOver(peerId, 2, record, length, segments)
       return
     }
     const taken = peer.putRecord2(record, length)
@@ -111,21 +113,21 @@ export class ChannelServer implements PeerRequests {
     if (taken > 0) this.#counters.add(InterceptCounter.records, 1)
   }
 
-  /** A record for a connection that another worker has. */
-  #handOver(id: number, version: number, record: Uint8Array, at: number, length: number, segments: number): void {
+  /** Sends a record to the worker that has the connection. */
+  #handOver(id: number, version: number, record: Uint8Array, length: number, segments: number): void {
     if (this.#peerWorkers === undefined) return
-    if (!this.#peerWorkers.record(id, version, record, at, length, segments))
+    if (!this.#peerWorkers.record(id, version, record, length, segments))
       this.#counters.add(InterceptCounter.backlogDropped, segments)
   }
 
-  /** A record of another worker's flow, for a connection of this one. */
+  /** Takes a record of another worker's flow for a connection of this worker. */
   #onRecord(id: number, version: number, record: Uint8Array, length: number, segments: number): void {
     if (!this.#peers.has(id)) this.#counters.add(InterceptCounter.unroutedHeaders, segments)
-    else if (version === 1) this.deliver1(id, record, 0)
+    else if (version === 1) this.deliver1(id, record)
     else this.deliver2(id, record, length, segments)
   }
 
-  /** @param length octets that were taken in; 0: there was no room */
+  /** Counts a record. @param length bytes added to the backlog; 0: it did not fit */
   #count(peer: ServerPeer, length: number, segments: number): void {
     if (length === 0) {
       this.#counters.add(InterceptCounter.backlogDropped, segments)
@@ -136,7 +138,7 @@ export class ChannelServer implements PeerRequests {
     this.#counters.add(InterceptCounter.forwardedHeaders, segments)
   }
 
-  /** Hands all that was delivered to the kernel; called at the end of each batch. */
+  /** Writes all backlogs to the kernel. Call it at the end of a turn. */
   flush(): void {
     let waiting = 0
     for (let index = 0; index < this.#pending.length; index++) {
@@ -145,7 +147,7 @@ export class ChannelServer implements PeerRequests {
       if (!peer.flush()) this.#close(peer, peer.stream.failure || 'it closed the connection')
       else if (peer.backlog.length > 0) this.#pending[waiting++] = peer
     }
-    // Setting a length is a call into the runtime: 50 ns, and 5 so.
+    // Popping takes 5 ns; setting the length is a call into the runtime and takes 50.
     while (this.#pending.length > waiting) this.#pending.pop()
     this.#peerWorkers?.flush()
   }
@@ -157,46 +159,46 @@ export class ChannelServer implements PeerRequests {
   }
 
   introduced(peer: ServerPeer): Fault | undefined {
-    this.#peerWorkers?.tell(peer)
+    this.#peerWorkers?.describe(peer)
     for (const id of this.#routing?.admit(peer.id, this.#now) ?? []) {
       if (id === peer.id) return { reason: 'another tcpcopy is connected, and --keep-first is set', isUnproven: false }
       const replaced = this.#peers.get(id)
       if (replaced !== undefined) this.#close(replaced, 'another tcpcopy took its place (--single)')
     }
-    this.#log('info', 'tcpcopy connected', { tcpcopy: peer.stream.peer, version: peer.version })
+    this.#notices.add('info', 'tcpcopy connected', { tcpcopy: peer.stream.peer, version: peer.version })
     return undefined
   }
 
-  addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
-    if (this.#owns(clientPort)) this.#addRoute(peer, client, clientPort, target, targetPort)
-    else this.#peerWorkers?.addRoute(peer, client, clientPort, target, targetPort)
+  addRoute(peer: ServerPeer, flow: Flow): void {
+    if (this.#owns(flow)) this.#addRoute(peer, flow)
+    else this.#peerWorkers?.addRoute(peer, flow)
   }
 
-  removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void {
-    if (this.#owns(clientPort)) this.#routing?.removeRoute(peer.id, client, clientPort, target, targetPort)
-    else this.#peerWorkers?.removeRoute(peer, client, clientPort, target, targetPort)
+  removeRoute(peer: ServerPeer, flow: Flow): void {
+    if (this.#owns(flow)) this.#routing?.removeRoute(peer.id, flow)
+    else this.#peerWorkers?.removeRoute(peer, flow)
   }
 
-  #owns(clientPort: number): boolean {
+  #owns({ clientPort }: Flow): boolean {
     return this.#peerWorkers === undefined || this.#peerWorkers.owns(clientPort)
   }
 
-  /** A connection, of this worker or another; undefined: it has gone. */
+  /** A connection of this worker or another; undefined: it has closed. */
   #party(id: number): Party | undefined {
     return this.#peers.get(id) ?? this.#peerWorkers?.party(id)
   }
 
-  #addRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void {
+  #addRoute(party: Party, flow: Flow): void {
     const mayTake = (owner: number, idleMs: number): boolean => this.#mayTake(party, this.#party(owner), idleMs)
-    if (this.#routing?.addRoute(party.id, client, clientPort, target, targetPort, this.#now, mayTake) !== false) return
+    if (this.#routing?.addRoute(party.id, flow, this.#now, mayTake) !== false) return
     this.#counters.add(InterceptCounter.routesTaken, 1)
-    if (this.#peers.has(party.id)) this.#tellTaken(party.id, client, clientPort, target, targetPort)
-    else this.#peerWorkers?.taken(party.id, client, clientPort, target, targetPort)
+    if (this.#peers.has(party.id)) this.#tellTaken(party.id, flow)
+    else this.#peerWorkers?.taken(party.id, flow)
   }
 
-  #tellTaken(id: number, client: number, clientPort: number, target: number, targetPort: number): void {
+  #tellTaken(id: number, flow: Flow): void {
     const peer = this.#peers.get(id)
-    const length = peer?.putTaken(client, clientPort, target, targetPort) ?? 0
+    const length = peer?.putTaken(flow) ?? 0
     if (peer !== undefined && length > 0 && peer.backlog.length === length) this.#pending.push(peer)
   }
 
@@ -204,7 +206,7 @@ export class ChannelServer implements PeerRequests {
     this.#counters.add(InterceptCounter.routesRefused, 1)
   }
 
-  /** Whether a route goes over to another connection. One of version 1 could not be told that it does not. */
+  /** Whether a route moves to another connection. A peer of version 1 always gets it, since it cannot be refused. */
   #mayTake(peer: Party, owner: Party | undefined, idleMs: number): boolean {
     if (owner === undefined || peer.instance === '' || owner.instance === peer.instance) return true
     return owner.instance === '' && idleMs > ROUTE_QUIET_MS
@@ -227,18 +229,18 @@ export class ChannelServer implements PeerRequests {
     for (let reads = 0; reads < READS_MAX; reads++) {
       if (this.#peerWorkers?.mayRead === false) return
       const room = peer.stream.input.length - peer.stream.inputLength
-      const octets = peer.stream.read()
-      if (octets < 0) {
+      const count = peer.stream.read()
+      if (count < 0) {
         this.#close(peer, peer.stream.failure || 'it closed the connection')
         return
       }
-      if (octets === 0) break
+      if (count === 0) break
       const fault = peer.take(this)
       if (fault !== undefined) {
         this.#reject(peer, fault)
         return
       }
-      if (octets < room) break
+      if (count < room) break
     }
     if (peer.isIntroduced || now - peer.acceptedAt <= HELLO_PATIENCE_MS) return
     this.#reject(peer, { reason: 'it did not identify itself', isUnproven: false })
@@ -248,12 +250,12 @@ export class ChannelServer implements PeerRequests {
     this.#counters.add(InterceptCounter.peersRejected, 1)
     if (isUnproven) this.#counters.add(InterceptCounter.peersUnproven, 1)
     const message = isUnproven ? 'tcpcopy refused' : 'closed a connection that is not from tcpcopy'
-    this.#log('warn', message, { from: peer.stream.peer, reason })
+    this.#notices.add('warn', message, { from: peer.stream.peer, reason })
     this.#drop(peer)
   }
 
   #close(peer: ServerPeer, reason: string): void {
-    if (peer.isIntroduced) this.#log('info', 'tcpcopy disconnected', { tcpcopy: peer.stream.peer, reason })
+    if (peer.isIntroduced) this.#notices.add('info', 'tcpcopy disconnected', { tcpcopy: peer.stream.peer, reason })
     this.#drop(peer)
   }
 

@@ -6,7 +6,7 @@ import { Counter } from '../../core/books/counters.ts'
 import { InterceptCounter } from '../../core/books/intercept-counters.ts'
 import { ChannelWorld, ROUND_TRIP_MS } from '../../sim/simulation/channel-world.ts'
 import { parseAddress } from '../../wire/address.ts'
-import { AnswerRecord, ageOctet, putAnswerRecord } from '../../wire/channel/answer-records.ts'
+import { AnswerRecord, ageByte, putAnswerRecord } from '../../wire/channel/answer-records.ts'
 import { Framings, RECORD_LENGTH_MAX } from '../../wire/channel/channel-v1.ts'
 import { RECORD_MAX } from '../../wire/channel/channel-v2.ts'
 import { ACK } from '../../wire/segment.ts'
@@ -272,7 +272,7 @@ test('the arrival time of an answer follows from its age and half the round trip
   const { world, tcpcopy } = connect()
   const record = new Uint8Array(RECORD_MAX)
   const answers = someAnswers()
-  for (const age of [ageOctet(0.5), ageOctet(Number.NaN)]) {
+  for (const age of [ageByte(0.5), ageByte(Number.NaN)]) {
     answers.age = age
     world.server.deliver2(0, record, putAnswerRecord(answers, record, 0), 1)
   }
@@ -357,7 +357,7 @@ test('with any input both ends accept what is valid, or close with a reason', ()
         world.turn()
         for (let peer = 0; peer < 3; peer++) {
           const version = world.server.versionOf(peer)
-          if (version === 1) world.server.deliver1(peer, new Uint8Array(RECORD_LENGTH_MAX), 0)
+          if (version === 1) world.server.deliver1(peer, new Uint8Array(RECORD_LENGTH_MAX))
           if (version !== 2) continue
           const record = new Uint8Array(RECORD_MAX)
           world.server.deliver2(peer, record, putAnswerRecord(someAnswers(), record, 0), 1)

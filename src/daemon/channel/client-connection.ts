@@ -1,6 +1,5 @@
-/** One connection of tcpcopy to an intercept: how it comes to a version, and what is said in either. */
+/** One connection of tcpcopy to an intercept: negotiates the version, announces routes and parses records. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
-import { Flow } from '../../core/memory/flow.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
 import type { Cryptography, Stream } from '../../ports.ts'
 import { isIpv6 } from '../../wire/address-book.ts'
@@ -18,6 +17,7 @@ import {
   MessageType,
   messageLength,
   parseRecord,
+  putBareMessage,
   putHello,
   putMessage
 } from '../../wire/channel/channel-v1.ts'
@@ -26,14 +26,10 @@ import {
   ACCEPTANCE_MARK,
   acceptanceFlags,
   acceptedVersion,
-  flowClient,
-  flowClientPort,
-  flowLength,
   flowRecordLength,
-  flowTarget,
-  flowTargetPort,
   INTRODUCTION_LENGTH,
   INTRODUCTION_WITH_PROOF,
+  isFlowRecordWhole,
   NONCE_LENGTH,
   PROOF_LENGTH,
   putFlowRecord,
@@ -42,6 +38,7 @@ import {
   RECORD_HEAD,
   RecordType,
   Refusal,
+  readFlow,
   recordLength,
   recordShape,
   recordType,
@@ -49,15 +46,16 @@ import {
   WANTS_PROOF
 } from '../../wire/channel/channel-v2.ts'
 import { Flaw } from '../../wire/flaw.ts'
+import { Flow } from '../../wire/flow.ts'
 import { Segment } from '../../wire/segment.ts'
 import { Backlog, consume } from './backlog.ts'
 import { type ChannelOptions, Negotiation } from './negotiation.ts'
 
 const BACKLOG_MAX = 4 << 20
-/** Records of types that nobody knows: more of them end the connection. */
+/** Records of unknown types; more of them close the connection. */
 const UNKNOWN_MAX = 100
 const TRIP_ASK_MS = 1000
-/** Nothing is left to be announced. */
+/** All routes are announced. */
 export const ALL_ANNOUNCED = Number.POSITIVE_INFINITY
 
 export const SPEAKS_OTHER = 'it does not speak the protocol of intercept'
@@ -66,16 +64,16 @@ const IS_VERSION_1 = 'it speaks version 1 of the channel, which does not support
 export const Phase = {
   /** Not connected, or connecting. */
   Closed: 0,
-  /** Version 2 is offered, or this side may only speak version 1; nothing has come yet. */
+  /** The hello is sent, with or without an offer of version 2. intercept has sent nothing yet. */
   Silent: 1,
   Version1: 2,
-  /** Version 2, as soon as intercept has proved the secret. */
+  /** Version 2 starts when intercept has proved the secret. */
   Proving: 3,
   Version2: 4
 } as const
 export type Phase = (typeof Phase)[keyof typeof Phase]
 
-/** Takes what intercepts say. */
+/** Takes what intercept reports. */
 export interface ChannelEvents {
   /** An answer of the target. The segment is valid during the call. */
   answered(segment: Segment): void
@@ -83,7 +81,7 @@ export interface ChannelEvents {
   taken(flow: Flow): void
 }
 
-/** What all connections have in common. */
+/** What all connections share. */
 export interface ChannelContext {
   readonly options: ChannelOptions
   readonly cryptography: Cryptography
@@ -101,9 +99,9 @@ export class ClientConnection {
   /** When to connect again, or to give up connecting. */
   nextAt = 0
   retryMs: number
-  /** Routes of sessions from here on have to be announced yet. */
+  /** Routes of sessions from this id on are not announced yet. */
   announceFrom = ALL_ANNOUNCED
-  /** By now intercept would have replied, if it spoke version 2. */
+  /** An intercept of version 2 would have replied by now. */
   isSilentForLong = false
   /** Routes to IPv6 targets wait for version 2. */
   isHoldingBack = false
@@ -111,12 +109,16 @@ export class ClientConnection {
   readonly #context: ChannelContext
   #negotiation: Negotiation | undefined
   #unknownCount = 0
-  /** How long an octet is on its way from intercept: half the least round trip, which is asked for once a second. */
+  /** Delay from intercept to here: half the minimum round trip, which is read once a second. */
   #tripMs = 0
   #tripAskedAt = 0
   readonly #segment = new Segment()
   readonly #answers = new AnswerRecord()
-  readonly #flow = new Flow()
+  /**
+   * The route at hand, and the flow at hand that intercept says is taken: one may be written while the other is read.
+   */
+  readonly #routeFlow = new Flow()
+  readonly #takenFlow = new Flow()
 
   constructor(context: ChannelContext, retryMs: number) {
     this.#context = context
@@ -159,35 +161,37 @@ export class ClientConnection {
     this.isSilentForLong = false
   }
 
-  /** @returns false if there is no room */
+  /** @returns false if the route does not fit into the backlog */
   announce(route: Route): boolean {
     return this.#putRoute(route, RecordType.Route)
   }
 
-  /** The route is not needed any more. In version 1 nobody has ever said that, so it is left to be forgotten. */
+  /** Withdraws a route that is no longer needed. Version 1 does not withdraw routes: intercept forgets them. */
   withdraw(route: Route): void {
     if (this.phase === Phase.Version2) this.#putRoute(route, RecordType.Withdrawal)
   }
 
-  #putRoute({ clientAddress, clientPort, targetAddress, targetPort }: Route, type: number): boolean {
+  #putRoute(route: Route, type: number): boolean {
     const { backlog } = this
+    const { targetAddress } = route
     const isVersion2 = this.phase === Phase.Version2
     if (!isVersion2 && isIpv6(targetAddress)) return this.#holdBack()
     const at = backlog.reserve(isVersion2 ? flowRecordLength(targetAddress) : MESSAGE_LENGTH)
     if (at < 0) return false
-    if (isVersion2) putFlowRecord(backlog.bytes, at, type, clientAddress, clientPort, targetAddress, targetPort)
-    else putMessage(backlog.bytes, at, clientAddress, clientPort, MessageType.AddRoute, targetAddress, targetPort)
+    const flow = this.#routeFlow.toTarget(route)
+    if (isVersion2) putFlowRecord(backlog.bytes, at, type, flow)
+    else putMessage(backlog.bytes, at, MessageType.AddRoute, flow)
     return true
   }
 
-  /** Version 1 has no word for an IPv6 address; as long as intercept has not replied, version 2 may come. */
+  /** Version 1 cannot express IPv6 addresses. Until intercept has replied, version 2 is still possible. */
   #holdBack(): boolean {
     if (this.phase === Phase.Silent && this.#negotiation !== undefined) this.isHoldingBack = true
     if (this.phase === Phase.Version1 || this.isSilentForLong) this.#context.counters.add(Counter.routesUntold, 1)
     return true
   }
 
-  /** Takes what is in the stream's input. @returns why the connection has to be given up; empty: it has not */
+  /** Parses the stream's input. @returns why the connection must be closed; empty: it need not */
   take(events: ChannelEvents, now: number): string {
     const { stream } = this
     if (stream === undefined) return ''
@@ -214,7 +218,7 @@ export class ClientConnection {
     return fault
   }
 
-  /** @returns octets of what begins there; 0: not known yet; −1: that cannot be */
+  /** @returns length of the message or record at `at`; 0: not known yet; −1: invalid */
   #lengthAt(input: Uint8Array, at: number, present: number): number {
     if (present < 2) return 0
     if (this.phase >= Phase.Proving) return recordLength(input, at) < RECORD_HEAD ? -1 : recordLength(input, at)
@@ -252,7 +256,7 @@ export class ClientConnection {
     const switchAt = backlog.reserve(MESSAGE_LENGTH)
     const introductionAt = backlog.reserve(options.secret === undefined ? INTRODUCTION_LENGTH : INTRODUCTION_WITH_PROOF)
     if (switchAt < 0 || introductionAt < 0) return 'it does not read its input'
-    putMessage(backlog.bytes, switchAt, 0, 0, MessageType.Switch, 0, 0)
+    putBareMessage(backlog.bytes, switchAt, MessageType.Switch)
     if (options.secret === undefined) {
       putIntroduction(backlog.bytes, introductionAt, instance)
       this.phase = Phase.Version2
@@ -303,15 +307,13 @@ export class ClientConnection {
   }
 
   #onTaken(input: Uint8Array, at: number, events: ChannelEvents): string {
-    const shape = recordShape(input, at)
-    if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape)) return SPEAKS_OTHER
-    const clientPort = flowClientPort(input, at, shape)
-    const targetPort = flowTargetPort(input, at, shape)
-    events.taken(this.#flow.set(flowClient(input, at, shape), clientPort, flowTarget(input, at, shape), targetPort))
+    if (!isFlowRecordWhole(input, at)) return SPEAKS_OTHER
+    readFlow(input, at, this.#takenFlow)
+    events.taken(this.#takenFlow)
     return ''
   }
 
-  /** Until it has proved that it knows the secret nothing else of intercept counts. */
+  /** Ignores everything else until intercept has proved that it knows the secret. */
   #onProof(input: Uint8Array, at: number): string {
     const { secret } = this.#context.options
     if (recordType(input, at) === RecordType.Refusal) {
@@ -328,8 +330,8 @@ export class ClientConnection {
     return ''
   }
 
-  /** Why it is given up where nothing has come for long. */
-  get silence(): string {
+  /** Why the connection is closed if intercept does not reply. */
+  get silenceReason(): string {
     return this.phase === Phase.Proving ? 'it did not prove the secret' : IS_VERSION_1
   }
 }

@@ -1,6 +1,6 @@
 /**
- * How a connection of the channel came to version 2: the octets that went over it then, and the proofs made over them.
- * Both sides keep the same; docs/channel.md, "Proof".
+ * The negotiation of version 2: the bytes exchanged so far, and the proofs computed over them. Both ends keep the same
+ * bytes; see docs/channel.md, "Proof".
  */
 import type { Cryptography } from '../../ports.ts'
 import { copyBytes } from '../../wire/bytes.ts'
@@ -11,15 +11,15 @@ const ACCEPTANCE_AT = MESSAGE_LENGTH
 const INTRODUCTION_AT = ACCEPTANCE_AT + ACCEPTANCE_LENGTH
 const END = INTRODUCTION_AT + INTRODUCTION_WITH_PROOF
 
-/** What a program speaks. */
+/** How a program uses the channel. */
 export interface ChannelOptions {
-  /** The highest version: 1 or 2. */
+  /** Highest version: 1 or 2. */
   readonly version: number
-  /** Both sides have to prove that they know it; undefined: neither. */
+  /** Both ends must prove that they know it; undefined: no proof. */
   readonly secret: Uint8Array | undefined
-  /** How records of version 1 come from intercept. Anything but `Combined` needs version 1. */
+  /** Framing of version 1's records. Any other than `Combined` requires version 1. */
   readonly framing: Framing
-  /** Version 1 without routes (`--single`): all answers are those of one tcpcopy. */
+  /** Version 1 without routes (`--single`): all answers go to one tcpcopy. */
   readonly isSingle: boolean
 }
 
@@ -46,17 +46,17 @@ export class Negotiation {
     copyBytes(bytes, at, this.#bytes, ACCEPTANCE_AT, ACCEPTANCE_LENGTH)
   }
 
-  /** @param length all of it, or what stands before the proof */
+  /** @param length the whole introduction, or the part before the proof */
   introduction(bytes: Uint8Array, at: number, length: number): void {
     copyBytes(bytes, at, this.#bytes, INTRODUCTION_AT, length)
   }
 
-  /** What tcpcopy proves itself with. Needs hello, acceptance and introduction up to the proof. */
+  /** tcpcopy's proof. Requires hello, acceptance, and the introduction up to the proof. */
   proofOfTcpcopy(secret: Uint8Array): Uint8Array {
     return this.#proof(secret, 'tcpcopy 2 tcpcopy', END - PROOF_LENGTH)
   }
 
-  /** What intercept proves itself with. Needs the whole introduction. */
+  /** intercept's proof. Requires the whole introduction. */
   proofOfIntercept(secret: Uint8Array): Uint8Array {
     return this.#proof(secret, 'tcpcopy 2 intercept', END)
   }

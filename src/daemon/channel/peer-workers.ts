@@ -1,56 +1,64 @@
 /**
- * The other workers of an intercept. Each flow belongs to the worker of its client's port: there are its route and the
- * headers that wait for it, and there the kernel's fanout brings its answers. Each connection of a tcpcopy belongs to the
- * worker that has accepted it. What one gets that is another's goes there as a message: a route to the worker of its flow,
- * a record to the worker of its connection. So who connects where is all the same, to tcpcopies of either version.
+ * Messages to and from the other workers of an intercept. A flow belongs to the worker of its client's port, which has
+ * its route and the headers that wait for it, and to which the kernel's fanout delivers its answers. A connection of a
+ * tcpcopy belongs to the worker that accepted it. A worker that gets something of another sends it there as a message:
+ * a route to the worker of its flow, a record to the worker of its connection. So a tcpcopy of either version may
+ * connect to any worker.
  */
 import assert from 'node:assert/strict'
 import { workerOf } from '../../core/selection/worker-share.ts'
 import type { Exchange, PeerMessage } from '../../ports.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
 import { copyBytes, int32At } from '../../wire/bytes.ts'
+import { Flow } from '../../wire/flow.ts'
 
-const NoteType = {
-  /** What a connection is: `Party`. Before its first route, and when it has changed. */
+const PeerMessageType = {
+  /** Describes a connection (`Party`): sent before its first route, and when it has changed. */
   Party: 1,
-  /** A connection that was told of has ended. */
+  /** A connection that was described has closed. */
   Gone: 2,
   Route: 3,
   Withdrawal: 4,
-  /** A route is another's. */
+  /** Another tcpcopy has the route. */
   Taken: 5,
-  /** For a connection, in its version. */
+  /** For a connection, in its version of the channel. */
   Record: 6,
-  /** Captured octets of a flow of the other's. */
+  /** A captured packet of a flow that belongs to the receiver. */
   Packet: 7
 } as const
 
-/** Addresses of IPv6, each worker of which has a number of its own. */
+/** Length of an IPv6 address. Messages hold whole addresses, since each worker has its own address book. */
 const ADDRESS_6_LENGTH = 16
-/** A captured header, and the payload that `--with-resp-payload` asks for. */
-const NOTE_LENGTH_MAX = 384
-/** Kept free for all but records and packets, which may be lost: routes of all that one reading of a connection may bring. */
+/** Enough for a captured header with the payload of `--with-resp-payload`. */
+const BYTES_MAX = 384
+/**
+ * Bytes kept free for messages that must not be lost. Records and packets may be lost. The routes in one read of a
+ * connection need no more than this.
+ */
 const ROOM_FOR_ROUTES = 0x40000
 /** Messages taken in one turn. */
-const NOTES_MAX = 8192
+const MESSAGES_MAX = 8192
 
-/** A connection as another worker knows it. */
+/** What another worker knows of a connection. */
 export interface Party {
   readonly id: number
-  /** In which it takes records; 0: it may not have any. */
+  /** Version of its records; 0: it gets none. */
   readonly version: number
-  /** The same for all connections of one tcpcopy; empty where that is not known. */
+  /** The same for all connections of one tcpcopy; empty: unknown. */
   readonly instance: string
 }
 
-/** What messages ask for. */
-export interface NoteRequests {
-  addRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void
-  removeRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void
-  taken(peer: number, client: number, clientPort: number, target: number, targetPort: number): void
+/** Takes a packet that another worker captured, from its IP header on. */
+export type TakePacket = (bytes: Uint8Array, captured: number, length: number) => void
+
+/** Carries out what the messages of other workers request. */
+export interface PeerMessageRequests {
+  /** @param flow valid during the call, as in the others */
+  addRoute(party: Party, flow: Flow): void
+  removeRoute(party: Party, flow: Flow): void
+  taken(peer: number, flow: Flow): void
   record(peer: number, version: number, bytes: Uint8Array, length: number, segments: number): void
-  packet(bytes: Uint8Array, captured: number, length: number): void
-  /** A route cannot be added: there is no room for one more IPv6 address. */
+  /** Counts a route that cannot be added because the address book is full. */
   refuseRoute(): void
 }
 
@@ -61,18 +69,22 @@ export class PeerWorkers {
     peer: 0,
     words: new Int32Array(3),
     length: 0,
-    bytes: new Uint8Array(NOTE_LENGTH_MAX)
+    bytes: new Uint8Array(BYTES_MAX)
   }
-  /** Connections of others. */
+  /** Connections of other workers, by id. */
   readonly #parties = new Map<number, Party>()
-  /** Of its own connections, what the others know. */
-  readonly #told = new Map<number, string>()
+  /** What the other workers know of this worker's connections, by id. */
+  readonly #described = new Map<number, string>()
+  readonly #takePacket: TakePacket
+  /** The flow of the message at hand. */
+  readonly #flow = new Flow()
 
-  constructor(exchange: Exchange) {
+  constructor(exchange: Exchange, takePacket: TakePacket) {
     this.#exchange = exchange
+    this.#takePacket = takePacket
   }
 
-  /** Ids of connections, from `firstId` on and so far apart, tell whose they are. */
+  /** A worker's connections get the ids `firstId`, `firstId + idStep` and so on, so an id tells the worker. */
   get firstId(): number {
     return this.#exchange.worker
   }
@@ -80,110 +92,109 @@ export class PeerWorkers {
     return this.#exchange.workers
   }
 
-  /** Whether connections may be read: there is room for all the routes that they may announce. */
+  /** Whether a connection may be read: all routes that it may announce fit into the rings. */
   get mayRead(): boolean {
     return this.#exchange.room >= ROOM_FOR_ROUTES
   }
 
-  /** Whether the flows of this client's port are this worker's. */
+  /** Whether flows of this client port belong to this worker. */
   owns(clientPort: number): boolean {
     return workerOf(clientPort, this.#exchange.workers) === this.#exchange.worker
   }
 
-  /** @returns undefined where no other worker has it, or it has announced nothing here */
+  /** @returns undefined if no other worker has the connection, or it has announced nothing here */
   party(id: number): Party | undefined {
     return this.#parties.get(id)
   }
 
-  /** To be called when a connection of its own has become known, or may have changed. */
-  tell({ id, version, instance }: Party): void {
+  /** Describes a connection of this worker to the others, unless they know it already. */
+  describe({ id, version, instance }: Party): void {
     const known = `${version}${instance}`
-    if (this.#told.get(id) === known) return
-    this.#told.set(id, known)
-    const message = this.#begin(NoteType.Party, id, version)
+    if (this.#described.get(id) === known) return
+    this.#described.set(id, known)
+    const message = this.#begin(PeerMessageType.Party, id, version)
     message.length = instance.length
     for (let index = 0; index < instance.length; index++) message.bytes[index] = instance.charCodeAt(index)
     this.#sendToAll()
   }
 
-  /** A connection of its own has ended. */
+  /** A connection of this worker has closed. */
   forget(id: number): void {
-    if (!this.#told.delete(id)) return
-    this.#begin(NoteType.Gone, id)
+    if (!this.#described.delete(id)) return
+    this.#begin(PeerMessageType.Gone, id)
     this.#sendToAll()
   }
 
-  addRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void {
-    this.tell(party)
-    this.#sendFlow(NoteType.Route, this.#ownerOf(clientPort), party.id, client, clientPort, target, targetPort)
+  addRoute(party: Party, flow: Flow): void {
+    this.describe(party)
+    this.#sendFlow(PeerMessageType.Route, this.#ownerOf(flow.clientPort), party.id, flow)
   }
 
-  removeRoute(party: Party, client: number, clientPort: number, target: number, targetPort: number): void {
-    this.#sendFlow(NoteType.Withdrawal, this.#ownerOf(clientPort), party.id, client, clientPort, target, targetPort)
+  removeRoute(party: Party, flow: Flow): void {
+    this.#sendFlow(PeerMessageType.Withdrawal, this.#ownerOf(flow.clientPort), party.id, flow)
   }
 
-  /** Tells a connection of another worker that a route is not its own. */
-  taken(id: number, client: number, clientPort: number, target: number, targetPort: number): void {
-    this.#sendFlow(NoteType.Taken, id % this.#exchange.workers, id, client, clientPort, target, targetPort)
+  /** Tells a connection of another worker that another tcpcopy has a route. */
+  taken(id: number, flow: Flow): void {
+    this.#sendFlow(PeerMessageType.Taken, id % this.#exchange.workers, id, flow)
   }
 
-  /** Hands a record to the worker of its connection. @returns false: there is no room, and it is lost */
-  record(id: number, version: number, bytes: Uint8Array, at: number, length: number, segments: number): boolean {
+  /** Sends a record to the worker of its connection. @returns false if it does not fit and is lost */
+  record(id: number, version: number, bytes: Uint8Array, length: number, segments: number): boolean {
     if (!this.mayRead) return false
-    const message = this.#begin(NoteType.Record, id, version, segments)
+    const message = this.#begin(PeerMessageType.Record, id, version, segments)
     message.length = length
-    copyBytes(bytes, at, message.bytes, 0, length)
+    copyBytes(bytes, 0, message.bytes, 0, length)
     return this.#exchange.send(id % this.#exchange.workers, message)
   }
 
-  /** Hands captured octets, from their IP header on, to the worker of their flow. @returns false: as `record` */
+  /** Sends a captured packet, from its IP header on, to the worker of its flow. @returns false if it is lost */
   packet(clientPort: number, bytes: Uint8Array, at: number, captured: number, length: number): boolean {
     if (!this.mayRead) return false
-    const message = this.#begin(NoteType.Packet, 0, length)
-    message.length = Math.min(captured, NOTE_LENGTH_MAX)
+    const message = this.#begin(PeerMessageType.Packet, 0, length)
+    message.length = Math.min(captured, BYTES_MAX)
     copyBytes(bytes, at, message.bytes, 0, message.length)
     return this.#exchange.send(this.#ownerOf(clientPort), message)
   }
 
-  /** Takes what the others have sent. @returns whether there is more */
-  receive(requests: NoteRequests): boolean {
-    for (let count = 0; count < NOTES_MAX; count++) {
+  /** Takes messages of the other workers. @returns whether more are waiting */
+  receive(requests: PeerMessageRequests): boolean {
+    for (let count = 0; count < MESSAGES_MAX; count++) {
       if (!this.#exchange.take(this.#message)) return false
-      this.#onNote(this.#message, requests)
+      this.#onMessage(this.#message, requests)
     }
     return true
   }
 
-  /** At the end of a turn. */
+  /** Wakes the workers that got messages. Call it at the end of a turn. */
   flush(): void {
     this.#exchange.flush()
   }
 
-  #onNote({ type, peer, words, bytes, length }: PeerMessage, requests: NoteRequests): void {
+  #onMessage({ type, peer, words, bytes, length }: PeerMessage, requests: PeerMessageRequests): void {
     const first = int32At(words, 0)
     const second = int32At(words, 1)
-    if (type === NoteType.Party) {
+    if (type === PeerMessageType.Party) {
       const instance = String.fromCharCode(...bytes.subarray(0, length))
       this.#parties.set(peer, { id: peer, version: first, instance })
-    } else if (type === NoteType.Gone) this.#parties.delete(peer)
-    else if (type === NoteType.Record) requests.record(peer, first, bytes, length, second)
-    else if (type === NoteType.Packet) requests.packet(bytes, length, first)
+    } else if (type === PeerMessageType.Gone) this.#parties.delete(peer)
+    else if (type === PeerMessageType.Record) requests.record(peer, first, bytes, length, second)
+    else if (type === PeerMessageType.Packet) this.#takePacket(bytes, length, first)
     else this.#onFlow(this.#message, requests)
   }
 
-  #onFlow({ type, peer, words, bytes, length }: PeerMessage, requests: NoteRequests): void {
+  #onFlow({ type, peer, words, bytes, length }: PeerMessage, requests: PeerMessageRequests): void {
     const isOfIpv6 = length > 0
     const client = isOfIpv6 ? addressBook.intern(bytes, 0) : int32At(words, 0)
     const target = isOfIpv6 ? addressBook.intern(bytes, ADDRESS_6_LENGTH) : int32At(words, 1)
-    const clientPort = int32At(words, 2) >>> 16
-    const targetPort = int32At(words, 2) & 0xffff
+    const flow = this.#flow.unpack(client, target, int32At(words, 2))
     const party = this.#parties.get(peer)
     if (isOfIpv6 && (client === 0 || target === 0)) {
-      if (type === NoteType.Route) requests.refuseRoute()
-    } else if (type === NoteType.Taken) requests.taken(peer, client, clientPort, target, targetPort)
+      if (type === PeerMessageType.Route) requests.refuseRoute()
+    } else if (type === PeerMessageType.Taken) requests.taken(peer, flow)
     else if (party === undefined) return
-    else if (type === NoteType.Route) requests.addRoute(party, client, clientPort, target, targetPort)
-    else requests.removeRoute(party, client, clientPort, target, targetPort)
+    else if (type === PeerMessageType.Route) requests.addRoute(party, flow)
+    else requests.removeRoute(party, flow)
   }
 
   #ownerOf(clientPort: number): number {
@@ -201,20 +212,12 @@ export class PeerWorkers {
     return message
   }
 
-  #sendFlow(
-    type: number,
-    worker: number,
-    peer: number,
-    client: number,
-    clientPort: number,
-    target: number,
-    targetPort: number
-  ): void {
-    const message = this.#begin(type, peer, client, target, (clientPort << 16) | targetPort)
-    if (isIpv6(target)) {
+  #sendFlow(type: number, worker: number, peer: number, { clientAddress, serverAddress, ports }: Flow): void {
+    const message = this.#begin(type, peer, clientAddress, serverAddress, ports)
+    if (isIpv6(serverAddress)) {
       message.length = 2 * ADDRESS_6_LENGTH
-      addressBook.put(client, message.bytes, 0)
-      addressBook.put(target, message.bytes, ADDRESS_6_LENGTH)
+      addressBook.put(clientAddress, message.bytes, 0)
+      addressBook.put(serverAddress, message.bytes, ADDRESS_6_LENGTH)
     }
     this.#send(worker)
   }
@@ -224,7 +227,7 @@ export class PeerWorkers {
     for (let other = 0; other < workers; other++) if (other !== worker) this.#send(other)
   }
 
-  /** What may not be lost: `mayRead` has seen to it that there is room. */
+  /** Sends a message that must not be lost: `mayRead` made sure that it fits. */
   #send(worker: number): void {
     assert(this.#exchange.send(worker, this.#message), 'a ring between workers is full')
   }

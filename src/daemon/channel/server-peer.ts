@@ -1,29 +1,22 @@
-/** One connection of a tcpcopy, as intercept sees it: what it says in either version, and what waits to be sent to it. */
+/** One connection of a tcpcopy at intercept's end: parses its input in either version, and keeps the backlog to it. */
 import type { Cryptography, Stream } from '../../ports.ts'
 import { copyBytes, put16 } from '../../wire/bytes.ts'
 import {
   type Framing,
   MESSAGE_LENGTH,
   MessageType,
-  messageClientAddress,
-  messageClientPort,
-  messageTargetAddress,
-  messageTargetPort,
-  messageType
+  messageType,
+  readMessageFlow
 } from '../../wire/channel/channel-v1.ts'
 import {
   ACCEPTANCE_LENGTH,
-  flowClient,
-  flowClientPort,
-  flowLength,
   flowRecordLength,
-  flowTarget,
-  flowTargetPort,
   hasProof,
   INSTANCE_LENGTH,
   INTRODUCTION_LENGTH,
   INTRODUCTION_WITH_PROOF,
   internFlow,
+  isFlowRecordWhole,
   isIntroductionWhole,
   NONCE_LENGTH,
   offeredVersion,
@@ -35,44 +28,46 @@ import {
   RECORD_HEAD,
   RecordType,
   Refusal,
+  readFlow,
   recordLength,
-  recordShape,
   recordType,
   VERSION_2,
   WANTS_PROOF
 } from '../../wire/channel/channel-v2.ts'
+import { Flow } from '../../wire/flow.ts'
 import { Backlog, consume } from './backlog.ts'
 import { type ChannelOptions, Negotiation } from './negotiation.ts'
 import type { Party } from './peer-workers.ts'
 
 const BACKLOG_MAX = 4 << 20
-/** Messages and records of types that nobody knows: more of them end the connection. */
+/** Messages and records of unknown types; more of them close the connection. */
 const UNKNOWN_MAX = 100
 
 const Phase = {
-  /** The hello has not come. */
+  /** The hello has not arrived. */
   New: 0,
-  /** Messages of version 1, for good. */
+  /** Version 1 until the connection closes. */
   Version1: 1,
-  /** Version 2 is accepted; messages of version 1 up to the switch. */
+  /** Version 2 is accepted; messages of version 1 until the switch. */
   Accepted: 2,
-  /** The introduction has to come. */
+  /** The introduction must come next. */
   Switched: 3,
   Introduced: 4
 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
-/** What a peer asks of intercept. */
+/** Carries out what a peer requests. */
 export interface PeerRequests {
-  /** @returns why it may not stay, if it may not */
+  /** A peer has identified itself. @returns why it is refused, if it is */
   introduced(peer: ServerPeer): Fault | undefined
-  addRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
-  removeRoute(peer: ServerPeer, client: number, clientPort: number, target: number, targetPort: number): void
-  /** A route cannot be added: there is no room for one more IPv6 address. */
+  /** @param flow valid during the call */
+  addRoute(peer: ServerPeer, flow: Flow): void
+  removeRoute(peer: ServerPeer, flow: Flow): void
+  /** Counts a route that cannot be added because the address book is full. */
   refuseRoute(): void
 }
 
-/** Why a connection is closed. @property isUnproven for want of the secret */
+/** Why a connection is closed. @property isUnproven it did not prove the secret */
 export interface Fault {
   readonly reason: string
   readonly isUnproven: boolean
@@ -85,18 +80,19 @@ export class ServerPeer implements Party {
   readonly stream: Stream
   readonly acceptedAt: number
   readonly backlog = new Backlog(BACKLOG_MAX)
-  /** 0: it may not have records; 1 and 2: records of this version. */
+  /** Version of its records, 1 or 2; 0: it gets none. */
   version = 0
-  /** The same for all connections of one tcpcopy; empty where that is not known. */
+  /** The same for all connections of one tcpcopy; empty: unknown. */
   instance = ''
   readonly #options: ChannelOptions
   readonly #cryptography: Cryptography
   readonly #negotiation: Negotiation
   #phase: Phase = Phase.New
   #unknownCount = 0
-  /** Where the count of the message of version 1 under construction stands in the backlog; −1: there is none. */
+  /** Offset in the backlog of the unfinished message of version 1, which begins with its count; −1: none. */
   #messageAt = -1
   #recordCount = 0
+  readonly #flow = new Flow()
 
   constructor(id: number, stream: Stream, acceptedAt: number, options: ChannelOptions, cryptography: Cryptography) {
     this.id = id
@@ -107,12 +103,12 @@ export class ServerPeer implements Party {
     this.#negotiation = new Negotiation(cryptography)
   }
 
-  /** True once it is plain that this is a tcpcopy, which may announce routes. */
+  /** Whether the peer has proved to be a tcpcopy, and may announce routes. */
   get isIntroduced(): boolean {
     return this.#phase === Phase.Introduced || this.#phase === Phase.Version1
   }
 
-  /** Takes what is in the stream's input. @returns why the connection has to be closed, if it has */
+  /** Parses the stream's input. @returns why the connection must be closed, if it must */
   take(requests: PeerRequests): Fault | undefined {
     const { stream } = this
     let at = 0
@@ -128,7 +124,7 @@ export class ServerPeer implements Party {
     return found
   }
 
-  /** @returns octets of what begins there; 0: not known yet; −1: that cannot be */
+  /** @returns length of the message or record at `at`; 0: not known yet; −1: invalid */
   #lengthAt(at: number): number {
     if (this.#phase < Phase.Switched) return MESSAGE_LENGTH
     if (this.stream.inputLength - at < RECORD_HEAD) return 0
@@ -139,10 +135,10 @@ export class ServerPeer implements Party {
   #onMessage(at: number, requests: PeerRequests): Fault | undefined {
     const { input } = this.stream
     const type = messageType(input, at)
-    const client = messageClientAddress(input, at)
-    const clientPort = messageClientPort(input, at)
+    const flow = this.#flow
+    readMessageFlow(input, at, flow)
     if (this.#phase === Phase.New) {
-      if (client !== 0 || clientPort !== 0 || type !== MessageType.Version) {
+      if (flow.clientAddress !== 0 || flow.clientPort !== 0 || type !== MessageType.Version) {
         return fault('its first message is not from tcpcopy')
       }
       return this.#onHello(at, requests)
@@ -153,10 +149,8 @@ export class ServerPeer implements Party {
     }
     if (type !== MessageType.AddRoute && type !== MessageType.RemoveRoute) return this.#unknown()
     if (this.#options.secret !== undefined) return fault('it announced a client before it proved the secret', true)
-    const target = messageTargetAddress(input, at)
-    const targetPort = messageTargetPort(input, at)
-    if (type === MessageType.AddRoute) requests.addRoute(this, client, clientPort, target, targetPort)
-    else requests.removeRoute(this, client, clientPort, target, targetPort)
+    if (type === MessageType.AddRoute) requests.addRoute(this, flow)
+    else requests.removeRoute(this, flow)
     return undefined
   }
 
@@ -192,18 +186,15 @@ export class ServerPeer implements Party {
       return this.#onIntroduction(at, requests)
     }
     if (type !== RecordType.Route && type !== RecordType.Withdrawal) return this.#unknown()
-    const shape = recordShape(input, at)
-    if (recordLength(input, at) !== RECORD_HEAD + flowLength(shape)) return fault('a record has an invalid length')
-    if (type === RecordType.Route && !internFlow(input, at, shape)) {
+    if (!isFlowRecordWhole(input, at)) return fault('a record has an invalid length')
+    if (type === RecordType.Route && !internFlow(input, at)) {
       requests.refuseRoute()
       return undefined
     }
-    const client = flowClient(input, at, shape)
-    const clientPort = flowClientPort(input, at, shape)
-    const target = flowTarget(input, at, shape)
-    const targetPort = flowTargetPort(input, at, shape)
-    if (type === RecordType.Route) requests.addRoute(this, client, clientPort, target, targetPort)
-    else requests.removeRoute(this, client, clientPort, target, targetPort)
+    const flow = this.#flow
+    readFlow(input, at, flow)
+    if (type === RecordType.Route) requests.addRoute(this, flow)
+    else requests.removeRoute(this, flow)
     return undefined
   }
 
@@ -243,13 +234,13 @@ export class ServerPeer implements Party {
     return this.#unknownCount > UNKNOWN_MAX ? fault('it sends too many unknown messages') : undefined
   }
 
-  /** Adds a record of version 1. @returns octets taken in; 0: there is no room */
-  putRecord1(record: Uint8Array, at: number, { countLength, recordsMax, recordLength }: Framing): number {
+  /** Adds a record of version 1. @returns bytes added to the backlog; 0: it does not fit */
+  putRecord1(record: Uint8Array, { countLength, recordsMax, recordLength }: Framing): number {
     const isNew = this.#messageAt < 0
     const length = recordLength + (isNew ? countLength : 0)
     const reserved = this.backlog.reserve(length)
     if (reserved < 0) return 0
-    copyBytes(record, at, this.backlog.bytes, reserved + length - recordLength, recordLength)
+    copyBytes(record, 0, this.backlog.bytes, reserved + length - recordLength, recordLength)
     if (isNew) {
       this.#messageAt = reserved
       this.#recordCount = 0
@@ -260,7 +251,7 @@ export class ServerPeer implements Party {
     return length
   }
 
-  /** Adds a record of version 2. @returns octets taken in; 0: there is no room */
+  /** Adds a record of version 2. @returns bytes added to the backlog; 0: it does not fit */
   putRecord2(record: Uint8Array, length: number): number {
     const at = this.backlog.reserve(length)
     if (at < 0) return 0
@@ -268,17 +259,17 @@ export class ServerPeer implements Party {
     return length
   }
 
-  /** Says that a route is another's. @returns octets taken in; 0: there is no room, or its version has no word for it */
-  putTaken(client: number, clientPort: number, target: number, targetPort: number): number {
+  /** Says that another tcpcopy has a route. @returns bytes added; 0: it does not fit, or version 1 cannot say it */
+  putTaken(flow: Flow): number {
     if (this.#phase !== Phase.Introduced) return 0
-    const length = flowRecordLength(target)
+    const length = flowRecordLength(flow.serverAddress)
     const at = this.backlog.reserve(length)
     if (at < 0) return 0
-    putFlowRecord(this.backlog.bytes, at, RecordType.Taken, client, clientPort, target, targetPort)
+    putFlowRecord(this.backlog.bytes, at, RecordType.Taken, flow)
     return length
   }
 
-  /** Writes what the stream takes. @returns false: the stream ended */
+  /** Writes as much as the stream accepts. @returns false if the stream has ended */
   flush(): boolean {
     this.#messageAt = -1
     return this.backlog.flush(this.stream)

@@ -15,6 +15,7 @@ import { addressBook } from '../../wire/address-book.ts'
 import { put32 } from '../../wire/bytes.ts'
 import { ACK, SYN } from '../../wire/segment.ts'
 import { CHANNEL_DEFAULT } from '../channel/negotiation.ts'
+import { Notices } from '../notices/notices.ts'
 import { Copier } from './copier.ts'
 
 const SOURCE = parseAddress('2001:db8::1') ?? 0
@@ -46,6 +47,7 @@ class World {
       cryptography: countingCryptography(),
       clock: { now: () => this.now },
       waiter: new NotingWaiter(),
+      notices: new Notices(),
       log: () => {}
     }
     const limits = { ...LIMIT_DEFAULTS, poolBytes: POOL_BYTES, sessionsMax: 1 << 16 }

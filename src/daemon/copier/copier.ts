@@ -1,5 +1,5 @@
 /**
- * tcpcopy's loop: wait, take a batch from the capture and from the channel, step the sessions, send one batch.
+ * tcpcopy's loop waits, takes a batch from the capture and from the channel, steps the sessions, and sends one batch.
  */
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
@@ -26,6 +26,7 @@ import { parseIp } from '../../wire/ipv6.ts'
 import { isChecksumPartial, Segment, verifyChecksum } from '../../wire/segment.ts'
 import { ChannelClient } from '../channel/channel-client.ts'
 import type { ChannelEvents } from '../channel/client-connection.ts'
+import type { Notices } from '../notices/notices.ts'
 import { Diagnosis } from './diagnosis.ts'
 import { packetLimit, packetMax } from './packet-max.ts'
 import type { CopierSettings } from './settings.ts'
@@ -33,15 +34,14 @@ import type { CopierSettings } from './settings.ts'
 /** Packets taken in one turn: enough to share the cost of a turn, few enough to keep answers prompt. */
 const BATCH = 256
 /**
- * Packets taken before sessions are stepped; at most, while the capture fills; and where the pool has room for more than it
- * holds. A request takes two turns, so long turns slow the copy down, and a copy that is slow leaves the source the more
- * time to fill the capture: with 4096 and 32,768 a copy of 20 KB requests began at a fifth of the rate that it has with
- * these.
+ * Packets taken before sessions are stepped: usually, while the capture fills up, and while it fills up and the pool is
+ * less than half full. A request takes two turns, so long turns slow the copy down, and a slow copy lets the capture
+ * fill up even more: with 4096 and 32,768, a copy of 20 KB requests started at a fifth of the rate.
  */
 const CAPTURE_FIRST = 512
 const CAPTURE_MOST = 4096
 const CAPTURE_MOST_WITH_ROOM = 16_384
-/** Bytes sent at once, and sessions stepped: then the capture has to be looked at. */
+/** Bytes sent, or sessions stepped, before the capture is checked again. */
 const FLUSH_BYTES = 1 << 20
 const STEPS_MOST = 256
 const HOUSEKEEPING_MS = 1000
@@ -53,19 +53,21 @@ export interface CopierPorts {
   readonly cryptography: Cryptography
   readonly clock: Clock
   readonly waiter: Waiter
+  readonly notices: Notices
+  /** Gets the notices once a turn. */
   readonly log: Log
-  /** For longer payloads; default: a loop. */
+  /** Copies long payloads; default: a loop. */
   readonly copy?: CopyBytes
 }
 
-/** What a worker has beside its settings. */
+/** What a worker needs in addition to its settings. */
 export interface CopierMeans {
-  /** Of `copyMemoryLength`; the sender can reach it. */
+  /** Memory of `copyMemoryLength`, also mapped for the sender. */
   readonly memory: Uint8Array
   readonly counters: Counters
-  /** Undefined: there is one worker. */
+  /** Undefined: this is the only worker. */
   readonly share?: WorkerShare | undefined
-  /** What all connections of this tcpcopy tell intercept, of `INSTANCE_LENGTH`; default: random. */
+  /** Identifies this tcpcopy to intercept, `INSTANCE_LENGTH` bytes; default: random. */
   readonly instance?: Uint8Array | undefined
   readonly trace?: CopyTrace | undefined
 }
@@ -82,7 +84,7 @@ export class Copier {
   readonly #segment = new Segment()
   #now: number
   #housekeepingAt: number
-  /** Sessions stepped since the capture was looked at. */
+  /** Sessions stepped since the capture was checked. */
   #stepCount = 0
   readonly #takePacket = this.#onPacket.bind(this)
   readonly #channelEvents: ChannelEvents = {
@@ -91,7 +93,7 @@ export class Copier {
   }
 
   constructor(ports: CopierPorts, settings: CopierSettings, means: CopierMeans) {
-    const { sender, network, cryptography, log } = ports
+    const { sender, network, cryptography, notices } = ports
     const { memory, counters, share, trace } = means
     this.#ports = ports
     this.#settings = settings
@@ -105,7 +107,7 @@ export class Copier {
       share,
       trace,
       flush: () => this.#flush(),
-      // A trace shows each packet as it is on the wire.
+      // A trace shows each packet as it appears on the wire.
       canSegment: (target: number) => trace === undefined && sender.canSegment(target),
       mtu: (target: number) => packetMax(sender.mtu(target), packetLimit(settings.packets, target))
     }
@@ -113,15 +115,15 @@ export class Copier {
     this.sessions = this.#copy.sessions
     this.outbox = this.#copy.outbox
     const { maps } = settings.selection
-    this.#diagnosis = new Diagnosis(maps, this.#copy.reach, counters, sender, log, this.#now)
-    const { intercepts, connectionsEach, options } = settings.channel
+    this.#diagnosis = new Diagnosis(maps, this.#copy.reach, counters, sender, notices, this.#now)
+    const { options } = settings.channel
     const instance = means.instance ?? cryptography.random(INSTANCE_LENGTH)
     const hasIpv6 = hasIpv6Target(settings.selection)
     const context = { options, cryptography, instance, counters, hasIpv6 }
-    this.#channel = new ChannelClient(network, intercepts, connectionsEach, context, log, this.sessions)
+    this.#channel = new ChannelClient(network, settings.channel, context, this.sessions, notices)
   }
 
-  /** Runs until `shouldStop` says so, then resets all copied connections. */
+  /** Runs until `shouldStop` returns true, then resets all copied connections. */
   run(shouldStop: () => boolean): void {
     while (!shouldStop()) this.turn()
     this.stop()
@@ -129,7 +131,7 @@ export class Copier {
 
   /** One turn of the loop. */
   turn(): void {
-    const { capture, clock, waiter } = this.#ports
+    const { capture, clock, waiter, notices, log } = this.#ports
     const deadline = Math.min(this.sessions.deadline, this.#channel.deadline, this.#housekeepingAt)
     const waitMs = Math.max(0, Math.min(deadline, capture.deadline ?? deadline) - clock.now())
     waiter.wait(this.sessions.ready.isEmpty ? waitMs : 0)
@@ -141,9 +143,10 @@ export class Copier {
     this.#channel.onTimer(this.#now)
     this.#flush()
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
+    notices.drain(log)
   }
 
-  /** What waits in the ring may be lost, what waits in the pool may not, as long as there is room: then the ring goes first. */
+  /** Takes packets. The ring goes first while the pool has space: the ring may lose packets, the pool does not. */
   #capture(): void {
     const { capture } = this.#ports
     let taken = 0
@@ -164,7 +167,7 @@ export class Copier {
     return this.#ports.capture.isFilling?.() ?? false
   }
 
-  /** Long sends, and many sessions, leave no time to look at the capture: they are cut, and it goes first. */
+  /** Interrupts long sends and long rounds of sessions when the capture fills up. */
   readonly #shouldPause = (): boolean => {
     this.#stepCount += 1
     if (this.outbox.payloadBytes < FLUSH_BYTES && this.#stepCount < STEPS_MOST) return false
@@ -174,8 +177,8 @@ export class Copier {
   }
 
   /**
-   * Whether a packet finds room for sure: a capture that can wait loses nothing if it waits until there is some. Without
-   * intercept nothing is delivered, so nothing may begin.
+   * Whether there is certainly space for another packet. A file can wait until there is. Without intercept nothing is
+   * delivered, so no packet is taken.
    */
   get hasRoom(): boolean {
     const { poolBytes, sessionsMax } = this.#settings.limits
@@ -183,21 +186,23 @@ export class Copier {
     return isConnected && this.#copy.pool.usedBytes * 4 <= poolBytes && this.sessions.count * 2 <= sessionsMax
   }
 
-  /** Resets all copied connections, and goes on. */
+  /** Resets all copied connections. The loop may continue. */
   endSessions(): void {
     this.#now = this.#ports.clock.now()
     this.sessions.shutdown(this.#now)
     this.#flush()
   }
 
-  /** Ends all sessions; the ports stay open. */
+  /** Ends all sessions and closes the channel. The other ports stay open. */
   stop(): void {
     this.endSessions()
-    this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
+    const { capture, notices, log } = this.#ports
+    this.#counters.set(Counter.captureDropped, capture.dropped())
     this.#channel.close()
+    notices.drain(log)
   }
 
-  /** Routes first: an answer may be back before the next turn. */
+  /** Sends routes, then packets: an answer may arrive before the next turn. */
   #flush(): void {
     const { sender, clock } = this.#ports
     const { routes, latency } = this.#copy

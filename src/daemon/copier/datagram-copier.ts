@@ -1,4 +1,4 @@
-/** tcpcopy's loop with `--udp`: wait, take a batch from the capture, send its copies. */
+/** tcpcopy's loop with `--udp` waits, takes a batch from the capture, and sends its copies. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
 import { DatagramWriter } from '../../core/datagrams/datagram-writer.ts'
@@ -11,13 +11,14 @@ import { type Capture, ChecksumState, type Clock, type Log, type PacketSender, t
 import { addressBook } from '../../wire/address-book.ts'
 import { Datagram, isDatagramPartial, parseDatagram } from '../../wire/datagram.ts'
 import { Flaw } from '../../wire/flaw.ts'
+import type { Notices } from '../notices/notices.ts'
 import { packetMax } from './packet-max.ts'
 
 const BATCH = 256
-/** Packets taken at most before timers are looked at. */
+/** Most packets taken before timers are checked. */
 const CAPTURE_FIRST = 4096
 const FRAMES_MAX = 1024
-/** For the payload of a batch: 64 of the largest datagrams. */
+/** Memory for the payload of a batch: 64 of the largest datagrams. */
 const ARENA_LENGTH = 1 << 22
 const HOUSEKEEPING_MS = 1000
 const REPORT_MS = 60_000
@@ -27,6 +28,8 @@ export interface DatagramPorts {
   readonly sender: PacketSender
   readonly clock: Clock
   readonly waiter: Waiter
+  readonly notices: Notices
+  /** Gets the notices once a turn. */
   readonly log: Log
 }
 
@@ -34,13 +37,13 @@ export interface DatagramCopierOptions {
   readonly selection: SelectionSettings
   readonly flowsMax: number
   readonly mtuBytes: number | undefined
-  /** Undefined: there is one worker. */
+  /** Undefined: this is the only worker. */
   readonly share?: WorkerShare
-  /** Where the ids of what is cut into fragments begin, 0 to 65,535. */
+  /** First IP id of fragmented datagrams, 0 to 65,535. */
   readonly fragmentIdsFrom?: number
 }
 
-/** Octets of memory that it works in; pages not used cost nothing. */
+/** Bytes of memory that it needs. Unused pages cost nothing. */
 export const DATAGRAM_MEMORY_LENGTH = FRAMES_MAX * Outbox.headerStride + ARENA_LENGTH
 
 export class DatagramCopier {
@@ -56,7 +59,7 @@ export class DatagramCopier {
   #refusedReported = 0
   readonly #takePacket = this.#onPacket.bind(this)
 
-  /** @param memory of `DATAGRAM_MEMORY_LENGTH`, which the sender can reach */
+  /** @param memory of `DATAGRAM_MEMORY_LENGTH`, also mapped for the sender */
   constructor(ports: DatagramPorts, options: DatagramCopierOptions, memory: Uint8Array, counters: Counters) {
     this.#ports = ports
     this.#counters = counters
@@ -76,7 +79,7 @@ export class DatagramCopier {
     this.datagrams = new Datagrams(options, this.#writer, counters, this.#now)
   }
 
-  /** Runs until `shouldStop` says so. */
+  /** Runs until `shouldStop` returns true. */
   run(shouldStop: () => boolean): void {
     while (!shouldStop()) this.turn()
     this.stop()
@@ -84,7 +87,7 @@ export class DatagramCopier {
 
   /** One turn of the loop. */
   turn(): void {
-    const { capture, clock, waiter } = this.#ports
+    const { capture, clock, waiter, notices, log } = this.#ports
     waiter.wait(Math.max(0, Math.min(this.datagrams.deadline, this.#housekeepingAt) - clock.now()))
     this.#now = clock.now()
     let packets = capture.receive(this.#takePacket, BATCH)
@@ -97,13 +100,16 @@ export class DatagramCopier {
     this.#flush()
     this.datagrams.onTimer(this.#now)
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
+    notices.drain(log)
   }
 
-  /** Forgets all flows; the ports stay open. */
+  /** Ends all flows. The ports stay open. */
   stop(): void {
     this.#flush()
     this.datagrams.shutdown()
-    this.#counters.set(Counter.captureDropped, this.#ports.capture.dropped())
+    const { capture, notices, log } = this.#ports
+    this.#counters.set(Counter.captureDropped, capture.dropped())
+    notices.drain(log)
   }
 
   #onPacket(bytes: Uint8Array, at: number, captured: number, length: number, checksum: ChecksumState): void {
@@ -121,7 +127,7 @@ export class DatagramCopier {
     this.#counters.drop(Drop.BadChecksum, 1, datagram.payloadLength)
   }
 
-  /** What the kernel took is delivered, what it refused is lost: nobody sends it again. */
+  /** Sends all copies. Those that the kernel refuses are lost, because UDP does not retransmit. */
   #flush(): void {
     if (this.outbox.count === 0) return
     const { sender } = this.#ports
@@ -137,7 +143,7 @@ export class DatagramCopier {
   }
 
   #keepHouse(): void {
-    const { capture, sender, log } = this.#ports
+    const { capture, sender, notices } = this.#ports
     this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
     this.#counters.set(Counter.captureDropped, capture.dropped())
     sender.refresh()
@@ -146,11 +152,11 @@ export class DatagramCopier {
     if (refused === this.#refusedReported || this.#now < this.#reportAt) return
     this.#refusedReported = refused
     this.#reportAt = this.#now + REPORT_MS
-    log('warn', 'the kernel refused to send packets', { refused, errnos: Object.fromEntries(sender.refused) })
+    notices.add('warn', 'the kernel refused to send packets', { refused, errnos: Object.fromEntries(sender.refused) })
   }
 }
 
-/** Whether its checksum says nothing about its octets. */
+/** Whether the checksum need not be verified. */
 function isTrusted(datagram: Datagram, checksum: ChecksumState): boolean {
   if (checksum === ChecksumState.Valid || checksum === ChecksumState.Partial) return true
   return checksum === ChecksumState.Filed && isDatagramPartial(datagram)

@@ -1,14 +1,13 @@
-/** All that the operator chose for tcpcopy's loop, by owner: one object from the command line to the session. */
+/**
+ * The settings of tcpcopy's loop, grouped by the part that uses them. One object goes from the command line to the
+ * sessions.
+ */
 import type { CopySettings } from '../../core/sessions/assembly.ts'
-import type { InterceptAddress } from '../channel/channel-client.ts'
+import type { InterceptSettings } from '../channel/channel-client.ts'
 import type { ChannelOptions } from '../channel/negotiation.ts'
 import type { SizeLimits } from './packet-max.ts'
 
-interface ChannelSettings {
-  /** `-s` */
-  readonly intercepts: readonly InterceptAddress[]
-  /** `-C` */
-  readonly connectionsEach: number
+interface ChannelSettings extends InterceptSettings {
   readonly options: ChannelOptions
 }
 

@@ -1,7 +1,7 @@
 /**
- * A copier without a world: clients that ask and a target that answers, in memory. The engine compiles what runs often;
- * until then a request takes a hundred times as long, and a busy server's packets would overrun the capture in the
- * first half second. So a copier rehearses before it opens its capture.
+ * The warm-up: a copier in memory, with clients that ask and a target that answers. The JavaScript engine compiles only
+ * functions that run often. Until then a request takes a hundred times as long, and packets of a busy server would
+ * overrun the capture in the first half second.
  */
 import { Counters } from '../../core/books/counters.ts'
 import type { CopyBytes } from '../../core/memory/send-pool.ts'
@@ -21,6 +21,7 @@ import {
 import { put16, put32, u16 } from '../../wire/bytes.ts'
 import { ACK, FIN, IPV4_HEADER, PSH, parseIpv4, Segment, SYN, TCP, TCP_HEADER } from '../../wire/segment.ts'
 import { CHANNEL_DEFAULT } from '../channel/negotiation.ts'
+import { Notices } from '../notices/notices.ts'
 import { Copier } from './copier.ts'
 import type { CopierSettings } from './settings.ts'
 
@@ -31,12 +32,12 @@ const PORT = 80
 const CLIENTS = 16
 /** Requests of a connection, before its client closes it and opens another. */
 const REQUESTS = 30
-/** Octets: less than a sum is made of, a segment, several. */
+/** In bytes: shorter than what the fast checksum takes, one segment, several segments. */
 const LENGTHS = [40, 150, 700, 1448, 9000]
 const ANSWER_LENGTH = 50
 const POOL_BYTES = 1 << 20
 const OPTIONS_LENGTH = 16
-/** In a SYN an MSS of 1460, otherwise nothing; then the timestamps behind two NOPs (RFC 7323 appendix A). */
+/** A SYN has an MSS of 1460, other segments four NOPs; then two NOPs and the timestamps (RFC 7323 appendix A). */
 const MSS_OPTION = 0x020405b4
 const NO_OPTION = 0x01010101
 const TIMESTAMPS = 0x0101080a
@@ -46,17 +47,33 @@ const MTU = 1500
 const TURN_MS = 0.05
 const NEVER_MS = 3600_000
 
+/** What a segment says. */
+interface Said {
+  readonly flags: number
+  readonly seq: number
+  readonly ack: number
+  /** Bytes of payload. */
+  readonly length: number
+}
+
+interface Addresses {
+  readonly from: number
+  readonly to: number
+}
+
+const TO_SOURCE: Addresses = { from: CLIENT, to: SOURCE }
+const TO_CLIENT: Addresses = { from: TARGET, to: CLIENT }
+
 /** Packets of clients, each in a place of its own. */
-class Stage implements Capture {
+class ClientPackets implements Capture {
   readonly bytes = new Uint8Array(CLIENTS * STRIDE)
   readonly #lengths = new Int32Array(CLIENTS)
   #next = CLIENTS
 
   /** Writes a client's next packet. */
-  set(client: number, flags: number, sequence: number, acknowledgment: number, length: number): void {
-    const at = client * STRIDE
-    putPacket(this.bytes, at, CLIENT, SOURCE, flags, sequence, acknowledgment, length)
-    this.#lengths[client] = HEADERS + length
+  set(client: number, said: Said): void {
+    putPacket(this.bytes, client * STRIDE, TO_SOURCE, said)
+    this.#lengths[client] = HEADERS + said.length
   }
 
   begin(): void {
@@ -79,17 +96,8 @@ class Stage implements Capture {
   close(): void {}
 }
 
-/** Writes a packet, but for its ports. */
-function putPacket(
-  bytes: Uint8Array,
-  at: number,
-  from: number,
-  to: number,
-  flags: number,
-  sequence: number,
-  acknowledgment: number,
-  length: number
-): void {
+/** Writes a packet without its ports. */
+function putPacket(bytes: Uint8Array, at: number, { from, to }: Addresses, { flags, seq, ack, length }: Said): void {
   const tcpAt = at + IPV4_HEADER
   bytes[at] = 0x45
   put16(bytes, at + 2, HEADERS + length)
@@ -98,8 +106,8 @@ function putPacket(
   bytes[at + 9] = TCP
   put32(bytes, at + 12, from)
   put32(bytes, at + 16, to)
-  put32(bytes, tcpAt + 4, sequence)
-  put32(bytes, tcpAt + 8, acknowledgment)
+  put32(bytes, tcpAt + 4, seq)
+  put32(bytes, tcpAt + 8, ack)
   bytes[tcpAt + 12] = ((TCP_HEADER + OPTIONS_LENGTH) / 4) << 4
   bytes[tcpAt + 13] = flags
   put16(bytes, tcpAt + 14, 60_000)
@@ -109,8 +117,8 @@ function putPacket(
   put32(bytes, tcpAt + 32, 1)
 }
 
-/** Sends to nobody. */
-class Silence implements PacketSender {
+/** Discards all frames. */
+class NullSender implements PacketSender {
   sentCount = 0
   readonly refused = new Map<number, number>()
   canSegment(): boolean {
@@ -144,7 +152,7 @@ function settingsFor(maps: readonly CopyMap[]): CopierSettings {
 class WarmUp {
   readonly counters = new Counters()
   readonly #clock = { now: 1000 }
-  readonly #stage = new Stage()
+  readonly #packets = new ClientPackets()
   readonly #copier: Copier
   readonly #answer = new Uint8Array(HEADERS)
   readonly #segment = new Segment()
@@ -158,50 +166,51 @@ class WarmUp {
         throw new Error('a warm-up has no intercept')
       }
     }
-    const ports = { capture: this.#stage, sender: new Silence(), network, cryptography, clock, copy }
+    const ports = { capture: this.#packets, sender: new NullSender(), network, cryptography, clock, copy }
     const memory = new Uint8Array(copyMemoryLength(LIMITS))
     const means = { memory, counters: this.counters }
-    this.#copier = new Copier({ ...ports, waiter: { wait: () => {} }, log: () => {} }, settingsFor([map]), means)
+    const silent = { waiter: { wait: () => {} }, notices: new Notices(), log: () => {} }
+    this.#copier = new Copier({ ...ports, ...silent }, settingsFor([map]), means)
   }
 
   /** A connection of each client, from its SYN to its FIN. */
   act(): void {
     const firstPort = 1024 + ((this.#connection++ * CLIENTS) % 60_000)
     for (let client = 0; client < CLIENTS; client++)
-      put16(this.#stage.bytes, client * STRIDE + IPV4_HEADER, firstPort + client)
-    for (let client = 0; client < CLIENTS; client++) put16(this.#stage.bytes, client * STRIDE + IPV4_HEADER + 2, PORT)
+      put16(this.#packets.bytes, client * STRIDE + IPV4_HEADER, firstPort + client)
+    for (let client = 0; client < CLIENTS; client++) put16(this.#packets.bytes, client * STRIDE + IPV4_HEADER + 2, PORT)
     let said = 100
     let heard = 500
-    this.#exchange(SYN, said - 1, 0, 0, SYN | ACK, heard - 1, said, 0)
+    this.#exchange(
+      { flags: SYN, seq: said - 1, ack: 0, length: 0 },
+      { flags: SYN | ACK, seq: heard - 1, ack: said, length: 0 }
+    )
     for (let request = 0; request < REQUESTS; request++) {
       const length = LENGTHS[request % LENGTHS.length] ?? 0
-      this.#exchange(ACK | PSH, said, heard, length, ACK | PSH, heard, said + length, ANSWER_LENGTH)
+      this.#exchange(
+        { flags: ACK | PSH, seq: said, ack: heard, length },
+        { flags: ACK | PSH, seq: heard, ack: said + length, length: ANSWER_LENGTH }
+      )
       said += length
       heard += ANSWER_LENGTH
     }
-    this.#exchange(ACK | FIN, said, heard, 0, ACK | FIN, heard, said + 1, 0)
+    this.#exchange(
+      { flags: ACK | FIN, seq: said, ack: heard, length: 0 },
+      { flags: ACK | FIN, seq: heard, ack: said + 1, length: 0 }
+    )
   }
 
-  /** Every client says something, and the target answers each. */
-  #exchange(
-    flags: number,
-    sequence: number,
-    acknowledgment: number,
-    length: number,
-    answerFlags: number,
-    answerSequence: number,
-    answerAcknowledgment: number,
-    answerLength: number
-  ): void {
-    for (let client = 0; client < CLIENTS; client++) this.#stage.set(client, flags, sequence, acknowledgment, length)
-    this.#stage.begin()
+  /** Every client sends a segment, and the target answers each. */
+  #exchange(request: Said, answer: Said): void {
+    for (let client = 0; client < CLIENTS; client++) this.#packets.set(client, request)
+    this.#packets.begin()
     this.#turn()
-    const answer = this.#answer
+    const bytes = this.#answer
     for (let client = 0; client < CLIENTS; client++) {
-      putPacket(answer, 0, TARGET, CLIENT, answerFlags, answerSequence, answerAcknowledgment, answerLength)
-      put16(answer, IPV4_HEADER, PORT)
-      put16(answer, IPV4_HEADER + 2, u16(this.#stage.bytes, client * STRIDE + IPV4_HEADER))
-      parseIpv4(answer, 0, HEADERS, HEADERS + answerLength, true, this.#segment)
+      putPacket(bytes, 0, TO_CLIENT, answer)
+      put16(bytes, IPV4_HEADER, PORT)
+      put16(bytes, IPV4_HEADER + 2, u16(this.#packets.bytes, client * STRIDE + IPV4_HEADER))
+      parseIpv4(bytes, 0, HEADERS, HEADERS + answer.length, true, this.#segment)
       this.#copier.sessions.onTarget(this.#segment, this.#clock.now)
     }
     this.#turn()
@@ -214,8 +223,8 @@ class WarmUp {
 }
 
 /**
- * Rehearses as long as `mayGoOn` allows, asked after every 480 requests.
- * @returns what the copier has counted
+ * Warms up as long as `mayGoOn` returns true; it is called after every 480 requests.
+ * @returns what the copier counted
  */
 export function warmUp(cryptography: Cryptography, copy: CopyBytes, mayGoOn: () => boolean): Counters {
   const run = new WarmUp(cryptography, copy)

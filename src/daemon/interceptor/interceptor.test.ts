@@ -9,6 +9,7 @@ import { ACKNOWLEDGMENT, ANSWER, HELLO, ROUTE, SYN_ACK } from '../../sim/network
 import { Framings } from '../../wire/channel/channel-v1.ts'
 import { TranslatingCapture } from '../capture/translating-capture.ts'
 import { CHANNEL_DEFAULT, type ChannelOptions } from '../channel/negotiation.ts'
+import { Notices } from '../notices/notices.ts'
 import { Interceptor } from './interceptor.ts'
 
 const OK = '2b4f4b0d0a'
@@ -62,6 +63,7 @@ class World {
   now = 1000
   readonly counters = new InterceptCounters()
   readonly capture = new MemoryCapture()
+  readonly logged: string[] = []
   readonly #waiting: Peer[] = []
   readonly #interceptor: Interceptor
 
@@ -86,7 +88,8 @@ class World {
       cryptography: countingCryptography(),
       clock: { now: () => this.now, epoch: () => EPOCH },
       waiter: { wait: () => {}, pause: () => this.onPause() },
-      log: () => {}
+      notices: new Notices(),
+      log: (_: string, message: string) => this.logged.push(message)
     }
     const options = { delayMax: 16, recordsMax: 16, channel, keepsFirst }
     this.#interceptor = new Interceptor(ports, options, this.counters)
@@ -239,4 +242,12 @@ test('many connections: answers wait briefly, and routes that arrive meanwhile a
   world.turn(answerTo(ports[0]))
   const flows = [...peer.written.matchAll(/0a4d00520a4d008f(....)18eb/g)].map(([, port]) => port)
   assert.deepEqual(flows, [ports[0], late])
+})
+
+test('what happened in a turn is in the log when the turn is over', () => {
+  const world = new World({ ...CHANNEL_DEFAULT, version: 1 })
+  world.connect()
+  assert.deepEqual(world.logged, ['tcpcopy connected'])
+  world.turn()
+  assert.equal(world.logged.length, 1)
 })

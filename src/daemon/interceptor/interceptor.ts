@@ -1,4 +1,7 @@
-/** intercept's loop: take a batch of the target's answers, and give each header to the tcpcopy that announced its client. */
+/**
+ * intercept's loop takes a batch of the target's answers, and sends each header to the tcpcopy that announced its
+ * client.
+ */
 import { AnswerBatch } from '../../core/assistant/answer-batch.ts'
 import { Router, type Routing } from '../../core/assistant/router.ts'
 import { SingleGroup } from '../../core/assistant/single-group.ts'
@@ -18,16 +21,17 @@ import {
 } from '../../wire/channel/channel-v1.ts'
 import { RECORD_MAX, VERSION_2 } from '../../wire/channel/channel-v2.ts'
 import { Flaw } from '../../wire/flaw.ts'
+import { Flow } from '../../wire/flow.ts'
 import { parseIp } from '../../wire/ipv6.ts'
 import { ACK, RST, Segment, SYN } from '../../wire/segment.ts'
-import { ChannelServer } from '../channel/channel-server.ts'
-import type { ChannelOptions } from '../channel/negotiation.ts'
+import { ChannelServer, type ServerOptions } from '../channel/channel-server.ts'
 import { PeerWorkers } from '../channel/peer-workers.ts'
+import type { Notices } from '../notices/notices.ts'
 import { Coalescing } from './coalescing.ts'
 
-/** Packets taken in one turn: what has waited for a busy core is sent at once. 10.5 µs a response of 20 KB; by 256 11.8. */
+/** Packets taken in one turn. A response of 20 KB takes 10.5 µs, and 11.8 µs with batches of 256. */
 const BATCH = 1024
-/** How often the kernel's drop count is read, and how long a turn may wait. */
+/** Interval of housekeeping, and the longest wait of a turn. */
 const IDLE_MS = 1000
 
 export interface InterceptorPorts {
@@ -36,18 +40,17 @@ export interface InterceptorPorts {
   readonly cryptography: Cryptography
   readonly clock: Clock
   readonly waiter: PausingWaiter
+  readonly notices: Notices
+  /** Gets the notices once a turn. */
   readonly log: Log
-  /** Undefined: there is one worker. */
+  /** Undefined: this is the only worker. */
   readonly exchange?: Exchange | undefined
 }
 
-export interface InterceptorOptions {
-  /** `-s`: most headers that wait for their routes. */
+export interface InterceptorOptions extends ServerOptions {
+  /** `-s`: most headers that may wait for their routes. */
   readonly delayMax: number
-  /** `-n`: most headers in one message of version 1. */
-  readonly recordsMax: number
-  readonly channel: ChannelOptions
-  /** `-c`: in single mode the first tcpcopy stays, as long as it is there. */
+  /** `-c`: in single mode, refuse another tcpcopy while the first is connected. */
   readonly keepsFirst: boolean
 }
 
@@ -58,38 +61,34 @@ export class Interceptor {
   readonly #peerWorkers: PeerWorkers | undefined
   readonly #server: ChannelServer
   readonly #segment = new Segment()
+  /** The flow of the packet at hand. */
+  readonly #flow = new Flow()
   readonly #batch: AnswerBatch
-  /** As `putHeader` leaves it; behind that an answer's payload, where the framing has it. */
+  /** The header at hand as `putHeader` writes it, followed by the payload if the framing has it. */
   readonly #header = new Uint8Array(RECORD_LENGTH_MAX)
   readonly #hasPayload: boolean
   readonly #record = new Uint8Array(RECORD_MAX)
   #now = 0
-  /** What makes instants of the times of day at which packets were captured; NaN: nothing does. */
+  /** Subtracted from a packet's time of day, gives an instant of the clock; NaN: unknown. */
   #epoch = Number.NaN
   #capture: Capture | undefined
   #housekeepingAt = 0
-  /** Other workers have sent more than was taken. */
+  /** Messages of other workers are waiting. */
   #hasMore = false
   readonly #coalescing = new Coalescing()
-  /** The last turn has taken so much that more waits for sure. */
+  /** The last turn took a full batch, so more packets are waiting. */
   #isFull = false
   readonly #takePacket = this.#onPacket.bind(this)
 
   constructor(ports: InterceptorPorts, options: InterceptorOptions, counters: InterceptCounters) {
     this.#ports = ports
     this.#counters = counters
-    const { listener, cryptography, log, exchange } = ports
-    this.#peerWorkers = exchange === undefined ? undefined : new PeerWorkers(exchange)
-    const server = new ChannelServer(
-      listener,
-      options.recordsMax,
-      options.channel,
-      cryptography,
-      counters,
-      log,
-      this.#peerWorkers,
-      (bytes, at, captured, length) => this.#onHanded(bytes, at, captured, length)
-    )
+    const { exchange } = ports
+    if (exchange !== undefined)
+      this.#peerWorkers = new PeerWorkers(exchange, (bytes, captured, length) =>
+        this.#onForwarded(bytes, captured, length)
+      )
+    const server = new ChannelServer(ports, options, counters, this.#peerWorkers)
     this.#server = server
     this.#hasPayload = options.channel.framing.recordLength > RECORD_LENGTH
     this.#routing = options.channel.isSingle
@@ -103,9 +102,9 @@ export class Interceptor {
     this.stop()
   }
 
-  /** One turn of the loop. Routes are taken before answers: those that came with them then find their way. */
+  /** One turn of the loop. Routes are read before answers, so that an answer finds a route that arrived with it. */
   turn(): void {
-    const { clock } = this.#ports
+    const { clock, notices, log } = this.#ports
     this.#now = this.#wait()
     this.#hasMore = this.#server.receive(this.#routing, this.#now)
     this.#isFull = false
@@ -118,9 +117,10 @@ export class Interceptor {
     if (!this.#batch.isEmpty) this.#batch.flush(clock.now())
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
     this.#server.flush()
+    notices.drain(log)
   }
 
-  /** Until there is something to do, and among many answers a little longer. @returns the turn's instant */
+  /** Waits for something to do, and a little longer if coalescing. @returns the instant of the turn */
   #wait(): number {
     const { waiter, clock } = this.#ports
     waiter.wait(this.#hasMore ? 0 : IDLE_MS)
@@ -136,6 +136,7 @@ export class Interceptor {
   stop(): void {
     this.#keepHouse()
     this.#server.close()
+    this.#ports.notices.drain(this.#ports.log)
   }
 
   #keepHouse(): void {
@@ -159,13 +160,14 @@ export class Interceptor {
       this.#counters.add(InterceptCounter.flawedPackets, 1)
       return
     }
-    const { toAddress, toPort, fromAddress, fromPort, flags } = segment
+    const { toPort, fromAddress, flags } = segment
     if (this.#peerWorkers !== undefined && !this.#peerWorkers.owns(toPort)) {
       if (!this.#peerWorkers.packet(toPort, bytes, at, captured, length))
         this.#counters.add(InterceptCounter.backlogDropped, 1)
       return
     }
-    const slot = this.#routing.find(toAddress, toPort, fromAddress, fromPort)
+    const flow = this.#flow.fromServer(segment)
+    const slot = this.#routing.find(flow)
     const peer = slot < 0 ? slot : this.#routing.peerOf(slot)
     const version = slot < 0 ? 0 : this.#server.versionOf(peer)
     if (version > 0) {
@@ -181,28 +183,28 @@ export class Interceptor {
     else putHeader(bytes, at, this.#header, 0)
     if (this.#hasPayload) putPayload(segment, at + captured, this.#header)
     if (version === VERSION_2) this.#batch.addHeader(slot, peer, this.#header, segment)
-    else if (version > 0 && !isIpv6(fromAddress)) this.#server.deliver1(peer, this.#header, 0)
+    else if (version > 0 && !isIpv6(fromAddress)) this.#server.deliver1(peer, this.#header)
     else {
       this.#counters.add(InterceptCounter.unroutedHeaders, 1)
       const mayBeEarly = (flags & (SYN | ACK)) === (SYN | ACK) || (flags & RST) !== 0
-      if (mayBeEarly) this.#routing.delay(this.#header, 0, toAddress, toPort, fromAddress, fromPort, this.#now)
+      if (mayBeEarly) this.#routing.delay(this.#header, flow, this.#now)
     }
   }
 
-  /** A packet that another worker has captured: where the kernel knows the client's port by another number. */
-  #onHanded(bytes: Uint8Array, at: number, captured: number, length: number): void {
-    this.#capture = undefined // nobody knows any more when it came
-    this.#onPacket(bytes, at, captured, length)
-    // Routes may come and go before the turn's own packets do.
+  /** Takes a packet that another worker captured: the kernel's fanout saw another client port. */
+  #onForwarded(bytes: Uint8Array, captured: number, length: number): void {
+    this.#capture = undefined // the time of capture is unknown
+    this.#onPacket(bytes, 0, captured, length)
+    // Further messages may change routes, and with them the slots that the batch uses.
     if (!this.#batch.isEmpty) this.#batch.flush(this.#now)
   }
 
-  /** A header that has waited for its route. */
+  /** Sends a header that waited for its route. */
   #deliverLate(peer: number, header: Uint8Array, at: number): void {
     if (this.#server.versionOf(peer) !== VERSION_2) {
       copyBytes(header, at, this.#header, 0, HEADER_LENGTH)
       this.#header.fill(0, HEADER_LENGTH)
-      this.#server.deliver1(peer, this.#header, 0)
+      this.#server.deliver1(peer, this.#header)
     } else if (parseRecord(header, at, this.#segment) === Flaw.None) {
       const length = putHeaderRecord(header, at, this.#segment, this.#record, 0)
       this.#server.deliver2(peer, this.#record, length, 1)

@@ -53,7 +53,6 @@
  * Each script runs with both versions of the channel, and in the other variants of `drill`. Every packet is real bytes
  * with real checksums. After every script the books must balance, and after a shutdown nothing may be left.
  */
-
 import assert from 'node:assert/strict'
 import type { Counters } from '../../core/books/counters.ts'
 import type { AddressRange } from '../../core/selection/mapping.ts'

@@ -6,8 +6,8 @@
  */
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
-import { Flow } from '../../core/memory/flow.ts'
 import { u8 } from '../../wire/bytes.ts'
+import { Flow } from '../../wire/flow.ts'
 import { ACK, FIN, PSH, RST, SYN } from '../../wire/segment.ts'
 import { add, distance, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
 import type { StreamEvent } from '../target/stream-target.ts'

@@ -7,13 +7,14 @@ import { Router, type Routing } from '../../core/assistant/router.ts'
 import { SingleGroup } from '../../core/assistant/single-group.ts'
 import { Counters } from '../../core/books/counters.ts'
 import { InterceptCounters } from '../../core/books/intercept-counters.ts'
-import type { Flow } from '../../core/memory/flow.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
 import { ChannelClient } from '../../daemon/channel/channel-client.ts'
 import { ChannelServer } from '../../daemon/channel/channel-server.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
 import { PeerWorkers } from '../../daemon/channel/peer-workers.ts'
+import { Notices } from '../../daemon/notices/notices.ts'
 import type { Stream } from '../../ports.ts'
+import type { Flow } from '../../wire/flow.ts'
 import type { Segment } from '../../wire/segment.ts'
 import { MemoryExchange } from '../network/memory-exchange.ts'
 import { countingCryptography } from '../network/memory-ports.ts'
@@ -60,32 +61,39 @@ class End implements Stream {
 /** One intercept with any number of tcpcopy, on a clock that stands still unless it is moved. */
 export class ChannelWorld {
   now = 1000
-  readonly logs: string[] = []
+  readonly notices = new Notices()
+  readonly #logs: string[] = []
   readonly interceptCounters = new InterceptCounters()
   /** The first worker's. */
   readonly server: ChannelServer
   /** By worker; connections go to each in turn. */
   readonly #servers: readonly (readonly [ChannelServer, Routing])[]
   readonly waiting: End[] = []
-  readonly log = (_: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
-    this.logs.push([message, fields?.version, fields?.reason].filter((part) => part !== undefined).join(': '))
-  }
 
   constructor(options: ChannelOptions, workers = 1) {
-    const { interceptCounters: counters, log } = this
-    const listener = { accept: () => this.waiting.shift(), close: () => {} }
+    const { interceptCounters: counters, notices } = this
+    const ports = { listener: { accept: () => this.waiting.shift(), close: () => {} }, cryptography, notices }
     const messages = Array.from({ length: workers }, () => [])
     this.#servers = messages.map((_, worker) => {
-      const peerWorkers = workers === 1 ? undefined : new PeerWorkers(new MemoryExchange(worker, messages, () => {}))
-      const server = new ChannelServer(listener, 16, options, cryptography, counters, log, peerWorkers)
+      const peerWorkers =
+        workers === 1 ? undefined : new PeerWorkers(new MemoryExchange(worker, messages, () => {}), () => {})
+      const server = new ChannelServer(ports, { recordsMax: 16, channel: options }, counters, peerWorkers)
       const routing = options.isSingle
         ? new SingleGroup(false)
-        : new Router(16, counters, (peer, header, at) => server.deliver1(peer, header, at))
+        : new Router(16, counters, (peer, header, at) => server.deliver1(peer, header.subarray(at)))
       return [server, routing]
     })
     const [[server] = []] = this.#servers
     assert(server !== undefined)
     this.server = server
+  }
+
+  /** What both ends said so far: message, version and reason. */
+  get logs(): string[] {
+    this.notices.drain((_, message, fields) => {
+      this.#logs.push([message, fields?.version, fields?.reason].filter((part) => part !== undefined).join(': '))
+    })
+    return this.#logs
   }
 
   tcpcopy(options: ChannelOptions, name = 0, connections = 1): ChannelPeer {
@@ -128,8 +136,8 @@ export class ChannelPeer {
       for (let index = id; index < this.routes.length; index++) if (this.routes[index]) return this.routes[index]
       return undefined
     }
-    const where = [{ address: 1, port: 36524 }]
-    this.client = new ChannelClient({ connect }, where, connections, context, world.log, { routeFrom })
+    const where = { intercepts: [{ address: 1, port: 36524 }], connectionsEach: connections }
+    this.client = new ChannelClient({ connect }, where, context, { routeFrom }, world.notices)
   }
 
   announce(id: number, clientPort = 1000 + id, clientAddress = 0x0a000001, targetAddress = 0x0a000003): void {

@@ -10,6 +10,7 @@ import { ALL_FLOWS, Sampling, type Selection, WHOLE } from '../../core/selection
 import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
 import { type WorkerShare, workerOf } from '../../core/selection/worker-share.ts'
 import { DATAGRAM_MEMORY_LENGTH, DatagramCopier } from '../../daemon/copier/datagram-copier.ts'
+import { Notices } from '../../daemon/notices/notices.ts'
 import { parseAddress } from '../../wire/address.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
 import { i32, put16, put32, u8, u16 } from '../../wire/bytes.ts'
@@ -120,7 +121,14 @@ class Rig {
     }
     const sender = new MemorySender((packet) => this.#take(packet), isRefused)
     const clock = { now: (): number => this.now }
-    const ports = { capture: this.capture, sender, clock, waiter: new NotingWaiter(), log: () => {} }
+    const ports = {
+      capture: this.capture,
+      sender,
+      clock,
+      waiter: new NotingWaiter(),
+      notices: new Notices(),
+      log: () => {}
+    }
     this.copier = new DatagramCopier(ports, options, new Uint8Array(DATAGRAM_MEMORY_LENGTH), this.counters)
   }
 

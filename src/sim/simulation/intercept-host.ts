@@ -3,6 +3,7 @@ import { InterceptCounters } from '../../core/books/intercept-counters.ts'
 import { workerOf } from '../../core/selection/worker-share.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
 import { Interceptor } from '../../daemon/interceptor/interceptor.ts'
+import { Notices } from '../../daemon/notices/notices.ts'
 import { u16 } from '../../wire/bytes.ts'
 import { IPV4_HEADER } from '../../wire/segment.ts'
 import { MemoryExchange } from '../network/memory-exchange.ts'
@@ -68,6 +69,7 @@ export class InterceptHost {
         cryptography,
         clock: this.#scheduler,
         waiter: this.#waiter,
+        notices: new Notices(),
         log: () => {},
         exchange: messages.length === 1 ? undefined : new MemoryExchange(worker, messages, () => this.#runner.poke())
       }

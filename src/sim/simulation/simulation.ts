@@ -11,6 +11,7 @@ import { SESSION_DEFAULTS } from '../../core/session/settings.ts'
 import { copyMemoryLength, LIMIT_DEFAULTS } from '../../core/sessions/assembly.ts'
 import { Copier } from '../../daemon/copier/copier.ts'
 import type { CopierSettings } from '../../daemon/copier/settings.ts'
+import { Notices } from '../../daemon/notices/notices.ts'
 import { Flaw } from '../../wire/flaw.ts'
 import { formatSegment } from '../../wire/packetdrill.ts'
 import { parseIpv4, Segment } from '../../wire/segment.ts'
@@ -118,7 +119,16 @@ class Simulation {
     )
     const waiter = new NotingWaiter()
     const cryptography = countingCryptography()
-    const ports = { capture: this.#capture, sender, network, cryptography, clock: scheduler, waiter, log: () => {} }
+    const ports = {
+      capture: this.#capture,
+      sender,
+      network,
+      cryptography,
+      clock: scheduler,
+      waiter,
+      notices: new Notices(),
+      log: () => {}
+    }
     const settings = settingsOf(weather)
     const memory = new Uint8Array(copyMemoryLength(settings.limits))
     this.#copier = new Copier(ports, settings, { memory, counters: this.#counters })

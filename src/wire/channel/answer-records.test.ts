@@ -5,13 +5,14 @@ import { encodeOptions, writePacket } from '../../sim/network/packet.ts'
 import { parseAddress } from '../address.ts'
 import { addressBook } from '../address-book.ts'
 import { Flaw } from '../flaw.ts'
+import { Flow } from '../flow.ts'
 import { formatSegment } from '../packetdrill.ts'
 import { ACK, FIN, PSH, parseIpv4, Segment, SYN } from '../segment.ts'
 import { add, seq } from '../seq.ts'
 import {
   AnswerRecord,
+  ageByte,
   ageMs,
-  ageOctet,
   fillAnswer,
   fillFromRecord,
   parseAnswerRecord,
@@ -51,7 +52,8 @@ function written(length: number, put: (bytes: Uint8Array, at: number) => unknown
 
 function answersOf(flags: number, ranges: readonly (readonly [number, number, number])[]): AnswerRecord {
   const answers = new AnswerRecord()
-  Object.assign(answers, { clientAddress: CLIENT, clientPort: 52788, targetAddress: TARGET, targetPort: 6379, flags })
+  answers.flow.set(CLIENT, 52788, TARGET, 6379)
+  answers.flags = flags
   for (const [index, [start, length, rangeFlags]] of ranges.entries()) {
     answers.setRange(index, seq(start), length, rangeFlags)
   }
@@ -93,7 +95,8 @@ test('the start of version 2 is as in docs/channel.md, byte for byte', () => {
     bytes.fill(0x77, at + 36, at + 68)
   })
   assert.equal(proof, `10440100${nonceText}${'ee'.repeat(16)}${'77'.repeat(32)}`)
-  const route = written(16, (bytes, at) => putFlowRecord(bytes, at, RecordType.Route, CLIENT, 52788, TARGET, 6379))
+  const named = new Flow().set(CLIENT, 52788, TARGET, 6379)
+  const route = written(16, (bytes, at) => putFlowRecord(bytes, at, RecordType.Route, named))
   assert.equal(route, `11100000${FLOW}`)
 })
 
@@ -102,10 +105,11 @@ test('an IPv6 flow has addresses of 16 bytes, and a flag that says so', () => {
   const target = parseAddress('2001:db8::2') ?? 0
   const flow = `20010db8${'0'.repeat(22)}10${'20010db8'}${'0'.repeat(23)}2${'ce3418eb'}`
   const length = flowRecordLength(target)
-  const route = written(length, (bytes, at) => putFlowRecord(bytes, at, RecordType.Route, client, 52788, target, 6379))
+  const named = new Flow().set(client, 52788, target, 6379)
+  const route = written(length, (bytes, at) => putFlowRecord(bytes, at, RecordType.Route, named))
   assert.equal(route, `11288000${flow}`)
   const answers = answersOf(ACK, [[0x34befce0, 5, PSH]])
-  Object.assign(answers, { clientAddress: client, targetAddress: target })
+  Object.assign(answers.flow, named)
   const expected = `01388110${flow}4b4cffb0041c000034befce080000005`
   assert.equal(
     written(56, (bytes, at) => putAnswerRecord(answers, bytes, at)),
@@ -113,7 +117,7 @@ test('an IPv6 flow has addresses of 16 bytes, and a flag that says so', () => {
   )
   const read = new AnswerRecord()
   assert.ok(parseAnswerRecord(Buffer.from(expected, 'hex'), 0, read))
-  assert.deepEqual([read.clientAddress, read.targetAddress], [client, target])
+  assert.deepEqual(read.flow, named)
 })
 
 test('an answer in one segment with timestamps takes 40 bytes', () => {
@@ -190,8 +194,8 @@ const anyAnswers = fc
     for (const [index, left] of sack.entries()) answers.sackEdges.set([left, add(seq(left), 10)], index * 2)
     if (hasTimestamps) Object.assign(answers, { tsVal: 17, tsEcr: -5 })
     if (isIpv6) {
-      answers.clientAddress = addressBook.intern(address, 0)
-      answers.targetAddress = addressBook.intern(Uint8Array.from(address).reverse(), 0)
+      answers.flow.clientAddress = addressBook.intern(address, 0)
+      answers.flow.serverAddress = addressBook.intern(Uint8Array.from(address).reverse(), 0)
     }
     return answers
   })
@@ -252,20 +256,20 @@ test('no input makes the readers throw, read beyond the record or return more th
 })
 
 test('an age takes one byte, exact to 1/16 from a microsecond to half an hour', () => {
-  assert.equal(ageOctet(Number.NaN), 0)
+  assert.equal(ageByte(Number.NaN), 0)
   assert.ok(Number.isNaN(ageMs(0)))
   assert.deepEqual(
-    [-5, 0, 0.0004, 0.001].map((ms) => ageOctet(ms)),
+    [-5, 0, 0.0004, 0.001].map((ms) => ageByte(ms)),
     [1, 1, 1, 1]
   )
   assert.deepEqual(
-    [0.007, 0.015, 0.016, 0.1, 1, 1000].map((ms) => ageOctet(ms)),
+    [0.007, 0.015, 0.016, 0.1, 1, 1000].map((ms) => ageByte(ms)),
     [7, 15, 16, 36, 63, 143]
   )
-  assert.equal(ageOctet(Number.POSITIVE_INFINITY), 231)
+  assert.equal(ageByte(Number.POSITIVE_INFINITY), 231)
   fc.assert(
     fc.property(fc.double({ min: 0.001, max: 2_000_000, noNaN: true }), (ms) => {
-      assert.ok(Math.abs(ageMs(ageOctet(ms)) - ms) <= ms / 16 + 0.001)
+      assert.ok(Math.abs(ageMs(ageByte(ms)) - ms) <= ms / 16 + 0.001)
     }),
     { seed: 1, numRuns: 2000 }
   )

@@ -1,9 +1,10 @@
 /**
- * What intercept tells of the target's answers in version 2 of the channel: segments of one flow put together
- * (`AnswerRecord`), and headers as they were captured. docs/channel.md has the layouts.
+ * The target's answers in version 2 of the channel: merged segments of one flow (`AnswerRecord`), and captured headers.
+ * docs/channel.md has the layouts.
  */
 import { copyBytes, float64At, i32, int32At, put16, put32, u8, u16 } from '../bytes.ts'
 import { Flaw } from '../flaw.ts'
+import { Flow } from '../flow.ts'
 import {
   ACK,
   FIN,
@@ -19,15 +20,12 @@ import {
 } from '../segment.ts'
 import { add, type Seq, seq } from '../seq.ts'
 import {
-  flowClient,
-  flowClientPort,
   flowLength,
-  flowTarget,
-  flowTargetPort,
   putFlow,
   putRecordHead,
   RECORD_HEAD,
   RecordType,
+  readFlow,
   recordLength,
   recordShape,
   shapeOf
@@ -36,7 +34,7 @@ import { stepOf, stepStart } from './log-linear.ts'
 
 export const RANGES_MAX = 4
 export const DUPLICATES_MAX = 255
-/** Octets that one range can hold. */
+/** Most bytes of one range. */
 export const RANGE_LENGTH_MAX = 0x3fffffff
 const RANGE_PSH = 0x80000000 | 0
 const RANGE_FIN = 0x40000000
@@ -53,39 +51,36 @@ const AGES_MS = Float64Array.from({ length: 256 }, (_, step) =>
 )
 
 /**
- * An age as one octet: microseconds in steps of 1/8, 1 at least.
- * @param ms NaN: not known
- * @returns 0: not known
+ * An age as one byte: microseconds in steps of 1/8, at least 1.
+ * @param ms NaN: unknown
+ * @returns 0: unknown
  */
-export function ageOctet(ms: number): number {
+export function ageByte(ms: number): number {
   if (Number.isNaN(ms)) return 0
   return stepOf(Math.min(Math.max(ms * 1000, 1), AGE_MAX_US) | 0, AGE_BITS)
 }
 
-/** @returns milliseconds, the middle of the step; NaN: not known */
-export function ageMs(octet: number): number {
-  return float64At(AGES_MS, octet)
+/** @returns the middle of the step, in ms; NaN: unknown. @param age as `ageByte` returns it */
+export function ageMs(age: number): number {
+  return float64At(AGES_MS, age)
 }
 
-/** Segments of one flow put together; reused. What it stands for: docs/channel.md, "answers". */
+/** Merged segments of one flow, in an object that is reused. See docs/channel.md, "answers". */
 export class AnswerRecord {
-  /** When read, 0 is an IPv6 address that nobody here knows. */
-  clientAddress = 0
-  targetAddress = 0
-  clientPort = 0
-  targetPort = 0
+  /** The server is the target. When read, an address of 0 is an IPv6 address that is not in the address book. */
+  readonly flow = new Flow()
   /** TCP flags without PSH and FIN. */
   flags = 0
   ack: Seq = seq(0)
   /** As on the wire, not scaled. */
   window = 0
   duplicates = 0
-  /** How long the newest of the segments had been at the assistant when the record was made: an `ageOctet`. */
+  /** How long the newest segment had been at the assistant when the record was written: an `ageByte`. */
   age = 0
   hasTimestamps = false
   tsVal: Seq = seq(0)
   tsEcr: Seq = seq(0)
-  /** For each range its first sequence number, and a word of PSH, FIN and length. */
+  /** Two words for each range: first sequence number; PSH, FIN and length. */
   readonly ranges = new Int32Array(RANGES_MAX * 2)
   rangeCount = 0
   readonly sackEdges = new Int32Array(8)
@@ -106,12 +101,12 @@ export class AnswerRecord {
     this.ranges[index * 2] = start
     this.ranges[index * 2 + 1] = length | (flags & PSH ? RANGE_PSH : 0) | (flags & FIN ? RANGE_FIN : 0)
   }
-  /** The sequence number behind the last range, and its FIN. */
+  /** The sequence number after the last range and its FIN. */
   get end(): Seq {
     const last = this.rangeCount - 1
     return add(this.rangeStart(last), this.rangeLength(last) + (this.rangeFlags(last) & FIN ? 1 : 0))
   }
-  /** How many segments it stands for. */
+  /** Number of segments that it stands for. */
   get segmentCount(): number {
     return this.rangeCount + this.duplicates
   }
@@ -122,14 +117,14 @@ function answersLength(shape: number): number {
   return RECORD_HEAD + flowLength(shape) + FIXED + pairs * 8
 }
 
-/** @returns octets written, at most 128 */
+/** @returns bytes written, at most 128 */
 export function putAnswerRecord(answers: AnswerRecord, bytes: Uint8Array, at: number): number {
-  const { clientAddress, clientPort, targetAddress, targetPort, rangeCount, sackCount, hasTimestamps } = answers
-  const shape = rangeCount | (sackCount << 3) | (hasTimestamps ? SHAPE_TIMESTAMPS : 0) | shapeOf(targetAddress)
+  const { flow, rangeCount, sackCount, hasTimestamps } = answers
+  const shape = rangeCount | (sackCount << 3) | (hasTimestamps ? SHAPE_TIMESTAMPS : 0) | shapeOf(flow.serverAddress)
   const length = answersLength(shape)
   putRecordHead(bytes, at, RecordType.Answers, length, shape)
   bytes[at + 3] = answers.flags
-  putFlow(bytes, at + RECORD_HEAD, clientAddress, clientPort, targetAddress, targetPort)
+  putFlow(bytes, at + RECORD_HEAD, flow)
   let next = at + RECORD_HEAD + flowLength(shape)
   put32(bytes, next, answers.ack)
   put16(bytes, next + 4, answers.window)
@@ -151,14 +146,14 @@ function putWords(words: Int32Array, count: number, bytes: Uint8Array, at: numbe
   return at + count * 4
 }
 
-/** @returns false if the record, which is there as long as it says, is not what its shape says */
+/** @returns false if the record contradicts its shape; all of the record must be present */
 export function parseAnswerRecord(bytes: Uint8Array, at: number, answers: AnswerRecord): boolean {
   const shape = recordShape(bytes, at)
   const rangeCount = shape & 7
   const sackCount = (shape >>> 3) & 7
   if (recordLength(bytes, at) !== answersLength(shape)) return false
   if (rangeCount === 0 || rangeCount > RANGES_MAX || sackCount > 4) return false
-  readFlow(bytes, at, shape, answers)
+  readFlow(bytes, at, answers.flow)
   answers.flags = u8(bytes, at + 3) & ~(PSH | FIN | SYN | RST)
   let next = at + RECORD_HEAD + flowLength(shape)
   answers.ack = seq(i32(bytes, next))
@@ -180,22 +175,23 @@ export function parseAnswerRecord(bytes: Uint8Array, at: number, answers: Answer
   return true
 }
 
-function readFlow(bytes: Uint8Array, at: number, shape: number, answers: AnswerRecord): void {
-  answers.clientPort = flowClientPort(bytes, at, shape)
-  answers.targetPort = flowTargetPort(bytes, at, shape)
-  answers.clientAddress = flowClient(bytes, at, shape)
-  answers.targetAddress = flowTarget(bytes, at, shape)
+/** The flow of the header record at hand. */
+const headerFlow = new Flow()
+
+/** Makes a segment one that the flow's server sent. */
+function fillAddresses(flow: Flow, segment: Segment): void {
+  segment.fromAddress = flow.serverAddress
+  segment.fromPort = flow.serverPort
+  segment.toAddress = flow.clientAddress
+  segment.toPort = flow.clientPort
 }
 
-/** A TCP header to go with the segments that a record stands for: their options are read from it for `--trace`. */
+/** TCP header of the segments that a record stands for. `--trace` reads their options from it. */
 const header = new Uint8Array(TCP_HEADER + 2 + 10 + 2 + 2 + 32)
 
-/** Fills what all segments of a record have in common. `fillAnswer` then fills each. */
+/** Fills the fields that all segments of a record share. `fillAnswer` fills the others. */
 export function fillFromRecord(answers: AnswerRecord, segment: Segment): void {
-  segment.fromAddress = answers.targetAddress
-  segment.fromPort = answers.targetPort
-  segment.toAddress = answers.clientAddress
-  segment.toPort = answers.clientPort
+  fillAddresses(answers.flow, segment)
   segment.ack = answers.ack
   segment.window = answers.window
   segment.mss = 0
@@ -220,7 +216,7 @@ export function fillAnswer(answers: AnswerRecord, index: number, segment: Segmen
   segment.tcpLength = segment.payloadAt + segment.payloadLength
 }
 
-/** @returns where options end in `header` */
+/** @returns end of the options in `header` */
 function putOptions(answers: AnswerRecord): number {
   let at = TCP_HEADER
   if (answers.hasTimestamps) {
@@ -245,9 +241,9 @@ function putOptions(answers: AnswerRecord): number {
 
 /**
  * Writes the header record of a captured segment.
- * @param captured the packet's headers as `putHeader` of version 1 leaves them, from `capturedAt`
- * @param segment the same, parsed
- * @returns octets written, at most 104
+ * @param captured the packet's headers as `putHeader` writes them, from `capturedAt`
+ * @param segment the same packet, parsed
+ * @returns bytes written, at most 104
  */
 export function putHeaderRecord(
   captured: Uint8Array,
@@ -262,15 +258,15 @@ export function putHeaderRecord(
   const lengthAt = at + RECORD_HEAD + flowLength(shape)
   const length = lengthAt + 4 + tcpHeader - at
   putRecordHead(bytes, at, RecordType.Header, length, shape)
-  putFlow(bytes, at + RECORD_HEAD, segment.toAddress, segment.toPort, segment.fromAddress, segment.fromPort)
+  putFlow(bytes, at + RECORD_HEAD, headerFlow.fromServer(segment))
   put32(bytes, lengthAt, segment.payloadLength)
   copyBytes(captured, tcpAt, bytes, lengthAt + 4, tcpHeader)
   return length
 }
 
 /**
- * Reads a header record, which is there as long as it says, into a segment without payload bytes.
- * @returns BadHeader if it is not what its shape says
+ * Reads a header record, all of which must be present, into a segment without payload bytes.
+ * @returns BadHeader if the record contradicts its shape
  */
 export function parseHeaderRecord(bytes: Uint8Array, at: number, segment: Segment): Flaw {
   const shape = recordShape(bytes, at)
@@ -281,10 +277,8 @@ export function parseHeaderRecord(bytes: Uint8Array, at: number, segment: Segmen
   fillTcp(bytes, tcpAt, segment)
   readOptions(bytes, tcpAt + TCP_HEADER, end, segment)
   segment.bytes = bytes
-  segment.toAddress = flowClient(bytes, at, shape)
-  segment.fromAddress = flowTarget(bytes, at, shape)
-  segment.toPort = flowClientPort(bytes, at, shape)
-  segment.fromPort = flowTargetPort(bytes, at, shape)
+  readFlow(bytes, at, headerFlow)
+  fillAddresses(headerFlow, segment)
   segment.tcpAt = tcpAt
   segment.payloadAt = end
   segment.payloadLength = i32(bytes, tcpAt - 4) & RANGE_LENGTH_MAX
@@ -292,7 +286,7 @@ export function parseHeaderRecord(bytes: Uint8Array, at: number, segment: Segmen
   return Flaw.None
 }
 
-/** Whether a segment may share a record with others: it has ACK, and neither SYN nor RST. */
+/** Whether a segment may be merged with others: it has ACK, but neither SYN nor RST. */
 export function isOrdinary(flags: number): boolean {
   return (flags & (ACK | SYN | RST)) === ACK
 }

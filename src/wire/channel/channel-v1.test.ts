@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { encodeOptions, writePacket } from '../../sim/network/packet.ts'
 import { ACKNOWLEDGMENT, ANSWER, HELLO, ROUTE, SYN_ACK } from '../../sim/network/recorded-exchange.ts'
 import { Flaw } from '../flaw.ts'
+import { Flow } from '../flow.ts'
 import { formatSegment } from '../packetdrill.ts'
 import { ACK, PSH, parseIpv4, Segment, SYN } from '../segment.ts'
 import {
@@ -12,11 +13,7 @@ import {
   HEADER_LENGTH,
   MESSAGE_LENGTH,
   MessageType,
-  messageClientAddress,
-  messageClientPort,
   messageLength,
-  messageTargetAddress,
-  messageTargetPort,
   messageType,
   parseRecord,
   putHeader,
@@ -24,7 +21,8 @@ import {
   putMessage,
   putPayload,
   RECORD_LENGTH,
-  RECORD_LENGTH_MAX
+  RECORD_LENGTH_MAX,
+  readMessageFlow
 } from './channel-v1.ts'
 
 /** In the recorded exchange. */
@@ -45,13 +43,13 @@ test('messages to intercept equal those of tcpcopy 1.x, byte for byte', () => {
   const bytes = new Uint8Array(MESSAGE_LENGTH + 2).fill(0xa5)
   putHello(bytes, 1)
   assert.equal(hex(bytes), `a5${HELLO}a5`)
-  putMessage(bytes, 1, CLIENT, 52788, MessageType.AddRoute, TARGET, 6379)
+  const flow = new Flow().set(CLIENT, 52788, TARGET, 6379)
+  putMessage(bytes, 1, MessageType.AddRoute, flow)
   assert.equal(hex(bytes), `a5${ROUTE}a5`)
-  assert.equal(messageClientAddress(bytes, 1), CLIENT)
-  assert.equal(messageClientPort(bytes, 1), 52788)
   assert.equal(messageType(bytes, 1), MessageType.AddRoute)
-  assert.equal(messageTargetAddress(bytes, 1), TARGET)
-  assert.equal(messageTargetPort(bytes, 1), 6379)
+  const read = new Flow()
+  readMessageFlow(bytes, 1, read)
+  assert.deepEqual(read, flow)
   assert.equal(messageType(Buffer.from(HELLO, 'hex'), 0), MessageType.Version)
 })
 

@@ -1,35 +1,36 @@
 /**
  * The channel's protocol, version 1: byte for byte that of tcpcopy 1.x. All integers are big-endian.
  *
- * To intercept go messages of 14 octets: `u32 clientAddress, u16 clientPort, u16 type, u32 targetAddress,
- * u16 targetPort`. From intercept come records of 64 octets: the first 20 of the IP header, 20 of the TCP header and
- * the first 24 of the TCP options, zero-padded, no payload. How they stand in the stream is a matter of the `Framing` that
- * both programs are built for.
+ * tcpcopy sends messages of 14 bytes: `u32 clientAddress, u16 clientPort, u16 type, u32 targetAddress, u16 targetPort`.
+ * intercept sends records of 64 bytes: the first 20 of the IP header, 20 of the TCP header and the first 24 of the TCP
+ * options, zero-padded, without payload. The `Framing` for which both programs are built says how records follow each
+ * other.
  */
 import { copyBytes, i32, put16, put32, u8, u16 } from '../bytes.ts'
 import { Flaw } from '../flaw.ts'
+import type { Flow } from '../flow.ts'
 import { fillIp, fillTcp, IPV4_HEADER, readOptions, type Segment, TCP, TCP_HEADER } from '../segment.ts'
 
-/** Octets of a message to intercept. */
+/** Bytes of a message to intercept. */
 export const MESSAGE_LENGTH = 14
-/** Octets of a record from intercept. */
+/** Bytes of a record from intercept. */
 export const RECORD_LENGTH = 64
-/** Octets of TCP options in a record. */
+/** Bytes of TCP options in a record. */
 const RECORD_OPTIONS = 24
-/** A record with payload: an answer of at most so many octets stands behind its TCP header. */
+/** Bytes of a record with payload, and of the longest payload that it holds behind the TCP header. */
 const LONG_RECORD_LENGTH = 192
 export const RECORD_PAYLOAD_MAX = 128
 
-/** How records stand in the stream from intercept. Nothing in it says which it is: both sides have to be told. */
+/** How records follow each other in the stream from intercept. The stream does not identify its framing. */
 export interface Framing {
-  /** Octets of the count in front of each message; 0: there is none, each record is a message. */
+  /** Bytes of the count before each message; 0: no count, each record is a message. */
   readonly countLength: number
-  /** Most records of a message. */
+  /** Most records in a message. */
   readonly recordsMax: number
   readonly recordLength: number
 }
 
-/** The ways to build tcpcopy 1.x and its intercept. */
+/** The framings of the builds of tcpcopy 1.x and its intercept. */
 export const Framings = {
   Combined: { countLength: 2, recordsMax: 16, recordLength: RECORD_LENGTH },
   /** `--disable-combined` */
@@ -38,55 +39,49 @@ export const Framings = {
   WithPayload: { countLength: 2, recordsMax: 6, recordLength: LONG_RECORD_LENGTH }
 } as const satisfies Record<string, Framing>
 
-/** Octets of the longest record. */
+/** Bytes of the longest record. */
 export const RECORD_LENGTH_MAX = LONG_RECORD_LENGTH
-/** Octets of a captured header: a record, and the options that it has no room for. */
+/** Bytes of a captured header, with all TCP options. */
 export const HEADER_LENGTH = IPV4_HEADER + TCP_HEADER + 40
 
-/** `Switch` ends this version on a connection: what follows it is of version 2 (docs/channel.md). */
+/** `Switch` is the last message of version 1 on a connection; version 2 follows (docs/channel.md). */
 export const MessageType = { AddRoute: 1, RemoveRoute: 2, Version: 6, Switch: 7 } as const
 
 /** The first message on each connection: all zero but the type, and the offer of version 2, if there is one. */
 export function putHello(bytes: Uint8Array, at: number): void {
-  putMessage(bytes, at, 0, 0, MessageType.Version, 0, 0)
+  putBareMessage(bytes, at, MessageType.Version)
 }
 
-export function putMessage(
-  bytes: Uint8Array,
-  at: number,
-  clientAddress: number,
-  clientPort: number,
-  type: number,
-  targetAddress: number,
-  targetPort: number
-): void {
-  put32(bytes, at, clientAddress)
-  put16(bytes, at + 4, clientPort)
+/** Writes a message without a flow: all zero but the type. */
+export function putBareMessage(bytes: Uint8Array, at: number, type: number): void {
+  bytes.fill(0, at, at + MESSAGE_LENGTH)
   put16(bytes, at + 6, type)
-  put32(bytes, at + 8, targetAddress)
-  put16(bytes, at + 12, targetPort)
 }
 
-export function messageClientAddress(bytes: Uint8Array, at: number): number {
-  return i32(bytes, at)
+/** Writes a message about a flow, which must be IPv4. */
+export function putMessage(bytes: Uint8Array, at: number, type: number, flow: Flow): void {
+  put32(bytes, at, flow.clientAddress)
+  put16(bytes, at + 4, flow.clientPort)
+  put16(bytes, at + 6, type)
+  put32(bytes, at + 8, flow.serverAddress)
+  put16(bytes, at + 12, flow.serverPort)
 }
-export function messageClientPort(bytes: Uint8Array, at: number): number {
-  return u16(bytes, at + 4)
-}
+
 export function messageType(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 6)
 }
-export function messageTargetAddress(bytes: Uint8Array, at: number): number {
-  return i32(bytes, at + 8)
-}
-export function messageTargetPort(bytes: Uint8Array, at: number): number {
-  return u16(bytes, at + 12)
+
+/** Fills `flow` with the flow of a message. */
+export function readMessageFlow(bytes: Uint8Array, at: number, flow: Flow): void {
+  flow.clientAddress = i32(bytes, at)
+  flow.clientPort = u16(bytes, at + 4)
+  flow.serverAddress = i32(bytes, at + 8)
+  flow.serverPort = u16(bytes, at + 12)
 }
 
 /**
- * Writes the headers of a captured packet as a record has them, but with all TCP options: the first `RECORD_LENGTH` octets
- * are its record.
- * @param at where the packet's IPv4 header begins; IP and TCP headers are known to be whole
+ * Writes the headers of a captured packet with all TCP options. The first `RECORD_LENGTH` bytes are its record.
+ * @param at start of the packet's IPv4 header; IP and TCP headers must be complete
  */
 export function putHeader(bytes: Uint8Array, at: number, header: Uint8Array, headerAt: number): void {
   const tcpAt = at + (u8(bytes, at) & 0x0f) * 4
@@ -97,8 +92,8 @@ export function putHeader(bytes: Uint8Array, at: number, header: Uint8Array, hea
 }
 
 /**
- * The same of a packet over IPv6, which has no record in version 1: behind an IPv4 header that has the addresses' numbers
- * in the book. So it is good in this process only.
+ * Does the same for an IPv6 packet, which has no record in version 1: writes an IPv4 header that holds the addresses'
+ * numbers in the address book. The result is valid only in this thread.
  * @param segment the packet, parsed
  */
 export function putHeader6(segment: Segment, header: Uint8Array, at: number): void {
@@ -114,8 +109,8 @@ export function putHeader6(segment: Segment, header: Uint8Array, at: number): vo
 }
 
 /**
- * Reads a record into a segment without payload bytes; `payloadLength` says how long the payload was. IP options are
- * counted in the lengths but are not in the record; TCP options beyond 24 octets are not either.
+ * Reads a record into a segment without payload bytes; `payloadLength` is the length that the payload had. IP options
+ * and TCP options beyond 24 bytes are counted in the lengths but are not in the record.
  */
 export function parseRecord(bytes: Uint8Array, at: number, segment: Segment): Flaw {
   const version = u8(bytes, at)
@@ -138,10 +133,9 @@ export function parseRecord(bytes: Uint8Array, at: number, segment: Segment): Fl
 }
 
 /**
- * Puts an answer's payload behind the TCP header of its record, as intercept does for peers that ask for it: all of it,
- * or none if it is longer than 128 octets.
- * @param end where the octets end that were captured of it
- * @param record as `putHeader` left it, of `RECORD_LENGTH_MAX`; what stands behind the headers is written over
+ * Writes an answer's payload behind the TCP header of its record: all of it, or none if it is longer than 128 bytes.
+ * @param end end of the captured bytes
+ * @param record as `putHeader` wrote it, of `RECORD_LENGTH_MAX`; everything behind the headers is overwritten
  */
 export function putPayload(segment: Segment, end: number, record: Uint8Array): void {
   const { bytes, payloadAt, payloadLength, tcpAt } = segment
@@ -152,9 +146,9 @@ export function putPayload(segment: Segment, end: number, record: Uint8Array): v
 }
 
 /**
- * Octets of the message from intercept that begins at `at`.
- * @param present octets that there are from there on
- * @returns 0: not known yet; −1: it is none in this framing
+ * Length of the message from intercept at `at`.
+ * @param present bytes available from `at`
+ * @returns 0: not known yet; −1: invalid in this framing
  */
 export function messageLength(framing: Framing, bytes: Uint8Array, at: number, present: number): number {
   const { countLength, recordsMax, recordLength } = framing

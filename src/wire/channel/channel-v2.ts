@@ -1,21 +1,22 @@
 /**
- * The channel's protocol, version 2, but for the target's answers (`channel-answers.ts`): its beginning, routes, and what
- * records have in common. docs/channel.md has the layouts. All integers are big-endian.
+ * The channel's protocol, version 2: negotiation, routes, and what all records have in common. Answers are in
+ * `answer-records.ts`. docs/channel.md has the layouts. All integers are big-endian.
  */
 import { addressBook, isIpv6 } from '../address-book.ts'
 import { copyBytes, i32, put16, put32, u8, u16 } from '../bytes.ts'
+import type { Flow } from '../flow.ts'
 
 export const VERSION_2 = 2
-/** Where the offer stands in version 1's hello: four octets of mark, the version, flags. */
+/** Offset of the offer in version 1's hello: a mark of four bytes, version, flags. */
 const OFFER_AT = 8
 const OFFER_MARK = 0x54435632
-/** The acceptance begins with this: no count of version 1 is so large. */
+/** The acceptance starts with this value. No count of version 1 is as large. */
 export const ACCEPTANCE_MARK = 0x5443
 export const ACCEPTANCE_LENGTH = 20
 export const NONCE_LENGTH = 16
 export const INSTANCE_LENGTH = 16
 export const PROOF_LENGTH = 32
-/** Flag of offer and acceptance: the sender has a secret, and wants proof. */
+/** Flag of offer and acceptance: the sender has a secret and requires proof. */
 export const WANTS_PROOF = 1
 
 export const RecordType = {
@@ -29,10 +30,10 @@ export const RecordType = {
   Withdrawal: 18
 } as const
 
-/** Why intercept refuses. */
+/** Why intercept refuses a connection. */
 export const Refusal = { WrongProof: 1, NoProof: 2 } as const
 
-/** Octets that every record begins with. */
+/** Bytes of the head of every record. */
 export const RECORD_HEAD = 4
 export const RECORD_MAX = 255
 /** Bit of a record's shape: its addresses are IPv6. */
@@ -43,17 +44,17 @@ const SHAPE_PROOF = 0x01
 export const INTRODUCTION_LENGTH = RECORD_HEAD + INSTANCE_LENGTH
 export const INTRODUCTION_WITH_PROOF = INTRODUCTION_LENGTH + NONCE_LENGTH + PROOF_LENGTH
 
-/** Octets of a flow: two addresses and two ports. */
+/** Bytes of a flow: two addresses and two ports. */
 export function flowLength(shape: number): number {
   return shape & SHAPE_IPV6 ? 36 : 12
 }
 
-/** The bit of a record's shape that says of which version of IP an address is. */
+/** The bit of a record's shape for the IP version of an address. */
 export function shapeOf(address: number): number {
   return isIpv6(address) ? SHAPE_IPV6 : 0
 }
 
-/** Octets of a record that names a flow to this target and nothing else. */
+/** Bytes of a record that holds only a flow to this target. */
 export function flowRecordLength(target: number): number {
   return RECORD_HEAD + flowLength(shapeOf(target))
 }
@@ -64,7 +65,7 @@ export function putOffer(bytes: Uint8Array, helloAt: number, version: number, fl
   bytes[helloAt + OFFER_AT + 5] = flags
 }
 
-/** @returns the highest version that a hello offers; 1 if it offers none */
+/** @returns the highest version that a hello offers; 1 if it has no offer */
 export function offeredVersion(bytes: Uint8Array, helloAt: number): number {
   return i32(bytes, helloAt + OFFER_AT) === OFFER_MARK ? u8(bytes, helloAt + OFFER_AT + 4) : 1
 }
@@ -105,7 +106,7 @@ export function putRecordHead(bytes: Uint8Array, at: number, type: number, lengt
   bytes[at + 3] = 0
 }
 
-/** Writes an introduction; with a nonce the proof's place is left, for it is made over what stands before. */
+/** Writes an introduction. With a nonce, leaves space for the proof, which is computed over what precedes it. */
 export function putIntroduction(bytes: Uint8Array, at: number, instance: Uint8Array, nonce?: Uint8Array): void {
   const length = nonce === undefined ? INTRODUCTION_LENGTH : INTRODUCTION_WITH_PROOF
   putRecordHead(bytes, at, RecordType.Introduction, length, nonce === undefined ? 0 : SHAPE_PROOF)
@@ -113,7 +114,7 @@ export function putIntroduction(bytes: Uint8Array, at: number, instance: Uint8Ar
   if (nonce !== undefined) copyBytes(nonce, 0, bytes, at + INTRODUCTION_LENGTH, NONCE_LENGTH)
 }
 
-/** @returns whether the record, an introduction, is as long as it says; its length has been checked to be there */
+/** @returns whether the length of an introduction matches its shape; all of the record must be present */
 export function isIntroductionWhole(bytes: Uint8Array, at: number): boolean {
   return recordLength(bytes, at) === (hasProof(bytes, at) ? INTRODUCTION_WITH_PROOF : INTRODUCTION_LENGTH)
 }
@@ -122,57 +123,48 @@ export function hasProof(bytes: Uint8Array, introductionAt: number): boolean {
   return (recordShape(bytes, introductionAt) & SHAPE_PROOF) !== 0
 }
 
-/** A record that names a flow: `Route`, `Withdrawal` or `Taken`. */
-export function putFlowRecord(
-  bytes: Uint8Array,
-  at: number,
-  type: number,
-  client: number,
-  clientPort: number,
-  target: number,
-  targetPort: number
-): void {
-  putRecordHead(bytes, at, type, flowRecordLength(target), shapeOf(target))
-  putFlow(bytes, at + RECORD_HEAD, client, clientPort, target, targetPort)
+/** Writes a record that holds a flow and nothing else: `Route`, `Withdrawal` or `Taken`. */
+export function putFlowRecord(bytes: Uint8Array, at: number, type: number, flow: Flow): void {
+  putRecordHead(bytes, at, type, flowRecordLength(flow.serverAddress), shapeOf(flow.serverAddress))
+  putFlow(bytes, at + RECORD_HEAD, flow)
 }
 
-export function putFlow(
-  bytes: Uint8Array,
-  at: number,
-  client: number,
-  clientPort: number,
-  target: number,
-  targetPort: number
-): void {
-  const portsAt = at + flowLength(shapeOf(target)) - 4
-  if (isIpv6(target)) {
-    addressBook.put(client, bytes, at)
-    addressBook.put(target, bytes, at + 16)
+/** @returns whether the length of a record that holds only a flow matches its shape */
+export function isFlowRecordWhole(bytes: Uint8Array, at: number): boolean {
+  return recordLength(bytes, at) === RECORD_HEAD + flowLength(recordShape(bytes, at))
+}
+
+export function putFlow(bytes: Uint8Array, at: number, flow: Flow): void {
+  const { clientAddress, serverAddress } = flow
+  const portsAt = at + flowLength(shapeOf(serverAddress)) - 4
+  if (isIpv6(serverAddress)) {
+    addressBook.put(clientAddress, bytes, at)
+    addressBook.put(serverAddress, bytes, at + 16)
   } else {
-    put32(bytes, at, client)
-    put32(bytes, at + 4, target)
+    put32(bytes, at, clientAddress)
+    put32(bytes, at + 4, serverAddress)
   }
-  put16(bytes, portsAt, clientPort)
-  put16(bytes, portsAt + 2, targetPort)
+  put16(bytes, portsAt, flow.clientPort)
+  put16(bytes, portsAt + 2, flow.serverPort)
 }
 
-/** The addresses of a record's flow; 0 is one of IPv6 that is not in the book. `internFlow` puts it there. */
-export function flowClient(bytes: Uint8Array, recordAt: number, shape: number): number {
+/**
+ * Fills `flow` with the flow of a record. An IPv6 address that is not in the address book becomes 0; see `internFlow`.
+ */
+export function readFlow(bytes: Uint8Array, recordAt: number, flow: Flow): void {
+  const shape = recordShape(bytes, recordAt)
   const at = recordAt + RECORD_HEAD
-  return shape & SHAPE_IPV6 ? addressBook.find(bytes, at) : i32(bytes, at)
+  const portsAt = at + flowLength(shape) - 4
+  const isOfIpv6 = (shape & SHAPE_IPV6) !== 0
+  flow.clientAddress = isOfIpv6 ? addressBook.find(bytes, at) : i32(bytes, at)
+  flow.serverAddress = isOfIpv6 ? addressBook.find(bytes, at + 16) : i32(bytes, at + 4)
+  flow.clientPort = u16(bytes, portsAt)
+  flow.serverPort = u16(bytes, portsAt + 2)
 }
-export function flowTarget(bytes: Uint8Array, recordAt: number, shape: number): number {
+
+/** Adds the addresses of a record's flow to the address book. @returns false if it is full */
+export function internFlow(bytes: Uint8Array, recordAt: number): boolean {
   const at = recordAt + RECORD_HEAD
-  return shape & SHAPE_IPV6 ? addressBook.find(bytes, at + 16) : i32(bytes, at + 4)
-}
-/** Puts the addresses of a record's flow into the book. @returns false if it is full */
-export function internFlow(bytes: Uint8Array, recordAt: number, shape: number): boolean {
-  const at = recordAt + RECORD_HEAD
-  return (shape & SHAPE_IPV6) === 0 || (addressBook.intern(bytes, at) > 0 && addressBook.intern(bytes, at + 16) > 0)
-}
-export function flowClientPort(bytes: Uint8Array, recordAt: number, shape: number): number {
-  return u16(bytes, recordAt + RECORD_HEAD + flowLength(shape) - 4)
-}
-export function flowTargetPort(bytes: Uint8Array, recordAt: number, shape: number): number {
-  return u16(bytes, recordAt + RECORD_HEAD + flowLength(shape) - 2)
+  const isOfIpv6 = (recordShape(bytes, recordAt) & SHAPE_IPV6) !== 0
+  return !isOfIpv6 || (addressBook.intern(bytes, at) > 0 && addressBook.intern(bytes, at + 16) > 0)
 }

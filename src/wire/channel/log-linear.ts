@@ -1,6 +1,6 @@
 /**
- * Whole numbers in steps that grow with them: below 2^bits each is a step of its own, and then each doubling has 2^bits
- * steps. So a step is never wider than 1/2^bits of what is in it.
+ * A logarithmic scale for whole numbers: below 2^bits each number is a step, and above that each doubling has 2^bits
+ * steps. So a step is at most 1/2^bits as wide as the numbers in it.
  */
 
 /** @param value 0 to 2^31 − 1 */

@@ -1,7 +1,7 @@
 /** All raw target sides of a worker: finds the one that an answer is for, and remembers those that have ended. */
+import { Flow } from '../../../wire/flow.ts'
 import type { Segment } from '../../../wire/segment.ts'
 import { Drop } from '../../books/drop.ts'
-import { Flow } from '../../memory/flow.ts'
 import type { SendQueue } from '../../memory/send-queue.ts'
 import type { PortsPool } from '../../selection/ports-pool.ts'
 import type { CapturedClient, ConnectionState } from '../../tcp/control-block.ts'

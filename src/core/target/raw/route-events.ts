@@ -3,7 +3,7 @@
  * owner of the channel drains them before packets go out, so that a route is there before its first answer.
  */
 import { int32At } from '../../../wire/bytes.ts'
-import type { CopiedFlow } from '../../memory/flow.ts'
+import type { CopiedFlow } from '../../../wire/flow.ts'
 
 /** A route as the channel tells it. */
 export interface Route extends CopiedFlow {

@@ -1,4 +1,4 @@
-/** What tells connections apart: the addresses and ports of both sides. */
+/** A flow identifies a connection by the addresses and ports of both ends. */
 
 /** The addresses of a packet, in its own direction. */
 export interface Endpoints {
@@ -8,7 +8,7 @@ export interface Endpoints {
   readonly toPort: number
 }
 
-/** A client at a target, as a copy or a route names it. */
+/** The flow of a copy or a route: a client and a target. */
 export interface CopiedFlow {
   readonly clientAddress: number
   readonly clientPort: number
@@ -17,9 +17,8 @@ export interface CopiedFlow {
 }
 
 /**
- * The key of a table of flows: client and server, where the server is the source or a target. Addresses are int32, as in
- * `Segment`. One object is filled again and again, so that a look-up makes no garbage; whoever fills it hands it on at
- * once and keeps no reference.
+ * A client and a server, which is the source or a target. Addresses are int32, as in `Segment`. Each owner reuses one
+ * object, so that no look-up or message allocates. A function that takes a flow must not keep it.
  */
 export class Flow {
   clientAddress = 0
