@@ -1,6 +1,6 @@
 /**
- * What intercept tells of the target's answers in version 2 of the channel: segments of one flow put together
- * (`AnswerRecord`), and headers as they were captured. docs/channel.md has the layouts.
+ * Reads and writes the records that carry the target's answers in version 2 of the channel: combined segments of one
+ * flow (`AnswerRecord`), and headers as captured. docs/channel.md has the layouts.
  */
 import { copyBytes, float64At, i32, int32At, put16, put32, u8, u16 } from '../bytes.ts'
 import { Flaw } from '../flaw.ts'
@@ -36,16 +36,16 @@ import { stepOf, stepStart } from './log-linear.ts'
 
 export const RANGES_MAX = 4
 export const DUPLICATES_MAX = 255
-/** Octets that one range can hold. */
+/** Largest length of a range, in bytes. */
 export const RANGE_LENGTH_MAX = 0x3fffffff
 const RANGE_PSH = 0x80000000 | 0
 const RANGE_FIN = 0x40000000
 
 const SHAPE_TIMESTAMPS = 0x40
-/** Acknowledgment, window, duplicates, age. */
+/** Bytes of acknowledgment number, window, duplicates and age. */
 const FIXED = 8
 
-/** Steps of an age in each doubling: 1 of 8. */
+/** An age has 2³ steps for each doubling; see `log-linear.ts`. */
 const AGE_BITS = 3
 const AGE_MAX_US = 0x7fffffff
 const AGES_MS = Float64Array.from({ length: 256 }, (_, step) =>
@@ -53,23 +53,23 @@ const AGES_MS = Float64Array.from({ length: 256 }, (_, step) =>
 )
 
 /**
- * An age as one octet: microseconds in steps of 1/8, 1 at least.
- * @param ms NaN: not known
- * @returns 0: not known
+ * Encodes an age in one byte: at least one microsecond, in steps of at most 1/8 of the age.
+ * @param ms milliseconds; NaN: unknown
+ * @returns 0 to 255; 0: unknown
  */
 export function ageOctet(ms: number): number {
   if (Number.isNaN(ms)) return 0
   return stepOf(Math.min(Math.max(ms * 1000, 1), AGE_MAX_US) | 0, AGE_BITS)
 }
 
-/** @returns milliseconds, the middle of the step; NaN: not known */
-export function ageMs(octet: number): number {
-  return float64At(AGES_MS, octet)
+/** Decodes an `ageOctet`. @returns milliseconds, the middle of the step; NaN: unknown */
+export function ageMs(age: number): number {
+  return float64At(AGES_MS, age)
 }
 
-/** Segments of one flow put together; reused. What it stands for: docs/channel.md, "answers". */
+/** Several segments of one flow in one record (docs/channel.md, "answers"). Callers reuse the object. */
 export class AnswerRecord {
-  /** When read, 0 is an IPv6 address that nobody here knows. */
+  /** After reading, 0 stands for an IPv6 address that is not in this thread's book. */
   clientAddress = 0
   targetAddress = 0
   clientPort = 0
@@ -80,12 +80,12 @@ export class AnswerRecord {
   /** As on the wire, not scaled. */
   window = 0
   duplicates = 0
-  /** How long the newest of the segments had been at the assistant when the record was made: an `ageOctet`. */
+  /** Time between the arrival of the newest segment at the assistant and the writing of the record: an `ageOctet`. */
   age = 0
   hasTimestamps = false
   tsVal: Seq = seq(0)
   tsEcr: Seq = seq(0)
-  /** For each range its first sequence number, and a word of PSH, FIN and length. */
+  /** Two words for each range: its first sequence number, then PSH, FIN and length. */
   readonly ranges = new Int32Array(RANGES_MAX * 2)
   rangeCount = 0
   readonly sackEdges = new Int32Array(8)
@@ -97,7 +97,7 @@ export class AnswerRecord {
   rangeLength(index: number): number {
     return int32At(this.ranges, index * 2 + 1) & RANGE_LENGTH_MAX
   }
-  /** PSH and FIN of a range. */
+  /** The TCP flags PSH and FIN of a range. */
   rangeFlags(index: number): number {
     const word = int32At(this.ranges, index * 2 + 1)
     return (word & RANGE_PSH ? PSH : 0) | (word & RANGE_FIN ? FIN : 0)
@@ -106,12 +106,12 @@ export class AnswerRecord {
     this.ranges[index * 2] = start
     this.ranges[index * 2 + 1] = length | (flags & PSH ? RANGE_PSH : 0) | (flags & FIN ? RANGE_FIN : 0)
   }
-  /** The sequence number behind the last range, and its FIN. */
+  /** The sequence number after the last range and its FIN. */
   get end(): Seq {
     const last = this.rangeCount - 1
     return add(this.rangeStart(last), this.rangeLength(last) + (this.rangeFlags(last) & FIN ? 1 : 0))
   }
-  /** How many segments it stands for. */
+  /** How many segments `fillAnswer` makes of the record. */
   get segmentCount(): number {
     return this.rangeCount + this.duplicates
   }
@@ -122,7 +122,7 @@ function answersLength(shape: number): number {
   return RECORD_HEAD + flowLength(shape) + FIXED + pairs * 8
 }
 
-/** @returns octets written, at most 128 */
+/** @returns bytes written, at most 128 */
 export function putAnswerRecord(answers: AnswerRecord, bytes: Uint8Array, at: number): number {
   const { clientAddress, clientPort, targetAddress, targetPort, rangeCount, sackCount, hasTimestamps } = answers
   const shape = rangeCount | (sackCount << 3) | (hasTimestamps ? SHAPE_TIMESTAMPS : 0) | shapeOf(targetAddress)
@@ -151,7 +151,9 @@ function putWords(words: Int32Array, count: number, bytes: Uint8Array, at: numbe
   return at + count * 4
 }
 
-/** @returns false if the record, which is there as long as it says, is not what its shape says */
+/**
+ * Reads a record that is present in its whole length. @returns false if its length and its shape contradict each other
+ */
 export function parseAnswerRecord(bytes: Uint8Array, at: number, answers: AnswerRecord): boolean {
   const shape = recordShape(bytes, at)
   const rangeCount = shape & 7
@@ -187,10 +189,10 @@ function readFlow(bytes: Uint8Array, at: number, shape: number, answers: AnswerR
   answers.targetAddress = flowTarget(bytes, at, shape)
 }
 
-/** A TCP header to go with the segments that a record stands for: their options are read from it for `--trace`. */
+/** A TCP header for the segments made of a record. `--trace` reads their options from it. */
 const header = new Uint8Array(TCP_HEADER + 2 + 10 + 2 + 2 + 32)
 
-/** Fills what all segments of a record have in common. `fillAnswer` then fills each. */
+/** Fills the fields that all segments of a record share. `fillAnswer` then fills the rest of each segment. */
 export function fillFromRecord(answers: AnswerRecord, segment: Segment): void {
   segment.fromAddress = answers.targetAddress
   segment.fromPort = answers.targetPort
@@ -211,7 +213,7 @@ export function fillFromRecord(answers: AnswerRecord, segment: Segment): void {
   segment.payloadAt = putOptions(answers)
 }
 
-/** Fills one of the segments that a record stands for. @param index below `segmentCount` */
+/** Fills one segment of a record. @param index below `segmentCount` */
 export function fillAnswer(answers: AnswerRecord, index: number, segment: Segment): void {
   const isRange = index < answers.rangeCount
   segment.seq = isRange ? answers.rangeStart(index) : answers.end
@@ -220,7 +222,7 @@ export function fillAnswer(answers: AnswerRecord, index: number, segment: Segmen
   segment.tcpLength = segment.payloadAt + segment.payloadLength
 }
 
-/** @returns where options end in `header` */
+/** @returns where the options end in `header` */
 function putOptions(answers: AnswerRecord): number {
   let at = TCP_HEADER
   if (answers.hasTimestamps) {
@@ -245,9 +247,9 @@ function putOptions(answers: AnswerRecord): number {
 
 /**
  * Writes the header record of a captured segment.
- * @param captured the packet's headers as `putHeader` of version 1 leaves them, from `capturedAt`
- * @param segment the same, parsed
- * @returns octets written, at most 104
+ * @param captured headers written by `putHeader` or `putHeader6`, from `capturedAt`
+ * @param segment the same packet, parsed
+ * @returns bytes written, at most 104
  */
 export function putHeaderRecord(
   captured: Uint8Array,
@@ -269,8 +271,8 @@ export function putHeaderRecord(
 }
 
 /**
- * Reads a header record, which is there as long as it says, into a segment without payload bytes.
- * @returns BadHeader if it is not what its shape says
+ * Reads a header record that is present in its whole length into a segment without payload bytes.
+ * @returns BadHeader if the lengths in it contradict each other
  */
 export function parseHeaderRecord(bytes: Uint8Array, at: number, segment: Segment): Flaw {
   const shape = recordShape(bytes, at)
@@ -292,7 +294,7 @@ export function parseHeaderRecord(bytes: Uint8Array, at: number, segment: Segmen
   return Flaw.None
 }
 
-/** Whether a segment may share a record with others: it has ACK, and neither SYN nor RST. */
+/** Whether a segment may share a record with others: it has ACK, but neither SYN nor RST. */
 export function isOrdinary(flags: number): boolean {
   return (flags & (ACK | SYN | RST)) === ACK
 }

@@ -1,35 +1,37 @@
 /**
- * The channel's protocol, version 1: byte for byte that of tcpcopy 1.x. All integers are big-endian.
+ * Version 1 of the channel's protocol, byte for byte that of tcpcopy 1.x. All integers are big-endian.
  *
- * To intercept go messages of 14 octets: `u32 clientAddress, u16 clientPort, u16 type, u32 targetAddress,
- * u16 targetPort`. From intercept come records of 64 octets: the first 20 of the IP header, 20 of the TCP header and
- * the first 24 of the TCP options, zero-padded, no payload. How they stand in the stream is a matter of the `Framing` that
- * both programs are built for.
+ * A message to intercept has 14 bytes: client address and port, a 16-bit type, target address and port. A record from
+ * intercept has 64 bytes: the first 20 of the IP header, 20 of the TCP header and the first 24 of the TCP options,
+ * zero-padded, without payload. The `Framing` that both programs are built for says how records are grouped.
  */
 import { copyBytes, i32, put16, put32, u8, u16 } from '../bytes.ts'
 import { Flaw } from '../flaw.ts'
 import { fillIp, fillTcp, IPV4_HEADER, readOptions, type Segment, TCP, TCP_HEADER } from '../segment.ts'
 
-/** Octets of a message to intercept. */
+/** Bytes of a message to intercept. */
 export const MESSAGE_LENGTH = 14
-/** Octets of a record from intercept. */
+/** Bytes of a record from intercept. */
 export const RECORD_LENGTH = 64
-/** Octets of TCP options in a record. */
+/** Bytes of TCP options in a record. */
 const RECORD_OPTIONS = 24
-/** A record with payload: an answer of at most so many octets stands behind its TCP header. */
+/** Bytes of a record with payload. */
 const LONG_RECORD_LENGTH = 192
+/** A longer answer is left out of its record. */
 export const RECORD_PAYLOAD_MAX = 128
 
-/** How records stand in the stream from intercept. Nothing in it says which it is: both sides have to be told. */
+/**
+ * How records are grouped in the stream from intercept. The stream does not say, so both ends must be configured alike.
+ */
 export interface Framing {
-  /** Octets of the count in front of each message; 0: there is none, each record is a message. */
+  /** Bytes of the record count that precedes each message; 0: each record is a message of its own. */
   readonly countLength: number
-  /** Most records of a message. */
+  /** Most records in a message. */
   readonly recordsMax: number
   readonly recordLength: number
 }
 
-/** The ways to build tcpcopy 1.x and its intercept. */
+/** The framings that tcpcopy 1.x and its intercept can be built for. */
 export const Framings = {
   Combined: { countLength: 2, recordsMax: 16, recordLength: RECORD_LENGTH },
   /** `--disable-combined` */
@@ -38,15 +40,15 @@ export const Framings = {
   WithPayload: { countLength: 2, recordsMax: 6, recordLength: LONG_RECORD_LENGTH }
 } as const satisfies Record<string, Framing>
 
-/** Octets of the longest record. */
+/** Bytes of the longest record. */
 export const RECORD_LENGTH_MAX = LONG_RECORD_LENGTH
-/** Octets of a captured header: a record, and the options that it has no room for. */
+/** Bytes of a captured header with all TCP options; a record has fewer of them. */
 export const HEADER_LENGTH = IPV4_HEADER + TCP_HEADER + 40
 
-/** `Switch` ends this version on a connection: what follows it is of version 2 (docs/channel.md). */
+/** After `Switch` the connection speaks version 2 (docs/channel.md). */
 export const MessageType = { AddRoute: 1, RemoveRoute: 2, Version: 6, Switch: 7 } as const
 
-/** The first message on each connection: all zero but the type, and the offer of version 2, if there is one. */
+/** Writes the first message of a connection: zero except for the type. `putOffer` may add an offer of version 2. */
 export function putHello(bytes: Uint8Array, at: number): void {
   putMessage(bytes, at, 0, 0, MessageType.Version, 0, 0)
 }
@@ -84,9 +86,9 @@ export function messageTargetPort(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * Writes the headers of a captured packet as a record has them, but with all TCP options: the first `RECORD_LENGTH` octets
- * are its record.
- * @param at where the packet's IPv4 header begins; IP and TCP headers are known to be whole
+ * Writes the headers of a captured packet as in a record, but with all TCP options. The first `RECORD_LENGTH` bytes are
+ * the record.
+ * @param at where the packet's IPv4 header begins; its IP and TCP headers must be complete
  */
 export function putHeader(bytes: Uint8Array, at: number, header: Uint8Array, headerAt: number): void {
   const tcpAt = at + (u8(bytes, at) & 0x0f) * 4
@@ -97,8 +99,8 @@ export function putHeader(bytes: Uint8Array, at: number, header: Uint8Array, hea
 }
 
 /**
- * The same of a packet over IPv6, which has no record in version 1: behind an IPv4 header that has the addresses' numbers
- * in the book. So it is good in this process only.
+ * Does the same for an IPv6 packet, with a made-up IPv4 header that holds the addresses' numbers in the book. The
+ * result is valid only within this thread; version 1 has no record for IPv6.
  * @param segment the packet, parsed
  */
 export function putHeader6(segment: Segment, header: Uint8Array, at: number): void {
@@ -114,8 +116,8 @@ export function putHeader6(segment: Segment, header: Uint8Array, at: number): vo
 }
 
 /**
- * Reads a record into a segment without payload bytes; `payloadLength` says how long the payload was. IP options are
- * counted in the lengths but are not in the record; TCP options beyond 24 octets are not either.
+ * Reads a record into a segment without payload bytes; `payloadLength` is that of the captured packet. The record lacks
+ * IP options and TCP options beyond 24 bytes, although its length fields include them.
  */
 export function parseRecord(bytes: Uint8Array, at: number, segment: Segment): Flaw {
   const version = u8(bytes, at)
@@ -138,10 +140,10 @@ export function parseRecord(bytes: Uint8Array, at: number, segment: Segment): Fl
 }
 
 /**
- * Puts an answer's payload behind the TCP header of its record, as intercept does for peers that ask for it: all of it,
- * or none if it is longer than 128 octets.
- * @param end where the octets end that were captured of it
- * @param record as `putHeader` left it, of `RECORD_LENGTH_MAX`; what stands behind the headers is written over
+ * Writes an answer's payload after the TCP header of its record, for framings with payload; none if it is longer than
+ * 128 bytes.
+ * @param end where the captured bytes of the packet end
+ * @param record written by `putHeader`, `RECORD_LENGTH_MAX` long; everything after the headers is overwritten
  */
 export function putPayload(segment: Segment, end: number, record: Uint8Array): void {
   const { bytes, payloadAt, payloadLength, tcpAt } = segment
@@ -152,9 +154,9 @@ export function putPayload(segment: Segment, end: number, record: Uint8Array): v
 }
 
 /**
- * Octets of the message from intercept that begins at `at`.
- * @param present octets that there are from there on
- * @returns 0: not known yet; −1: it is none in this framing
+ * The length of the message from intercept that begins at `at`.
+ * @param present bytes present from `at`
+ * @returns bytes; 0: too few bytes are present; −1: invalid in this framing
  */
 export function messageLength(framing: Framing, bytes: Uint8Array, at: number, present: number): number {
   const { countLength, recordsMax, recordLength } = framing

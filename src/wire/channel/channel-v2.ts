@@ -1,21 +1,21 @@
 /**
- * The channel's protocol, version 2, but for the target's answers (`channel-answers.ts`): its beginning, routes, and what
- * records have in common. docs/channel.md has the layouts. All integers are big-endian.
+ * Version 2 of the channel's protocol: offer and acceptance, introduction, routes, and the head that all records share.
+ * `answer-records.ts` has the target's answers, docs/channel.md the layouts. All integers are big-endian.
  */
 import { addressBook, isIpv6 } from '../address-book.ts'
 import { copyBytes, i32, put16, put32, u8, u16 } from '../bytes.ts'
 
 export const VERSION_2 = 2
-/** Where the offer stands in version 1's hello: four octets of mark, the version, flags. */
+/** Where the offer is in the hello of version 1: four bytes of mark, then version and flags. */
 const OFFER_AT = 8
 const OFFER_MARK = 0x54435632
-/** The acceptance begins with this: no count of version 1 is so large. */
+/** First two bytes of the acceptance. A record count of version 1 is never so large. */
 export const ACCEPTANCE_MARK = 0x5443
 export const ACCEPTANCE_LENGTH = 20
 export const NONCE_LENGTH = 16
 export const INSTANCE_LENGTH = 16
 export const PROOF_LENGTH = 32
-/** Flag of offer and acceptance: the sender has a secret, and wants proof. */
+/** Flag of offer and acceptance: the sender has a secret and requires proof. */
 export const WANTS_PROOF = 1
 
 export const RecordType = {
@@ -32,28 +32,28 @@ export const RecordType = {
 /** Why intercept refuses. */
 export const Refusal = { WrongProof: 1, NoProof: 2 } as const
 
-/** Octets that every record begins with. */
+/** Bytes of the head of every record: type, length, shape, and one byte whose use depends on the type. */
 export const RECORD_HEAD = 4
 export const RECORD_MAX = 255
 /** Bit of a record's shape: its addresses are IPv6. */
 const SHAPE_IPV6 = 0x80
-/** Bit of an introduction's shape: nonce and proof are in it. */
+/** Bit of an introduction's shape: it includes nonce and proof. */
 const SHAPE_PROOF = 0x01
 
 export const INTRODUCTION_LENGTH = RECORD_HEAD + INSTANCE_LENGTH
 export const INTRODUCTION_WITH_PROOF = INTRODUCTION_LENGTH + NONCE_LENGTH + PROOF_LENGTH
 
-/** Octets of a flow: two addresses and two ports. */
+/** Bytes of a flow: two addresses and two ports. */
 export function flowLength(shape: number): number {
   return shape & SHAPE_IPV6 ? 36 : 12
 }
 
-/** The bit of a record's shape that says of which version of IP an address is. */
+/** The bit of a record's shape that stands for the IP version of an address. */
 export function shapeOf(address: number): number {
   return isIpv6(address) ? SHAPE_IPV6 : 0
 }
 
-/** Octets of a record that names a flow to this target and nothing else. */
+/** Bytes of a record that consists of a flow to this target. */
 export function flowRecordLength(target: number): number {
   return RECORD_HEAD + flowLength(shapeOf(target))
 }
@@ -105,7 +105,7 @@ export function putRecordHead(bytes: Uint8Array, at: number, type: number, lengt
   bytes[at + 3] = 0
 }
 
-/** Writes an introduction; with a nonce the proof's place is left, for it is made over what stands before. */
+/** Writes an introduction. With a nonce, the caller adds the proof, which is computed over the bytes before it. */
 export function putIntroduction(bytes: Uint8Array, at: number, instance: Uint8Array, nonce?: Uint8Array): void {
   const length = nonce === undefined ? INTRODUCTION_LENGTH : INTRODUCTION_WITH_PROOF
   putRecordHead(bytes, at, RecordType.Introduction, length, nonce === undefined ? 0 : SHAPE_PROOF)
@@ -113,7 +113,7 @@ export function putIntroduction(bytes: Uint8Array, at: number, instance: Uint8Ar
   if (nonce !== undefined) copyBytes(nonce, 0, bytes, at + INTRODUCTION_LENGTH, NONCE_LENGTH)
 }
 
-/** @returns whether the record, an introduction, is as long as it says; its length has been checked to be there */
+/** Whether an introduction has the length that its shape requires. The record must be present in its whole length. */
 export function isIntroductionWhole(bytes: Uint8Array, at: number): boolean {
   return recordLength(bytes, at) === (hasProof(bytes, at) ? INTRODUCTION_WITH_PROOF : INTRODUCTION_LENGTH)
 }
@@ -122,7 +122,7 @@ export function hasProof(bytes: Uint8Array, introductionAt: number): boolean {
   return (recordShape(bytes, introductionAt) & SHAPE_PROOF) !== 0
 }
 
-/** A record that names a flow: `Route`, `Withdrawal` or `Taken`. */
+/** Writes a record that consists of a flow: `Route`, `Withdrawal` or `Taken`. */
 export function putFlowRecord(
   bytes: Uint8Array,
   at: number,
@@ -156,7 +156,7 @@ export function putFlow(
   put16(bytes, portsAt + 2, targetPort)
 }
 
-/** The addresses of a record's flow; 0 is one of IPv6 that is not in the book. `internFlow` puts it there. */
+/** An address of a record's flow; 0 if it is IPv6 and not in the book. `internFlow` adds it. */
 export function flowClient(bytes: Uint8Array, recordAt: number, shape: number): number {
   const at = recordAt + RECORD_HEAD
   return shape & SHAPE_IPV6 ? addressBook.find(bytes, at) : i32(bytes, at)
@@ -165,7 +165,7 @@ export function flowTarget(bytes: Uint8Array, recordAt: number, shape: number): 
   const at = recordAt + RECORD_HEAD
   return shape & SHAPE_IPV6 ? addressBook.find(bytes, at + 16) : i32(bytes, at + 4)
 }
-/** Puts the addresses of a record's flow into the book. @returns false if it is full */
+/** Adds the addresses of a record's flow to the book. @returns false if the book is full */
 export function internFlow(bytes: Uint8Array, recordAt: number, shape: number): boolean {
   const at = recordAt + RECORD_HEAD
   return (shape & SHAPE_IPV6) === 0 || (addressBook.intern(bytes, at) > 0 && addressBook.intern(bytes, at + 16) > 0)

@@ -1,15 +1,15 @@
 /**
- * Whole numbers in steps that grow with them: below 2^bits each is a step of its own, and then each doubling has 2^bits
- * steps. So a step is never wider than 1/2^bits of what is in it.
+ * Maps whole numbers to steps that grow with them, like the buckets of a histogram. Each number below 2^bits has its
+ * own step; from there on each doubling has 2^bits steps. So a step is never wider than 1/2^bits of the numbers in it.
  */
 
-/** @param value 0 to 2^31 − 1 */
+/** @param value 0 to 2^31 − 1 @returns the number of its step */
 export function stepOf(value: number, bits: number): number {
   const shift = Math.max(0, 31 - Math.clz32(value) - bits)
   return (shift << bits) + (value >>> shift)
 }
 
-/** @returns the least value of a step */
+/** @returns the smallest number in a step */
 export function stepStart(step: number, bits: number): number {
   const shift = Math.max(0, (step >>> bits) - 1)
   return (step - (shift << bits)) * 2 ** shift
