@@ -1,7 +1,7 @@
 /**
- * What the daemons need of the world, as types only. `io/` implements these on Linux, `sim/` in memory.
+ * The ports: everything that the daemons need from outside, as types. `io/` implements them on Linux, `sim/` in memory.
  *
- * Everything here is driven by one thread that runs to completion: wait, take a batch, step, flush a batch.
+ * One thread drives each of them in a loop: wait, take a batch, step, flush a batch. Only `Waiter` blocks.
  */
 import type { Outbox } from './core/packets/outbox.ts'
 
@@ -11,21 +11,23 @@ export type Millis = number
 export interface Clock {
   now(): Millis
   /**
-   * The time of day, in ms since 1970, at which it showed 0: taken off another time of day it makes an instant of that. It
-   * changes when somebody sets the time of day, and costs a system call. Absent: there is no time of day.
+   * The time of day, in ms since 1970, at which this clock was 0. Subtracted from a time of day, it gives an instant.
+   * It changes when somebody sets the time of day, and costs a system call. Absent: there is no time of day.
    */
   epoch?(): Millis
 }
 
-/** What the capture knows about a segment's checksum, beyond the bytes. */
+/** What the capture knows about the checksum of a segment. */
 export const ChecksumState = {
-  /** Nothing: it has to be verified. */
+  /** Nothing. It must be verified. */
   Unknown: 0,
-  /** Somebody verified it already (TP_STATUS_CSUM_VALID). */
+  /** It is verified (TP_STATUS_CSUM_VALID). */
   Valid: 1,
-  /** It was never filled in, because the packet did not leave the host (TP_STATUS_CSUMNOTREADY): trust the bytes. */
+  /**
+   * It is not filled in, because the packet did not leave the host (TP_STATUS_CSUMNOTREADY). The bytes can be trusted.
+   */
   Partial: 2,
-  /** Captured elsewhere, or inside a tunnel: right, or left to the network card, or wrong. */
+  /** The packet was captured elsewhere or inside a tunnel, so it may be valid, left to the network card, or wrong. */
   Filed: 3
 } as const
 export type ChecksumState = (typeof ChecksumState)[keyof typeof ChecksumState]
@@ -33,8 +35,8 @@ export type ChecksumState = (typeof ChecksumState)[keyof typeof ChecksumState]
 /**
  * Takes one IP packet. The bytes belong to the capture and are valid only during the call.
  * @param at where the IP header begins
- * @param capturedLength octets present from `at`
- * @param wireLength octets the packet had, from `at`; larger than `capturedLength` if it was cut
+ * @param capturedLength bytes present from `at`
+ * @param wireLength bytes of the packet on the wire, from `at`; more than `capturedLength` if it was truncated
  */
 export type PacketSink = (
   bytes: Uint8Array,
@@ -45,31 +47,31 @@ export type PacketSink = (
 ) => void
 
 export interface Capture {
-  /** Lets one that is held give packets. Absent: none is. */
+  /** Starts a held capture, which delivers no packets before. Absent: the capture is not held. */
   begin?(): void
-  /** Gives at most `packetsMax` waiting packets to `sink`, without blocking. @returns how many it gave */
+  /** Passes up to `packetsMax` waiting packets to `sink`, without blocking. @returns how many it passed */
   receive(sink: PacketSink, packetsMax: number): number
-  /** Packets lost since the start, because there was no room for them. */
+  /** Packets lost since the start because there was no space for them. */
   dropped(): number
-  /** So much waits that some may soon be lost: it has to be taken before anything else is done. Absent: never. */
+  /** So much waits that packets may soon be lost, so `receive` must be called before anything else. Absent: never. */
   isFilling?(): boolean
-  /** Packets that it let go on their way and gave to nobody; of a capture that takes packets out of the way. */
+  /** Packets that the capture let through without passing them to a sink, if it intercepts packets on their path. */
   passed?(): number
-  /** Every address of IPv6 that it remembers beyond a call; absent: none. */
+  /** Passes every IPv6 address that it remembers beyond a call to `take`. Absent: there are none. */
   eachAddress?(take: (address: number) => void): void
-  /** While the sink has a packet: when the kernel captured it, in ms since 1970. Absent: not known. */
+  /** While the sink has a packet: when the kernel captured it, in ms since 1970. Absent: unknown. */
   readonly capturedAtMs?: number
-  /** When `receive` will have something to give that nothing wakes the waiter for; absent or Infinity: never. */
+  /** When to call `receive` although nothing wakes the waiter. Absent or Infinity: never. */
   readonly deadline?: Millis
-  /** At the end: counts fragments that still wait for others. Nothing is closed by it; `close` does it as well. */
+  /** At the end: counts fragments whose packets are incomplete. It closes nothing. `close` counts them too. */
   finish?(): void
   close(): void
 }
 
-/** One that knows when each packet was captured. */
+/** A capture that knows when each packet was captured. */
 export type TimedCapture = Capture & Required<Pick<Capture, 'capturedAtMs'>>
 
-/** One that gives nothing until `begin`. */
+/** A capture that delivers nothing until `begin`. */
 export type HeldCapture = Capture & Required<Pick<Capture, 'begin'>>
 
 export interface PacketSender {
@@ -77,38 +79,40 @@ export interface PacketSender {
   flush(outbox: Outbox): void
   /** Whether frames for this target may be super-packets. Changes only in `refresh`. */
   canSegment(targetAddress: number): boolean
-  /** Octets of the largest packet that the way to this target takes whole; 0 where nobody knows. */
+  /** The path MTU to this target, in bytes; 0: unknown. */
   mtu(targetAddress: number): number
-  /** To be called once a second, with an empty outbox: looks whether the way to the targets has changed. */
+  /** Checks whether the routes to the targets have changed. To be called once a second, with an empty outbox. */
   refresh(): void
-  /** Packets that the kernel took. */
+  /** Packets that the kernel accepted. */
   readonly sentCount: number
   /** Packets refused, by errno. */
   readonly refused: ReadonlyMap<number, number>
   close(): void
 }
 
-/** A connected, or connecting, TCP connection that never blocks. */
+/** A connected or connecting TCP connection that never blocks. */
 export interface Stream {
-  /** The other side, for messages: `10.77.0.3:36524`. */
+  /** The peer's address and port, for messages: `10.77.0.3:36524`. */
   readonly peer: string
   /** True once the connection is established. */
   readonly open: boolean
-  /** Octets 0…inputLength of `input` are received and not yet taken; the owner moves what it leaves. */
+  /**
+   * Its first `inputLength` bytes are received. The owner removes what it has read, and moves the rest to the front.
+   */
   readonly input: Uint8Array
   inputLength: number
   /**
-   * Takes what has arrived, as much as fits behind `inputLength`. Also finishes a connect that is under way.
-   * @returns octets added; 0: nothing now; −1: the connection has ended or failed (see `failure`), close it
+   * Reads what has arrived into `input`, after `inputLength`. Also completes a connect.
+   * @returns bytes added; 0: nothing now; −1: the connection has ended or failed (see `failure`), close it
    */
   read(): number
-  /** @returns octets taken, 0 when the peer does not read or the connection is not open yet; −1: it has ended */
+  /** @returns bytes accepted; 0: the peer does not read, or the connection is not open yet; −1: it has ended */
   write(bytes: Uint8Array, at: number, length: number): number
-  /** The least round trip to the peer of late, in ms; 0: not known. Costs a system call. Absent: never known. */
+  /** The shortest recent round trip to the peer, in ms; 0: unknown. Costs a system call. Absent: never known. */
   leastRoundTripMs?(): number
-  /** Asks to be woken when `write` can take more. */
+  /** Asks the waiter to wake up when `write` can accept more. */
   awaitWritable(wanted: boolean): void
-  /** Why it ended, in words of the operating system; empty if the peer closed. */
+  /** Why the connection ended, in the words of the operating system; empty if the peer closed it. */
   readonly failure: string
   close(): void
 }
@@ -120,59 +124,59 @@ export interface Listener {
 }
 
 export interface Network {
-  /** Begins to connect; the outcome shows in `read`. @param address as int32; of IPv6, its number in the thread's book */
+  /** Starts to connect; `read` shows the result. @param address int32; for IPv6, its number in the thread's book */
   connect(address: number, port: number): Stream
 }
 
-/** What one worker of a program tells another. Whoever sends or takes one owns it, and uses it again. */
+/** A message from one worker of a program to another. Sender and receiver each own and reuse an object. */
 export interface PeerMessage {
   type: number
-  /** A connection of the channel. */
+  /** The connection of the channel that the message is about. */
   peer: number
   readonly words: Int32Array
-  /** Of `bytes`. */
+  /** How much of `bytes` is in use. */
   length: number
   readonly bytes: Uint8Array
 }
 
-/** Messages between the workers of a program: from each to each in their order, never blocking. */
+/** Carries messages between the workers of a program, in order for each pair, without blocking. */
 export interface Exchange {
   /** Which worker this is, from 0. */
   readonly worker: number
   readonly workers: number
-  /** Octets that can be sent to each other worker before it has read any; a message takes up to 32 more than it holds. */
+  /** Bytes that fit for each other worker while it reads nothing. A message takes up to 32 bytes more than it holds. */
   readonly room: number
-  /** @returns false: there is no room */
+  /** @returns false if the message does not fit */
   send(worker: number, message: PeerMessage): boolean
-  /** Each may be answered with one to its sender. @returns false: there is none, or whoever has sent it reads too little */
+  /** Takes the next message to whose sender a reply fits. @returns false if there is none */
   take(message: PeerMessage): boolean
-  /** Wakes those to whom something was sent. */
+  /** Wakes the workers to which something was sent. */
   flush(): void
 }
 
-/** What the channel proves itself with. */
+/** Cryptography for the proofs of the channel. */
 export interface Cryptography {
-  /** Octets that nobody can foresee. */
+  /** Unpredictable bytes. */
   random(length: number): Uint8Array
-  /** HMAC-SHA-256 (RFC 2104), 32 octets. */
+  /** HMAC-SHA-256 (RFC 2104), 32 bytes. */
   hmac(key: Uint8Array, message: Uint8Array): Uint8Array
-  /** In a time that does not tell where two arrays of the same length differ. */
+  /** Compares two arrays of the same length in constant time. */
   isEqual(one: Uint8Array, other: Uint8Array): boolean
 }
 
-/** Blocks until something of what was opened through it can go on. */
+/** Blocks until anything that was opened through it is ready. */
 export interface Waiter {
-  /** @param timeoutMs at most this long, fractions are rounded up; 0: not at all; Infinity: until something happens */
+  /** @param timeoutMs limit, rounded up to whole milliseconds; 0: does not block; Infinity: no limit */
   wait(timeoutMs: number): void
 }
 
-/** One that can let time go by, too. */
+/** A waiter that can also sleep. */
 export interface PausingWaiter extends Waiter {
-  /** Blocks for so long, fractions are rounded up, whatever happens meanwhile. */
+  /** Blocks for this time, rounded up to whole milliseconds, whatever happens meanwhile. */
   pause(ms: number): void
 }
 
-/** Tells the operator about changes of the daemon's state: a constant message and fields with units. */
+/** Logs a change of the daemon's state: a constant message and fields with units. */
 export type Log = (
   level: 'info' | 'warn' | 'error',
   message: string,

@@ -141,7 +141,7 @@ export function parseRecord(bytes: Uint8Array, at: number, segment: Segment): Fl
 
 /**
  * Writes an answer's payload after the TCP header of its record, for framings with payload; none if it is longer than
- * 128 bytes.
+ * 128 bytes or not captured whole.
  * @param end where the captured bytes of the packet end
  * @param record written by `putHeader`, `RECORD_LENGTH_MAX` long; everything after the headers is overwritten
  */
