@@ -1,5 +1,5 @@
 /**
- * The Internet checksum (RFC 1071). Functions pass unfolded sums as numbers; `fold` makes 16 bits of one at the end.
+ * The Internet checksum (RFC 1071). Sums stay unfolded in a number; `fold` reduces them to 16 bits at the end.
  *
  * Long ranges that begin at a multiple of four are read in 32-bit words, which takes a third of the time (0.5 µs
  * instead of 1.5 µs to copy and sum 1448 bytes). A sum of words in host byte order is the sum in network byte order

@@ -91,7 +91,7 @@ export class SendQueue {
     this.#admitted = piece
   }
 
-  /** The target has all bytes before `offset`. Counts them as delivered and frees the pieces that end there. */
+  /** The target has all bytes before `offset`. Counts them as delivered and frees the pieces before it. */
   acknowledge(offset: Seq): void {
     const upTo = isAfter(offset, this.end) ? this.end : offset
     const byteCount = distance(upTo, this.acknowledgedEnd)

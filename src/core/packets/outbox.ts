@@ -57,7 +57,7 @@ export class Outbox {
     this.targetAddress = new Int32Array(framesMax)
   }
 
-  /** True if neither another frame nor another range fits. */
+  /** True if another frame or another payload range does not fit. */
   get isFull(): boolean {
     return this.count === this.framesMax || this.rangeCount === this.rangesMax
   }

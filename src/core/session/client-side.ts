@@ -104,7 +104,7 @@ export class ClientSide {
   }
 
   /** The client has opened another connection with this address and port, so nothing more follows on this one. */
-  endsHere(): void {
+  endHere(): void {
     this.#reset(this.stream.end, this.finAck)
   }
 

@@ -11,7 +11,7 @@ const AWAKE_ENOUGH = 2048
 const HIBERNATE_SOON_MS = 100
 
 export class IdlePolicy {
-  /** Sessions that are awake. Whoever starts, ends, wakes and hibernates them keeps it up to date. */
+  /** Sessions that are awake. `SessionSlots` keeps it up to date. */
   count = 0
   readonly #hibernateAfterMs: number
   readonly #hibernateSoonMs: number

@@ -32,7 +32,7 @@ export interface SessionContext<Answer> {
 export interface SessionTrace {
   /** A segment was captured. @param state that of its session; undefined: there is none */
   captured(segment: Segment, state: SessionState | undefined): void
-  /** The last packet of this client was dropped. Address and port are as captured. */
+  /** The last packet from or for this client was dropped. Address and port are as captured. */
   refused(address: number, port: number, drop: Drop): void
   /** Bytes are there, but none can be sent now. */
   waits(client: CapturedClient, why: string): void

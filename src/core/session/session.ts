@@ -40,7 +40,7 @@ export class Session {
   /** The current connection to the target, or the next one. */
   target: TargetSide
   hasEnded = false
-  /** Why its last connection ended. None: both sides had closed, or the client had ended. */
+  /** Why its last connection ended. None: both sides had closed, or the client had ended and all was delivered. */
   endReason: Drop = Drop.None
   /** Its connection ended before its client did, and the owner must call `reconnect`. */
   hasReconnected = false
@@ -209,7 +209,7 @@ export class Session {
    */
   supersede(successor: Session | undefined, now: number): void {
     this.successor = successor
-    if (!this.isClientDone) this.client.endsHere()
+    if (!this.isClientDone) this.client.endHere()
     this.step(now)
   }
 

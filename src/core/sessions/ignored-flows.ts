@@ -11,7 +11,7 @@ import type { FlowTable } from '../memory/flow-table.ts'
 import { entryOfIgnored } from './flow-entries.ts'
 
 const CLOSED_LINGER_MS = 60_000
-/** Limit. Beyond it, the flow that was silent for longest is forgotten, closed ones first. */
+/** Limit. Beyond it, the oldest closed flow is forgotten, or the one silent for longest if none is closed. */
 const IGNORED_MAX = 1 << 20
 
 /** Words of an entry. */

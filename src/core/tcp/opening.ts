@@ -22,7 +22,9 @@ export class Opening {
   attempts = 0
   /** The target has refused a SYN. */
   isRefused = false
-  /** When to acknowledge the SYN-ACK, as late as the client does at the source; Infinity: none waits for it. */
+  /**
+   * When to acknowledge the SYN-ACK, as late as the client does at the source; Infinity: there is none to acknowledge.
+   */
   ackAt = NEVER
   /** When the SYN-ACK arrived; Infinity before. */
   openedAt = NEVER
