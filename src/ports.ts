@@ -127,7 +127,7 @@ export interface Network {
 /** A message between workers of a program. The sender and the receiver each reuse their own object. */
 export interface PeerMessage {
   type: number
-  /** A connection of the channel. */
+  /** The connection of the channel that the message is about. */
   peer: number
   readonly words: Int32Array
   /** Length of the message in `bytes`. */

@@ -1,54 +1,54 @@
 /**
- * IPv6 addresses as numbers. Tables, sessions and routes know addresses as int32: an IPv4 address is itself, and an IPv6
- * address is its number in this book, from 1 up to 0xffffff. As an IPv4 address such a number would be of 0.0.0.0/8, which
- * no host has (RFC 1122 §3.2.1.3), so that both kinds live in one table. 0 is no address, or any.
+ * The address book gives each IPv6 address a number, so that all tables, sessions and routes hold an address as int32.
  *
- * There is one book in each thread, as there is one table of symbols in a language. What a plan names is put in by the
- * main thread and taken over by the worker's book under the same numbers; that is never forgotten. Of what packets bring
- * `reclaim` forgets what nobody has any more.
+ * An IPv4 address is its own int32. An IPv6 address is its number in the book, from 1 to 0xffffff; as IPv4 addresses
+ * these numbers lie in 0.0.0.0/8, which no host has (RFC 1122 §3.2.1.3), so one table serves both versions. 0 means no
+ * address, or any.
+ *
+ * Each thread has one book. The main thread enters the addresses of the plan, and the worker's book takes them over
+ * with the same numbers and keeps them. `reclaim` removes addresses that came from packets and are no longer in use.
  */
 import { copyBytes, i32, int32At, u8, u16 } from './bytes.ts'
 
 const LENGTH = 16
-/** Most addresses at once: their octets, sums and the index take 64 MB then. */
+/** Limit of addresses. A full book takes 64 MB: the addresses, their sums and the index. */
 const ADDRESSES_MAX = 1 << 21
-/** With fewer than this nothing is forgotten. */
+/** A book with fewer addresses than this removes none. */
 const RECLAIM_FROM = 4096
 
-/** Gives each address that somebody still has to `keep`; those of IPv4 are passed over there. */
+/** Calls `keep` for each address that is still in use. IPv4 addresses are allowed and have no effect. */
 export type AddressOwner = (keep: (address: number) => void) => void
 
 export class AddressBook {
-  readonly #most: number
-  /** By number, 16 each. */
-  #octets = new Uint8Array(LENGTH * 64)
-  /** By number: the sum of its eight words, for checksums. */
+  readonly #sizeMax: number
+  /** By number, 16 bytes each, in network byte order. */
+  #bytes = new Uint8Array(LENGTH * 64)
+  /** By number: the sum of the address's eight 16-bit words, for checksums. */
   #sums = new Int32Array(64)
-  /** Open addressing: a number, or 0. */
+  /** A hash table with linear probing. Each slot holds a number, or 0 if it is empty. */
   #index = new Int32Array(128)
   #free: number[] = []
-  /** The first number that was never given. */
+  /** The lowest number that was never assigned. */
   #end = 1
-  /** Those below stay. */
+  /** Numbers below this are never removed. */
   #pinnedEnd = 1
   #reclaimAt = RECLAIM_FROM
-  /** Addresses in it. */
+  /** Addresses in the book. */
   size = 0
 
-  /** @param most addresses at once */
-  constructor(most: number = ADDRESSES_MAX) {
-    this.#most = most
+  constructor(sizeMax: number = ADDRESSES_MAX) {
+    this.#sizeMax = sizeMax
   }
 
-  /** @returns the number of the 16 octets from `at`, which are put in if they are new; 0: there is no room */
+  /** Adds the address of 16 bytes at `at` unless the book has it. @returns its number; 0: the book is full */
   intern(bytes: Uint8Array, at: number): number {
     const place = this.#find(bytes, at)
     const found = int32At(this.#index, place)
     if (found !== 0) return found
-    if (this.size >= this.#most) return 0
+    if (this.size >= this.#sizeMax) return 0
     const address = this.#free.pop() ?? this.#end++
     if (address >= this.#sums.length) this.#grow()
-    copyBytes(bytes, at, this.#octets, address * LENGTH, LENGTH)
+    copyBytes(bytes, at, this.#bytes, address * LENGTH, LENGTH)
     let sum = 0
     for (let word = 0; word < LENGTH; word += 2) sum += u16(bytes, at + word)
     this.#sums[address] = sum
@@ -58,55 +58,55 @@ export class AddressBook {
     return address
   }
 
-  /** @returns the number of the 16 octets from `at`; 0: nobody has put them in */
+  /** @returns the number of the address of 16 bytes at `at`; 0: it is not in the book */
   find(bytes: Uint8Array, at: number): number {
     return int32At(this.#index, this.#find(bytes, at))
   }
 
-  /** Writes the 16 octets of an address. */
+  /** Writes the 16 bytes of an address. */
   put(address: number, bytes: Uint8Array, at: number): void {
-    copyBytes(this.#octets, address * LENGTH, bytes, at, LENGTH)
+    copyBytes(this.#bytes, address * LENGTH, bytes, at, LENGTH)
   }
 
-  /** The sum of an address's 16-bit words, not folded. */
+  /** The sum of the address's 16-bit words, not folded. */
   sum(address: number): number {
     return int32At(this.#sums, address)
   }
 
-  /** The same for an address in every book, whatever its number. */
+  /** A hash of the address itself, so it is the same in all threads although the numbers differ. */
   hash(address: number): number {
-    return hash(this.#octets, address * LENGTH)
+    return hash(this.#bytes, address * LENGTH)
   }
 
-  /** @returns the address that is `offset`, below 2³², beyond another; 0: there is no room */
+  /** @param offset below 2³² @returns the number of the address plus `offset`; 0: the book is full */
   beyond(address: number, offset: number): number {
-    const octets = this.#octets.slice(address * LENGTH, (address + 1) * LENGTH)
+    const bytes = this.#bytes.slice(address * LENGTH, (address + 1) * LENGTH)
     let carry = offset
     for (let at = LENGTH - 1; at >= 0 && carry > 0; at--) {
-      carry += u8(octets, at)
-      octets[at] = carry
+      carry += u8(bytes, at)
+      bytes[at] = carry
       carry = Math.floor(carry / 256)
     }
-    return this.intern(octets, 0)
+    return this.intern(bytes, 0)
   }
 
-  /** All that was put in so far, in the order of the numbers, for another thread's book. Nothing may be forgotten yet. */
+  /** All addresses in the order of their numbers, for another thread's book. Only before the first `reclaim`. */
   snapshot(): Uint8Array {
-    return this.#octets.slice(LENGTH, this.#end * LENGTH)
+    return this.#bytes.slice(LENGTH, this.#end * LENGTH)
   }
 
-  /** Takes over a snapshot, whose addresses stay for ever. The book has to be empty, or to have the same in it. */
+  /** Adds the addresses of a snapshot for good. The book must be empty, or hold the same addresses already. */
   takeOver(snapshot: Uint8Array): void {
     for (let at = 0; at < snapshot.length; at += LENGTH) this.intern(snapshot, at)
     this.#pinnedEnd = Math.max(this.#pinnedEnd, snapshot.length / LENGTH + 1)
   }
 
-  /** Whether it is time to look what can be forgotten: there are twice as many as were left the last time. */
+  /** True once the book has twice as many addresses as the last `reclaim` left. */
   get isReclaimDue(): boolean {
     return this.size >= this.#reclaimAt
   }
 
-  /** Forgets all addresses that nobody has. Between turns only: no packet may be in hand. */
+  /** Removes all addresses that are not in use. Only between turns: no packet may be in progress. */
   reclaim(owner: AddressOwner): void {
     const isKept = new Uint8Array(this.#end)
     isKept.fill(1, 0, this.#pinnedEnd)
@@ -117,24 +117,24 @@ export class AddressBook {
     this.#free = []
     for (let address = 1; address < this.#end; address++) if (u8(isKept, address) === 0) this.#free.push(address)
     this.size = this.#end - 1 - this.#free.length
-    this.#reclaimAt = Math.min(Math.max(RECLAIM_FROM, this.size * 2), this.#most)
+    this.#reclaimAt = Math.min(Math.max(RECLAIM_FROM, this.size * 2), this.#sizeMax)
     this.#index.fill(0)
     for (let address = 1; address < this.#end; address++) if (u8(isKept, address) === 1) this.#enter(address)
   }
 
-  /** The place in the index of 16 octets, or the empty one where they belong. */
+  /** @returns the index slot of the address of 16 bytes at `at`, or the empty slot where it belongs */
   #find(bytes: Uint8Array, at: number): number {
     const mask = this.#index.length - 1
     let place = hash(bytes, at) & mask
     for (;;) {
       const address = int32At(this.#index, place)
-      if (address === 0 || isSame(this.#octets, address * LENGTH, bytes, at)) return place
+      if (address === 0 || isSame(this.#bytes, address * LENGTH, bytes, at)) return place
       place = (place + 1) & mask
     }
   }
 
   #enter(address: number): void {
-    this.#index[this.#find(this.#octets, address * LENGTH)] = address
+    this.#index[this.#find(this.#bytes, address * LENGTH)] = address
   }
 
   #rebuild(length: number): void {
@@ -144,19 +144,19 @@ export class AddressBook {
   }
 
   #grow(): void {
-    const octets = new Uint8Array(this.#octets.length * 2)
-    octets.set(this.#octets)
-    this.#octets = octets
+    const bytes = new Uint8Array(this.#bytes.length * 2)
+    bytes.set(this.#bytes)
+    this.#bytes = bytes
     const sums = new Int32Array(this.#sums.length * 2)
     sums.set(this.#sums)
     this.#sums = sums
   }
 }
 
-/** This thread's. */
+/** The address book of this thread. */
 export const addressBook = new AddressBook()
 
-/** Whether an address is of IPv6. Of 0, which is none, it is not. */
+/** Whether an address is IPv6; false for 0, which is no address. */
 export function isIpv6(address: number): boolean {
   return address >>> 24 === 0 && address !== 0
 }
@@ -166,7 +166,7 @@ function isSame(one: Uint8Array, oneAt: number, other: Uint8Array, otherAt: numb
   return true
 }
 
-/** Spreads the bits of an address over 32 (the finalizer of MurmurHash3). */
+/** Hashes an address to 32 bits, in the way of the finalizer of MurmurHash3. */
 function hash(bytes: Uint8Array, at: number): number {
   let bits = 0
   for (let word = 0; word < LENGTH; word += 4) {

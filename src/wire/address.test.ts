@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { addressFrom, addressOctets, formatAddress, formatEndpoint, parseAddress } from './address.ts'
+import { addressBytes, addressFrom, formatAddress, formatEndpoint, parseAddress } from './address.ts'
 import { isIpv6 } from './address-book.ts'
 
 test('addresses are printed as RFC 5952 requires, however they were written', () => {
@@ -36,7 +36,7 @@ test('a printed address parses to the same address', () => {
         for (const bytes of all) {
           const address = addressFrom(Uint8Array.from(bytes))
           assert.equal(parseAddress(formatAddress(address)), address)
-          if (isIpv6(address)) assert.deepEqual(addressOctets(address), Uint8Array.from(bytes))
+          if (isIpv6(address)) assert.deepEqual(addressBytes(address), Uint8Array.from(bytes))
         }
       }
     ),

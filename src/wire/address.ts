@@ -1,26 +1,27 @@
-/** Addresses, IPv4 and IPv6, and their text. In memory both are int32: see `address-book.ts`. */
+/** Converts IPv4 and IPv6 addresses between text, bytes and the int32 of `address-book.ts`. */
 import { addressBook, isIpv6 } from './address-book.ts'
 import { put16, u16 } from './bytes.ts'
 
 const GROUPS = 8
 
 /**
- * @returns the address as int32, host byte order, or its number in the thread's book; undefined if the text is neither a
- *   dotted quad nor an IPv6 address (RFC 4291 §2.2). `::ffff:10.0.0.1` is 10.0.0.1.
+ * Parses a dotted quad or an IPv6 address (RFC 4291 §2.2). `::ffff:10.0.0.1` is 10.0.0.1.
+ * @returns an IPv4 address as int32 in host byte order, or the number of an IPv6 address in this thread's book;
+ *   undefined if the text is neither
  */
 export function parseAddress(text: string): number | undefined {
   return text.includes(':') ? parseIpv6Address(text) : parseIpv4Address(text)
 }
 
-/** @returns the address as int32, host byte order, or undefined if the text is not a dotted quad */
+/** @returns the address as int32 in host byte order, or undefined if the text is not a dotted quad */
 function parseIpv4Address(text: string): number | undefined {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
   if (match === null) return undefined
-  const octets = match.slice(1).map(Number)
-  if (octets.some((octet) => octet > 255)) return undefined
-  const address = octets.reduce((address, octet) => (address << 8) | octet, 0)
-  // No host has an address of 0.0.0.0/8 but "any": in here, such a number is an IPv6 address.
-  return address !== 0 && octets[0] === 0 ? undefined : address
+  const bytes = match.slice(1).map(Number)
+  if (bytes.some((byte) => byte > 255)) return undefined
+  const address = bytes.reduce((address, byte) => (address << 8) | byte, 0)
+  // The address book uses the numbers of 0.0.0.0/8 for IPv6. No host has such an address; 0.0.0.0 itself means any.
+  return address !== 0 && bytes[0] === 0 ? undefined : address
 }
 
 function parseIpv6Address(text: string): number | undefined {
@@ -38,30 +39,30 @@ function parseIpv6Address(text: string): number | undefined {
   if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined
   const groups = [...head, ...new Array<string>(missing).fill('0'), ...tail]
   if (groups.some((group) => !/^[0-9a-fA-F]{1,4}$/.test(group))) return undefined
-  const octets = new Uint8Array(GROUPS * 2)
-  for (const [index, group] of groups.entries()) put16(octets, index * 2, Number.parseInt(group, 16))
-  return addressFrom(octets)
+  const bytes = new Uint8Array(GROUPS * 2)
+  for (const [index, group] of groups.entries()) put16(bytes, index * 2, Number.parseInt(group, 16))
+  return addressFrom(bytes)
 }
 
-/** The address that 4 or 16 octets are. One that stands for IPv4 (`::ffff:0:0/96`) is IPv4. */
-export function addressFrom(octets: Uint8Array): number {
+/** The address of 4 or 16 bytes in network byte order. An IPv4-mapped one (`::ffff:0:0/96`) becomes IPv4. */
+export function addressFrom(bytes: Uint8Array): number {
   const isMapped =
-    octets.length === 4 || (octets.subarray(0, 10).every((octet) => octet === 0) && u16(octets, 10) === 0xffff)
-  if (!isMapped) return addressBook.intern(octets, 0)
-  return octets.subarray(-4).reduce((address, octet) => (address << 8) | octet, 0)
+    bytes.length === 4 || (bytes.subarray(0, 10).every((byte) => byte === 0) && u16(bytes, 10) === 0xffff)
+  if (!isMapped) return addressBook.intern(bytes, 0)
+  return bytes.subarray(-4).reduce((address, byte) => (address << 8) | byte, 0)
 }
 
-/** The 4 or 16 octets of an address, in network byte order. */
-export function addressOctets(address: number): Uint8Array {
+/** The 4 or 16 bytes of an address, in network byte order. */
+export function addressBytes(address: number): Uint8Array {
   if (!isIpv6(address)) return Uint8Array.of(address >>> 24, address >>> 16, address >>> 8, address)
-  const octets = new Uint8Array(GROUPS * 2)
-  addressBook.put(address, octets, 0)
-  return octets
+  const bytes = new Uint8Array(GROUPS * 2)
+  addressBook.put(address, bytes, 0)
+  return bytes
 }
 
-/** As RFC 5952 §4 has it for IPv6. */
+/** Writes an IPv6 address as RFC 5952 §4 recommends. */
 export function formatAddress(address: number): string {
-  if (isIpv6(address)) return formatIpv6(addressOctets(address))
+  if (isIpv6(address)) return formatIpv6(addressBytes(address))
   return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`
 }
 
@@ -70,9 +71,9 @@ export function formatEndpoint(address: number, port: number): string {
   return isIpv6(address) ? `[${formatAddress(address)}]:${port}` : `${formatAddress(address)}:${port}`
 }
 
-/** The first of the longest runs of zeros is left out, if it has two groups at least. */
-function formatIpv6(octets: Uint8Array): string {
-  const groups = Array.from({ length: GROUPS }, (_, index) => u16(octets, index * 2))
+/** Shortens the first of the longest runs of zero groups to `::`, if it has at least two groups (RFC 5952 §4.2). */
+function formatIpv6(bytes: Uint8Array): string {
+  const groups = Array.from({ length: GROUPS }, (_, index) => u16(bytes, index * 2))
   let from = 0
   let length = 1
   for (let at = 0; at < GROUPS; at++) {
@@ -88,7 +89,7 @@ function formatIpv6(octets: Uint8Array): string {
   return `${text(groups.slice(0, from))}::${text(groups.slice(from + length))}`
 }
 
-/** Whether the low bits of an address beyond the first `length` are all zero. */
-export function isPrefix(octets: Uint8Array, length: number): boolean {
-  return octets.every((octet, index) => (octet & (0xff >>> Math.min(8, Math.max(0, length - index * 8)))) === 0)
+/** Whether all bits of an address after the first `length` are zero. */
+export function isPrefix(bytes: Uint8Array, length: number): boolean {
+  return bytes.every((byte, index) => (byte & (0xff >>> Math.min(8, Math.max(0, length - index * 8)))) === 0)
 }

@@ -1,4 +1,4 @@
-/** One parsed UDP datagram (RFC 768), in an object that is reused for every packet. */
+/** Parses UDP datagrams (RFC 768) into one object that is reused for every packet. */
 import { u8, u16 } from './bytes.ts'
 import { fold, pseudoHeaderSum } from './checksum.ts'
 import { Flaw } from './flaw.ts'
@@ -9,29 +9,29 @@ export const UDP = 17
 export const UDP_HEADER = 8
 
 export class Datagram {
-  /** The packet; valid only as long as its capture says. */
+  /** The memory that holds the packet, valid as long as the capture guarantees. */
   bytes: Uint8Array = new Uint8Array(0)
   fromAddress = 0
   toAddress = 0
   fromPort = 0
   toPort = 0
   ttl = 0
-  /** The DSCP and ECN octet. */
+  /** DSCP and ECN. */
   trafficClass = 0
-  /** Of IPv6. */
+  /** IPv6 flow label; IPv4 leaves it unchanged. */
   flowLabel = 0
   ipId = 0
   dontFragment = false
-  /** As on the wire; 0: the sender made none. */
+  /** As on the wire; 0: the sender did not compute one. */
   checksum = 0
   payloadAt = 0
   payloadLength = 0
 }
 
 /**
- * Reads an IP packet that carries a whole datagram. Octets behind the datagram's own length are none of it.
- * @param capturedLength octets present; @param wireLength octets the packet had
- * @returns what is wrong; on None the datagram is filled, its checksum not verified
+ * Reads an IP packet that carries a whole datagram. Bytes beyond the length in the UDP header are not part of it.
+ * @param capturedLength bytes present; @param wireLength bytes of the packet on the wire
+ * @returns the flaw; with None the datagram is filled, but its checksum is not verified
  */
 export function parseDatagram(
   bytes: Uint8Array,
@@ -51,7 +51,7 @@ function parseOverIpv4(bytes: Uint8Array, at: number, capturedLength: number, da
   const ipPayload = u16(bytes, at + 2) - ipHeader
   if (ipHeader < IPV4_HEADER || ipPayload < 0) return Flaw.BadHeader
   if (u8(bytes, at + 9) !== UDP) return Flaw.NotUdp
-  // Of 0.0.0.0/8 is no host that can be answered: in here, such a number is an IPv6 address.
+  // The address book uses the numbers of 0.0.0.0/8 for IPv6. No host can be answered at such an address.
   if (u8(bytes, at + 12) === 0 || u8(bytes, at + 16) === 0) return Flaw.BadHeader
   const fragment = u16(bytes, at + 6)
   if (fragment & 0x3fff) return Flaw.Fragment
@@ -80,7 +80,7 @@ function parseOverIpv6(
   return fillIpv6(bytes, at, datagram) ? Flaw.None : Flaw.AddressesFull
 }
 
-/** @param captured octets that are there from `udpAt`; @param length octets that there were */
+/** @param captured bytes present from `udpAt`; @param length bytes of the IP payload on the wire */
 function fillUdp(bytes: Uint8Array, udpAt: number, captured: number, length: number, datagram: Datagram): Flaw {
   if (length < UDP_HEADER) return Flaw.BadHeader
   if (captured < UDP_HEADER) return Flaw.Truncated
@@ -94,7 +94,10 @@ function fillUdp(bytes: Uint8Array, udpAt: number, captured: number, length: num
   return captured < udpLength ? Flaw.Truncated : Flaw.None
 }
 
-/** Whether a checksum is only begun: who captured on the host that sent it saw the sum of the pseudo-header. */
+/**
+ * Whether the checksum holds only the sum of the pseudo-header. A capture on the sending host sees this if the network
+ * card completes checksums.
+ */
 export function isDatagramPartial({ fromAddress, toAddress, payloadLength, checksum }: Datagram): boolean {
   return checksum === fold(pseudoHeaderSum(fromAddress, toAddress, UDP, UDP_HEADER + payloadLength))
 }

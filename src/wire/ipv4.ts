@@ -1,22 +1,22 @@
-/** Writing IPv4 headers (RFC 791 §3.1), without options. */
+/** Writes IPv4 headers (RFC 791 §3.1) without options. */
 import { put16, put32 } from './bytes.ts'
 import { fold, sum } from './checksum.ts'
 import { IPV4_HEADER } from './segment.ts'
 
-/** What stands in a header, beside its length and checksum. One object is used again and again. */
+/** The fields of a header except length and checksum. Callers reuse one object. */
 export class Ipv4Header {
   protocol = 0
   fromAddress = 0
   toAddress = 0
   ttl = 0
-  /** The DSCP and ECN octet. */
+  /** DSCP and ECN. */
   trafficClass = 0
   id = 0
   /** Flags and fragment offset, as on the wire. */
   fragment = 0
 }
 
-/** @param totalLength of the packet, this header included */
+/** @param totalLength bytes of the packet, including this header */
 export function putIpv4(memory: Uint8Array, at: number, header: Ipv4Header, totalLength: number): void {
   memory[at] = 0x45
   memory[at + 1] = header.trafficClass

@@ -1,35 +1,35 @@
-/** IPv6 packets (RFC 8200): their headers, what they carry of TCP, and packets of either version. */
+/** Reads and writes IPv6 headers (RFC 8200), and parses TCP segments in packets of either IP version. */
 import { addressBook } from './address-book.ts'
 import { put16, put32, u8, u16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'
 import { fillSegment, type IpFields, parseIpv4, type Segment, TCP, TCP_HEADER } from './segment.ts'
 
-/** Octets of an IPv6 header without extension headers. */
+/** Bytes of an IPv6 header without extension headers. */
 export const IPV6_HEADER = 40
 const HOP_BY_HOP = 0
 const ROUTING = 43
-/** What stands behind the headers of a packet that is one part of a larger one. */
+/** The next-header number of a fragment header. `HeaderChain.protocol` has this value for a fragment. */
 export const FRAGMENT = 44
 export const FRAGMENT_HEADER = 8
 const DESTINATION_OPTIONS = 60
 const NEXT_HEADER_AT = 6
-/** Offset and the flag that more follow (RFC 8200 §4.5). */
+/** Mask of the fragment offset and the M flag (RFC 8200 §4.5). */
 const IS_FRAGMENT = 0xfff9
 
-/** Where the headers of an IPv6 packet lead. One object is used again and again. */
+/** The result of `followHeaders`, in one reused object. */
 class HeaderChain {
-  /** What stands behind them: TCP, UDP, another packet, …; FRAGMENT: a part of it, or all but a part. */
+  /** Protocol of the payload: TCP, UDP, IPv6 and so on; FRAGMENT if the packet is a fragment. */
   protocol = 0
-  /** Octets in front of that. */
+  /** Bytes before the payload; for a fragment, before its fragment header. */
   length = 0
-  /** Where it is named, in octets from the packet's beginning. */
+  /** Offset in the packet of the next-header field that names `protocol`, in bytes. */
   namedAt = 0
 }
 export const chain = new HeaderChain()
 
 /**
- * Follows the extension headers, and fills `chain`. A fragment header of a packet that is whole is passed by (RFC 6946).
- * @param present octets that are there from `at`, 40 at least; @param totalLength octets of the packet
+ * Follows the extension headers and fills `chain`. Skips the fragment header of an unfragmented packet (RFC 6946).
+ * @param present bytes present from `at`, at least 40; @param totalLength bytes of the packet
  * @returns BadHeader, Truncated or None
  */
 export function followHeaders(bytes: Uint8Array, at: number, present: number, totalLength: number): Flaw {
@@ -50,19 +50,19 @@ export function followHeaders(bytes: Uint8Array, at: number, present: number, to
   return Flaw.None
 }
 
-/** Octets of the packet whose header is at `at`; of more than 64 KB (RFC 2675, BIG TCP) `wireLength` tells. */
+/** Bytes of the packet at `at`. Its length field is 0 above 64 KB (RFC 2675, BIG TCP); then it is `wireLength`. */
 export function lengthOfIpv6(bytes: Uint8Array, at: number, wireLength: number): number {
   const payloadLength = u16(bytes, at + 4)
   return payloadLength === 0 ? wireLength : IPV6_HEADER + payloadLength
 }
 
-/** Whether an IP packet of either version is a part of a larger one. @param length octets present */
+/** Whether an IP packet of either version is a fragment. @param length bytes present */
 export function isFragment(bytes: Uint8Array, at: number, length: number): boolean {
   if (u8(bytes, at) >>> 4 === 4) return (u16(bytes, at + 6) & 0x3fff) !== 0
   return followHeaders(bytes, at, length, length) === Flaw.None && chain.protocol === FRAGMENT
 }
 
-/** Reads an IP packet of either version that carries a TCP segment. As `parseIpv4`. */
+/** Reads an IP packet of either version that carries a TCP segment. Parameters and result are those of `parseIpv4`. */
 export function parseIp(
   bytes: Uint8Array,
   at: number,
@@ -77,8 +77,8 @@ export function parseIp(
 }
 
 /**
- * Reads an IPv6 packet that carries a TCP segment, behind extension headers or not. Addresses are put into the book last,
- * so that only segments bring some.
+ * Reads an IPv6 packet that carries a TCP segment, with or without extension headers. Addresses are added to the book
+ * last, so that a flawed packet adds none.
  */
 function parseIpv6(
   bytes: Uint8Array,
@@ -106,7 +106,7 @@ function parseIpv6(
   return Flaw.None
 }
 
-/** @returns false if the book has no room for an address */
+/** @returns false if the address book is full */
 export function fillIpv6(
   bytes: Uint8Array,
   at: number,
@@ -121,13 +121,13 @@ export function fillIpv6(
   segment.trafficClass = (u16(bytes, at) >>> 4) & 0xff
   segment.flowLabel = ((u8(bytes, at + 1) & 0x0f) << 16) | u16(bytes, at + 2)
   segment.ttl = u8(bytes, at + 7)
-  // IPv6 has none, and no router cuts its packets.
+  // IPv6 has no id, and routers do not fragment its packets.
   segment.ipId = 0
   segment.dontFragment = true
   return true
 }
 
-/** What stands in a header, beside the length of what follows. One object is used again and again. */
+/** The fields of a header except the payload length. Callers reuse one object. */
 export class Ipv6Header {
   protocol = 0
   fromAddress = 0
@@ -137,7 +137,7 @@ export class Ipv6Header {
   flowLabel = 0
 }
 
-/** Writes a header (RFC 8200 §3). @param payloadLength octets behind it */
+/** Writes a header (RFC 8200 §3). @param payloadLength bytes after it, extension headers included */
 export function putIpv6(memory: Uint8Array, at: number, header: Ipv6Header, payloadLength: number): void {
   put32(memory, at, 0x60000000 | (header.trafficClass << 20) | header.flowLabel)
   put16(memory, at + 4, payloadLength)
@@ -147,7 +147,7 @@ export function putIpv6(memory: Uint8Array, at: number, header: Ipv6Header, payl
   addressBook.put(header.toAddress, memory, at + 24)
 }
 
-/** Writes a fragment header (RFC 8200 §4.5). @param offset of the fragment in octets, a multiple of 8 */
+/** Writes a fragment header (RFC 8200 §4.5). @param offset of the fragment in bytes, a multiple of 8 */
 export function putFragment(
   memory: Uint8Array,
   at: number,

@@ -1,14 +1,14 @@
-/** Finds the IP packet in a captured frame, through tags and tunnels. */
+/** Finds the innermost IP packet of a captured frame, behind tags and inside tunnels. */
 import { i32, u8, u16 } from './bytes.ts'
 import { Flaw } from './flaw.ts'
 import { chain, followHeaders, IPV6_HEADER } from './ipv6.ts'
 import { IPV4_HEADER } from './segment.ts'
 
-/** Link types of capture files, as https://www.tcpdump.org/linktypes.html numbers them. */
+/** Link types of capture files (https://www.tcpdump.org/linktypes.html). */
 export const LinkType = {
   Null: 0,
   Ethernet: 1,
-  /** What some systems write for Raw. */
+  /** Numbers that some systems write for raw IP. */
   RawOfBsd: 12,
   RawOfOpenBsd: 14,
   Raw: 101,
@@ -27,17 +27,17 @@ export const EtherType = {
   ErspanI: 0x88be,
   ErspanIii: 0x22eb
 } as const
-/** VLAN tags: IEEE 802.1Q, 802.1ad, and what was used before the latter. */
+/** VLAN tags: IEEE 802.1Q, 802.1ad, and the number in use before 802.1ad. */
 const TAGS: readonly number[] = [0x8100, 0x88a8, 0x9100]
-/** RFC 5332: downstream and upstream labels. */
+/** MPLS with downstream-assigned and upstream-assigned labels (RFC 5332). */
 const MPLS: readonly number[] = [0x8847, 0x8848]
-/** What a packet may stand behind in an Ethernet frame. */
+/** EtherTypes of layers that may be between the Ethernet header and the IP packet. */
 export const LAYERS: readonly number[] = [...TAGS, EtherType.PppoeSession, ...MPLS]
 
 const Protocol = { Ipv4: 4, Udp: 17, Ipv6: 41, Gre: 47 } as const
-/** What a packet may have another one in: IP of either version, and GRE (ERSPAN too). */
+/** IP protocols that carry another packet: IP of either version, and GRE with ERSPAN. */
 export const TUNNELS: readonly number[] = [Protocol.Ipv4, Protocol.Ipv6, Protocol.Gre]
-/** RFC 7348's port, and the one that Linux had before it. */
+/** The VXLAN port of RFC 7348, and the default of Linux, which is older. */
 export const VXLAN_PORTS: readonly number[] = [4789, 8472]
 
 export const ETHERNET_HEADER = 14
@@ -46,15 +46,15 @@ const SLL2_HEADER = 20
 const PPPOE_HEADER = 8
 const UDP_HEADER = 8
 const VXLAN_HEADER = 8
-/** Tunnels in tunnels; more than anybody has. */
+/** Limit of nested tunnels; real networks have fewer. */
 const TUNNELS_MAX = 8
 
 /**
- * The innermost IP header of a frame. VLAN tags (also several), PPPoE, MPLS labels, VXLAN, GRE, ERSPAN (I, II, III) and
- * IP-in-IP are looked through. A fragment is not: what it carries is known when it is whole.
- * @param length octets present from `at`
- * @returns where an IPv4 header of at least 20 octets begins, or an IPv6 header; or a Flaw, negated: NotIpv4, Truncated,
- * BadHeader, UnknownLink
+ * Finds the innermost IP header of a frame behind VLAN tags, PPPoE, MPLS labels, VXLAN, GRE, ERSPAN (I, II, III) and
+ * IP-in-IP. Stops at a fragment, whose content is known only after reassembly.
+ * @param length bytes present from `at`
+ * @returns where the IPv4 header (at least 20 bytes are present) or the IPv6 header begins; or a negated Flaw: NotIpv4,
+ *   Truncated, BadHeader, UnknownLink
  */
 export function findIp(bytes: Uint8Array, at: number, length: number, linkType: number): number {
   const end = at + length
@@ -79,7 +79,10 @@ export function findIp(bytes: Uint8Array, at: number, length: number, linkType: 
   }
 }
 
-/** Four octets of address family, for Null in the byte order of who captured. Only IPv6 has several numbers. */
+/**
+ * The header is a 32-bit address family: in network byte order for Loop, in the capturing host's for Null. The number
+ * of AF_INET6 differs between systems (10, 24, 28, 30).
+ */
 function inLoopback(bytes: Uint8Array, at: number, end: number): number {
   if (at + 4 > end) return -Flaw.Truncated
   const word = i32(bytes, at)
@@ -93,7 +96,7 @@ function inEthernet(bytes: Uint8Array, at: number, end: number, depth: number): 
   return behindType(bytes, at + ETHERNET_HEADER, end, u16(bytes, at + 12), depth)
 }
 
-/** What an EtherType announces. */
+/** Continues at `from` with the protocol that an EtherType names. */
 function behindType(bytes: Uint8Array, from: number, end: number, announced: number, depth: number): number {
   let at = from
   let etherType = announced
@@ -108,7 +111,7 @@ function behindType(bytes: Uint8Array, from: number, end: number, announced: num
   return MPLS.includes(etherType) ? behindLabels(bytes, at, end, depth) : -Flaw.NotIpv4
 }
 
-/** RFC 2516: six octets, then the protocol of PPP. */
+/** RFC 2516: six bytes of PPPoE header, then the PPP protocol number. */
 function inPppoe(bytes: Uint8Array, at: number, end: number, depth: number): number {
   if (at + PPPOE_HEADER > end) return -Flaw.Truncated
   const protocol = u16(bytes, at + 6)
@@ -116,7 +119,7 @@ function inPppoe(bytes: Uint8Array, at: number, end: number, depth: number): num
   return isIp ? inIp(bytes, at + PPPOE_HEADER, end, depth) : -Flaw.NotIpv4
 }
 
-/** RFC 3032. What follows the last label is not announced: its first four bits tell (RFC 4928). */
+/** RFC 3032. Labels do not name the protocol of what follows; its first four bits tell (RFC 4928). */
 function behindLabels(bytes: Uint8Array, from: number, end: number, depth: number): number {
   let at = from
   let isLast = false
@@ -127,7 +130,7 @@ function behindLabels(bytes: Uint8Array, from: number, end: number, depth: numbe
   }
   if (at >= end) return -Flaw.Truncated
   const first = u8(bytes, at) >>> 4
-  // A control word (RFC 4448) stands before an Ethernet frame.
+  // Zero is the start of a control word, which precedes an Ethernet frame (RFC 4448).
   return first === 0 ? inEthernet(bytes, at + 4, end, depth) : inIp(bytes, at, end, depth)
 }
 
@@ -149,7 +152,7 @@ function inIpv6(bytes: Uint8Array, at: number, end: number, depth: number): numb
   return flaw === Flaw.None ? inPacket(bytes, at, at + chain.length, end, chain.protocol, depth) : -Flaw.Truncated
 }
 
-/** What a packet at `at` carries from `inside` on. @returns `at` if that is no tunnel */
+/** Continues with the payload at `inside` of the packet at `at`. @returns `at` if the payload is not a tunnel */
 function inPacket(bytes: Uint8Array, at: number, inside: number, end: number, protocol: number, depth: number): number {
   const isDeep = depth >= TUNNELS_MAX
   switch (protocol) {
@@ -167,7 +170,7 @@ function inPacket(bytes: Uint8Array, at: number, inside: number, end: number, pr
   }
 }
 
-/** RFC 7348 §5: the I flag says that there is a network identifier. */
+/** RFC 7348 §5: the I flag marks a valid network identifier. */
 function isVxlan(bytes: Uint8Array, at: number, end: number): boolean {
   if (at + UDP_HEADER + VXLAN_HEADER > end) return false
   return VXLAN_PORTS.includes(u16(bytes, at + 2)) && (u8(bytes, at + UDP_HEADER) & 0x08) !== 0
@@ -178,7 +181,7 @@ function inGre(bytes: Uint8Array, at: number, end: number, depth: number): numbe
   if (at + 4 > end) return -Flaw.Truncated
   const flags = u16(bytes, at)
   const hasSequence = (flags & 0x1000) !== 0
-  // Source routes (RFC 1701) and version 1 (PPTP) are not for us.
+  // Source routes (RFC 1701) and version 1 (PPTP, RFC 2637) are unsupported.
   if (flags & 0x4007) return -Flaw.NotIpv4
   const protocol = u16(bytes, at + 2)
   const inside = at + 4 + (flags & 0x8000 ? 4 : 0) + (flags & 0x2000 ? 4 : 0) + (hasSequence ? 4 : 0)

@@ -1,11 +1,11 @@
 /**
- * Segments in the notation of packetdrill: `P. 100:138(38) ack 501 win 502 <nop,nop,TS val 1 ecr 2>`. For `--trace`
- * and for the drills of tests; nothing here is fast.
+ * Writes segments in the notation of packetdrill, `P. 100:138(38) ack 501 win 502 <nop,nop,TS val 1 ecr 2>`, for
+ * `--trace` and for drills. It is not optimized.
  */
 import { i32, u8, u16 } from './bytes.ts'
 import { ACK, FIN, OptionKind, PSH, RST, type Segment, SYN, TCP_HEADER, URG, urgentPointer } from './segment.ts'
 
-/** Flags in the order that packetdrill writes them. */
+/** Flags in the order in which packetdrill writes them. */
 const LETTERS: readonly (readonly [number, string])[] = [
   [FIN, 'F'],
   [SYN, 'S'],
@@ -17,13 +17,13 @@ const LETTERS: readonly (readonly [number, string])[] = [
   [0x80, 'W']
 ]
 
-/** `P.`; `-` if there are none. */
+/** Flags as letters, `P.` for example; `-` if none is set. */
 export function formatFlags(flags: number): string {
   const letters = LETTERS.filter(([flag]) => flags & flag).map(([, letter]) => letter)
   return letters.join('') || '-'
 }
 
-/** @returns the flags, or undefined if the text has another letter */
+/** @returns the flags, or undefined if the text has an unknown letter */
 export function parseFlags(text: string): number | undefined {
   let flags = 0
   if (text === '-') return flags
@@ -35,7 +35,7 @@ export function parseFlags(text: string): number | undefined {
   return flags
 }
 
-/** The whole segment, sequence numbers as they are on the wire, the window not scaled. */
+/** The whole segment, with sequence numbers and the unscaled window as on the wire. */
 export function formatSegment(segment: Segment): string {
   const from = segment.seq >>> 0
   const end = (segment.seq + segment.payloadLength) >>> 0
@@ -48,11 +48,11 @@ export function formatSegment(segment: Segment): string {
   return parts.join(' ')
 }
 
-/** Each option as text, in their order, up to the first that is malformed or cut off. */
+/** Each option as text, in order, up to the first that is malformed or truncated. */
 export function formatOptions(segment: Segment): string[] {
   const { bytes, tcpAt } = segment
   const texts: string[] = []
-  // Of a record of intercept only the first options are there; its payload "begins" where they end.
+  // A record of intercept holds only the first options, and `payloadAt` is where they end.
   const end = Math.min(tcpAt + (u8(bytes, tcpAt + 12) >>> 4) * 4, segment.payloadAt)
   let at = tcpAt + TCP_HEADER
   while (at < end) {
@@ -86,5 +86,5 @@ function formatOption(bytes: Uint8Array, at: number, kind: number, length: numbe
     return `sack ${edges.join(' ')}`
   }
   const value = Array.from({ length: length - 2 }, (_, index) => u8(bytes, at + 2 + index))
-  return `option ${kind} ${value.map((octet) => octet.toString(16).padStart(2, '0')).join('')}`.trimEnd()
+  return `option ${kind} ${value.map((byte) => byte.toString(16).padStart(2, '0')).join('')}`.trimEnd()
 }

@@ -1,4 +1,4 @@
-/** One parsed TCP segment, in an object that is reused for every packet. */
+/** Parses TCP segments into one object that is reused for every packet. */
 import { i32, u8, u16 } from './bytes.ts'
 import { fold, pseudoHeaderSum, sum } from './checksum.ts'
 import { Flaw } from './flaw.ts'
@@ -13,25 +13,25 @@ export const ACK = 0x10
 export const URG = 0x20
 
 export const TCP = 6
-/** Octets of an IPv4 header without options. */
+/** Bytes of an IPv4 header without options. */
 export const IPV4_HEADER = 20
-/** Octets of a TCP header without options. */
+/** Bytes of a TCP header without options. */
 export const TCP_HEADER = 20
 
 /** Option kinds (IANA TCP parameters). */
 export const OptionKind = { End: 0, Nop: 1, Mss: 2, WindowScale: 3, SackPermitted: 4, Sack: 5, Timestamps: 8 } as const
 
 export class Segment {
-  /** The packet; valid only as long as its capture says. */
+  /** The memory that holds the packet, valid as long as the capture guarantees. */
   bytes: Uint8Array = new Uint8Array(0)
   fromAddress = 0
   toAddress = 0
   fromPort = 0
   toPort = 0
   ttl = 0
-  /** The DSCP and ECN octet. */
+  /** DSCP and ECN. */
   trafficClass = 0
-  /** Of IPv6; left as it is by IPv4. */
+  /** IPv6 flow label; IPv4 leaves it unchanged. */
   flowLabel = 0
   ipId = 0
   dontFragment = false
@@ -41,30 +41,31 @@ export class Segment {
   /** As on the wire, not scaled. */
   window = 0
   tcpAt = 0
-  /** TCP header and payload. */
+  /** Bytes of TCP header and payload. */
   tcpLength = 0
   payloadAt = 0
   payloadLength = 0
-  /** 0: option absent. */
+  /** 0: the option is absent. */
   mss = 0
-  /** −1: option absent. */
+  /** −1: the option is absent. */
   windowScale = -1
   sackPermitted = false
   hasTimestamps = false
   tsVal: Seq = seq(0)
   tsEcr: Seq = seq(0)
-  /** Up to four pairs of left and right edge (RFC 2018). */
+  /** Up to four pairs of left and right edges (RFC 2018 §3). */
   readonly sackEdges = new Int32Array(8)
   sackCount = 0
-  /** Of an answer: when it came to the assistant, on the clock of whom it is for, who sets it; NaN: not known. */
+  /** For an answer: when it arrived at the assistant, in milliseconds on the reader's clock. NaN: unknown. */
   arrivedAt = Number.NaN
 }
 
 /**
  * Reads an IPv4 packet that carries a TCP segment.
- * @param capturedLength octets present; @param wireLength octets the packet had (for BIG TCP, whose length field is 0)
- * @param headersOnly a payload that is not there is no flaw
- * @returns what is wrong; on BadChecksum, which only `verifyChecksum` finds, and None the segment is filled
+ * @param capturedLength bytes present; @param wireLength bytes of the packet on the wire, used if the packet's own
+ *   length field is 0 (BIG TCP)
+ * @param headersOnly accepts a packet without its payload
+ * @returns the flaw; with None the segment is filled, but its checksum is not verified
  */
 export function parseIpv4(
   bytes: Uint8Array,
@@ -81,7 +82,7 @@ export function parseIpv4(
   const totalLength = u16(bytes, at + 2) || wireLength
   if (ipHeader < IPV4_HEADER || totalLength < ipHeader) return Flaw.BadHeader
   if (u8(bytes, at + 9) !== TCP) return Flaw.NotTcp
-  // Of 0.0.0.0/8 is no host (RFC 1122 §3.2.1.3): in here, such a number is an IPv6 address.
+  // The address book uses the numbers of 0.0.0.0/8 for IPv6. No host has such an address (RFC 1122 §3.2.1.3).
   if (u8(bytes, at + 12) === 0 || u8(bytes, at + 16) === 0) return Flaw.BadHeader
   const fragment = u16(bytes, at + 6)
   if (fragment & 0x3fff) return Flaw.Fragment
@@ -98,8 +99,8 @@ export function parseIpv4(
 }
 
 /**
- * Reads what stands behind the headers of IP, of either version.
- * @param tcpHeader octets of the TCP header, options included; @param tcpLength with the payload
+ * Reads the TCP header of a packet of either IP version.
+ * @param tcpHeader bytes of the TCP header with options; @param tcpLength bytes of TCP header and payload
  */
 export function fillSegment(
   bytes: Uint8Array,
@@ -116,7 +117,7 @@ export function fillSegment(
   segment.payloadLength = tcpLength - tcpHeader
 }
 
-/** RFC 9293 §3.1. Only for a segment whose payload is present. */
+/** RFC 9293 §3.1. The payload must be present. */
 export function verifyChecksum(segment: Segment): Flaw {
   const total =
     pseudoHeaderSum(segment.fromAddress, segment.toAddress, TCP, segment.tcpLength) +
@@ -125,9 +126,9 @@ export function verifyChecksum(segment: Segment): Flaw {
 }
 
 /**
- * Whether a wrong checksum is only unfinished: who captured it on the host that sent it saw the sum of the pseudo-header,
- * to which the network card adds the rest (with the segment's length, or without it for cards that cut segments), or
- * nothing.
+ * Whether a wrong checksum is only incomplete. A capture on the sending host sees the packet before the network card
+ * completes the checksum: the field is 0, or the sum of the pseudo-header, with the segment's length or with length 0
+ * for cards that do segmentation.
  */
 export function isChecksumPartial({ bytes, fromAddress, toAddress, tcpAt, tcpLength }: Segment): boolean {
   const field = u16(bytes, tcpAt + 16)
@@ -135,17 +136,17 @@ export function isChecksumPartial({ bytes, fromAddress, toAddress, tcpAt, tcpLen
   return field === 0 || isOf(tcpLength) || isOf(0)
 }
 
-/** How far behind the segment's sequence number its urgent octets end (RFC 9293 §3.8.5); 0 without URG. */
+/** How far after the segment's sequence number its urgent data ends, in bytes (RFC 9293 §3.8.5); 0 without URG. */
 export function urgentPointer(segment: Segment): number {
   return segment.flags & URG ? u16(segment.bytes, segment.tcpAt + 18) : 0
 }
 
-/** The sequence number of the first octet of payload: a SYN stands before it (RFC 9293 §3.4). */
+/** The sequence number of the first byte of payload. A SYN takes the number before it (RFC 9293 §3.4). */
 export function payloadSeq(segment: Segment): Seq {
   return segment.flags & SYN ? add(segment.seq, 1) : segment.seq
 }
 
-/** Fields that are read from an IPv4 header, whatever it carries. */
+/** The fields of an IPv4 header that `Segment` and `Datagram` share. */
 export type IpFields = Pick<Segment, 'bytes' | 'trafficClass' | 'ipId' | 'ttl' | 'fromAddress' | 'toAddress'>
 
 export function fillIp(bytes: Uint8Array, at: number, segment: IpFields): void {
@@ -166,7 +167,7 @@ export function fillTcp(bytes: Uint8Array, at: number, segment: Segment): void {
   segment.window = u16(bytes, at + 14)
 }
 
-/** Reads options up to the first that is malformed; what was read before it counts (RFC 9293 §3.1 allows no less). */
+/** Reads options up to the first malformed one. The options before it stay valid. */
 export function readOptions(bytes: Uint8Array, from: number, end: number, segment: Segment): void {
   segment.mss = 0
   segment.windowScale = -1

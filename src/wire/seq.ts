@@ -1,24 +1,24 @@
 /**
- * Sequence numbers: 32 bits that wrap (RFC 9293 §3.4), kept as int32 and compared by distance, which is right as
- * long as two numbers are less than 2³¹ apart.
+ * Arithmetic of sequence numbers, which are 32 bits and wrap (RFC 9293 §3.4). They are int32 and compared by distance,
+ * which is correct while two numbers are less than 2³¹ apart.
  */
 declare const brand: unique symbol
 /**
- * A sequence or acknowledgment number, a timestamp value (RFC 7323 §4.2 compares these alike), or an offset in a stream
- * counted in the same way from 0 on, as int32.
+ * An int32 that wraps: a sequence or acknowledgment number, a timestamp value (compared the same way, RFC 7323 §5.2),
+ * or an offset in a stream that starts at 0.
  */
 export type Seq = number & { readonly [brand]: true }
 
-/** The 32 low bits of any integer. */
+/** The low 32 bits of any integer. */
 export function seq(value: number): Seq {
-  return (value | 0) as Seq // the one place where the brand is given
+  return (value | 0) as Seq // the only place that makes the branded type
 }
 
-export function add(a: Seq, octets: number): Seq {
-  return seq(a + octets)
+export function add(a: Seq, count: number): Seq {
+  return seq(a + count)
 }
 
-/** Octets from `b` up to `a`: positive if `a` is later. */
+/** How far `a` is after `b`; negative if it is before. */
 export function distance(a: Seq, b: Seq): number {
   return (a - b) | 0
 }

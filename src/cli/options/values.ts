@@ -2,7 +2,7 @@
 import type { Translation } from '../../core/assistant/address-translation.ts'
 import type { AddressRange } from '../../core/selection/mapping.ts'
 import { OperatorError } from '../../errors.ts'
-import { addressOctets, formatAddress, isPrefix, parseAddress } from '../../wire/address.ts'
+import { addressBytes, formatAddress, isPrefix, parseAddress } from '../../wire/address.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
 
 /** The error for an invalid value. */
@@ -165,7 +165,7 @@ const PREFIX_BITS_MAX = 32
 function prefix6(text: string, first: number, bits: string | undefined): AddressRange {
   if (bits === undefined) return { first, count: 1 }
   const length = wholeNumber(`--client-addresses ${text}: prefix length`, bits, 8, 128)
-  if (!isPrefix(addressOctets(first), length)) {
+  if (!isPrefix(addressBytes(first), length)) {
     throw badValue('--client-addresses', text, 'a prefix whose host bits are zero, as in 2001:db8::/64')
   }
   const count = 2 ** Math.min(PREFIX_BITS_MAX, 128 - length)

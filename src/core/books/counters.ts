@@ -1,31 +1,32 @@
 /**
- * What tcpcopy counts. Counters are slots of one Float64Array, which another thread may read while they move: a
- * count is exact up to 2⁵³, and an increment is one load and one store. docs/counters.md explains each by its name.
+ * The counters of tcpcopy. They are slots of one Float64Array, which another thread may read while they change. A count
+ * is exact up to 2⁵³, and an increment is one load and one store. docs/counters.md explains each counter.
  *
- * The books close; an octet counts once for each copy (`-n`) that it was given to: capturedPayloadBytes = deliveredBytes + duplicateBytes + pendingBytes + every drop's bytes.
+ * The books close: capturedPayloadBytes = deliveredBytes + duplicateBytes + pendingBytes + the bytes of all drops. A
+ * byte counts once for each copy (`-n`) that it was given to.
  */
 import { float64At } from '../../wire/bytes.ts'
 import { DROPS_END, Drop, dropNames } from './drop.ts'
 import { Histogram } from './histogram.ts'
 
 export const Counter = {
-  /** Packets that the capture gave us. */
+  /** Packets that the capture delivered. */
   capturedPackets: 0,
-  /** Octets of TCP payload in them. */
+  /** Bytes of payload in them. */
   capturedPayloadBytes: 1,
-  /** Octets of client payload that the target acknowledged. */
+  /** Bytes of client payload that the target acknowledged. */
   deliveredBytes: 2,
-  /** Octets captured that the client had sent before. */
+  /** Captured bytes that the client had sent before. */
   duplicateBytes: 3,
-  /** Octets held for a session: not sent, or sent and not yet acknowledged. */
+  /** Bytes held for sessions, not yet sent or not yet acknowledged. */
   pendingBytes: 4,
-  /** Packets the kernel dropped because the ring was full. */
+  /** Packets that the kernel dropped because the ring was full, or delivered truncated. */
   captureDropped: 5,
-  /** Sessions begun, by a captured SYN or in mid-stream. */
+  /** Sessions started, by a captured SYN or in mid-stream. */
   sessionsStarted: 6,
-  /** Sessions of these begun at a payload, without a captured SYN. */
+  /** Of these, started at payload because no SYN was captured. */
   sessionsJoined: 7,
-  /** Sessions that ended, for whatever reason. */
+  /** Sessions that ended, for any reason. */
   sessionsEnded: 8,
   /** Sessions that ended because both sides had closed. */
   sessionsClosed: 9,
@@ -33,75 +34,75 @@ export const Counter = {
   sessionsReset: 10,
   /** Sessions ended by a time limit. */
   sessionsTimedOut: 11,
-  /** New connections that waited for the previous copy with the same client address and port. */
+  /** New connections that had to wait for the previous copy with the same client address and port. */
   sessionsWaited: 12,
-  /** Packets handed to the kernel. */
+  /** Packets that the kernel accepted for sending. */
   sentPackets: 13,
-  /** Packets the kernel refused to send. */
+  /** Packets that the kernel refused to send. */
   sendRefused: 14,
-  /** Segments with payload sent again. */
+  /** Segments with payload that were sent again. */
   retransmissions: 15,
-  /** SYNs sent, repeated ones too. */
+  /** SYNs sent, retransmissions included. */
   synsSent: 16,
-  /** SYN-ACKs that opened a session. */
+  /** SYN-ACKs that opened a connection. */
   synAcks: 17,
-  /** Header records that came over the channel. */
+  /** Records received from intercept. In version 2 of the channel a record can stand for several packets. */
   answers: 18,
   /** Epochs (requests) sent for the first time. */
   epochs: 19,
-  /** Epochs sent after `--epoch-timeout` without the answer they waited for. */
+  /** Epochs and ends of connections sent after `--epoch-timeout` without the expected answer. */
   epochTimeouts: 20,
-  /** Epochs released because the target fell silent before it had answered as much as the source. */
+  /** Epochs sent because the target fell silent before it had answered as much as the source. */
   epochsQuiet: 21,
   /** Connections to intercept that are open now. */
   channelsOpen: 22,
-  /** Connections to intercept that broke, or that could not be made. */
+  /** Connections to intercept that broke or could not be made. */
   channelFailures: 23,
-  /** Octets of send buffers in use. */
+  /** Bytes of the send pool in use now. */
   poolUsedBytes: 24,
-  /** Sessions that went on with a new connection after the target, or octets that were missed, ended the one before. */
+  /** Sessions that reconnected because the target, or bytes that were missed, had ended the previous connection. */
   sessionsContinued: 25,
-  /** SYNs that the target answered with a reset; they are sent again. */
+  /** SYNs that the target answered with a reset. They are sent again. */
   refusals: 26,
   /** New flows that `-r`, `-g` or `-O` left out. */
   flowsLeftOut: 27,
-  /** Sessions of those started that are a second, third … copy of a connection (`-n`). */
+  /** Of `sessionsStarted`, the second and further copies of a connection to one target (`-n`). */
   copiesStarted: 28,
-  /** Copies beyond the first that could not be made. */
+  /** Copies that were not made although others of the same connection were. */
   copiesRefused: 29,
-  /** Copies that gave their port to the client that owns it. */
+  /** Copies that gave up their port to a client that uses it. */
   copiesMoved: 30,
-  /** How often a session halved its segments, because large ones timed out again and again. */
+  /** How often a session halved its segment size because large segments timed out. */
   segmentsHalved: 31,
-  /** Resets of the target that were not at the next octet, and were answered by an acknowledgment. */
+  /** Resets of the target that were not at the next byte and were answered by an acknowledgment. */
   resetsChallenged: 32,
-  /** Sessions of those reset that the target did not know although its SYN-ACK had come just before. */
+  /** Of `sessionsReset`, those whose connection the target did not know shortly after its SYN-ACK. */
   sessionsDisowned: 33,
-  /** Captured segments with URG, which their octets keep (RFC 9293 §3.8.5). */
+  /** Captured segments with URG. Their copies have URG too (RFC 9293 §3.8.5). */
   urgentSegments: 34,
-  /** Sessions that gave up what they held, because the pool ran short. */
+  /** Sessions that gave up what they held because the pool ran short. */
   sessionsEvicted: 35,
-  /** Octets that came from intercept. */
+  /** Bytes received from intercept. */
   channelBytes: 36,
-  /** Routes that intercept could not be told at once, because it does not read; they are told later. */
+  /** Routes that could not be announced before their SYN because too much waits for intercept; announced later. */
   routesDelayed: 37,
   /** Sessions that took another port because another tcpcopy has theirs at the target. */
   portsMoved: 38,
-  /** Packets read from the file that is replayed. */
+  /** Packets read from the replayed file. */
   filePackets: 39,
-  /** Packets of these that are not for the copy: answers, other traffic, and what -F, --from and --to leave out. */
+  /** Of these, not copied: answers, other traffic, or excluded by `-F`, `--from` or `--to`. */
   fileLeftOut: 40,
   /** Packets of targets that were answered although their session had ended. */
   lateAnswers: 41,
-  /** Holes given up at once, because they were captured and the pool had no room for them. */
+  /** Holes given up at once because their bytes were captured while the pool was full. */
   holesOfPool: 42,
-  /** Acknowledgments of unacceptable answers that were not sent, because one had just been (RFC 5961 §7). */
+  /** Acknowledgments of unacceptable answers that were not sent because the last one was too recent (RFC 5961 §7). */
   objectionsWithheld: 43,
-  /** Requests that were sent again on a new connection, since the one before had ended unacknowledged. */
+  /** Requests that were sent again on a new connection because the previous one ended before they were acknowledged. */
   epochsSentAgain: 44,
-  /** Packets that the devices of `-i` see and that are not for a copy. */
+  /** Packets captured on devices of `-i` that are not to be copied. */
   captureLeftOut: 45,
-  /** Routes to IPv6 targets that intercept was not told: it speaks version 1 of the channel. */
+  /** Routes to IPv6 targets that were not announced because intercept speaks version 1 of the channel. */
   routesUntold: 46
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
@@ -114,10 +115,10 @@ const SLOTS_END = LATENCY_AT + Histogram.slotCount
 
 export class Counters {
   readonly slots: Float64Array
-  /** Microseconds from an answer at the assistant to the request that waited for it; see `Latency`. */
+  /** Microseconds from an answer's arrival at the assistant to the request that waited for it; see `Latency`. */
   readonly latency: Histogram
 
-  /** @param buffer shared between threads, of `Counters.byteLength` */
+  /** @param buffer of `Counters.byteLength`; may be shared between threads */
   constructor(buffer: ArrayBufferLike = new ArrayBuffer(Counters.byteLength)) {
     this.slots = new Float64Array(buffer)
     this.latency = new Histogram(this.slots.subarray(LATENCY_AT, SLOTS_END))
@@ -125,7 +126,7 @@ export class Counters {
 
   static readonly byteLength = SLOTS_END * 8
 
-  /** What several workers have counted, together. */
+  /** The sum of several workers' counters. */
   static sum(parts: readonly Counters[]): Counters {
     const total = new Counters()
     for (const { slots } of parts) {
@@ -156,14 +157,14 @@ export class Counters {
     return float64At(this.slots, DROPPED_BYTES_AT + reason)
   }
 
-  /** Payload octets dropped for any reason. */
+  /** Bytes of payload dropped for any reason. */
   allDroppedBytes(): number {
     let total = 0
     for (let reason = 0; reason < DROPS_END; reason++) total += float64At(this.slots, DROPPED_BYTES_AT + reason)
     return total
   }
 
-  /** Captured payload octets that are in no place of the books; 0 unless there is a bug. */
+  /** Captured bytes of payload that no other counter accounts for; 0 unless there is a bug. */
   unaccountedBytes(): number {
     return (
       this.get(Counter.capturedPayloadBytes) -
@@ -174,7 +175,10 @@ export class Counters {
     )
   }
 
-  /** Every counter by its name, the drops that happened as `dropped.<reason>` (packets) and `….bytes`, and `latency.…`. */
+  /**
+   * Every counter by its name, drops that occurred as `dropped.<reason>` (packets) and `dropped.<reason>.bytes`, and
+   * the values of `latency.…`.
+   */
   report(): Record<string, number> {
     const fields: Record<string, number> = {}
     for (const [name, counter] of Object.entries(Counter)) fields[name] = this.get(counter)
@@ -189,7 +193,7 @@ export class Counters {
   }
 }
 
-/** How many requests waited for an answer, and if any did, what its way took, in ms. */
+/** How many requests waited for an answer, and if any did, quantiles of their latency in ms. */
 function latencyFields(latency: Histogram): Record<string, number> {
   const requests = latency.count
   if (requests === 0) return { 'latency.requests': 0 }

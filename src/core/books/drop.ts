@@ -1,77 +1,79 @@
-/** Why a captured packet, or bytes that were captured, went no further. 0 is none. docs/drops.md explains each. */
+/** Reasons why a captured packet or captured bytes were dropped. 0 is none. docs/drops.md explains each reason. */
 import { Flaw } from '../../wire/flaw.ts'
 
 export const Drop = {
   ...Flaw,
-  /** Not towards an address and port that `-x` names. */
+  /** For an address and port that `-x` does not name. */
   NotMapped: 16,
-  /** No session, and nothing to begin one with: neither SYN nor payload. */
+  /** There is no session, and a packet with neither SYN nor payload starts none. */
   NoSession: 17,
-  /** The copy of this connection has ended already. */
+  /** The copy of this connection has already ended. */
   AfterEnd: 18,
-  /** An acknowledgment without payload: sessions make their own. */
+  /** An acknowledgment without payload. Sessions send their own. */
   PureAck: 19,
   /** The client sent these bytes before. */
   Duplicate: 20,
-  /** The send buffers of `-m` are full. */
+  /** The send pool of `-m` is full. */
   PoolFull: 21,
-  /** Too far beyond what is known of the stream to be held. */
+  /** Too far beyond the known part of the stream. */
   TooFarAhead: 22,
-  /** Bytes before these were missed for good. */
+  /** Earlier bytes were never captured. */
   Hole: 23,
-  /** No SYN-ACK within the time limit. */
+  /** No SYN-ACK within `-t`. */
   Unanswered: 24,
   /** The target refused the connection. */
   TargetRefused: 25,
   /** The target reset the connection. */
   TargetReset: 26,
-  /** No progress within `-t`. */
+  /** No progress within `-t`, or nothing to do within `-k`. */
   TimedOut: 27,
-  /** tcpcopy ended. */
+  /** tcpcopy was stopped. */
   Shutdown: 28,
-  /** The client sent FIN or RST, and then payload beyond it. */
+  /** Payload beyond the client's own FIN or RST, or unacknowledged at the normal end of the session. */
   BeyondEnd: 29,
   /** More sessions than the table holds. */
   TableFull: 30,
-  /** A copied client address has no free port left at this target. */
+  /** The client address has no free port left at this target. */
   NoFreePort: 31,
-  /** From the target: no session has this client's address and port. */
+  /** From the target: no session has this client address and port. */
   AnswerNoSession: 32,
-  /** From the target: acknowledges what was never sent, or is outside the window. */
+  /** From the target: it acknowledges what was never sent, is outside the window, or is unacceptable otherwise. */
   AnswerUnacceptable: 33,
   /** The target closed the connection while the client had more to send. */
   TargetClosed: 34,
   /** `-r` or `-g` leaves this flow out. */
   SampledOut: 35,
-  /** `-O` leaves this flow out: its SYN was not captured. */
+  /** `-O` leaves this flow out because its SYN was not captured. */
   NotFromSyn: 36,
-  /** A copy gave its port to the client that owns it. */
+  /** A copy gave up its port to a client that uses it. */
   Displaced: 37,
-  /** The pool ran short, and what its session held had waited longest. */
+  /** The pool ran short, and the session's bytes had waited longest. */
   Evicted: 38,
-  /** Another tcpcopy has the copy's address and port at the target. */
+  /** Another tcpcopy has the copy's client address and port at the target. */
   PortTaken: 39,
-  /** SYN together with FIN or RST, which no host sends and none answers. */
+  /** SYN together with FIN or RST, which no host sends and every host ignores. */
   BadFlags: 40,
-  /** The kernel did not take a datagram, or a fragment of one. */
+  /** The kernel refused to send a datagram or a fragment of one. */
   SendRefused: 41,
-  /** A SYN for a connection that goes on: another begins once the client's next packet shows that the source took it. */
+  /**
+   * A SYN for a connection that continues. The client's next packet starts a new one if it shows that the source did.
+   */
   SynHeld: 42
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
-/** One more than the greatest drop reason. */
+/** One more than the largest drop reason. */
 export const DROPS_END = Math.max(...Object.values(Drop)) + 1
 
-/** Names of the reasons in the order of their numbers, for statistics: `badChecksum`; undefined where none is. */
+/** Names of the reasons by number, for statistics: `badChecksum`. Unused numbers are undefined. */
 export const dropNames: readonly (string | undefined)[] = (() => {
   const names: (string | undefined)[] = new Array(DROPS_END).fill(undefined)
   for (const [name, reason] of Object.entries(Drop)) names[reason] = name.charAt(0).toLowerCase() + name.slice(1)
   return names
 })()
 
-/** Whether what the client has said, and will say, goes on with another connection after an end for this reason. */
-export function goesOn(reason: Drop): boolean {
+/** Whether a session reconnects after its connection ended for this reason. */
+export function reconnectsAfter(reason: Drop): boolean {
   const { Hole, TargetReset, TargetClosed, PortTaken, Evicted } = Drop
   const isOfTarget = reason === TargetReset || reason === TargetClosed || reason === PortTaken
   return isOfTarget || reason === Hole || reason === Evicted

@@ -1,6 +1,6 @@
 /**
- * How often values came, in steps of at most 3 %. The counts are slots of an array that another thread may read while
- * they grow; histograms of several threads add up slot by slot.
+ * A histogram of whole numbers with steps of at most 3 %. The counts are slots of an array, which another thread may
+ * read while they grow. Histograms of several threads add up slot by slot.
  */
 import { float64At } from '../../wire/bytes.ts'
 import { stepOf, stepStart } from '../../wire/channel/log-linear.ts'
@@ -12,12 +12,12 @@ export class Histogram {
   static readonly slotCount = stepOf(VALUE_MAX, BITS) + 1
   readonly #slots: Float64Array
 
-  /** @param slots of `slotCount`, all 0 at first */
+  /** @param slots array of `slotCount` zeros */
   constructor(slots: Float64Array) {
     this.#slots = slots
   }
 
-  /** @param value what is below 0 counts as 0, what is above 2^31 − 1 as that, and NaN as 0 */
+  /** @param value limited to 0 … 2^31 − 1 and truncated; NaN counts as 0 */
   add(value: number): void {
     const step = stepOf(value > 0 ? Math.min(value, VALUE_MAX) | 0 : 0, BITS)
     this.#slots[step] = float64At(this.#slots, step) + 1
@@ -30,8 +30,8 @@ export class Histogram {
   }
 
   /**
-   * The value below which this share of all lies, as the middle of its step; 0 if there is none.
-   * @param share above 0 to 1
+   * The quantile of a share, as the middle of its step; 0 if there are no values.
+   * @param share more than 0, up to 1
    */
   quantile(share: number): number {
     let left = Math.max(1, Math.ceil(this.count * share))
@@ -42,7 +42,7 @@ export class Histogram {
     return 0
   }
 
-  /** The end of the last step in which there is something; 0 if there is none. */
+  /** The largest value, as the end of its step; 0 if there are no values. */
   get most(): number {
     let step = Histogram.slotCount - 1
     while (step > 0 && float64At(this.#slots, step) === 0) step--

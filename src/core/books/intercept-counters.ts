@@ -1,22 +1,22 @@
-/** What intercept counts; like `Counters` readable by another thread. docs/counters.md explains each by its name. */
+/** The counters of intercept. Like `Counters`, another thread may read them. docs/counters.md explains each counter. */
 import { float64At } from '../../wire/bytes.ts'
 
 export const InterceptCounter = {
-  /** Packets that the capture gave us. */
+  /** Packets that matched the filter, or arrived in the queue. */
   capturedPackets: 0,
-  /** Packets the kernel dropped because the ring, or the queue, was full. */
+  /** Packets that the kernel dropped because the ring or the queue was full. */
   captureDropped: 1,
-  /** Packets that matched the filter and are no whole TCP header over IPv4. */
+  /** Packets that matched the filter without a complete TCP header over IPv4 or IPv6. */
   flawedPackets: 2,
-  /** Headers put on the way to a tcpcopy. */
+  /** Headers queued for a tcpcopy. */
   forwardedHeaders: 3,
-  /** Headers without a route: of clients that no tcpcopy announced. */
+  /** Headers without a route, because no tcpcopy has announced their client. */
   unroutedHeaders: 4,
-  /** SYN-ACKs and RSTs that waited for their route. */
+  /** Of these, SYN-ACKs and RSTs that were kept for their route. */
   delayedHeaders: 5,
-  /** Of these, those whose route did not come in time, or that newer ones pushed out. */
+  /** Of these, lost because their route came too late or newer ones displaced them. */
   delayedLost: 6,
-  /** Headers dropped because their tcpcopy does not read. */
+  /** Headers dropped because their tcpcopy does not read, or because another worker does not keep up. */
   backlogDropped: 7,
   /** Routes known now. */
   routes: 8,
@@ -26,19 +26,19 @@ export const InterceptCounter = {
   peersOpen: 10,
   /** Connections accepted since the start. */
   peersAccepted: 11,
-  /** Connections closed because they did not speak the channel's protocol. */
+  /** Connections closed because they did not speak the channel's protocol, said nothing, or were too many. */
   peersRejected: 12,
-  /** Answers to the clients of `-x`, which went on their way. */
+  /** Answers to clients of `-x`, which the queue passed on to them (`--nfqueue`). */
   passedPackets: 13,
-  /** Of `peersRejected`, those that did not prove the secret of `--secret-file`, version 1 among them. */
+  /** Of `peersRejected`, those that did not prove the secret of `--secret-file`, including those of version 1. */
   peersUnproven: 14,
-  /** Records of version 2 in which headers were put on their way. */
+  /** Records of version 2 that were queued for tcpcopy. */
   records: 15,
-  /** Octets put on their way to tcpcopy. */
+  /** Bytes queued for tcpcopy. */
   channelBytes: 16,
   /** Routes refused because another tcpcopy has them. */
   routesTaken: 17,
-  /** Routes refused because there is no room for one more IPv6 address. */
+  /** Routes refused because the book of IPv6 addresses is full. */
   routesRefused: 18
 } as const
 export type InterceptCounter = (typeof InterceptCounter)[keyof typeof InterceptCounter]
@@ -47,12 +47,12 @@ export class InterceptCounters {
   static readonly byteLength = (Math.max(...Object.values(InterceptCounter)) + 1) * 8
   readonly #slots: Float64Array
 
-  /** @param buffer shared between threads, of `InterceptCounters.byteLength` */
+  /** @param buffer of `InterceptCounters.byteLength`; may be shared between threads */
   constructor(buffer: ArrayBufferLike = new ArrayBuffer(InterceptCounters.byteLength)) {
     this.#slots = new Float64Array(buffer)
   }
 
-  /** What several workers have counted, together. */
+  /** The sum of several workers' counters. */
   static sum(parts: readonly InterceptCounters[]): InterceptCounters {
     const total = new InterceptCounters()
     for (const part of parts)

@@ -1,7 +1,6 @@
 /**
- * Puts fragments of IPv4 (RFC 791 §3.2) and IPv6 (RFC 8200 §4.5) together where no kernel has done it. Bounded: so many
- * packets at once, each as large as a packet can be; the oldest goes when there are more. Of octets that come twice the
- * last stay.
+ * Reassembles fragments of IPv4 (RFC 791 §3.2) and IPv6 (RFC 8200 §4.5) if the kernel has not done it. Up to 64 packets
+ * are in progress at once; the oldest is given up for a new one. Where fragments overlap, the last one stays.
  */
 import { put16, u8, u16 } from '../../wire/bytes.ts'
 import { Flaw } from '../../wire/flaw.ts'
@@ -9,15 +8,19 @@ import { chain, FRAGMENT, FRAGMENT_HEADER, followHeaders, IPV6_HEADER } from '..
 import { IPV4_HEADER } from '../../wire/segment.ts'
 
 const PACKETS_MAX = 64
-/** Fragments that are further apart than this belong to different packets with the same id (RFC 1122 §3.3.2: 60 to 120 s). */
+/**
+ * Fragments farther apart in time belong to different packets with the same id (RFC 1122 §3.3.2 allows 60 to 120 s).
+ */
 const LIFETIME_MS = 30_000
-/** Of IPv4 60; extension headers in front of a fragment header that are longer than this nobody sends. */
+/**
+ * Limit of the headers before the payload, in bytes. IPv4 headers have up to 60; nobody sends longer extension headers.
+ */
 const HEADER_MAX = 256
 const LENGTH_MAX = 0xffff
 const MORE_FRAGMENTS = 0x2000
 const MORE_FRAGMENTS_6 = 1
 const UNIT = 8
-/** Version and protocol, id, and both addresses. */
+/** Bytes of a key: IP version and protocol, id, and both addresses. */
 const KEY_MAX = 2 + 4 + 32
 
 class Packet {
@@ -25,38 +28,38 @@ class Packet {
   readonly key = new Uint8Array(KEY_MAX)
   beganMs = 0
   fragmentCount = 0
-  /** Octets behind the header; −1: the last fragment has not come. */
+  /** Bytes after the header; −1: the last fragment has not arrived. */
   length = -1
-  /** 0: the first fragment has not come. */
+  /** 0: the first fragment has not arrived. */
   headerLength = 0
-  /** Units of eight octets that have come. */
+  /** Units of eight bytes that have arrived. */
   unitCount = 0
-  /** The header ends, and what it carries begins, at HEADER_MAX. */
+  /** The header ends, and the payload begins, at HEADER_MAX. */
   readonly bytes = new Uint8Array(HEADER_MAX + LENGTH_MAX + UNIT)
   readonly units = new Uint8Array(LENGTH_MAX / UNIT + 1)
 }
 
-/** What a fragment's headers say. One object is used again and again. */
+/** The fields of a fragment's headers, in one reused object. */
 class Fragment {
   readonly key = new Uint8Array(KEY_MAX)
-  /** Octets of the header that its packet will have. */
+  /** Bytes of headers that the reassembled packet will have. */
   headerLength = 0
-  /** Octets in front of what is carried. */
+  /** Bytes before the payload of the fragment. */
   carriedAt = 0
-  /** Octets carried. */
+  /** Bytes of payload. */
   length = 0
-  /** Where they belong. */
+  /** Offset of the payload in that of the packet. */
   from = 0
   isLast = false
-  /** Of IPv6: what the packet carries, and where in its header that is named. */
+  /** IPv6: protocol of the payload, and the offset in the headers of the field that names it. */
   protocol = 0
   namedAt = 0
 }
 
 export class Fragments {
-  /** Fragments of packets that did not become whole, and such that cannot be. */
+  /** Fragments of packets that never became complete, and invalid fragments. */
   lostCount = 0
-  /** The packet that became whole last: valid until `add` is called again. */
+  /** The packet that was completed last, at `at`; valid until the next `add`. */
   bytes: Uint8Array = new Uint8Array(0)
   at = 0
   length = 0
@@ -65,10 +68,10 @@ export class Fragments {
 
   /**
    * Takes a fragment.
-   * @param at where its IP header is, of 20 octets at least; of IPv6, where all headers are
-   * @param capturedLength octets present from there
+   * @param at where its IP header begins, which is present (IPv4: at least 20 bytes)
+   * @param capturedLength bytes present from `at`
    * @param timeMs when it was captured, on any clock
-   * @returns true if its packet is whole now, and to be found in `bytes`
+   * @returns true if its packet is complete, which is then in `bytes`
    */
   add(bytes: Uint8Array, at: number, capturedLength: number, timeMs: number): boolean {
     const fragment = this.#fragment
@@ -97,7 +100,7 @@ export class Fragments {
     return this.#isWhole(packet, isIpv6)
   }
 
-  /** Gives up what is not whole: nothing more will come. */
+  /** Gives up incomplete packets, because no more fragments follow. */
   finish(): void {
     for (const packet of this.#packets) if (packet.isUsed) this.#giveUp(packet)
   }
@@ -107,7 +110,7 @@ export class Fragments {
     if (packet.unitCount < Math.ceil(packet.length / UNIT)) return false
     const length = packet.headerLength + packet.length
     packet.isUsed = false
-    // IPv6 counts what follows its header.
+    // The length field of IPv6 does not include its header.
     if (length - (isIpv6 ? IPV6_HEADER : 0) > LENGTH_MAX) {
       this.lostCount += packet.fragmentCount
       return false

@@ -1,9 +1,11 @@
-/** When the packets of a file are due: at the pace of their capture, or another. */
+/** The replay clock says when each packet of a file is due: at the pace of its capture, or another. */
 
 export interface ReplayPace {
-  /** `-a`: so many times as fast as captured, above 0. */
+  /** `-a`: factor of the captured pace, above 0. */
   readonly speed: number
-  /** `-I`: longer pauses between two packets are cut to this, in milliseconds of the capture; Infinity: none is. */
+  /**
+   * `-I`: longest pause between two packets, in milliseconds of the capture; longer ones are shortened. Infinity: none.
+   */
   readonly gapMaxMs: number
 }
 
@@ -19,8 +21,8 @@ export class ReplayClock {
   }
 
   /**
-   * @param capturedMs when the next packet was captured, on the clock of the file. Where that clock goes back the packet
-   * is due with the one before it.
+   * @param capturedMs when the next packet was captured, on the clock of the file. If that clock goes back, the packet
+   *   is due together with the previous one
    * @returns when it is due, on the clock of `beginAt`
    */
   due(capturedMs: number): number {
@@ -30,7 +32,7 @@ export class ReplayClock {
     return this.#dueAt
   }
 
-  /** What follows is due so much later. */
+  /** Makes all further packets due later. */
   slip(ms: number): void {
     this.#dueAt += ms
   }

@@ -1,30 +1,30 @@
-/** Which servers a capture holds, for the operator whose `-x` names none of them. */
+/** Counts the servers in a capture, for an operator whose `-x` names none of them. */
 import { ACK, type Segment, SYN } from '../../wire/segment.ts'
 
-/** More are not remembered: whoever named none of so many has another problem. */
+/** Limit of servers. Further ones are not counted. */
 const SERVERS_MAX = 4096
 const PORTS = 65_536
 
 export interface ServerSeen {
   readonly address: number
   readonly port: number
-  /** Segments to and from it. */
+  /** Segments to and from the server. */
   packets: number
-  /** SYNs to it. */
+  /** SYNs to the server. */
   connections: number
 }
 
 export class ServersSeen {
   readonly #servers = new Map<number, ServerSeen>()
 
-  /** Takes a segment of which nobody knows who is the client. */
+  /** Takes a segment and guesses which end is the server. */
   add(segment: Segment): void {
     const { fromAddress, fromPort, toAddress, toPort, flags } = segment
     const isSyn = (flags & SYN) !== 0
     const isOpening = isSyn && (flags & ACK) === 0
     const to = this.#servers.get(keyOf(toAddress, toPort))
     const from = this.#servers.get(keyOf(fromAddress, fromPort))
-    // A handshake tells; then what is known; then the lower port, which is a service's more often.
+    // A handshake decides, otherwise a known server, otherwise the lower port, which servers have more often.
     const isToServer = isSyn ? isOpening : to !== undefined || (from === undefined && toPort <= fromPort)
     const address = isToServer ? toAddress : fromAddress
     const port = isToServer ? toPort : fromPort
@@ -34,7 +34,7 @@ export class ServersSeen {
     if (isOpening) server.connections += 1
   }
 
-  /** The busiest first. */
+  /** Up to `most` servers, the busiest first. */
   list(most: number): ServerSeen[] {
     return [...this.#servers.values()].sort((a, b) => b.packets - a.packets).slice(0, most)
   }

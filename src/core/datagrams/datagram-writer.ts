@@ -1,9 +1,9 @@
 /**
- * Writes the copies of captured datagrams: their payload once into an arena, for each copy the headers of as many
- * packets as the path to its target asks for.
+ * Writes the copies of captured datagrams: the payload once into an arena, and for each copy the headers of as many
+ * packets as the path to its target requires.
  *
- * The copy is as captured (time to live, DSCP, DF, IP id, a checksum or none), as long as it goes whole. Longer ones are
- * cut here, since nobody else would: what comes with its IP header ready the kernel sends as it is.
+ * A copy that fits into one packet keeps TTL, DSCP, DF, IP id and the absence of a checksum. A longer one is fragmented
+ * here, because the kernel sends packets that already have an IP header as they are.
  */
 import { isIpv6 } from '../../wire/address-book.ts'
 import { put16 } from '../../wire/bytes.ts'
@@ -21,9 +21,9 @@ import type { FragmentIds } from './fragment-ids.ts'
 const ECN_MASK = 0x03
 const DF = 0x4000
 const MORE_FRAGMENTS = 0x2000
-/** Fragments begin at multiples of eight octets. */
+/** Fragments begin at multiples of eight bytes. */
 const UNIT = 8
-/** What every path takes (RFC 791 §3.2, RFC 8200 §5). */
+/** Packet sizes that every path takes (RFC 791 §3.2, RFC 8200 §5). */
 const MTU_LEAST = 68
 const MTU_LEAST_6 = 1280
 
@@ -34,7 +34,7 @@ export class DatagramWriter {
   readonly #counters: Counters
   readonly #flush: () => void
   readonly #mtu: (targetAddress: number) => number
-  /** Not as captured: two clients of one address may have the same ids. */
+  /** Captured ids are not used, because two clients with one address in the copy may use the same ids. */
   readonly #ids: FragmentIds
   readonly #header = new Ipv4Header()
   readonly #header6 = new Ipv6Header()
@@ -43,9 +43,9 @@ export class DatagramWriter {
   #payloadSum = 0
 
   /**
-   * @param arenaAt where in the outbox's memory there are `arenaLength` octets for payload, a multiple of 4 both
+   * @param arenaAt where in the outbox's memory the arena of `arenaLength` bytes begins; both are multiples of 4
    * @param flush sends and empties the outbox; called when it or the arena is full
-   * @param mtu most octets of a packet to this address
+   * @param mtu largest packet to this address, in bytes
    */
   constructor(
     outbox: Outbox,
@@ -67,15 +67,14 @@ export class DatagramWriter {
   }
 
   /**
-   * Takes the payload, which `write` then sends. It is summed while it is copied: for its own checksum and those of all
-   * copies.
-   * @param isTrusted somebody has verified the checksum, or nobody has made it yet
+   * Copies the payload, which `write` then sends. The same pass sums it, for its own checksum and those of all copies.
+   * @param isTrusted the checksum is verified, or is not filled in yet
    * @returns BadChecksum, or None
    */
   take(datagram: Datagram, isTrusted: boolean): Flaw {
     const { bytes, payloadAt, payloadLength, checksum } = datagram
     if (this.#outbox.count > 0 && this.#arenaUsed + payloadLength > this.#arenaEnd) this.#flush()
-    // What has been sent is needed no more.
+    // With an empty outbox, everything in the arena was sent.
     if (this.#outbox.count === 0) this.#arenaUsed = this.#arenaAt
     this.#payloadAt = this.#arenaUsed
     this.#payloadSum = copyAndSum(bytes, payloadAt, this.#outbox.memory, this.#payloadAt, payloadLength)
@@ -86,7 +85,7 @@ export class DatagramWriter {
     return fold(total) === 0xffff ? Flaw.None : Flaw.BadChecksum
   }
 
-  /** Adds a copy of the datagram that was taken last to the outbox. */
+  /** Adds a copy of the datagram that `take` took last to the outbox. */
   write(datagram: Datagram, copy: CopiedFlow): void {
     if (isIpv6(copy.targetAddress)) this.#writeIpv6(datagram, copy)
     else this.#writeIpv4(datagram, copy)
@@ -144,8 +143,9 @@ export class DatagramWriter {
   }
 
   /**
-   * Adds a packet whose headers of IP are there; the first has a UDP header, too.
-   * @param udpAt where they end; @param ipHeader octets of them; @param length of UDP, from `offset` on
+   * Adds a packet whose IP headers are written. The first packet of a datagram gets a UDP header.
+   * @param udpAt where the IP headers end; @param ipHeader bytes of the IP headers
+   * @param length bytes of the UDP datagram in this packet, from `offset` on, UDP header included
    */
   #addPart(
     datagram: Datagram,
@@ -168,11 +168,11 @@ export class DatagramWriter {
     put16(memory, at + 2, targetPort)
     put16(memory, at + 4, UDP_HEADER + payloadLength)
     const sum = this.#sum(clientAddress, clientPort, targetAddress, targetPort, payloadLength)
-    // Zero says that there is none (RFC 768); a sum that is zero is written as its other form.
+    // Zero means no checksum (RFC 768). A checksum that computes to zero is written as 0xffff.
     put16(memory, at + 6, checksum === 0 ? 0 : ~fold(sum) & 0xffff || 0xffff)
   }
 
-  /** Of pseudo-header, UDP header without checksum, and the payload that was taken; not folded. */
+  /** The sum of pseudo-header, UDP header without checksum, and the payload that `take` took; not folded. */
   #sum(fromAddress: number, fromPort: number, toAddress: number, toPort: number, payloadLength: number): number {
     const udpLength = UDP_HEADER + payloadLength
     const headers = pseudoHeaderSum(fromAddress, toAddress, UDP, udpLength) + fromPort + toPort + udpLength

@@ -1,9 +1,9 @@
 /**
- * The copies of captured datagrams (`--udp`). There is nothing to acknowledge: a datagram goes out as it came in, in the
- * same turn, and what the kernel took is delivered.
+ * Copies captured datagrams (`--udp`) in the turn in which they were captured. Nothing is acknowledged, so what the
+ * kernel accepts counts as delivered.
  *
- * A *flow* is what one client address and port sends to one source address and port. It is decided once whether and how
- * often it is copied, and as whom; a flow that was silent for FLOW_IDLE_MS is forgotten, and decided about anew.
+ * A flow is what one client address and port sends to one source address and port. Whether it is copied, how often, and
+ * with which client addresses and ports is decided once. A flow that is silent for FLOW_IDLE_MS is forgotten.
  */
 import type { Datagram } from '../../wire/datagram.ts'
 import { type CopiedFlow, Flow } from '../../wire/flow.ts'
@@ -18,24 +18,24 @@ import { mappingOf, type SelectionSettings } from '../selection/settings.ts'
 import type { WorkerShare } from '../selection/worker-share.ts'
 import type { DatagramWriter } from './datagram-writer.ts'
 
-/** As connection trackers have it for flows that are answered (nf_conntrack_udp_timeout_stream). */
+/** The timeout of Linux's connection tracking for flows with answers (nf_conntrack_udp_timeout_stream). */
 export const FLOW_IDLE_MS = 120_000
 
 export interface DatagramsOptions {
   readonly selection: SelectionSettings
-  /** With more flows than this another is forgotten for each new one. */
+  /** Limit of flows. Beyond it, another flow is forgotten for each new one. */
   readonly flowsMax: number
   readonly share?: WorkerShare
 }
 
-/** What one client address and port sends to one source address and port, as captured. */
+/** A captured flow and its copies. */
 class DatagramFlow {
   readonly fromAddress: number
   readonly fromPort: number
   readonly toAddress: number
   readonly toPort: number
   readonly copies: readonly CopiedFlow[]
-  /** Why there are no copies. */
+  /** Why there are no copies, if there are none. */
   readonly refusal: Drop
   usedAt: number
 
@@ -57,13 +57,13 @@ export class Datagrams {
   readonly #counters: Counters
   readonly #sampling: Sampling
   readonly #ports: PortsPool
-  /** Captured flow → its slot. */
+  /** Captured flow → slot in `#flows`. */
   readonly #bySource = new FlowTable()
   readonly #key = new Flow()
   readonly #flows: (DatagramFlow | undefined)[] = []
   readonly #freeSlots: number[] = []
   readonly #wheel: TimerWheel
-  /** Which flow is forgotten next when there are too many. */
+  /** The slot to free next when there are too many flows. */
   #hand = 0
   #now: number
   readonly #fire = (slot: number): void => this.#onDue(slot)
@@ -85,18 +85,18 @@ export class Datagrams {
     return this.#flows.length - this.#freeSlots.length
   }
 
-  /** Every address that something here has. */
+  /** Passes every address that is in use to `take`. */
   eachAddress(take: (address: number) => void): void {
     this.#bySource.eachAddress(take)
     this.#ports.eachAddress(take)
   }
 
-  /** The instant by which `onTimer` is to be called. */
+  /** When `onTimer` must be called at the latest. */
   get deadline(): number {
     return this.#wheel.next()
   }
 
-  /** Copies a datagram whose payload the writer has just taken. @returns why it is not copied */
+  /** Copies a datagram whose payload the writer has just taken. @returns why it was dropped, or None */
   onSource(datagram: Datagram, now: number): Drop {
     const { payloadLength } = datagram
     this.#counters.add(Counter.capturedPayloadBytes, payloadLength)
@@ -129,7 +129,7 @@ export class Datagrams {
     return drop
   }
 
-  /** @returns undefined for what no map names */
+  /** Starts a flow. @returns undefined if no mapping matches */
   #begin(datagram: Datagram, now: number): DatagramFlow | undefined {
     const maps = this.#mapping.find(datagram.toAddress, datagram.toPort)
     if (maps.length === 0) return undefined
@@ -149,7 +149,7 @@ export class Datagrams {
     return flow
   }
 
-  /** As whom a flow is copied to one target: the first time with the client's own port, if that is free. */
+  /** Adds the copies of a flow to one target. The first uses the client's own port if that is free. */
   #addCopies(datagram: Datagram, mapIndex: number, count: number, slot: number, copies: CopiedFlow[]): void {
     const mapping = this.#mapping
     const map = mapping.maps[mapIndex]
@@ -193,7 +193,7 @@ export class Datagrams {
     this.#counters.add(Counter.sessionsEnded, flow.copies.length)
   }
 
-  /** The wheel knows when a flow began; whether it was silent since is seen only now. */
+  /** Arms the wheel again if the flow was used since; otherwise forgets the flow. */
   #onDue(slot: number): void {
     const flow = this.#flows[slot]
     if (flow === undefined) return

@@ -1,6 +1,7 @@
 /**
- * Ids for datagrams that are cut into fragments. The target puts together what has the same addresses and the same id
- * (RFC 791 §3.2), whatever its ports. Clients share addresses (`-c`, `-n`), and so do workers: each of N has every Nth id.
+ * Chooses the ids of fragmented datagrams. The target reassembles fragments with the same addresses and id (RFC 791
+ * §3.2), whatever their ports. Clients may share an address (`-c`, `-n`), also across workers, so each of N workers has
+ * every Nth id.
  */
 import type { WorkerShare } from '../selection/worker-share.ts'
 
@@ -9,14 +10,14 @@ export class FragmentIds {
   readonly #step: number
   #last: number
 
-  /** @param from where they begin, 0 to 65,535: other programs may speak for the same clients */
+  /** @param from first id, 0 to 65,535; should be random, because another tcpcopy may use the same client addresses */
   constructor(from: number, share: Pick<WorkerShare, 'worker' | 'workers'> | undefined) {
     this.#step = share?.workers ?? 1
     this.#first = (share?.worker ?? 0) + 1
     this.#last = this.#first + Math.floor(from / this.#step) * this.#step
   }
 
-  /** @param most of the version of IP; @returns 1 to `most` */
+  /** @param most largest id, which depends on the IP version; @returns 1 to `most` */
   next(most: number): number {
     const id = this.#last + this.#step
     this.#last = id <= most ? id : this.#first

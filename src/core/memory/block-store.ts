@@ -1,44 +1,44 @@
 /**
- * Blocks of fourteen sizes in one memory. Memory is divided into pages; a page holds blocks of one size and may take
- * another when it is empty again. Taking and giving back cost O(1), and pages never used are never touched.
+ * Allocates blocks of fourteen sizes in one memory. Memory is divided into pages; a page holds blocks of one size, and
+ * may take another size when it is empty again. Taking and returning a block is O(1). Unused pages are never touched.
  */
 import { int32At, u8, uint16At } from '../../wire/bytes.ts'
 
-/** Each divides a page; 1536 holds a full Ethernet segment, 15,360 ten of them. */
+/** Each size divides a page. 1536 holds a full Ethernet segment, 15,360 ten of them. */
 const SIZES = Uint16Array.of(192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 7680, 10_240, 15_360)
 /** The largest block. */
 export const BLOCK_MAX = 15_360
 export const PAGE = 61_440
 const BLOCKS_MAX = 320
-/** All sizes are multiples of it. */
+/** All sizes are multiples of this. */
 const GRAIN = 64
 const NONE = -1
 
-/** By length in grains, rounded up: the smallest size that holds it. */
+/** Index into `SIZES` of the smallest size that holds a length, by the length in grains, rounded up. */
 const classOfGrains = Uint8Array.from({ length: BLOCK_MAX / GRAIN + 1 }, (_, grains) =>
   SIZES.findIndex((size) => size >= grains * GRAIN)
 )
 
 export class BlockStore {
-  /** Octets of blocks in use. */
+  /** Bytes of blocks in use. */
   usedBytes = 0
   readonly #memoryAt: number
   readonly #pagesMax: number
-  /** Empty pages that were used before, linked by `#next`; those never used begin at `#untouched`. */
+  /** Empty pages that were in use before, linked by `#next`. Pages from `#untouched` on were never used. */
   #emptyPage = NONE
   #untouched = 0
-  /** By class: the first page that has a free block. */
+  /** By size class: the first page with a free block. */
   readonly #open = new Int32Array(SIZES.length).fill(NONE)
   readonly #next: Int32Array
   readonly #before: Int32Array
   readonly #class: Uint8Array
   readonly #usedCount: Int32Array
-  /** Of a page: blocks given back, linked by `#nextFree`; those never taken begin at `#fresh`. */
+  /** By page: returned blocks, linked by `#nextFree`. Blocks from `#fresh` on were never used. */
   readonly #free: Int32Array
   readonly #fresh: Int32Array
   readonly #nextFree: Int32Array
 
-  /** @param memoryAt where the pages begin in the memory that addresses mean */
+  /** @param memoryAt offset of the first page; blocks are offsets in the same memory */
   constructor(memoryAt: number, pagesMax: number) {
     this.#memoryAt = memoryAt
     this.#pagesMax = pagesMax
@@ -51,12 +51,12 @@ export class BlockStore {
     this.#nextFree = new Int32Array(pagesMax * BLOCKS_MAX)
   }
 
-  /** @param length 1…BLOCK_MAX octets @returns where the block begins, or −1 if there is no room */
+  /** @param length 1 to BLOCK_MAX bytes @returns where the block begins, or −1 if none is free */
   take(length: number): number {
     let sizeClass = u8(classOfGrains, Math.ceil(length / GRAIN))
     let page = int32At(this.#open, sizeClass)
     if (page === NONE) page = this.#openPage(sizeClass)
-    // Without pages, a larger block is better than none.
+    // Without empty pages, a larger block is better than none.
     while (page === NONE && ++sizeClass < SIZES.length) page = int32At(this.#open, sizeClass)
     if (page === NONE) return NONE
     const size = uint16At(SIZES, sizeClass)
@@ -67,12 +67,12 @@ export class BlockStore {
     return this.#memoryAt + page * PAGE + this.#takeBlock(page) * size
   }
 
-  /** Octets that the block has room for. @param at what `take` returned */
+  /** The size of a block in bytes. @param at result of `take` */
   size(at: number): number {
     return uint16At(SIZES, u8(this.#class, Math.floor((at - this.#memoryAt) / PAGE)))
   }
 
-  /** @param at what `take` returned */
+  /** Returns a block. @param at result of `take` */
   give(at: number): void {
     const offset = at - this.#memoryAt
     const page = Math.floor(offset / PAGE)
@@ -91,7 +91,7 @@ export class BlockStore {
     this.#emptyPage = page
   }
 
-  /** @returns a page whose blocks are all free, or NONE */
+  /** Prepares an empty page for a size class. @returns the page, or NONE */
   #openPage(sizeClass: number): number {
     const page = this.#takePage()
     if (page === NONE) return NONE

@@ -1,11 +1,11 @@
-/** Flows that are remembered for a fixed time: the oldest is always the first to go, so that no timers are needed. */
+/** A queue of flows that expire after a fixed time. The oldest is always the first to expire, so it needs no timers. */
 import { float64At, int32At } from '../../wire/bytes.ts'
 import { Flow } from '../../wire/flow.ts'
 
-/** Words of an entry: both addresses, both ports, the value. */
+/** Words of an entry: client address, server address, both ports, the value. */
 const WORDS = 4
 
-/** Takes a flow whose time is over, and its value. The flow is valid during the call. */
+/** Takes an expired flow and its value. The flow is valid only during the call. */
 export type TakeExpired = (flow: Flow, value: number) => void
 
 export class ExpiryQueue {
@@ -31,7 +31,7 @@ export class ExpiryQueue {
     this.size += 1
   }
 
-  /** Gives up to `most` that have expired to `take`. */
+  /** Removes up to `most` expired flows and passes them to `take`. */
   expire(now: number, most: number, take: TakeExpired): void {
     for (let count = 0; count < most && this.size > 0; count++) {
       if (float64At(this.#expiry, this.#first) > now) return

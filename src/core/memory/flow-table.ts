@@ -1,14 +1,14 @@
 /**
- * Finds what belongs to a flow: open addressing with linear probing over typed arrays, so that a look-up makes no
- * garbage and stays flat in the number of flows. A value is an int32 ≥ 0.
+ * The flow table maps a flow to an int32 that is not negative. It uses open addressing with linear probing in a typed
+ * array, so a lookup creates no garbage and takes constant time.
  */
 import { int32At } from '../../wire/bytes.ts'
 import type { Flow } from '../../wire/flow.ts'
 
-const SLOT = 4 // two addresses, both ports, value + 1 (0: empty)
+const SLOT = 4 // client address, server address, both ports, value + 1 (0: empty)
 const VALUE = 3
 
-/** Spreads the bits of a flow over an int32, which is never boxed (the finalizer of MurmurHash3). */
+/** Hashes a flow with the finalizer of MurmurHash3. The result is an int32, so V8 does not allocate it. */
 function hash(clientAddress: number, serverAddress: number, ports: number): number {
   let bits = Math.imul(clientAddress, 0x9e3779b1) ^ Math.imul(serverAddress, 0x85ebca6b) ^ Math.imul(ports, 0xc2b2ae35)
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)
@@ -56,7 +56,7 @@ export class FlowTable {
     this.#close(at)
   }
 
-  /** Both addresses of every key. */
+  /** Passes both addresses of every flow to `take`. */
   eachAddress(take: (address: number) => void): void {
     const slots = this.#slots
     for (let at = 0; at < slots.length; at += SLOT) {
@@ -66,7 +66,7 @@ export class FlowTable {
     }
   }
 
-  /** The slot that holds the key, or the empty one where it belongs. */
+  /** @returns the slot of a flow, or the empty slot where it belongs */
   #find(clientAddress: number, serverAddress: number, ports: number): number {
     const slots = this.#slots
     let index = hash(clientAddress, serverAddress, ports) & this.#mask
@@ -82,7 +82,7 @@ export class FlowTable {
     }
   }
 
-  /** Empties a slot and moves back what would no longer be found past it, so that no markers are needed. */
+  /** Empties a slot and moves back entries that would no longer be found behind it, so no tombstones are needed. */
   #close(at: number): void {
     const slots = this.#slots
     let hole = at / SLOT

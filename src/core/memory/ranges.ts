@@ -1,6 +1,6 @@
 /**
- * A few ranges of sequence numbers, sorted, apart from each other: what came out of order, or what the peer says came
- * so. When there are too many the last is given up, which only means that its octets are sent once more.
+ * A few sorted, disjoint ranges of sequence numbers: bytes that arrived out of order, here or at the target. With too
+ * many ranges the last one is forgotten, which only means that its bytes are sent again.
  */
 import { int32At } from '../../wire/bytes.ts'
 import { isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
@@ -9,9 +9,9 @@ const RANGES_MAX = 16
 
 export class Ranges {
   count = 0
-  /** Left edge (the first octet) and right edge (one beyond the last) of each range. */
+  /** Left edge (first byte) and right edge (after the last byte) of each range. */
   readonly #edges = new Int32Array(RANGES_MAX * 2)
-  /** The left edge of the range that grew last (RFC 2018 §4: it is told first). */
+  /** The left edge of the latest addition; its range is reported first (RFC 2018 §4). */
   #latest: Seq = seq(0)
 
   left(index: number): Seq {
@@ -21,7 +21,7 @@ export class Ranges {
     return seq(int32At(this.#edges, index * 2 + 1))
   }
 
-  /** The index of the range that `add` touched last. */
+  /** The index of the range that `add` changed last. */
   get latest(): number {
     for (let index = 0; index < this.count; index++) {
       if (!isAfter(this.left(index), this.#latest) && isAfter(this.right(index), this.#latest)) return index
@@ -33,7 +33,7 @@ export class Ranges {
     this.count = 0
   }
 
-  /** Adds octets [left, right). @returns false if all of them were there */
+  /** Adds bytes [left, right). @returns false if all of them were there already */
   add(left: Seq, right: Seq): boolean {
     if (!isAfter(right, left)) return false
     let first = 0
@@ -52,7 +52,7 @@ export class Ranges {
     return true
   }
 
-  /** Removes what lies before `edge`. */
+  /** Removes bytes before `edge`. */
   dropBefore(edge: Seq): void {
     let gone = 0
     while (gone < this.count && !isAfter(this.right(gone), edge)) gone++
@@ -63,7 +63,7 @@ export class Ranges {
     if (this.count > 0 && isBefore(this.left(0), edge)) this.#edges[0] = edge
   }
 
-  /** @returns the end of the range that holds `at`, or `at` itself if none does */
+  /** @returns the right edge of the range that contains `at`, or `at` itself if there is none */
   endOf(at: Seq): Seq {
     for (let index = 0; index < this.count; index++) {
       if (!isAfter(this.left(index), at) && isAfter(this.right(index), at)) return this.right(index)
@@ -71,7 +71,7 @@ export class Ranges {
     return at
   }
 
-  /** Replaces ranges [first, end) by one. */
+  /** Replaces ranges [first, end) by one range. */
   #replace(first: number, end: number, left: Seq, right: Seq): void {
     if (first === end && this.count === RANGES_MAX) {
       if (first === RANGES_MAX) return

@@ -1,10 +1,10 @@
 /**
- * The one bounded store of captured client payload. A *piece* is a part of a captured segment, or several segments that
- * segmentation would make of one, at most `PIECE_MAX` octets, with what the headers said; it lives from its capture until
- * the target has acknowledged it.
+ * The send pool is the one bounded store of captured client payload. A piece is a part of a captured segment's payload,
+ * or that of several consecutive segments, up to `PIECE_MAX` bytes, with the fields of its headers. It lives from its
+ * capture until the target has acknowledged it.
  *
- * Pieces are small integers; what belongs to them lies in typed arrays, and their octets in blocks of a memory that
- * the sender can reach. Both are touched only when used, so an idle pool costs nothing.
+ * A piece is a small integer. Its fields are in typed arrays, and its bytes in blocks of memory that the packet sender
+ * can read. Neither is touched before it is used, so an idle pool takes no memory.
  */
 import { float64At, int32At } from '../../wire/bytes.ts'
 import { copyAndSum, fold } from '../../wire/checksum.ts'
@@ -12,23 +12,25 @@ import { PSH, payloadSeq, type Segment, SYN, URG, urgentPointer } from '../../wi
 import { add, distance, type Seq, seq } from '../../wire/seq.ts'
 import { BLOCK_MAX, BlockStore, PAGE } from './block-store.ts'
 
-/** Most octets of one piece. */
+/** Largest piece, in bytes. */
 export const PIECE_MAX = BLOCK_MAX
-/** Octets of memory for each page of the pool. */
+/** Bytes of memory for each page of the pool. */
 export const POOL_PAGE = PAGE
 /** No piece. */
 export const NONE = -1
 
-/** Pieces for each page. Of the smallest blocks three of four can be in use: bookkeeping costs a sixth at most. */
+/** Pieces for each page. So at most 3/4 of the smallest blocks can be in use, and bookkeeping takes at most a sixth. */
 const PIECES_A_PAGE = 240
-/** Shorter payload is summed while it is copied; of longer one a copy alone is many times faster, and who sends may
- * have the sum made by the kernel or the network card. */
+/**
+ * Shorter payload is summed while it is copied. For longer payload a plain copy is many times faster, and the kernel or
+ * the network card may compute the checksum.
+ */
 const SUMMED_BELOW = 192
 
-/** Copies `length` octets; the ranges do not overlap. */
+/** Copies `length` bytes between ranges that do not overlap. */
 export type CopyBytes = (from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number) => void
 
-/** What a captured segment's headers said, beside its payload. */
+/** Flags of a piece, in the low byte of `#header`. */
 const IS_PUSHED = 1
 const HAS_TIMESTAMPS = 2
 const DONT_FRAGMENT = 4
@@ -40,15 +42,15 @@ export class SendPool {
   readonly memory: Uint8Array
   readonly piecesMax: number
   usedCount = 0
-  /** There was no room for a piece, since this was last reset. */
+  /** A piece was refused because the pool was full. The owner resets this. */
   hasRefused = false
-  /** The instant of the batch at hand: that of the pieces made now. */
+  /** The instant of the current batch, which becomes the capture time of new pieces. Set by the owner. */
   now = 0
   readonly #blocks: BlockStore
   readonly #copy: CopyBytes
   readonly #pagesMax: number
   #free = NONE
-  /** Pieces never used yet begin here: a fresh pool needs no list of all its pieces. */
+  /** Pieces from here on were never used, so a new pool needs no list of all its pieces. */
   #untouched = 0
   readonly #next: Int32Array
   readonly #at: Float64Array
@@ -57,16 +59,16 @@ export class SendPool {
   readonly #length: Int32Array
   readonly #ack: Int32Array
   readonly #tsVal: Int32Array
-  /** Checksum of the payload, folded, and the window: both 16 bits. */
+  /** Folded sum of the payload in the upper 16 bits, window field in the lower. */
   readonly #sumAndWindow: Int32Array
-  /** IP id, traffic class and flags. */
+  /** IP id in the upper 16 bits, then traffic class and flags. */
   readonly #header: Int32Array
-  /** Of the few pieces that are urgent: how far behind their first octet the urgent ones end. */
+  /** For the few urgent pieces: how far after their first byte the urgent data ends. */
   readonly #urgentEnd = new Map<number, number>()
 
   /**
-   * @param blocksAt where in `memory` the `pagesMax × POOL_PAGE` octets for payload begin
-   * @param copy for longer payloads
+   * @param blocksAt where in `memory` the `pagesMax × POOL_PAGE` bytes for payload begin
+   * @param copy copies longer payloads
    */
   constructor(memory: Uint8Array, blocksAt: number, pagesMax: number, copy: CopyBytes = copyAndSum) {
     this.memory = memory
@@ -88,10 +90,10 @@ export class SendPool {
 
   /**
    * Copies a part of a captured payload into a new piece.
-   * @param offset of the first byte in the client's stream
-   * @param from where it is in the payload; @param length at most PIECE_MAX
-   * @param number which segment of the captured super-packet it begins with: its IP id is that much later
-   * @returns the piece, with no next; NONE when the pool is full
+   * @param offset offset of its first byte in the client's stream
+   * @param from where the part begins in the payload; @param length at most PIECE_MAX
+   * @param number index of its first segment in the captured super-packet, which is added to the IP id
+   * @returns the piece, not linked to another; NONE if the pool is full
    */
   add(segment: Segment, offset: Seq, from: number, length: number, number: number, isPushed: boolean): number {
     const at = this.#blocks.take(length)
@@ -125,11 +127,11 @@ export class SendPool {
   }
 
   /**
-   * Puts a captured payload behind the piece that it goes on with, if cutting both into segments makes the same packets
-   * again: they were captured in one batch, and their headers differ only in what segmentation counts up. As one piece
-   * they are kept, sent and freed at once.
-   * @param segmentMax octets of a segment to the target
-   * @returns false if it is not so, or there is no room
+   * Appends a captured payload to the piece that it follows, if segmentation of the result produces the same packets
+   * again: both were captured in one batch, and their headers differ only in what segmentation counts up. One piece is
+   * stored, sent and freed at once.
+   * @param segmentMax segment size towards the target, in bytes
+   * @returns false if this is not the case, or if no larger block is free
    */
   extend(piece: number, segment: Segment, segmentMax: number): boolean {
     const before = this.length(piece)
@@ -145,7 +147,7 @@ export class SendPool {
     if (!isOfOneKind || before % segmentMax !== 0 || length > PIECE_MAX) return false
     const firstId = header >>> 16
     const nextId = (firstId + before / segmentMax) & 0xffff
-    // 0 is no id: of a piece that begins with it no segment has one.
+    // An IP id of 0 stands for none. If the first segment of a piece has none, no segment of it has one.
     const isNextId = segment.ipId === 0 ? firstId === 0 : firstId !== 0 && segment.ipId === nextId
     if (!isNextId || !this.#makeRoom(piece, before, length)) return false
     this.#copy(segment.bytes, segment.payloadAt, this.memory, this.at(piece) + before, segment.payloadLength)
@@ -154,7 +156,10 @@ export class SendPool {
     return true
   }
 
-  /** Moves a piece of `before` octets to a larger block if its own does not hold `length`. @returns false: none is free */
+  /**
+   * Moves a piece of `before` bytes to a larger block if its own is too small for `length`.
+   * @returns false: none is free
+   */
   #makeRoom(piece: number, before: number, length: number): boolean {
     const from = this.at(piece)
     if (length <= this.#blocks.size(from)) return true
@@ -166,17 +171,17 @@ export class SendPool {
     return true
   }
 
-  /** Octets of memory in use. */
+  /** Bytes of blocks in use. */
   get usedBytes(): number {
     return this.#blocks.usedBytes
   }
 
-  /** How full it is, 0 to 1: whether octets or pieces, what is shorter counts. */
+  /** How full the pool is, 0 to 1, by bytes or by pieces, whichever is more. */
   get fill(): number {
     return Math.max(this.#blocks.usedBytes / (this.#pagesMax * PAGE), this.usedCount / this.piecesMax)
   }
 
-  /** @param end how far behind the piece's first octet the urgent octets end. @returns the flag for its header */
+  /** @param end how far after the piece's first byte the urgent data ends @returns the flag for `#header` */
   #markUrgent(piece: number, end: number): number {
     if (end <= 0) return 0
     this.#urgentEnd.set(piece, end)
@@ -205,7 +210,7 @@ export class SendPool {
   setNext(piece: number, next: number): void {
     this.#next[piece] = next
   }
-  /** Where it begins in the client's stream. */
+  /** Offset of its first byte in the client's stream. */
   offset(piece: number): Seq {
     return seq(int32At(this.#offset, piece))
   }
@@ -218,7 +223,7 @@ export class SendPool {
   capturedAt(piece: number): number {
     return float64At(this.#capturedAt, piece)
   }
-  /** The acknowledgment number that the client sent with these octets. */
+  /** The acknowledgment number that the client sent with these bytes. */
   ack(piece: number): Seq {
     return seq(int32At(this.#ack, piece))
   }
@@ -229,11 +234,11 @@ export class SendPool {
   hasSum(piece: number): boolean {
     return (int32At(this.#header, piece) & HAS_SUM) !== 0
   }
-  /** Folded one's complement sum of the octets. */
+  /** Folded ones' complement sum of the bytes; only if `hasSum`. */
   sum(piece: number): number {
     return int32At(this.#sumAndWindow, piece) >>> 16
   }
-  /** The window field, as captured. */
+  /** The captured window field, not scaled. */
   window(piece: number): number {
     return int32At(this.#sumAndWindow, piece) & 0xffff
   }
@@ -252,27 +257,29 @@ export class SendPool {
   dontFragment(piece: number): boolean {
     return (int32At(this.#header, piece) & DONT_FRAGMENT) !== 0
   }
-  /** They came in the SYN (RFC 7413), so there is no acknowledgment number to them. */
+  /** The bytes were in the SYN (RFC 7413), so they have no acknowledgment number. */
   isFromSyn(piece: number): boolean {
     return (int32At(this.#header, piece) & IS_FROM_SYN) !== 0
   }
-  /** How far behind its first octet the urgent octets end (RFC 9293 §3.8.5), which may be beyond its last; 0: none are. */
+  /**
+   * How far after its first byte the urgent data ends (RFC 9293 §3.8.5), possibly beyond the piece; 0: there is none.
+   */
   urgentEnd(piece: number): number {
     return int32At(this.#header, piece) & IS_URGENT ? (this.#urgentEnd.get(piece) ?? 0) : 0
   }
-  /** Where in `memory` the octets begin. */
+  /** Where in `memory` the bytes begin. */
   at(piece: number): number {
     return float64At(this.#at, piece)
   }
 }
 
-/** What a captured segment's header says of all packets that it may be cut into: traffic class and flags. */
+/** Traffic class and flags of a captured segment, which all packets made of it share. */
 function kindOf(segment: Segment): number {
   const flags = (segment.hasTimestamps ? HAS_TIMESTAMPS : 0) | (segment.dontFragment ? DONT_FRAGMENT : 0)
   return (segment.trafficClass << 8) | flags
 }
 
-/** The IP id of the segment of this number in a captured super-packet; 0 stays 0. */
+/** The IP id of a segment of a captured super-packet, by its index; 0 stays 0. */
 function ipIdOf(segment: Segment, number: number): number {
   return segment.ipId === 0 ? 0 : (segment.ipId + number) & 0xffff
 }

@@ -1,8 +1,8 @@
 /**
- * What is to be delivered to the target, in order: pieces of the client's stream from their capture until the target has
- * acknowledged them. Offsets count from the first byte of the client's connection, as `Seq` does.
+ * The send queue holds pieces of the client's stream in order, from their capture until the target has acknowledged
+ * them. Offsets are `Seq` and count from the first byte of the client's connection.
  *
- * The client side appends, the gate admits, the target side reads, and the session frees what the target has.
+ * The client side appends pieces, the gate admits them, the target side reads them, and the session frees them.
  */
 import { distance, isAfter, type Seq } from '../../wire/seq.ts'
 import { Counter, type Counters } from '../books/counters.ts'
@@ -11,29 +11,29 @@ import type { Snapshot } from './snapshot.ts'
 
 export class SendQueue {
   readonly pool: SendPool
-  /** The first piece that is not wholly acknowledged, or NONE. */
+  /** The first piece that is not completely acknowledged, or NONE. */
   head = NONE
   /** The last piece, or NONE. */
   tail = NONE
-  /** One beyond the last byte. */
+  /** Offset after the last byte. */
   end: Seq
-  /** One beyond the last byte that the target has acknowledged. */
+  /** Offset after the last byte that the target has acknowledged. */
   acknowledgedEnd: Seq
-  /** The last piece that was admitted, and is not freed; or NONE. What it grows by is admitted too. */
+  /** The last admitted piece, or NONE if it is freed. Bytes by which it grows are admitted too. */
   #admitted = NONE
-  /** Where it ended, once it is freed. */
+  /** Where the last admitted piece ended, once it is freed. */
   #admittedEnd: Seq
-  /** What came before the head: where it ended, the acknowledgment with it, and whether it had PSH. */
+  /** The bytes before the head: where they ended, their acknowledgment number, and whether they had PSH. */
   #frontEnd: Seq
   #frontAck: Seq
   #isFrontPushed = true
-  /** Nothing came before the head: a request begins there. */
+  /** Nothing was before the head, so a request begins there. */
   #isAtStart = true
-  /** The client's first acknowledgment: bytes of a SYN (RFC 7413) have none of their own. */
+  /** The client's first acknowledgment number. It stands in for that of bytes in a SYN (RFC 7413). */
   firstAck: Seq
   readonly #counters: Counters
 
-  /** @param start offset of the first byte */
+  /** @param start offset of the first byte to deliver */
   constructor(start: Seq, pool: SendPool, counters: Counters) {
     this.pool = pool
     this.#counters = counters
@@ -45,7 +45,7 @@ export class SendQueue {
     this.firstAck = start
   }
 
-  /** See `Snapshot`. Only while it is empty. */
+  /** See `Snapshot`. Only while the queue is empty. */
   save(snapshot: Snapshot): void {
     this.end = snapshot.seq(this.end)
     this.#admittedEnd = this.end
@@ -57,12 +57,12 @@ export class SendQueue {
     this.#isAtStart = snapshot.flag(this.#isAtStart)
   }
 
-  /** Where what came before the head ended. */
+  /** Offset after the bytes before the head. */
   get frontEnd(): Seq {
     return this.#frontEnd
   }
 
-  /** Takes a piece that begins at `end`, which belongs to the queue from now on. */
+  /** Takes ownership of a piece that begins at `end`. */
   append(piece: number): void {
     this.pool.setNext(piece, NONE)
     if (this.tail === NONE) this.head = piece
@@ -76,29 +76,29 @@ export class SendQueue {
     this.end = this.pool.end(this.tail)
   }
 
-  /** One beyond the last byte that may go to the target. */
+  /** Offset after the last byte that may go to the target. */
   get admittedEnd(): Seq {
     return this.#admitted === NONE ? this.#admittedEnd : this.pool.end(this.#admitted)
   }
 
-  /** The first piece that may not go yet, or NONE. */
+  /** The first piece that is not admitted yet, or NONE. */
   get nextToAdmit(): number {
     return this.#admitted === NONE ? this.head : this.pool.next(this.#admitted)
   }
 
-  /** Lets `piece`, which is `nextToAdmit`, go to the target. */
+  /** Admits `piece`, which is `nextToAdmit`: it may go to the target. */
   admit(piece: number): void {
     this.#admitted = piece
   }
 
-  /** The target has all in front of `offset`: counts it as delivered, and frees the pieces that lie wholly there. */
+  /** The target has all bytes before `offset`. Counts them as delivered and frees the pieces before it. */
   acknowledge(offset: Seq): void {
     const upTo = isAfter(offset, this.end) ? this.end : offset
-    const bytes = distance(upTo, this.acknowledgedEnd)
-    if (bytes <= 0) return
+    const byteCount = distance(upTo, this.acknowledgedEnd)
+    if (byteCount <= 0) return
     this.acknowledgedEnd = upTo
-    this.#counters.add(Counter.deliveredBytes, bytes)
-    this.#counters.add(Counter.pendingBytes, -bytes)
+    this.#counters.add(Counter.deliveredBytes, byteCount)
+    this.#counters.add(Counter.pendingBytes, -byteCount)
     while (this.head !== NONE && !isAfter(this.pool.end(this.head), upTo)) {
       const piece = this.head
       this.head = this.pool.next(piece)
@@ -111,14 +111,14 @@ export class SendQueue {
     }
   }
 
-  /** Frees a piece that came next behind what was freed before, and remembers what stands in front of the next one. */
+  /** Frees the piece that follows the bytes freed before, and remembers what `beginsRequest` needs of it. */
   discard(piece: number): void {
     const { pool } = this
     this.passed(pool.end(piece), pool.isFromSyn(piece) ? this.firstAck : pool.ack(piece), pool.isPushed(piece))
     pool.free(piece)
   }
 
-  /** Bytes up to `end` are not in front of the head any more, or were never put there. */
+  /** Bytes up to `end` have left the queue, or were never in it. */
   passed(end: Seq, ack: Seq, isPushed: boolean): void {
     this.#frontEnd = end
     this.#frontAck = ack
@@ -126,13 +126,13 @@ export class SendQueue {
     this.#isAtStart = false
   }
 
-  /** True if a request surely begins at `at`: it follows on what came last, and the client had read more before it. */
+  /** True if a request certainly begins at `at`: it follows the last bytes, and the client had read more in between. */
   beginsRequest(at: Seq, ack: Seq): boolean {
     if (at !== this.#frontEnd) return false
     return this.#isAtStart || (this.#isFrontPushed && isAfter(ack, this.#frontAck))
   }
 
-  /** Gives all its pieces away, linked, and is empty. @returns the first, or NONE */
+  /** Gives up ownership of all pieces, which stay linked. @returns the first, or NONE */
   takeAll(): number {
     const first = this.head
     this.head = NONE
@@ -141,7 +141,7 @@ export class SendQueue {
     return first
   }
 
-  /** Goes on at another offset, for a target that has nothing yet. Only while it is empty. */
+  /** Continues at another offset, for a new connection to the target. Only while the queue is empty. */
   restart(at: Seq): void {
     this.end = at
     this.#admittedEnd = at

@@ -1,12 +1,12 @@
 /**
- * The numbers of a session as a row of typed arrays. Each part of a session hands all its numbers to a snapshot, always in
- * the same order, and takes what it gets back: written they come back as they are, read as they were. How wide a row is
- * shows when one is written for the first time, so nobody has to count.
+ * The snapshot saves the numbers of a session in a row of typed arrays, and restores them. Each part passes all its
+ * numbers to the snapshot, always in the same order, and assigns the results: when writing, the results are the same
+ * numbers; when reading, the saved ones. `measure` finds the width of a row.
  */
 import { float64At, int32At, uint16At } from '../../wire/bytes.ts'
 import { type Seq, seq } from '../../wire/seq.ts'
 
-/** How many numbers of each kind a row holds: int32s, the first of them for flags, uint16s and float64s. */
+/** How many numbers of each kind a row holds: int32 (the first one holds flags), uint16 and float64. */
 export interface Widths {
   readonly words: number
   readonly shorts: number
@@ -14,12 +14,12 @@ export interface Widths {
 }
 
 const NO_WIDTHS: Widths = { words: 0, shorts: 0, reals: 0 }
-/** Of the flags: the row holds something. */
+/** Flag of a row that is in use. */
 const IS_TAKEN = 1
-/** Others in the same word. */
+/** Limit of other flags, which share one word with `IS_TAKEN`. */
 const FLAGS_MAX = 31
 
-/** Rows of numbers, one behind the other; empty at first. */
+/** Rows of numbers, free at first. */
 export class Rows {
   readonly widths: Widths
   readonly words: Int32Array
@@ -61,7 +61,7 @@ export class Snapshot {
     return this.widths.words > 0
   }
 
-  /** Finds out how wide a row is. @param save hands over all the numbers of one */
+  /** Measures the width of a row. @param save passes all the numbers of one session */
   measure(save: () => void): void {
     this.#begin(new Rows(0, NO_WIDTHS), 0, Mode.Measuring)
     save()
@@ -69,13 +69,13 @@ export class Snapshot {
     this.widths = { words: this.#wordAt, shorts: this.#shortAt, reals: this.#realAt }
   }
 
-  /** Writes a row from now on. */
+  /** Starts to write a row, which is in use from now on. */
   beginWriting(rows: Rows, row: number): void {
     this.#begin(rows, row, Mode.Writing)
     rows.words[this.#flagsAt] = IS_TAKEN
   }
 
-  /** Reads a row from now on. */
+  /** Starts to read a row. */
   beginReading(rows: Rows, row: number): void {
     this.#begin(rows, row, Mode.Reading)
   }
@@ -93,7 +93,7 @@ export class Snapshot {
     this.#realAt = row * reals
   }
 
-  /** @throws Error if what was handed over does not fill the row: parts that come and go would reach into the next one */
+  /** @throws Error if the numbers do not fill the row exactly, because more of them would reach into the next row */
   end(): void {
     const { widths } = this.#rows
     const words = this.#wordAt - this.#row * widths.words

@@ -1,7 +1,7 @@
 /**
- * Deadlines by the thousand: a hashed wheel of 1 ms slots (Varghese and Lauck, scheme 6) that costs O(1) to arm and
- * to fire. An entry whose deadline has moved later is found early, and armed again by its owner; that is cheaper
- * than moving it each time. Times far away go round the wheel and are looked at once a turn.
+ * The timer wheel holds many deadlines: a hashed wheel with slots of 1 ms (Varghese and Lauck, scheme 6), O(1) to arm
+ * and to fire. If a deadline moves later, the owner lets the old one fire and arms it again, which is cheaper than
+ * moving it each time. A distant deadline is checked once in each round of the wheel.
  */
 import { float64At, int32At } from '../../wire/bytes.ts'
 
@@ -11,24 +11,24 @@ const NONE = -1
 /** Entries are small integers, chosen by the caller. An entry is armed at most once. */
 export class TimerWheel {
   readonly #first = new Int32Array(SLOTS).fill(NONE)
-  /** One bit a slot that is not empty. */
+  /** One bit for each slot, set if it is not empty. */
   readonly #occupied = new Int32Array(SLOTS / 32)
   #next = new Int32Array(1024).fill(NONE)
   #before = new Int32Array(1024).fill(NONE)
   /** The slot of an armed entry, or NONE. */
   #slot = new Int32Array(1024).fill(NONE)
-  /** The tick an entry is armed for: it may be several turns away. */
+  /** The tick that an entry is armed for, possibly several rounds away. */
   #tick = new Float64Array(1024)
-  /** What fires in the slot at hand. */
+  /** Entries of the current slot that fire. */
   #due = new Int32Array(1024)
   #now: number
 
-  /** @param now the first instant; later ones are not before it */
+  /** @param now the first instant, in ms */
   constructor(now: number) {
     this.#now = Math.floor(now)
   }
 
-  /** Arms, or arms anew. Rounded up to the next millisecond; an instant that has passed fires at the next one. */
+  /** Arms an entry, or moves it. `at` is rounded up to a whole millisecond; a past instant fires at the next one. */
   arm(entry: number, at: number): void {
     if (entry >= this.#slot.length) this.#grow(entry + 1)
     const tick = Math.max(Math.ceil(at), this.#now + 1)
@@ -45,7 +45,7 @@ export class TimerWheel {
     if (slot !== NONE) this.#unlink(entry, slot)
   }
 
-  /** Calls `fire` for each entry that is due; it may arm and disarm any. One disarmed meanwhile may still fire. */
+  /** Calls `fire` for each entry that is due. `fire` may arm and disarm any; an entry disarmed there may still fire. */
   advance(now: number, fire: (entry: number) => void): void {
     const until = Math.floor(now)
     const from = Math.max(this.#now + 1, until - SLOTS + 1)
@@ -57,7 +57,7 @@ export class TimerWheel {
     }
   }
 
-  /** @returns the instant of the next occupied slot; Infinity if nothing is armed */
+  /** @returns the instant of the next non-empty slot; Infinity if nothing is armed */
   next(): number {
     const start = (this.#now + 1) % SLOTS
     for (let word = 0; word <= SLOTS / 32; word++) {
@@ -72,7 +72,7 @@ export class TimerWheel {
     return Number.POSITIVE_INFINITY
   }
 
-  /** Unlinks what is due before it fires anything, so that `fire` may change the wheel as it likes. */
+  /** Unlinks all entries that are due before it fires any, so that `fire` may change the wheel. */
   #fireSlot(slot: number, until: number, fire: (entry: number) => void): void {
     let dueCount = 0
     let entry = int32At(this.#first, slot)

@@ -1,6 +1,6 @@
 /**
- * Writes the packets of sessions: IP and TCP headers of our own around payload from the send pool (DESIGN: "Headers
- * of our own"). Addresses, ports and options come from a `PacketStyle`, what changes from packet to packet is passed.
+ * Writes the IP and TCP headers of sessions' packets and adds them to the outbox, with payload from the send pool
+ * (docs/internals/sending.md). Addresses, ports and options come from a `PacketStyle`, the rest from `Frames.packet`.
  */
 import { isIpv6 } from '../../wire/address-book.ts'
 import { int32At, put16, put32 } from '../../wire/bytes.ts'
@@ -14,7 +14,7 @@ import { NONE, type SendPool } from '../memory/send-pool.ts'
 import type { Outbox } from './outbox.ts'
 import { RateLimit } from './rate-limit.ts'
 
-/** What all packets of one copied connection have in common. */
+/** What all packets of one copied connection share. */
 export interface PacketStyle {
   /** The client as the target sees it. */
   readonly clientAddress: number
@@ -23,9 +23,9 @@ export interface PacketStyle {
   readonly targetPort: number
   readonly ttl: number
   readonly trafficClass: number
-  /** Of IPv6. */
+  /** IPv6 flow label; unused for IPv4. */
   readonly flowLabel: number
-  /** For the SYN: 0 or −1 leaves an option out. */
+  /** Options of the SYN. An `mss` of 0 and a `windowScale` of −1 leave the option out. */
   readonly mss: number
   readonly windowScale: number
   readonly isSackPermitted: boolean
@@ -36,12 +36,12 @@ const TIMESTAMPS_LENGTH = 12
 const ECN_MASK = 0x03
 const DF = 0x4000
 
-/** Octets of TCP options in packets other than the SYN. */
+/** Bytes of TCP options in packets other than the SYN, without SACK. */
 export function optionsLength(style: PacketStyle): number {
   return style.hasTimestamps ? TIMESTAMPS_LENGTH : 0
 }
 
-/** What differs from packet to packet of a connection. One object is used again and again. */
+/** What differs between the packets of a connection. One object is reused. */
 class OutgoingPacket {
   flags = 0
   sequence: Seq = seq(0)
@@ -49,35 +49,35 @@ class OutgoingPacket {
   window = 0
   tsVal: Seq = seq(0)
   tsEcr: Seq = seq(0)
-  /** What came beyond the acknowledgment number, if that is to be told. */
+  /** Ranges for a SACK option; undefined: no option. */
   sack: Ranges | undefined
-  /** Whose `length` octets from `offset` on are the payload; or NONE. */
+  /** The piece whose `length` bytes from `offset` on are the payload; or NONE. */
   piece = NONE
   offset = 0
   length = 0
-  /** Most octets of payload of a packet of this connection: with more, this is a super-packet. */
+  /** Segment size of the connection, in bytes. With more payload, this is a super-packet. */
   segmentMax = 0
-  /** The client's own packet, for the first time: payload goes with its captured IP id, traffic class and DF. */
+  /** Copies a packet of the client for the first time, so payload keeps its captured IP id, traffic class and DF. */
   isCopy = false
-  /** The captured IP id of a copied packet without payload; else 0. */
+  /** The captured IP id of a copied packet without payload; otherwise 0. */
   ipId = 0
 }
 
-/** Largest length of an IPv4 packet, and so of a super-packet, of either version. */
+/** Largest IPv4 packet, and limit of super-packets of both versions, in bytes. */
 const IP_LENGTH_MAX = 0xffff
-/** IPv6 and TCP, with all options that a TCP header has room for. */
+/** Bytes of IPv6 and TCP headers with the most options that fit. */
 const HEADERS_MAX = IPV6_HEADER + TCP_HEADER + 40
 const CHECKSUM_AT = 16
 const FLAGS_AT = 13
 const URGENT_AT = 18
 
-/** Octets of the IP header of packets to this address. */
+/** Bytes of the IP header of packets to this address. */
 export function ipHeaderLength(targetAddress: number): number {
   return isIpv6(targetAddress) ? IPV6_HEADER : IPV4_HEADER
 }
 
 export class Frames {
-  /** To be filled before `write`. */
+  /** The caller fills it before `write`. */
   readonly packet = new OutgoingPacket()
   readonly #header = new Ipv4Header()
   readonly #header6 = new Ipv6Header()
@@ -85,9 +85,9 @@ export class Frames {
   readonly #pool: SendPool
   readonly #flush: () => void
   readonly #canSegment: (targetAddress: number) => boolean
-  /** Told of every octet of packets. */
+  /** Charged with every byte of packets. */
   readonly rate: RateLimit
-  /** What the packet behind the last frame, while that is open, has in common with it or has to go on with. */
+  /** What a packet must have to be appended to the last frame, while that is open. */
   #style: PacketStyle | undefined
   #nextSequence: Seq = seq(0)
   #acknowledgment: Seq = seq(0)
@@ -97,12 +97,12 @@ export class Frames {
   #segmentLength = 0
   #ipLength = 0
   #nextIpId = 0
-  /** DF and traffic class. */
+  /** Result of `#kind`. */
   #ipKind = 0
 
   /**
    * @param flush sends and empties the outbox; called when it is full
-   * @param canSegment whether what is sent to this address may be a super-packet
+   * @param canSegment whether super-packets may be sent to this address
    */
   constructor(
     outbox: Outbox,
@@ -118,13 +118,16 @@ export class Frames {
     this.#canSegment = canSegment
   }
 
-  /** Most octets of payload that `packet` may have: as many segments as a super-packet holds, or one. */
+  /** Largest payload of `packet`, in bytes: as many whole segments as a super-packet holds, or one. */
   payloadMax(style: PacketStyle, segmentMax: number): number {
     if (!this.#canSegment(style.targetAddress)) return segmentMax
     return Math.max(1, Math.floor((IP_LENGTH_MAX - HEADERS_MAX) / segmentMax)) * segmentMax
   }
 
-  /** Adds `packet` to the outbox. @returns where its header, or that of its super-packet, is in the outbox's memory */
+  /**
+   * Adds `packet` to the outbox.
+   * @returns where its header, or that of its super-packet, begins in the outbox's memory
+   */
   write(style: PacketStyle): number {
     if (this.#outbox.isFull) this.#flush()
     if (this.#outbox.isOpen && this.#isContinued(style)) return this.#extend(style)
@@ -161,14 +164,14 @@ export class Frames {
     return at
   }
 
-  /** Whether the rest of the checksum of `packet` is left to who sends it: where its sum would have to be made now. */
+  /** Whether the sender completes the checksum of `packet`: the payload's sum is unknown, and the device can do it. */
   #isSummedBySender(style: PacketStyle): boolean {
     const { piece, length } = this.packet
     if (piece === NONE || (this.#pool.hasSum(piece) && length === this.#pool.length(piece))) return false
     return this.#canSegment(style.targetAddress)
   }
 
-  /** Lets the payload that follows on the last frame be put behind it, if that ends with a whole segment. */
+  /** Opens the last frame for more payload if it ends with a whole segment. */
   #open(style: PacketStyle, ipLength: number): void {
     const { packet } = this
     this.#segmentLength = Math.min(packet.length, packet.segmentMax)
@@ -185,7 +188,7 @@ export class Frames {
     this.#ipKind = this.#kind(style)
   }
 
-  /** Whether cutting the open frame into segments would make `packet`, were its payload put behind (Linux, TSO). */
+  /** Whether segmentation of the open frame (Linux TSO) would produce `packet` if its payload were appended. */
   #isContinued(style: PacketStyle): boolean {
     const { packet } = this
     const segmentLength = this.#segmentLength
@@ -206,8 +209,8 @@ export class Frames {
   }
 
   /**
-   * Puts the payload of `packet` behind the open frame. Of a super-packet's checksum only the pseudo-header's part is
-   * made: who cuts it makes the rest (virtio_net.h, VIRTIO_NET_HDR_F_NEEDS_CSUM).
+   * Appends the payload of `packet` to the open frame. The checksum of a super-packet holds only the sum of the
+   * pseudo-header; segmentation completes it (virtio_net.h, VIRTIO_NET_HDR_F_NEEDS_CSUM).
    */
   #extend(style: PacketStyle): number {
     const { flags, piece, offset, length } = this.packet
@@ -230,7 +233,7 @@ export class Frames {
     this.#outbox.extend(this.#pool.at(piece) + offset, length, this.#segmentLength)
     const headerLength = int32At(this.#outbox.headerLength, count - 1)
     this.rate.spend(headerLength * packetsOf(length, this.#segmentLength) + length)
-    // PSH stands on the last segment only, and only the last may be shorter.
+    // Only the last segment has PSH, and only the last may be shorter.
     if (flags !== ACK || length % this.#segmentLength !== 0) this.#outbox.isOpen = false
     return at
   }
@@ -252,7 +255,7 @@ export class Frames {
     putIpv4(this.#outbox.memory, at, header, totalLength)
   }
 
-  /** All packets of a connection have the flow label that its client's first one had. */
+  /** All packets of a connection have the flow label of the client's first packet. */
   #writeIpv6(style: PacketStyle, at: number, trafficClass: number, payloadLength: number): void {
     const header = this.#header6
     header.protocol = TCP
@@ -264,14 +267,14 @@ export class Frames {
     putIpv6(this.#outbox.memory, at, header, payloadLength)
   }
 
-  /** The IP id of `packet`: of a piece that is more than a segment each has the next, an odd part has none. */
+  /** The IP id of `packet`. Each segment of a piece has the next id; a packet that begins within a segment has none. */
   #ipId(): number {
     const { isCopy, piece, offset, ipId, segmentMax } = this.packet
     if (!isCopy || piece === NONE || this.#pool.ipId(piece) === 0) return ipId
     return offset % segmentMax === 0 ? (this.#pool.ipId(piece) + offset / segmentMax) & 0xffff : ipId
   }
 
-  /** DF above the traffic class of `packet`. */
+  /** Traffic class of `packet` in the low 8 bits, above them the IPv4 flags with DF. */
   #kind(style: PacketStyle): number {
     const { isCopy, piece } = this.packet
     if (!isCopy || piece === NONE) return (DF << 8) | (style.trafficClass & ~ECN_MASK)
@@ -285,14 +288,15 @@ export class Frames {
   }
 }
 
-/** How many packets payload is cut into; @param segmentLength 0: one */
+/** How many packets a payload is sent in. @param segmentLength 0: one packet */
 function packetsOf(length: number, segmentLength: number): number {
   return segmentLength === 0 ? 1 : Math.ceil(length / segmentLength)
 }
 
 /**
- * MSS, then what fits in front of the timestamps, then the window scale: in the order of Linux, which puts
- * SACK-permitted into the place of the padding (RFC 7323 appendix A). @returns where they end, a multiple of 4 octets
+ * Writes MSS, SACK-permitted, timestamps and window scale as Linux does, with SACK-permitted in place of the padding of
+ * the timestamps (RFC 7323 appendix A).
+ * @returns where the options end, a multiple of 4 bytes
  */
 function synOptions(memory: Uint8Array, from: number, style: PacketStyle, tsVal: Seq): number {
   let at = from
@@ -314,7 +318,7 @@ function synOptions(memory: Uint8Array, from: number, style: PacketStyle, tsVal:
   return at
 }
 
-/** An option of `length` octets behind as many NOPs as make it four. */
+/** Writes the head of an option of `length` bytes, padded at the front with NOPs to four bytes. */
 function padded(memory: Uint8Array, at: number, kind: number, length: number): number {
   memory.fill(OptionKind.Nop, at, at + 4 - length)
   memory[at + 4 - length] = kind
@@ -322,7 +326,7 @@ function padded(memory: Uint8Array, at: number, kind: number, length: number): n
   return at + 4
 }
 
-/** RFC 7323 appendix A: aligned by two NOPs. */
+/** Writes the timestamps option, aligned by two NOPs (RFC 7323 appendix A). */
 function timestamps(memory: Uint8Array, at: number, tsVal: Seq, tsEcr: Seq): number {
   put32(memory, at, (OptionKind.Nop << 24) | (OptionKind.Nop << 16) | (OptionKind.Timestamps << 8) | 10)
   put32(memory, at + 4, tsVal)
@@ -330,7 +334,7 @@ function timestamps(memory: Uint8Array, at: number, tsVal: Seq, tsEcr: Seq): num
   return at + TIMESTAMPS_LENGTH
 }
 
-/** RFC 2018 §3 and §4: the block that the last segment fell into first, then the others as far as there is room. */
+/** Writes up to `most` SACK blocks, first the one with the latest segment (RFC 2018 §3 and §4). */
 function sackBlocks(memory: Uint8Array, at: number, sack: Ranges, most: number): number {
   const count = Math.min(sack.count, most)
   put32(memory, at, (OptionKind.Nop << 24) | (OptionKind.Nop << 16) | (OptionKind.Sack << 8) | (2 + 8 * count))

@@ -1,6 +1,6 @@
-/** What a packet of ours is for. A trace prints it, and the IP header of the client's own packet goes with a copy only. */
+/** Why a packet is sent. A trace prints it; only copies keep the fields of the client's own IP header. */
 export const Purpose = {
-  /** The client's own packet, for the first time: it goes with its captured IP id, traffic class and DF. */
+  /** A packet of the client, for the first time. It keeps its captured IP id, traffic class and DF. */
   Copy: 0,
   Retransmission: 1,
   SynAgain: 2,
@@ -20,7 +20,7 @@ export const Purpose = {
 } as const
 export type Purpose = (typeof Purpose)[keyof typeof Purpose]
 
-/** In the order of the numbers; empty where a trace has nothing to add to the packet itself. */
+/** Texts for a trace, in the order of the numbers; empty for a plain copy. */
 export const purposeTexts: readonly string[] = [
   '',
   'again',

@@ -1,16 +1,16 @@
 /**
- * `--max-rate`: a token bucket for all that is sent, which protects the source's uplink. New payload waits for tokens,
- * where it is; everything else (acknowledgments, SYNs, what is sent again) goes at once and is taken off what payload
- * may have. Sessions that wait get their turn in order, so much of it at a time.
+ * The rate limit of `--max-rate`: a token bucket for everything that is sent, which protects the source's uplink. New
+ * payload waits in its session for tokens. Everything else (acknowledgments, SYNs, retransmissions) is sent at once and
+ * charged. Waiting sessions take turns of `TURN` bytes.
  */
 const NEVER = Number.POSITIVE_INFINITY
-/** So much may go at once: what the rate allows in this time, or two packets. */
+/** Size of the bucket: what the rate allows in this time, but at least two packets. */
 const BURST_MS = 10
 const BURST_LEAST = 3000
-/** Octets that one session may send while others wait. */
+/** Bytes that one session may send while others wait. */
 const TURN = 16_384
 const NOBODY = -1
-/** More than any packet; a small integer, which costs no garbage to return. */
+/** Stands for no limit. Larger than any packet, and a small integer, which V8 returns without allocating. */
 const ANY = 1 << 24
 
 export class RateLimit {
@@ -19,16 +19,16 @@ export class RateLimit {
   readonly #burst: number
   #tokens: number
   #refilledAt = Number.NaN
-  /** Slots of sessions with payload that has to wait, each once, from `#first` on. */
+  /** Slots of waiting sessions, each once; those before `#first` are done. */
   #waiting: number[] = []
   #first = 0
-  /** The same by slot. */
+  /** By slot. */
   readonly #isWaiting: boolean[] = []
-  /** Whose turn it is, and what is left of it. */
+  /** The slot whose turn it is, and the bytes that are left of the turn. */
   #served = NOBODY
   #left = 0
 
-  /** @param bytesPerSecond of IPv4 packets; Infinity: no limit */
+  /** @param bytesPerSecond bytes of IP packets; Infinity: no limit */
   constructor(bytesPerSecond: number) {
     this.#isLimited = bytesPerSecond < NEVER
     this.#bytesPerMs = bytesPerSecond / 1000
@@ -36,14 +36,14 @@ export class RateLimit {
     this.#tokens = this.#burst
   }
 
-  /** Octets of packets are sent. */
-  spend(octets: number): void {
+  /** Charges for packets that are sent, headers included. */
+  spend(byteCount: number): void {
     if (!this.#isLimited) return
-    this.#tokens -= octets
-    this.#left -= octets
+    this.#tokens -= byteCount
+    this.#left -= byteCount
   }
 
-  /** Bytes that the session of a slot may send now, about; 0: none, and its turn comes. */
+  /** Approximate bytes that the session of a slot may send now; 0: none, and the session waits for its turn. */
   room(slot: number): number {
     if (!this.#isLimited) return ANY
     const isServed = slot === this.#served && this.#left > 0
@@ -56,15 +56,15 @@ export class RateLimit {
     return 0
   }
 
-  /** The session of a slot waits for its turn. */
+  /** Whether the session of a slot waits for its turn. */
   isWaiting(slot: number): boolean {
     return this.#isWaiting[slot] === true
   }
 
-  /** When sessions that wait can be served; Infinity if none does. */
+  /** When a waiting session can be served; Infinity if none waits. */
   get nextAt(): number {
     if (this.#isNobodyWaiting) return NEVER
-    // A millisecond's worth at least, so that not every packet costs a turn.
+    // Wait for at least the tokens of a millisecond, so that not every packet costs a turn of the loop.
     return this.#refilledAt + Math.max(0, (Math.max(1, this.#bytesPerMs) - this.#tokens) / this.#bytesPerMs)
   }
 
@@ -76,7 +76,7 @@ export class RateLimit {
     this.#refilledAt = now
   }
 
-  /** Takes the slot whose turn it is; −1: nobody waits, or there is nothing to give. */
+  /** Starts the turn of the next waiting session. @returns its slot; −1: none waits, or there are no tokens */
   take(): number {
     this.#served = NOBODY
     if (this.#tokens <= 0 || this.#isNobodyWaiting) return NOBODY

@@ -1,16 +1,18 @@
-/** Which connections are copied, where to, and as whom (`-x`, `-c`, `-H`). */
+/**
+ * The mapping decides which connections are copied, to which target, and with which client address (`-x`, `-c`, `-H`).
+ */
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
 
-/** One `-x`: what arrives for `sourceAddress:sourcePort` is copied to `targetAddress:targetPort`. */
+/** One `-x`: packets to `sourceAddress:sourcePort` are copied to `targetAddress:targetPort`. */
 export interface CopyMap {
-  /** 0: any address of this host of the target's version of IP. */
+  /** 0: any address of the target's IP version. */
   readonly sourceAddress: number
   readonly sourcePort: number
   readonly targetAddress: number
   readonly targetPort: number
 }
 
-/** A range of addresses to use for clients at targets of its version of IP: `count` addresses from `first` on. */
+/** A range of client addresses for targets of the same IP version: `count` addresses from `first` on (`-c`). */
 export interface AddressRange {
   readonly first: number
   readonly count: number
@@ -19,7 +21,7 @@ export interface AddressRange {
 const LOOPBACK = 0x7f000001
 const LOOPBACK_6 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 
-/** The ranges of one version of IP. */
+/** The ranges of one IP version. */
 interface Pool {
   readonly ranges: readonly AddressRange[]
   readonly total: number
@@ -34,10 +36,10 @@ export class Mapping {
   readonly #pool4: Pool
   readonly #pool6: Pool
   readonly #loopbackAddress: number
-  /** By port: 1 + the first map for it; 0: none. */
+  /** By source port: 1 + the index of the first mapping for it; 0: none. */
   readonly #byPort = new Uint8Array(65536)
 
-  /** @param loopbackAddress stands in for 127.0.0.1, or ::1 if it is of IPv6 (`-H`); 0: nothing does */
+  /** @param loopbackAddress replaces 127.0.0.1, or ::1 if it is IPv6, as a client address (`-H`); 0: none */
   constructor(maps: readonly CopyMap[], ranges: readonly AddressRange[] = [], loopbackAddress = 0) {
     this.maps = maps
     this.#pool4 = poolOf(ranges.filter((range) => !isIpv6(range.first)))
@@ -49,7 +51,7 @@ export class Mapping {
     }
   }
 
-  /** How many addresses there are to choose from for one client at this target. */
+  /** Number of client addresses to choose from at this target. */
   addressCount(targetAddress: number): number {
     return Math.max(1, this.#poolFor(targetAddress).total)
   }
@@ -59,12 +61,12 @@ export class Mapping {
     return this.maps.some((map, index) => this.maps.slice(index + 1).some((other) => areForSame(map, other)))
   }
 
-  /** Whether any map is for packets to this address and port. */
+  /** Whether packets to this address and port are copied. */
   has(address: number, port: number): boolean {
     return this.#next(address, port, 0) >= 0
   }
 
-  /** @returns the indexes of all maps for packets to this address and port: each wants a copy of its own */
+  /** @returns the indexes of all mappings for packets to this address and port, each of which makes a copy */
   find(address: number, port: number): readonly number[] {
     const found: number[] = []
     for (let index = this.#next(address, port, 0); index >= 0; index = this.#next(address, port, index + 1)) {
@@ -74,9 +76,10 @@ export class Mapping {
   }
 
   /**
-   * As whom a client appears at a target. The choice depends on the client's address alone, so that one client keeps
-   * the address it got, and on the number of the copy (`-n`), so that copies have other addresses where there are
-   * several; a target's own address is skipped, since it would answer itself.
+   * The address as which a client appears at a target. It depends only on the client's address, so a client keeps it,
+   * and on the number of the copy (`-n`), so copies have different addresses if there are several. A target's own
+   * address is skipped, because the target would answer itself.
+   * @returns 0 if it is IPv6 and the address book is full
    */
   clientAddress(address: number, targetAddress: number, copy = 0): number {
     const pool = this.#poolFor(targetAddress)
@@ -87,7 +90,7 @@ export class Mapping {
     return chosen === targetAddress ? addressIn(pool, (choice + 1) % pool.total) : chosen
   }
 
-  /** @returns the index of the first map from `from` on for this address and port; −1: none */
+  /** @returns the index of the first mapping from `from` on for this address and port; −1: none */
   #next(address: number, port: number, from: number): number {
     const first = this.#byPort[port] ?? 0
     for (let index = Math.max(from, first - 1); first > 0 && index < this.maps.length; index++) {
@@ -103,7 +106,7 @@ export class Mapping {
     return isIpv6(targetAddress) ? this.#pool6 : this.#pool4
   }
 
-  /** Whether `-H` stands in for this address. */
+  /** Whether `-H` replaces this address. */
   #isLoopback(address: number): boolean {
     if (this.#loopbackAddress === 0) return false
     if (!isIpv6(this.#loopbackAddress)) return address === LOOPBACK
@@ -111,13 +114,13 @@ export class Mapping {
   }
 }
 
-/** Whether there are packets that both are for. */
+/** Whether some packets match both mappings. */
 function areForSame(one: CopyMap, other: CopyMap): boolean {
   if (one.sourcePort !== other.sourcePort || isIpv6(one.targetAddress) !== isIpv6(other.targetAddress)) return false
   return one.sourceAddress === other.sourceAddress || one.sourceAddress === 0 || other.sourceAddress === 0
 }
 
-/** @returns 0 if it is of IPv6 and the book is full */
+/** @returns 0 if the address is IPv6 and the address book is full */
 function addressIn({ ranges }: Pool, choice: number): number {
   let rest = choice
   for (const range of ranges) {

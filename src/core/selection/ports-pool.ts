@@ -1,8 +1,7 @@
 /**
- * As which client address and port each session speaks to its target: no two live sessions have the same pair at one
- * target. Copies beyond the first have their ports below those that clients get from their systems, so that they
- * seldom meet; where they do, the client's own claim goes first, which is for `Sessions` to see to. Of several workers
- * each has ports of its own.
+ * The ports pool knows which session holds which client address and port at which target; no two live sessions share
+ * them. Copies beyond the first have ports below those that Linux gives to clients, so they rarely conflict. If they
+ * do, the client's own copy has priority, which `Admission` ensures. Each worker has ports of its own.
  */
 import { type CopiedFlow, Flow } from '../../wire/flow.ts'
 import { FlowTable } from '../memory/flow-table.ts'
@@ -12,16 +11,16 @@ const PORT_MIN = 1024
 const PORT_MAX = 65_535
 /** Ports of one address at one target. */
 export const PORTS_EACH = PORT_MAX - PORT_MIN + 1
-/** Copies look here first: from PORT_MIN up to where Linux begins to give ports to clients (32768). */
+/** Ports that copies use first: from PORT_MIN up to the first port that Linux gives to clients (32768). */
 const HOME_PORTS = 31 * 1024
-/** `-f` divides these ports in so many parts. */
+/** Number of values of `-f`. Each shifts the search by this share of HOME_PORTS. */
 export const PORT_SHIFTS = 1024
 const ABOVE_PORTS = PORTS_EACH - HOME_PORTS
-/** The two parts of an address's ports. */
+/** The two parts of the port range. */
 const HOME = 0
 const ABOVE = 1
 type Part = typeof HOME | typeof ABOVE
-/** From one copy's port to the next one's, about the golden section of HOME_PORTS and prime to it. */
+/** Distance between the ports of successive copies: about HOME_PORTS over the golden ratio, and coprime to it. */
 const COPY_STRIDE = 19_619
 
 type Target = Pick<CopiedFlow, 'targetAddress' | 'targetPort'>
@@ -32,18 +31,18 @@ function partOf(port: number): Part {
 
 export class PortsPool {
   readonly #shift: number
-  /** Copied flow → slot of the session that speaks now. */
+  /** Copied flow → slot of the session that holds it. */
   readonly #holders = new FlowTable()
-  /** Client address, part and target → how many ports are taken: what is full is not searched. */
+  /** Client address, part and target → number of ports in use, so that a full part is not searched. */
   readonly #taken = new FlowTable()
   readonly #flow = new Flow()
   readonly #share: Pick<WorkerShare, 'worker' | 'workers'>
-  /** By part: how many ports there are for one address. */
+  /** By part: number of ports of this worker for one address. */
   readonly #room: readonly [number, number]
 
   /**
-   * @param portShift `-f`, from 0 to 1023: from where on copies look for their ports, in as many parts
-   * @param share whose ports these are; default: all are
+   * @param portShift `-f`, from 0 to 1023: shifts where copies begin to search for a port
+   * @param share the worker whose ports these are; default: all ports
    */
   constructor(portShift = 0, share: Pick<WorkerShare, 'worker' | 'workers'> = { worker: 0, workers: 1 }) {
     this.#shift = portShift * (HOME_PORTS / PORT_SHIFTS)
@@ -53,17 +52,17 @@ export class PortsPool {
     this.#room = room
   }
 
-  /** Entries of its tables. */
+  /** Entries of both tables. */
   get size(): number {
     return this.#holders.size + this.#taken.size
   }
 
-  /** Every address as which, and to which, sessions speak. */
+  /** Passes every client and target address of sessions to `take`. */
   eachAddress(take: (address: number) => void): void {
     this.#holders.eachAddress(take)
   }
 
-  /** @returns the slot of the session that has it, or −1 */
+  /** @returns the slot of the session that holds a client address and port, or −1 */
   holder(flow: Flow): number {
     return this.#holders.get(flow)
   }
@@ -72,7 +71,7 @@ export class PortsPool {
     return this.#holders.get(this.#flow.toTarget(flow))
   }
 
-  /** Gives it to a session, also when another hands it on. */
+  /** Gives a client address and port to a session, also if another session held it. */
   take(flow: CopiedFlow, slot: number): void {
     const count = this.#holders.size
     this.#holders.set(this.#flow.toTarget(flow), slot)
@@ -84,7 +83,7 @@ export class PortsPool {
     this.#count(flow, -1)
   }
 
-  /** The client's own port, or the next that no session has. @returns 0 if none is left */
+  /** The client's own port, or the next free one. @returns 0 if none is left */
   forClient(clientAddress: number, port: number, target: Target): number {
     if (this.#isFree(clientAddress, port, target)) return port
     if (this.#isFull(clientAddress, HOME, target) && this.#isFull(clientAddress, ABOVE, target)) return 0
@@ -92,8 +91,9 @@ export class PortsPool {
   }
 
   /**
-   * A port for the copy number `copy`, from 1, of a client. It depends on the client's port as long as it is free, so
-   * that a port at the target is used again as the client uses its own again. @returns 0 if none is left
+   * A port for a further copy. It follows from the client's port while it is free, so that the target sees a port
+   * reused when the client reuses its own.
+   * @param copy number of the copy, from 1; @returns 0 if none is left
    */
   forCopy(clientAddress: number, port: number, copy: number, target: Target): number {
     const first = PORT_MIN + ((port + this.#shift + (copy - 1) * COPY_STRIDE) % HOME_PORTS)
@@ -105,7 +105,7 @@ export class PortsPool {
     return this.#search(clientAddress, PORT_MIN + HOME_PORTS, ABOVE_PORTS, first + HOME_PORTS, port, target)
   }
 
-  /** Looks through `count` ports from `least` on, beginning at `first`, for one that is free and not `own`. */
+  /** Searches `count` ports from `least` on, beginning at `first`, for one that is free and not `own`. */
   #search(clientAddress: number, least: number, count: number, first: number, own: number, target: Target): number {
     let candidate = first >= least && first < least + count ? first : least
     for (let tried = 0; tried < count; tried++) {

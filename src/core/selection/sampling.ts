@@ -1,9 +1,12 @@
-/** Which new flows are copied, and how often (`-r`, `-g`, `-O`, `-n`). Decided once for each flow, by counting and not by chance. */
+/**
+ * Sampling decides which new flows are copied, and how often (`-r`, `-g`, `-O`, `-n`): once for each flow, by counting
+ * and not by chance.
+ */
 import { Drop } from '../books/drop.ts'
 
-/** Shares are whole millionths, so that counting them is exact. */
+/** Shares are in millionths, so that counting them is exact. */
 export const WHOLE = 1_000_000
-/** `-g`: so much more each second. */
+/** `-g`: increase of the share each second. */
 const RAMP_STEP = WHOLE / 100
 
 export interface Selection {
@@ -11,28 +14,28 @@ export interface Selection {
   readonly share: number
   /** `-O`: only flows whose SYN was captured. */
   readonly isOnlyNew: boolean
-  /** `-g`: in the first second one percent of new flows, and one percent more each second. */
+  /** `-g`: copy 1 % of new flows in the first second, and 1 % more each second. */
   readonly isRampUp: boolean
-  /** `-n`: how often to copy each of them, in millionths, at least once. */
+  /** `-n`: how often to copy each flow, in millionths; at least once. */
   readonly copies: number
 }
 
 export const ALL_FLOWS: Selection = { share: WHOLE, isOnlyNew: false, isRampUp: false, copies: WHOLE }
 
 /**
- * Says yes to a share of the questions, as evenly as whole questions allow: of any n in a row to n × share, rounded
- * down or up. The first is a yes. The questions may come from several threads: they are one row.
+ * Accepts a share of requests as evenly as possible: of any n in a row n × share, rounded up or down. It accepts the
+ * first. Several threads may share one sequence.
  */
 export class EvenShare {
-  /** What was asked for less what was given, in one word: 1 − WHOLE to 0. */
+  /** The sum of shares requested minus what was accepted: 1 − WHOLE to 0. */
   readonly #rest: Int32Array
 
-  /** @param rest a word, zero at first, that all have who ask */
+  /** @param rest one word, zero at first, shared by all threads of the sequence */
   constructor(rest: Int32Array = new Int32Array(1)) {
     this.#rest = rest
   }
 
-  /** @param share in millionths; it may differ from question to question */
+  /** @param share in millionths; may differ each time @returns true to accept */
   take(share: number): boolean {
     for (;;) {
       const before = Atomics.load(this.#rest, 0)
@@ -45,28 +48,28 @@ export class EvenShare {
 
 export class Sampling {
   readonly #selection: Selection
-  readonly #begunAt: number
+  readonly #startedAt: number
   readonly #flows: EvenShare
   readonly #more: EvenShare
-  /** Words that it counts in. */
+  /** Words that the constructor needs. */
   static readonly length = 2
 
-  /** @param words of `length`, zero at first; workers that have the same count together */
+  /** @param words `length` words, zero at first; workers that share them count together */
   constructor(selection: Selection, now: number, words: Int32Array = new Int32Array(Sampling.length)) {
     this.#selection = selection
-    this.#begunAt = now
+    this.#startedAt = now
     this.#flows = new EvenShare(words.subarray(0, 1))
     this.#more = new EvenShare(words.subarray(1, 2))
   }
 
-  /** Decides about a new flow. @returns None if it is to be copied */
+  /** Decides whether to copy a new flow. @returns None to copy it, otherwise why not */
   refusal(isSyn: boolean, now: number): Drop {
     const { isOnlyNew, isRampUp, share } = this.#selection
     if (isOnlyNew && !isSyn) return Drop.NotFromSyn
-    const ramp = isRampUp ? (Math.floor((now - this.#begunAt) / 1000) + 1) * RAMP_STEP : WHOLE
+    const ramp = isRampUp ? (Math.floor((now - this.#startedAt) / 1000) + 1) * RAMP_STEP : WHOLE
     return this.#flows.take(Math.min(share, ramp)) ? Drop.None : Drop.SampledOut
   }
-  /** How often the flow is copied about which was decided: `-n 1.3` copies every flow once, 30 % of them twice. */
+  /** How often to copy the flow that `refusal` accepted. `-n 1.3` copies every flow once and 30 % of them twice. */
   copies(): number {
     const { copies } = this.#selection
     const part = copies % WHOLE

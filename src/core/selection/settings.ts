@@ -1,4 +1,4 @@
-/** What the operator chose to copy, as the command line hands it on. */
+/** The settings of selection that the command line provides. */
 import { isIpv6 } from '../../wire/address-book.ts'
 import { type AddressRange, type CopyMap, Mapping } from './mapping.ts'
 import { ALL_FLOWS, type Selection, WHOLE } from './sampling.ts'
@@ -16,7 +16,7 @@ export interface SelectionSettings {
   readonly portShift: number
 }
 
-/** What holds where the operator says nothing. */
+/** The defaults. */
 export const SELECTION_DEFAULTS: SelectionSettings = {
   maps: [],
   ranges: [],

@@ -1,10 +1,10 @@
 /**
- * How the workers of one tcpcopy share the flows: by the client's port. Each port belongs to one worker. The kernel gives a
- * packet to the worker of its client's port (`steering`), and a worker lets its sessions speak with its own ports only. So
- * nothing that two workers do at a target can meet, and nobody has to ask another.
+ * The rule by which the workers of one program share flows: each client port belongs to one worker. The kernel passes a
+ * packet to the worker of its client's port (`steering`), and a worker's sessions use only its own ports. So workers
+ * never collide at a target and need not ask each other.
  */
 
-/** One worker's; undefined where there is one worker. */
+/** The share of one worker; undefined if there is only one. */
 export interface WorkerShare {
   /** From 0. */
   readonly worker: number
@@ -13,7 +13,7 @@ export interface WorkerShare {
   readonly sampling: Int32Array
 }
 
-/** 2³² divided by the golden section: ports that follow one another, or every second one, spread evenly. */
+/** 2³² divided by the golden ratio, which spreads consecutive ports evenly, and every second one too. */
 export const PORT_FACTOR = 0x9e3779b1
 
 /** The worker that a client's port belongs to. */

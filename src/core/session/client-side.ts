@@ -1,6 +1,7 @@
 /**
- * The client side of a session: what the client said and when, as far as it is captured. Its stream, its round trip, how
- * much it sends at once, and how it ended. It knows nothing of a target, and outlives every connection to one.
+ * The client side of a session rebuilds what the client said and when from captured segments: its byte stream, its
+ * round trip, how much it sends at once, and how it ended. It does not know the target and outlives every connection to
+ * it.
  */
 import { ACK, FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add, distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
@@ -11,25 +12,25 @@ import type { Snapshot } from '../memory/snapshot.ts'
 import { ClientStream } from './client-stream.ts'
 import type { LeastRoundTrips } from './least-round-trips.ts'
 
-/** No window in use reaches so far: a reset farther away is of another connection, and the source ignores it too. */
+/** A reset farther away than any window belongs to another connection. The source ignores it too. */
 const RESET_REACH = 1 << 24
 
 export class ClientSide {
   readonly stream: ClientStream
   /** The initial sequence number of the client's connection. */
   iss: Seq
-  /** Its round trip to the source, in ms; 0: not known. */
+  /** The client's round trip to the source, in ms; 0: unknown. */
   rttMs: number
-  /** The acknowledgment number of its FIN. */
+  /** The acknowledgment number of the client's FIN. */
   finAck: Seq = seq(0)
-  /** The IP id of its FIN, if that came without payload. */
+  /** The IP id of the client's FIN if it had no payload; otherwise 0. */
   finIpId = 0
   hasReset = false
-  /** Offset of its reset. */
+  /** Offset of the client's reset in its stream. */
   #resetAt: Seq = seq(0)
-  /** The acknowledgment number that counts for its reset; 0: none does. */
+  /** The acknowledgment number with which the reset waits at the gate; 0: it does not wait. */
   resetAck: Seq = seq(0)
-  /** Its handshake is over, as far as it is captured. */
+  /** The client's handshake is complete, or was not captured. */
   #hasHandshake: boolean
   #beganAt: number
   #firstFlightEnds = Number.NaN
@@ -39,8 +40,8 @@ export class ClientSide {
   readonly #counters: Counters
 
   /**
-   * @param address the client's, as captured; @param isJoined its connection is captured from the middle on
-   * @param roundTrips tells round trips where acknowledgments are not captured
+   * @param address captured address of the client; @param isJoined the capture begins in mid-stream
+   * @param roundTrips estimates of round trips; undefined if acknowledgments are captured
    */
   constructor(
     iss: Seq,
@@ -72,7 +73,7 @@ export class ClientSide {
     this.stream.save(snapshot)
   }
 
-  /** The sequence number behind the last contiguous byte captured. */
+  /** The sequence number after the last contiguous byte captured. */
   get endSequence(): Seq {
     return add(this.stream.base, this.stream.end)
   }
@@ -82,18 +83,18 @@ export class ClientSide {
     return this.stream.hasFin || this.hasReset
   }
 
-  /** Bytes, or the end, are known of that are not captured yet. */
+  /** Bytes before a later byte, the FIN or the reset are not captured yet. */
   get lacksBytes(): boolean {
     const end = this.stream.isComplete ? add(this.stream.end, 1) : this.stream.end
     return this.stream.hasHole || (this.hasReset && isAfter(this.#resetAt, end))
   }
 
   /**
-   * Takes a captured segment, other than the SYN that began the connection.
-   * @param unit see `ClientStream.insert`; @returns None if it brought anything new
+   * Takes a captured segment, except for the SYN that began the connection.
+   * @param unit see `ClientStream.insert`; @returns None if it contains anything new
    */
   take(segment: Segment, unit: number): Drop {
-    // Bytes in a SYN (RFC 7413) go once the target has answered ours.
+    // Bytes in a SYN (RFC 7413) are sent once the target has answered our SYN.
     if (segment.flags & SYN) return segment.payloadLength > 0 ? this.stream.insert(segment, unit) : Drop.Duplicate
     if (segment.flags & RST) return this.#takeReset(segment)
     const drop = segment.payloadLength > 0 ? this.stream.insert(segment, unit) : Drop.PureAck
@@ -102,18 +103,18 @@ export class ClientSide {
     return end === Drop.None || segment.payloadLength === 0 ? end : drop
   }
 
-  /** The client has begun another connection: what of this one is captured is all there is. */
-  forsake(): void {
+  /** The client has opened another connection with this address and port, so nothing more follows on this one. */
+  endHere(): void {
     this.#reset(this.stream.end, this.finAck)
   }
 
-  /** A connection to the target follows in mid-stream: what the client's first packets showed is known, or never will be. */
+  /** A connection to the target follows in mid-stream, so the client's handshake and first flight are over. */
   joins(): void {
     this.#hasHandshake = true
     this.#isJoined = true
   }
 
-  /** To be called for each acknowledgment. @returns true for the one that ends the client's handshake */
+  /** To be called for each acknowledgment. @returns true for the one that completes the client's handshake */
   completesHandshake(now: number): boolean {
     if (this.#hasHandshake) return false
     this.#hasHandshake = true
@@ -123,9 +124,9 @@ export class ClientSide {
   }
 
   /**
-   * To be asked when payload came. The first flight ends when the client can have heard of it; half a round trip leaves
-   * room for what varies.
-   * @returns bytes of the first flight so far; 0 where it is over
+   * To be called when payload was captured. The first flight ends half a round trip after its first byte, well before
+   * the client can receive an acknowledgment of it.
+   * @returns bytes of the first flight so far; 0 if it is over
    */
   firstFlightBytes(now: number): number {
     if (Number.isNaN(this.#firstFlightEnds)) this.#firstFlightEnds = now + this.rttMs / 2

@@ -1,7 +1,7 @@
 /**
- * The client's byte stream, put together from captured segments: retransmissions, overlaps, disorder and super-packets
- * vanish here. What is contiguous goes into the send queue at once; what is beyond a hole waits here, in order. Of bytes
- * that came twice the first are kept.
+ * The client stream reassembles the client's bytes from captured segments, whatever retransmissions, overlaps,
+ * reordering and super-packets there are. It appends contiguous pieces to the send queue at once and keeps pieces
+ * beyond a hole in order. Where bytes arrive twice, the first copy stays.
  */
 import { PSH, payloadSeq, type Segment } from '../../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
@@ -13,31 +13,31 @@ import { NONE, PIECE_MAX, type SendPool } from '../memory/send-pool.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 
-/** How far beyond the contiguous part bytes are held: as far as a window can reach (RFC 7323 §2.3), halved. */
+/** How far beyond the contiguous part bytes are kept: half of the largest window (RFC 7323 §2.3). */
 const AHEAD_MAX = 1 << 29
-/** The pool was full. */
+/** Result of `#keep`: the pool was full. */
 const FULL = -2
 
 export class ClientStream {
   /** Sequence number of the byte at offset 0. */
   base: Seq
-  /** The first piece beyond a hole; the pieces behind it are in order. */
+  /** The first piece beyond a hole, linked to the others in order; or NONE. */
   #ahead = NONE
-  /** The last piece of all, while there is one beyond a hole. */
+  /** The last piece beyond a hole; valid only if `#ahead` is. */
   #last = NONE
-  /** One beyond the farthest byte that was taken, across holes. */
+  /** Offset after the farthest byte that was taken, across holes. */
   #farthest: Seq
-  /** Where the client's FIN stands, if `hasFin`. */
+  /** The client's FIN is known; its offset is `finAt`. */
   hasFin = false
   finAt: Seq = seq(0)
   /**
-   * After bytes were missed: everything is dropped until a request surely begins, so that the target never gets the
-   * rest of a request whose beginning is lost.
+   * After bytes were lost: bytes are dropped until a request certainly begins, so that the target never gets the rest
+   * of a request whose beginning is lost.
    */
   isSeeking = false
   /** Why bytes are dropped while seeking. */
   #seekReason: Drop = Drop.None
-  /** What the pool had no room for; made when first needed. */
+  /** Bytes that were dropped because the pool was full; created when first needed. */
   #refused: Ranges | undefined
   readonly #queue: SendQueue
   readonly #pool: SendPool
@@ -51,36 +51,36 @@ export class ClientStream {
     this.#counters = counters
   }
 
-  /** See `Snapshot`. Only while there are no pieces, and no FIN. */
+  /** See `Snapshot`. Only while there are no pieces and no FIN. */
   save(snapshot: Snapshot): void {
     this.base = snapshot.seq(this.base)
     this.#farthest = snapshot.seq(this.#farthest)
     this.isSeeking = snapshot.flag(this.isSeeking)
-    this.#seekReason = snapshot.short(this.#seekReason) as Drop // as: it was one when it was written
+    this.#seekReason = snapshot.short(this.#seekReason) as Drop // as: only a Drop is ever saved
     this.#queue.save(snapshot)
   }
 
-  /** One beyond the last contiguous byte captured. */
+  /** Offset after the last contiguous byte captured. */
   get end(): Seq {
     return this.#queue.end
   }
 
-  /** The first piece that is held: in the queue, or beyond a hole; NONE if none is. */
+  /** The first piece, in the queue or beyond a hole; NONE if there is none. */
   get first(): number {
     return this.#queue.head === NONE ? this.#ahead : this.#queue.head
   }
 
-  /** True while bytes are missing between the contiguous part and what was captured beyond it. */
+  /** True while bytes are missing between the contiguous part and a piece or FIN beyond it. */
   get hasHole(): boolean {
     return this.#ahead !== NONE || (this.hasFin && isBefore(this.end, this.finAt))
   }
 
-  /** True if the hole was captured and dropped, since there was no room for it: nobody sends it again. */
+  /** True if the hole's bytes were captured while the pool was full. The client does not send them again. */
   get isHoleOurs(): boolean {
     return this.hasHole && this.lacksRefused
   }
 
-  /** True if what comes next was captured and dropped, whether or not anything was captured beyond it. */
+  /** True if the next bytes were captured while the pool was full, even if nothing was captured beyond them. */
   get lacksRefused(): boolean {
     return this.#refused !== undefined && this.#refused.endOf(this.end) !== this.end
   }
@@ -94,15 +94,15 @@ export class ClientStream {
     return this.hasFin && this.end === this.finAt
   }
 
-  /** The offset that a sequence number of the client stands for. */
+  /** The offset of a sequence number of the client. */
   offsetOf(sequence: Seq): Seq {
     return seq(distance(sequence, this.base))
   }
 
   /**
-   * Takes a captured segment's payload, and counts each of its bytes as pending, as duplicate, or dropped.
-   * @param unit pieces longer than this are a whole number of units, as far as can be
-   * @returns None if anything new was kept
+   * Takes a captured segment's payload and counts each of its bytes as pending, duplicate or dropped.
+   * @param unit segment size in bytes; longer pieces are a whole number of units where possible
+   * @returns None if any new byte was kept
    */
   insert(segment: Segment, unit: number): Drop {
     if (this.isSeeking && !this.#finds(segment)) return this.#seekReason
@@ -114,9 +114,9 @@ export class ClientStream {
     this.#countDuplicate(distance(isBefore(end, from) ? end : from, begin))
     if (!isAfter(end, from)) return Drop.Duplicate
     if (this.hasFin && isAfter(end, this.finAt)) return this.#refuse(Drop.BeyondEnd, distance(end, from))
-    // Of its beginning: half the numbers away, the end of a segment would look as if it lay before.
+    // Compare where it begins, because the end of a segment could be half the number space away and wrap.
     if (distance(from, queue.end) > AHEAD_MAX) return this.#refuse(Drop.TooFarAhead, distance(end, from))
-    // Behind a hole the stream mostly goes on where it ended, however much waits there.
+    // Beyond a hole, most segments follow the last piece. Do not walk the whole list for these.
     const isBehindAll = this.#ahead !== NONE && !isBefore(from, pool.end(this.#last))
     let before = isBehindAll ? this.#last : NONE
     let next = isBehindAll ? NONE : this.#ahead
@@ -124,7 +124,7 @@ export class ClientStream {
     if (isAtEnd && this.#grows(isBehindAll ? this.#last : queue.tail, begin, segment, unit)) return Drop.None
     let result: Drop = Drop.Duplicate
     while (isBefore(from, end)) {
-      // Skip pieces that lie before, then take what fits in front of the next.
+      // Skip the pieces before it, then take the bytes up to the next piece.
       while (next !== NONE && !isAfter(pool.offset(next), from)) {
         const covered = pool.end(next)
         if (isAfter(covered, from)) {
@@ -143,7 +143,7 @@ export class ClientStream {
       before = kept
       from = stop
       if (kept !== NONE) continue
-      // It closed the hole, and what had waited behind it may reach farther.
+      // It filled the hole, and pieces beyond the hole may cover the rest of the segment.
       const reached = isBefore(queue.end, end) ? queue.end : end
       this.#countDuplicate(distance(reached, stop))
       from = later(stop, reached)
@@ -152,7 +152,7 @@ export class ClientStream {
     return result
   }
 
-  /** Puts a segment's payload into the last piece, if it is more of the same. @returns false if it is not */
+  /** Appends a segment's payload to the last piece if `SendPool.extend` allows it. @returns false if not */
   #grows(last: number, begin: Seq, segment: Segment, unit: number): boolean {
     if (last === NONE || this.#pool.end(last) !== begin) return false
     if (!this.#pool.extend(last, segment, unit)) return false
@@ -162,7 +162,7 @@ export class ClientStream {
     return true
   }
 
-  /** Takes the client's FIN. @returns why not: bytes beyond it were captured, or it came before */
+  /** Takes the client's FIN at an offset. @returns why it was dropped, or None */
   close(at: Seq): Drop {
     if (this.hasFin || isBefore(at, this.#farthest)) return Drop.Duplicate
     if (distance(at, this.end) > AHEAD_MAX) return Drop.TooFarAhead
@@ -172,10 +172,10 @@ export class ClientStream {
   }
 
   /**
-   * Gives up what cannot be delivered on a connection that has ended: bytes up to the first request that begins at or
-   * beyond what is acknowledged. If none does yet, the stream seeks one among what is captured later.
-   * @param una offset of the first byte that is not acknowledged
-   * @param isSkipping the request that begins there is given up too; @param isForgetting all that is held is
+   * Prepares the stream for another connection. Drops the bytes before the first request that begins at or after `una`.
+   * If none is held, the stream seeks one in what is captured later.
+   * @param una offset of the first unacknowledged byte
+   * @param isSkipping drops a request that begins at `una` too; @param isForgetting drops everything that is held
    */
   resume(una: Seq, isSkipping: boolean, isForgetting: boolean, reason: Drop): void {
     const pool = this.#pool
@@ -201,7 +201,7 @@ export class ClientStream {
     this.#moveUp()
   }
 
-  /** While seeking: true if a request begins with this segment; else its bytes are counted and forgotten. */
+  /** While seeking: drops the segment's bytes unless a request begins with it. @returns true if one does */
   #finds(segment: Segment): boolean {
     const queue = this.#queue
     const begin = this.offsetOf(payloadSeq(segment))
@@ -220,7 +220,7 @@ export class ClientStream {
     return false
   }
 
-  /** Frees everything, counting what is not acknowledged as dropped for `reason`. @param una offset of the first such byte */
+  /** Frees all pieces. Unacknowledged bytes count as dropped for `reason`. @param una offset of the first of them */
   clear(una: Seq, reason: Drop): void {
     const pool = this.#pool
     let lost = 0
@@ -234,7 +234,10 @@ export class ClientStream {
     this.#countLost(lost, reason)
   }
 
-  /** All pieces in order: those of the queue, which is empty then, and those beyond the hole. @returns the first, or NONE */
+  /**
+   * Links the pieces of the queue, which is empty afterwards, and those beyond the hole.
+   * @returns the first, or NONE
+   */
   #takeAll(): number {
     const queued = this.#queue.tail
     if (queued === NONE) return this.#ahead
@@ -243,8 +246,9 @@ export class ClientStream {
   }
 
   /**
-   * Keeps bytes [from, stop) between two pieces beyond the hole. @param before NONE: in front of all of them
-   * @returns the last piece made, NONE if that went into the queue, or FULL
+   * Keeps bytes [from, stop) between the pieces `before` and `next`.
+   * @param before NONE: before all pieces beyond the hole
+   * @returns the last piece added; NONE if it was appended to the queue; or FULL
    */
   #keep(segment: Segment, from: Seq, stop: Seq, unit: number, before: number, next: number): number {
     const pool = this.#pool
@@ -281,7 +285,7 @@ export class ClientStream {
     return last
   }
 
-  /** Moves pieces that touch the contiguous part into the queue. */
+  /** Moves pieces that have become contiguous to the queue. */
   #moveUp(): void {
     while (this.#ahead !== NONE && this.#pool.offset(this.#ahead) === this.end) {
       const piece = this.#ahead
@@ -290,17 +294,17 @@ export class ClientStream {
     }
   }
 
-  #countDuplicate(bytes: number): void {
-    if (bytes > 0) this.#counters.add(Counter.duplicateBytes, bytes)
+  #countDuplicate(byteCount: number): void {
+    if (byteCount > 0) this.#counters.add(Counter.duplicateBytes, byteCount)
   }
 
-  #countLost(bytes: number, reason: Drop): void {
-    this.#counters.add(Counter.pendingBytes, -bytes)
-    if (bytes > 0) this.#counters.drop(reason, 0, bytes)
+  #countLost(byteCount: number, reason: Drop): void {
+    this.#counters.add(Counter.pendingBytes, -byteCount)
+    if (byteCount > 0) this.#counters.drop(reason, 0, byteCount)
   }
 
-  #refuse(reason: Drop, bytes: number): Drop {
-    this.#counters.drop(reason, 0, bytes)
+  #refuse(reason: Drop, byteCount: number): Drop {
+    this.#counters.drop(reason, 0, byteCount)
     return reason
   }
 }

@@ -1,67 +1,70 @@
 /**
- * When the client's next request may be sent. A connection is a list of epochs (requests, each with the answer that
- * the client had read before it spoke again); an epoch is released when the target has answered as much as the source
- * had, or when it plainly will not.
+ * Decides when the client's next request may be sent. The client's stream is a list of epochs, or requests: bytes sent
+ * after the client had read the same amount of answer. An epoch is released when the target has answered as much as the
+ * source had, or will evidently not do so (docs/internals/requests.md).
  */
 import { distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 import type { AnswerRhythm, TargetSide } from '../target/target-side.ts'
 
-/** Why a request may be sent, or that it may not. */
+/** Why a request may be sent, or that it must wait. */
 export const Release = {
-  /** Not yet: look again at `lookAgainAt`. */
+  /** Not yet. Ask again at `lookAgainAt`. */
   Closed: 0,
-  /** These octets belong to an epoch that was released before. */
+  /** The bytes belong to the epoch that was released last. */
   SameEpoch: 1,
   /** The target's answer is as long as the source's. */
   Answered: 2,
-  /** The target has answered, shorter than the source, and fell silent. */
+  /** The target has answered with less than the source and fell silent. */
   Quiet: 3,
-  /** The target has closed: there is nothing to wait for. */
+  /** The target has closed, so there is nothing to wait for. */
   TargetClosed: 4,
-  /** The time limit for an answer has passed. */
+  /** `--epoch-timeout` is over. */
   TimedOut: 5
 } as const
 export type Release = (typeof Release)[keyof typeof Release]
 
 export interface GateSettings {
-  /** False: epochs wait for nothing (`-W`). */
+  /** False: epochs do not wait (`-W`). */
   readonly isWaiting: boolean
+  /** `--epoch-timeout`. */
   readonly timeoutMs: number
 }
 
-/** What is asked of a connection to the target. */
+/** The part of a target side that the gate reads. */
 export type Answering = Pick<TargetSide, 'rhythm' | 'roundTripMs' | 'sentEnd' | 'acknowledgedEnd'>
 
-/** A pause so much longer than those before it means that an answer is over. */
+/** A pause longer than the pauses before it by this factor means that an answer is over. */
 const PAUSE_FACTOR = 2
 const QUIET_LEAST_MS = 1
-/** Nothing comes after a FIN or RST that would be kept waiting, and one too early may cost the rest of an answer. */
+/** No request waits behind a FIN or RST, and one sent too early may cut off the rest of an answer. */
 const QUIET_BEFORE_END_MS = 200
-/** So much of an answer within the time-out means that it is coming; what a target says by itself is less. */
+/**
+ * This many bytes within the timeout show that a long answer is still coming. What a target says by itself is shorter.
+ */
 const ON_ITS_WAY = 16_384
 
 export class Epochs {
-  /** No instant has to be waited for. */
+  /** When to ask again after `Release.Closed`; Infinity: no time is set. */
   lookAgainAt = Number.POSITIVE_INFINITY
-  /** Answer bytes of the source that the client had read between the last two epochs that were released. */
+  /** Bytes of the source's answer that the client had read between the last two released epochs. */
   answerBytes = 0
-  /** The epoch that was released last had to wait. */
+  /** The last released epoch had to wait. */
   hasWaited = false
-  /** Answer octets that the client had acknowledged with the octets released last. */
+  /** Answer bytes that the client had acknowledged in the last released epoch. */
   #released = 0
-  /** The client's latest acknowledgment number: answers may be longer than the numbers reach. */
+  /** The client's latest acknowledgment number, from which distances are counted. */
   #ack: Seq = seq(0)
-  /** Octets of the source's answers up to there, since its initial sequence number + 1. */
+  /** Bytes of the source's answers up to `#ack`. A running sum, since answers may be longer than a 32-bit distance. */
   #acknowledged = 0
   #hasBase = false
-  /** Octets by which the target's answers have been longer than the source's so far. */
+  /** Bytes by which the target's answers have been longer than the source's so far; negative if shorter. */
   #surplus = 0
-  /** Answer octets there were when the current epoch was released. */
+  /** Answer bytes of the target when the last epoch was released. */
   #receivedBefore = 0
-  /** Since when the next epoch waits, or since when too little of its answer came; NaN: it does not. */
+  /** When the timeout of the next epoch started; NaN: no epoch waits. */
   #waitingSince = Number.NaN
-  /** Answer octets there were then. */
+  /** Answer bytes of the target at `#waitingSince`. */
   #receivedThen = 0
   readonly #options: GateSettings
 
@@ -81,28 +84,28 @@ export class Epochs {
     this.#receivedThen = snapshot.number(this.#receivedThen)
   }
 
-  /** Of a captured acknowledgment before any payload: it tells where the source's answers begin. */
+  /** Takes the client's first acknowledgment number, where the source's answers begin. */
   begin(ack: Seq): void {
     if (this.#hasBase) return
     this.#hasBase = true
     this.#ack = ack
   }
 
-  /** Of every captured acknowledgment, so that none is farther from the one before than numbers can tell. */
+  /** Takes every captured acknowledgment number, so that no distance between two of them wraps. */
   saw(ack: Seq): void {
     if (!this.#hasBase || !isAfter(ack, this.#ack)) return
     this.#acknowledged += distance(ack, this.#ack)
     this.#ack = ack
   }
 
-  /** True if octets that came with this acknowledgment belong to a later epoch than those released last. */
+  /** True if bytes with this acknowledgment number belong to a later epoch than the last released one. */
   isNew(ack: Seq): boolean {
-    return this.#octets(ack) > this.#released
+    return this.#answerBytesAt(ack) > this.#released
   }
 
   /**
-   * Asks whether octets may be sent that the client sent with `ack`.
-   * @param isEnd a FIN or RST instead of octets
+   * Asks whether the bytes that the client sent with `ack` may be sent.
+   * @param isEnd a FIN or RST instead of bytes
    */
   ask(ack: Seq, isEnd: boolean, target: Answering, now: number): Release {
     this.begin(ack)
@@ -112,8 +115,8 @@ export class Epochs {
     const release = this.#judge(ack, isEnd, target, now)
     if (release === Release.Closed) return release
     this.#adjust(release, ack, target)
-    this.answerBytes = this.#octets(ack) - this.#released
-    this.#released = this.#octets(ack)
+    this.answerBytes = this.#answerBytesAt(ack) - this.#released
+    this.#released = this.#answerBytesAt(ack)
     this.#receivedBefore = target.rhythm.receivedBytes
     this.hasWaited = !Number.isNaN(this.#waitingSince)
     this.#waitingSince = Number.NaN
@@ -122,15 +125,16 @@ export class Epochs {
 
   #judge(ack: Seq, isEnd: boolean, target: Answering, now: number): Release {
     const answer = target.rhythm
-    // Its FIN counts as an octet: a client that spoke after it had read the source's has an acknowledgment beyond it.
-    const isAtEnd = answer.receivedBytes === this.#expected(ack) || answer.receivedBytes === this.#octets(ack)
+    // The target's FIN counts as a byte, as the source's does in the acknowledgment numbers of a client that has read
+    // it.
+    const isAtEnd = answer.receivedBytes === this.#expected(ack) || answer.receivedBytes === this.#answerBytesAt(ack)
     if (answer.isClosed && !isAtEnd) return Release.TargetClosed
     if (answer.receivedBytes >= this.#expected(ack) || !this.#options.isWaiting) return Release.Answered
     const timeoutAt = this.#timeoutAt(answer, now)
     if (now >= timeoutAt) return Release.TimedOut
     this.lookAgainAt = timeoutAt
     const hasAnswered = answer.receivedBytes > this.#receivedBefore && answer.isPushed && isAllAcknowledged(target)
-    // Where a client's FIN or RST lacks one octet, that is the source's FIN: it closed first, and so will the target.
+    // If a client's FIN or RST lacks exactly one byte, that byte is the source's FIN. Wait for the target's FIN.
     const lacksFin = isEnd && answer.receivedBytes === this.#expected(ack) - 1
     if (hasAnswered && !lacksFin) {
       const quietAt = answer.quietSince + this.#quietMs(ack, isEnd, target)
@@ -140,7 +144,7 @@ export class Epochs {
     return Release.Closed
   }
 
-  /** An answer that is long on its way is no answer that never comes. */
+  /** When the timeout of an epoch is over. It starts again while a long answer is still coming. */
   #timeoutAt({ receivedBytes }: AnswerRhythm, now: number): number {
     const { timeoutMs } = this.#options
     const isNew = Number.isNaN(this.#waitingSince)
@@ -152,33 +156,34 @@ export class Epochs {
     return this.#waitingSince + timeoutMs
   }
 
-  /** How long a target is silent that has no more to say: longer than it was in this answer. */
+  /** How long a target must be silent before its answer counts as finished, in ms. */
   #quietMs(ack: Seq, isEnd: boolean, { rhythm: answer, roundTripMs }: Answering): number {
     const received = answer.receivedBytes - this.#receivedBefore
     const expected = this.#expected(ack) - this.#receivedBefore
-    // Of an answer that has only begun the pauses are not known yet; the time that it took to begin stands for them.
+    // The pauses of an answer that has only begun are not known yet. The time that it took to begin counts as one.
     const pauseMs = 2 * received < expected ? Math.max(answer.pauseMs, answer.waitMs) : answer.pauseMs
     return Math.max(2 * roundTripMs, PAUSE_FACTOR * pauseMs, isEnd ? QUIET_BEFORE_END_MS : QUIET_LEAST_MS)
   }
 
-  /** Answer octets of the source that the client had acknowledged with this number. */
-  #octets(ack: Seq): number {
+  /** Answer bytes of the source up to an acknowledgment number of the client. */
+  #answerBytesAt(ack: Seq): number {
     return this.#acknowledged + distance(ack, this.#ack)
   }
 
-  /** Answer octets of the target that make the epoch with this acknowledgment due. */
+  /** Answer bytes of the target that release the epoch with this acknowledgment number. */
   #expected(ack: Seq): number {
-    return this.#octets(ack) + this.#surplus
+    return this.#answerBytesAt(ack) + this.#surplus
   }
 
   /**
-   * Keeps the two counts of answer octets in step. A shorter answer, taken for whole, leaves a lack; a longer one a
-   * surplus, if it is whole and is not the answer to a further request (then it exceeds by more than half).
+   * Moves the accumulated difference between both counts of answer bytes. An answer released by silence was shorter. A
+   * longer one counts if it is complete and exceeds by less than half; beyond that it may contain the answer to a
+   * further request.
    */
   #adjust(release: Release, ack: Seq, target: Answering): void {
     const answer = target.rhythm
     const surplus = answer.receivedBytes - this.#expected(ack)
-    const answerLength = this.#octets(ack) - this.#released
+    const answerLength = this.#answerBytesAt(ack) - this.#released
     const isLonger = surplus > 0 && surplus * 2 < answerLength && answer.isPushed && isAllAcknowledged(target)
     if (release === Release.Quiet || (release === Release.Answered && isLonger)) this.#surplus += surplus
   }

@@ -1,6 +1,6 @@
 /**
- * An exchange: one request of the client with its answers, the unit in which a copy is true or not. A session keeps a record
- * of the one that went last. Until a protocol is known a request is what the client sent after it had read more answer.
+ * The record of an exchange: one request of the client with its answers, the unit in which copy and original are
+ * compared. A session keeps the one whose request was released last.
  */
 import { type Seq, seq } from '../../wire/seq.ts'
 import { Release } from './epochs.ts'
@@ -8,17 +8,18 @@ import { Release } from './epochs.ts'
 export class Exchange {
   /** Offset of the request in the send queue. */
   offset: Seq = seq(0)
-  /** When its first byte was captured, and when it was let go to the target. */
+  /** When the first byte of the request was captured. */
   capturedAt = Number.NaN
+  /** When the gate released the request. */
   releasedAt = Number.NaN
-  /** Why it was let go: that is the outcome of the exchange before it. */
+  /** Why the gate released it, which is the outcome of the previous exchange. */
   release: Release = Release.Closed
-  /** It was sent before, on a connection that has ended. */
+  /** The request was sent before, on a connection that has ended. */
   isRepeated = false
-  /** Answer bytes of the source that the client had read before it, since the request before. */
+  /** Bytes of the source's answer that the client had read between the previous request and this one. */
   sourceAnswerBytes = 0
-  /** Answer bytes of the target, in order, that were there when it was let go. */
+  /** Bytes received in order from the target, since the connection was opened, at the release. */
   targetAnswerBytes = 0
-  /** When the answer for which it waited came to where it was captured; NaN: it waited for none, or nobody knows. */
+  /** When the answer that the request waited for arrived at the assistant; NaN: it did not wait, or unknown. */
   answeredAt = Number.NaN
 }

@@ -1,6 +1,6 @@
 /**
- * The gate between what the client said and what the target gets: it holds each request back until the target has
- * answered the ones before it, and records the exchange that it lets go.
+ * The gate between client side and target side: it holds each request back until the target has answered the previous
+ * one, and records the exchange that it releases.
  */
 import { isBefore, type Seq } from '../../wire/seq.ts'
 import { Counter, type Counters } from '../books/counters.ts'
@@ -12,11 +12,11 @@ import { Epochs, type GateSettings, Release } from './epochs.ts'
 import { Exchange } from './exchange.ts'
 
 export class Gate {
-  /** When it has to be asked again; Infinity: it holds nothing back, or nobody knows. */
+  /** When to ask again; Infinity: nothing is held back, or only an event can release it. */
   lookAgainAt = Number.POSITIVE_INFINITY
-  /** The target closed, but the client has more to say: that takes a new connection. */
+  /** The target has closed, but the client has more to say, which takes a new connection. */
   isTargetGone = false
-  /** The exchange that was let go last. */
+  /** The exchange that was released last. */
   readonly exchange = new Exchange()
   readonly #settings: GateSettings
   readonly #counters: Counters
@@ -33,7 +33,7 @@ export class Gate {
     this.#epochs.save(snapshot)
   }
 
-  /** Another connection to the target begins, on which nothing is answered yet. */
+  /** Starts anew for another connection to the target, on which nothing is answered yet. */
   restart(): void {
     this.#epochs = new Epochs(this.#settings)
     this.lookAgainAt = Number.POSITIVE_INFINITY
@@ -41,31 +41,31 @@ export class Gate {
     this.exchange.answeredAt = Number.NaN
   }
 
-  /** What is due is looked at now; what is held back once more tells when to look again. */
+  /** Clears `lookAgainAt` before the gate is asked again in this turn. */
   beginTurn(): void {
     this.lookAgainAt = Number.POSITIVE_INFINITY
   }
 
-  /** The client's first acknowledgment: it tells where the source's answers begin. */
+  /** Takes the client's first acknowledgment number, where the source's answers begin. */
   begin(ack: Seq): void {
     this.#epochs.begin(ack)
   }
 
-  /** Of every captured acknowledgment. */
+  /** Takes every captured acknowledgment number. */
   saw(ack: Seq): void {
     this.#epochs.saw(ack)
   }
 
   /**
-   * Admits the next piece of the queue, if it may go.
-   * @param repeatedEnd one beyond the last byte that was sent on a connection before this one
-   * @returns false if it has to wait, or there is none
+   * Admits the next piece of the queue if it may go.
+   * @param repeatedEnd offset after the last byte that was sent on an earlier connection
+   * @returns false if the piece has to wait, or there is none
    */
   admit(queue: SendQueue, target: TargetSide, repeatedEnd: Seq | undefined, now: number): boolean {
     const { pool } = queue
     const piece = queue.nextToAdmit
     if (piece === NONE) return false
-    // Bytes of a SYN wait for nothing.
+    // Bytes of a SYN do not wait.
     if (!pool.isFromSyn(piece)) {
       const ack = pool.ack(piece)
       const release = this.#ask(ack, false, target, now)
@@ -83,7 +83,7 @@ export class Gate {
     return true
   }
 
-  /** Whether the client's FIN or RST may go: it waits for the answers that the client had read, but asks for none. */
+  /** Whether the client's FIN or RST may go. It waits for the answers that the client had read, but asks for none. */
   mayEnd(ack: Seq, target: TargetSide, now: number): boolean {
     return this.#ask(ack, true, target, now) !== Release.Closed
   }

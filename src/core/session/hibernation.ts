@@ -1,7 +1,7 @@
 /**
- * A session that has had nothing to do for a while hibernates: its objects go, and what it has to know stays as a row of
- * numbers, an eighth of the memory, which the collector never looks at. The next packet, or its time limit, makes the
- * same session of them again. When it hibernates, `idle-policy.ts` says.
+ * Stores hibernated sessions. A session with nothing to do is turned from objects into a row of numbers, which takes an
+ * eighth of the memory and which the garbage collector never visits. The next packet, or a time limit, makes the same
+ * session of it again. `idle-policy.ts` decides when a session hibernates.
  */
 import { seq } from '../../wire/seq.ts'
 import { Rows, Snapshot } from '../memory/snapshot.ts'
@@ -9,13 +9,13 @@ import { type CopiedIdentity, NO_IDENTITY, saveIdentity } from '../target/copied
 import { Session } from './session.ts'
 import type { SessionContext } from './session-context.ts'
 
-/** Rows that are made at once, as a power of two. */
+/** Rows are allocated 2^ROWS_BITS at a time. */
 const ROWS_BITS = 10
 const ROWS_MASK = (1 << ROWS_BITS) - 1
 
 const NO_START = { iss: seq(0), tsVal: seq(0), windowBytes: 0 }
 
-/** Sessions in hibernation, each in the row of its slot. */
+/** All hibernated sessions, each in the row of its slot. */
 export class HibernatedSessions {
   readonly #context: SessionContext<never>
   readonly #rows: (Rows | undefined)[] = []
@@ -25,22 +25,22 @@ export class HibernatedSessions {
     this.#context = context
   }
 
-  /** @param session its `hibernateAt` has come; nobody may use it from now on */
+  /** Saves a session whose `hibernateAt` has passed. The object must not be used afterwards. */
   put(session: Session): void {
     const snapshot = this.#snapshot
-    // The first one tells how wide a row is.
+    // The first session determines the width of a row.
     if (!snapshot.isMeasured) snapshot.measure(() => save(snapshot, session))
     snapshot.beginWriting(this.#rowsOf(session.id), session.id & ROWS_MASK)
     save(snapshot, session)
     snapshot.end()
   }
 
-  /** As whom the session of a slot speaks; undefined if none hibernates there. */
+  /** The copied identity of the session of a slot; undefined if none hibernates there. */
   identityOf(slot: number): CopiedIdentity | undefined {
     return this.#beginReading(slot) === undefined ? undefined : saveIdentity(this.#snapshot, NO_IDENTITY)
   }
 
-  /** @returns the session of a slot, as it was, its deadline not armed; undefined if none hibernates there */
+  /** @returns the restored session of a slot, its deadline not armed; undefined if none hibernates there */
   wake(slot: number, now: number): Session | undefined {
     const rows = this.#beginReading(slot)
     if (rows === undefined) return undefined
@@ -52,7 +52,7 @@ export class HibernatedSessions {
     return session
   }
 
-  /** @returns where the row of a slot is; undefined if it is empty */
+  /** Starts to read the row of a slot. @returns the rows that contain it; undefined if it is empty */
   #beginReading(slot: number): Rows | undefined {
     const rows = this.#rows[slot >> ROWS_BITS]
     if (rows?.isTaken(slot & ROWS_MASK) !== true) return undefined

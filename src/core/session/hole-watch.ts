@@ -1,21 +1,21 @@
 /**
- * Decides when octets of the client that were not captured are missed for good. A client sends again what the network
- * lost, so a hole is given time; where the capture says that it lost packets, or the client has ended, less.
+ * The hole watch decides when to give up bytes of the client that were not captured. The client retransmits what the
+ * network lost, so a hole gets time; it gets less if the capture reported losses or the client has ended.
  */
 import { Counter, type Counters } from '../books/counters.ts'
 
-/** How long octets that were not captured are waited for. What is undefined follows from the client's round trip. */
+/** How long to wait for bytes that were not captured. The defaults depend on the client's round trip. */
 export interface HolePatience {
-  /** `--hole-timeout`; undefined: 2 s or four round trips, what is longer. */
+  /** `--hole-timeout`; undefined: 2 s, or four round trips if that is longer. */
   readonly timeoutMs: number | undefined
-  /** `--hole-timeout-at-end`: at most, once the client has sent FIN or RST. */
+  /** `--hole-timeout-at-end`: limit once the client has sent FIN or RST. */
   readonly atEndMs: number
-  /** `--hole-timeout-after-drops`: at most, where the capture lost packets; undefined: four round trips. */
+  /** `--hole-timeout-after-drops`: limit if the capture lost packets; undefined: four round trips, at least 10 ms. */
   readonly afterDropsMs: number | undefined
 }
 
 const TIMEOUT_MS = 2000
-/** Where the capture lost packets: disorder is over after so long. */
+/** Reordered packets have arrived after this time. */
 const AFTER_DROPS_LEAST_MS = 10
 const ROUND_TRIPS = 4
 const NEVER = Number.POSITIVE_INFINITY
@@ -32,14 +32,14 @@ export class HoleWatch {
     this.#counters = counters
   }
 
-  /** Bytes are missing. */
+  /** True while bytes are missing. */
   get isOpen(): boolean {
     return this.#since !== NEVER
   }
 
   /**
-   * Bytes are missing, or still are.
-   * @param aheadSince when bytes beyond the hole were captured, which may be long ago; NaN: only its end is known
+   * Opens the hole, or updates it while bytes are missing.
+   * @param aheadSince when the first bytes beyond the hole were captured; NaN: only the client's end is known
    */
   update(aheadSince: number, now: number): void {
     if (!this.isOpen) this.#lostBefore = this.#counters.get(Counter.captureDropped)
@@ -47,12 +47,12 @@ export class HoleWatch {
     else if (!this.isOpen) this.#since = now
   }
 
-  /** No bytes are missing any more. */
+  /** Closes the hole: no bytes are missing. */
   close(): void {
     this.#since = NEVER
   }
 
-  /** When the hole at hand is missed for good; Infinity if there is none. */
+  /** When to give up the hole; Infinity if there is none. */
   limit(clientRttMs: number, isClientDone: boolean): number {
     if (this.#since === NEVER) return NEVER
     const { timeoutMs, atEndMs, afterDropsMs } = this.#patience

@@ -1,29 +1,29 @@
 /**
- * How long sessions with nothing to do stay awake: a while, so that few lie down in vain; hardly, while very many are
- * awake. So the memory of all that are awake is bounded, as long as they have nothing to do.
+ * The idle policy says how long a session with nothing to do stays awake: so long that few wake up soon after, but
+ * shorter while many sessions are awake, so that the memory of idle sessions stays bounded.
  */
 
-/** To wake a session, and to lay it down once more, takes as long as two or three requests of it. */
+/** Waking a session and hibernating it again costs as much as two or three requests. */
 export const HIBERNATE_AFTER_MS = 10_000
-/** While more than so many are awake, some 6 MB… */
+/** While more sessions than this are awake (about 6 MB), they hibernate sooner. */
 const AWAKE_ENOUGH = 2048
-/** …they lie down after so long: more than a connection's own pauses, such as the 40 ms of an acknowledgment. */
+/** Longer than the pauses of a busy connection, such as a delayed acknowledgment of 40 ms. */
 const HIBERNATE_SOON_MS = 100
 
 export class IdlePolicy {
-  /** Sessions that are awake. */
+  /** Sessions that are awake. `SessionSlots` keeps it up to date. */
   count = 0
   readonly #hibernateAfterMs: number
   readonly #hibernateSoonMs: number
 
-  /** @param hibernateAfterMs while few are awake; Infinity: they stay awake, however many */
+  /** @param hibernateAfterMs while few sessions are awake; Infinity: sessions never hibernate */
   constructor(hibernateAfterMs: number) {
     this.#hibernateAfterMs = hibernateAfterMs
     this.#hibernateSoonMs =
       hibernateAfterMs === Number.POSITIVE_INFINITY ? hibernateAfterMs : Math.min(hibernateAfterMs, HIBERNATE_SOON_MS)
   }
 
-  /** From a session's last progress on. */
+  /** Time from a session's last progress until it hibernates. */
   get hibernateAfterMs(): number {
     return this.count > AWAKE_ENOUGH ? this.#hibernateSoonMs : this.#hibernateAfterMs
   }

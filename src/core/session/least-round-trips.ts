@@ -1,12 +1,12 @@
 /**
- * The round trips of clients where their acknowledgments are not captured (`--acks drop`): the least time between a
- * SYN and the first payload behind it, for each client address. A table of fixed size: addresses that meet in a place
- * displace each other, which costs an estimate and nothing else.
+ * Estimates clients' round trips while their acknowledgments are not captured (`--acks drop`): the least time from a
+ * SYN to the first payload, for each client address. The table has a fixed size. Addresses that collide displace each
+ * other, which only costs an estimate.
  */
 import { float64At, int32At } from '../../wire/bytes.ts'
 
 const PLACES_BITS = 15
-/** What was measured longer ago says nothing of the way today. */
+/** An older measurement does not count, because the path may have changed. */
 const LIFETIME_MS = 600_000
 
 export class LeastRoundTrips {
@@ -14,19 +14,19 @@ export class LeastRoundTrips {
   readonly #leastMs = new Float64Array(1 << PLACES_BITS)
   readonly #measuredAt = new Float64Array(1 << PLACES_BITS).fill(Number.NEGATIVE_INFINITY)
 
-  /** @returns 0 if it is not known */
+  /** The least round trip of an address, in ms; 0: unknown. */
   of(address: number, now: number): number {
     const place = placeOf(address)
     const isKnown = int32At(this.#address, place) === address && now - float64At(this.#measuredAt, place) < LIFETIME_MS
     return isKnown ? float64At(this.#leastMs, place) : 0
   }
 
-  /** Every address that is remembered; 0 where none is. */
+  /** Passes every address in the table to `take`, and 0 for empty places. */
   eachAddress(take: (address: number) => void): void {
     for (const address of this.#address) take(address)
   }
 
-  /** Takes a measurement. @returns the least of this address */
+  /** Takes a measurement. @returns the least round trip of this address, in ms */
   note(address: number, measuredMs: number, now: number): number {
     const known = this.of(address, now)
     if (known > 0 && known < measuredMs) return known

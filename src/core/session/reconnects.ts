@@ -1,6 +1,6 @@
 /**
- * How a session goes on where its connection to the target ended before its client: what is sent again, what is given up,
- * and how long it waits.
+ * Decides how a session reconnects after its connection to the target ended before its client did: what is sent again,
+ * what is given up, and how long it waits.
  */
 import { isAfter, isBefore, type Seq } from '../../wire/seq.ts'
 import { Drop } from '../books/drop.ts'
@@ -9,48 +9,48 @@ import type { Snapshot } from '../memory/snapshot.ts'
 import { TargetEnd, type TargetSide, TargetState } from '../target/target-side.ts'
 import type { ClientSide } from './client-side.ts'
 
-/** Between connections to a target that takes nothing; doubled each time. */
+/** Delay after a connection that brought no progress. It doubles each time. */
 const DELAY_FIRST_MS = 1000
 const DELAY_MAX_MS = 60_000
-/** After so many a request is given up although the target never read any of it: it may never let it be. */
+/** After this many attempts a request is given up even if the target cannot have read any of it. */
 const FAILURES_MAX = 10
 
 export class Reconnects {
-  /** The connection at hand is not the first. */
+  /** The current connection is not the session's first. */
   isReconnect = false
-  /** One beyond the last byte that was sent on an earlier connection; undefined: what goes now goes for the first time. */
+  /** Offset after the last byte that was sent on an earlier connection; undefined: nothing is sent again. */
   repeatedEnd: Seq | undefined
-  /** Connections in a row that ended before the target had taken anything. */
+  /** Connections in a row on which the target acknowledged nothing. */
   #failures = 0
 
-  /** See `Snapshot`. Only where all that was sent is acknowledged. */
+  /** See `Snapshot`. Only while everything that was sent is acknowledged. */
   save(snapshot: Snapshot): void {
     this.isReconnect = snapshot.flag(this.isReconnect)
     this.#failures = snapshot.short(this.#failures)
     this.repeatedEnd = undefined
   }
 
-  /** How long the next connection waits, so that a target which ends every connection is not flooded. */
+  /** How long to wait before the next connection, so that a target that ends every connection is not flooded. */
   get delayMs(): number {
     return this.#failures === 0 ? 0 : Math.min(DELAY_FIRST_MS * 2 ** (this.#failures - 1), DELAY_MAX_MS)
   }
 
-  /** Bytes up to `sentEnd` were sent on the connection at hand. */
+  /** Bytes up to `sentEnd` were sent on the current connection. */
   sent(sentEnd: Seq): void {
     if (this.repeatedEnd !== undefined && !isBefore(sentEnd, this.repeatedEnd)) this.repeatedEnd = undefined
   }
 
   /**
-   * Keeps what another connection is to deliver: what the client has said and will say.
+   * Prepares the client's stream for another connection.
    * @param target the connection that has ended; @param una offset of the first byte that it has not acknowledged
-   * @returns false if there is nothing, and never will be
+   * @returns false if there is nothing left to deliver and the client has ended
    */
   takeUp(client: ClientSide, target: TargetSide, una: Seq, reason: Drop): boolean {
     const isEvicted = reason === Drop.Evicted
     const wasOpened = target.state !== TargetState.Waiting
     const isFruitless = !wasOpened || una === target.start
     const isUnread = !wasOpened || target.isFresh || target.end === TargetEnd.UnknownThere
-    // A request is sent again once: if it ended this connection too, it is given up.
+    // A request is sent again once. If it ends the next connection too, it is given up.
     const isGivenUp = this.isReconnect && (!isUnread || this.#failures >= FAILURES_MAX)
     client.stream.resume(una, isFruitless && isGivenUp, isEvicted, reason)
     if (client.stream.first === NONE && client.isDone) return false

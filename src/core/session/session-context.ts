@@ -21,20 +21,20 @@ export interface SessionContext<Answer> {
   readonly rate: RateLimit
   /** When a session that has nothing to do hibernates. */
   readonly idlePolicy: IdlePolicy
-  /** `--acks drop`: tells clients' round trips, since their acknowledgments are not captured. */
+  /** `--acks drop`: estimates clients' round trips, because their acknowledgments are not captured. */
   readonly roundTrips: LeastRoundTrips | undefined
   readonly hub: TargetHub<Answer>
   /** With `--trace` only. */
   readonly trace?: SessionTrace | undefined
 }
 
-/** Sees what happens to sessions, for `--trace`. */
+/** Receives what happens to sessions, for `--trace`. */
 export interface SessionTrace {
-  /** @param client of the session that the segment is for; undefined: there is none */
+  /** A segment was captured. @param state that of its session; undefined: there is none */
   captured(segment: Segment, state: SessionState | undefined): void
-  /** What came last of this client, or for it, goes no further. Both as captured. */
+  /** The last packet from or for this client was dropped. Address and port are as captured. */
   refused(address: number, port: number, drop: Drop): void
-  /** Nothing more can be sent now, although bytes are there. */
+  /** Bytes are there, but none can be sent now. */
   waits(client: CapturedClient, why: string): void
   ended(client: CapturedClient, reason: Drop): void
 }

@@ -1,17 +1,17 @@
-/** With what a session begins: what its first captured segment says of the client. */
+/** Reads from a client's first captured segment what its session starts with. */
 import type { Segment } from '../../wire/segment.ts'
 import { add, type Seq } from '../../wire/seq.ts'
 import { MADE_UP_SCALE } from '../target/copied-identity.ts'
 
 export interface SessionStart {
-  /** The client's initial sequence number; where no SYN was captured, the number before the first byte. */
+  /** The client's initial sequence number; if no SYN was captured, the number before the first byte. */
   readonly iss: Seq
   readonly tsVal: Seq
   /** The client's window, in bytes. */
   readonly windowBytes: number
 }
 
-/** @param isJoined the segment is no SYN: the session begins in mid-stream */
+/** @param isJoined the segment is not a SYN, so the session begins in mid-stream */
 export function sessionStartOf(segment: Segment, isJoined: boolean): SessionStart {
   // The window of a SYN is not scaled (RFC 7323 §2.2).
   const shift = isJoined ? MADE_UP_SCALE : 0

@@ -1,6 +1,6 @@
-/** Where a session is in its life. The first three are those of its connection to the target. */
+/** The states of a session. While it lives, its state is that of its connection to the target. */
 export const SessionState = {
-  /** The connection before it, with the same address and port, has not ended; or it waits to connect again. */
+  /** An earlier copy with the same address and port has not ended, or the session waits to reconnect. */
   Waiting: 0,
   SynSent: 1,
   Established: 2,

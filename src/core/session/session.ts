@@ -1,15 +1,15 @@
 /**
- * The copy of one client connection. The client side tells what the client said, the gate when it may go, the send queue
- * holds it until it is delivered, and the target side delivers it. A connection to the target that ends before the client
- * is replaced by another; the session stays.
+ * A session is the copy of one client connection. Its client side says what the client sent, the gate when that may go,
+ * the send queue keeps it until it is delivered, and the target side delivers it. If the connection to the target ends
+ * before the client does, the session replaces it by another one.
  *
  * It takes captured segments of the client, events of the target side and the time. Its only effects are those of the
- * target side, and counters. Whoever calls it looks afterwards whether it has ended, and when it wants to be called.
+ * target side, and counters. After each call, the caller checks whether it has ended, and `deadline`.
  */
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
 import { add, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
-import { Drop, goesOn } from '../books/drop.ts'
+import { Drop, reconnectsAfter } from '../books/drop.ts'
 import { NONE } from '../memory/send-pool.ts'
 import { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
@@ -26,41 +26,41 @@ import { SessionState } from './session-state.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
 
-// Functions, because what they ask for changes behind the compiler's back.
+// Functions, because the compiler would assume that the fields have not changed since the last check.
 const isEnded = (session: Session): boolean => session.hasEnded
 const isOpen = (target: TargetSide): boolean => target.state === TargetState.Open
 
 export class Session {
   /** Slot in the table of sessions; also the timer wheel's entry. */
   readonly id: number
-  /** As whom it speaks to the target; another one after a reconnect. */
+  /** The copied identity. A reconnect may change it. */
   identity: CopiedIdentity
   readonly client: ClientSide
   readonly queue: SendQueue
-  /** The connection to the target, or the one that is to come. */
+  /** The current connection to the target, or the next one. */
   target: TargetSide
   hasEnded = false
-  /** Why it ended; None: both sides had closed, or the client reset it. While it lives: why it connects again. */
+  /** Why its last connection ended. None: both sides had closed, or the client had ended and all was delivered. */
   endReason: Drop = Drop.None
-  /** Its connection ended before its client, and it has begun to wait for another. Whoever sees that clears it. */
+  /** Its connection ended before its client did, and the owner must call `reconnect`. */
   hasReconnected = false
-  /** The session must be stepped at this instant, or before. */
+  /** When `onTimer` must be called at the latest. */
   deadline = NEVER
-  /** What the timer wheel has; never later than `deadline`. */
+  /** The instant armed in the timer wheel, never later than `deadline`. */
   armedAt = NEVER
   /** It has taken packets and waits to be stepped. */
   isReady = false
-  /** A later connection of the same client address and port, which begins when this one has ended. */
+  /** A later connection with the same client address and port, which starts when this one has ended. */
   successor: Session | undefined
   readonly #gate: Gate
   readonly #context: SessionContext<never>
   readonly #hole: HoleWatch
   readonly #reconnects = new Reconnects()
-  /** When the client last got on. */
+  /** When the client last made progress. */
   #progressAt: number
-  /** It began then, or was woken. */
+  /** When it started or woke up. */
   readonly #awakeSince: number
-  /** While waiting: when it may connect. */
+  /** While waiting: when it may connect; Infinity: not yet known. */
   #startAt = NEVER
 
   constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
@@ -85,7 +85,7 @@ export class Session {
     return this.hasEnded ? SessionState.Closed : this.target.state
   }
 
-  /** When it last got on; after a time without progress it ends. */
+  /** When it last made progress. After `-t` or `-k` without progress it ends. */
   get progressAt(): number {
     return Math.max(this.#progressAt, this.target.progressAt)
   }
@@ -95,7 +95,7 @@ export class Session {
     return this.client.isDone
   }
 
-  /** Why bytes that were captured are not sent yet, for `--trace`; empty if none wait. */
+  /** Why captured bytes are not sent yet, as text for `--trace`; empty if none wait. */
   get waitsFor(): string {
     const { target, queue } = this
     if (target.state === TargetState.Waiting) return 'the end of the connection before it, or the time to connect again'
@@ -105,19 +105,19 @@ export class Session {
     return target.waitsFor
   }
 
-  /** When it may hibernate; Infinity while there is something to do, or somebody waits for it. */
+  /** When it may hibernate; Infinity while it has something to do or a successor waits. */
   get hibernateAt(): number {
-    return this.#isIdle() ? this.#restAt() : NEVER
+    return this.#isIdle() ? this.#hibernatesAt() : NEVER
   }
 
   /** `hibernateAt` of an idle session. */
-  #restAt(): number {
+  #hibernatesAt(): number {
     if (!this.target.isQuiescent || this.successor !== undefined || this.isReady) return NEVER
     if (this.#gate.lookAgainAt !== NEVER || this.client.stream.lacksRefused) return NEVER
     return Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
   }
 
-  /** See `Snapshot`. All that a session in hibernation has to know. */
+  /** See `Snapshot`. Saves or restores everything that a hibernated session needs, apart from its identity. */
   save(snapshot: Snapshot): void {
     this.#progressAt = snapshot.number(this.#progressAt)
     this.#reconnects.save(snapshot)
@@ -127,18 +127,18 @@ export class Session {
     this.#plan()
   }
 
-  /** Lets a waiting session begin at `at`, or later, as soon as it has something to send. */
+  /** Allows a waiting session to connect at `at`, or later as soon as it has something to send. */
   allowStart(at: number, now: number): void {
     this.#startAt = at
     this.step(now)
   }
 
-  /** Lets it connect again, after the time that the target needs. */
+  /** Allows the session to reconnect after the delay that `Reconnects` demands. */
   allowReconnect(now: number): void {
     this.allowStart(now + this.#reconnects.delayMs, now)
   }
 
-  /** Takes a captured segment of this client connection, other than the SYN that began it; `step` acts on it. */
+  /** Takes a captured segment of this client connection, except for the SYN that began it. `step` acts on it. */
   onSource(segment: Segment, now: number): Drop {
     const { client, target } = this
     const { flags, payloadLength } = segment
@@ -160,7 +160,7 @@ export class Session {
     return drop
   }
 
-  /** The client's first acknowledgment ends its handshake: the source's answers are counted from it. */
+  /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
   #sawAck(ack: Seq, now: number): void {
     this.#gate.saw(ack)
     if (!this.client.completesHandshake(now)) return
@@ -169,7 +169,7 @@ export class Session {
     this.target.clientConnected(this.client.rttMs, now)
   }
 
-  /** Something came from the target, which its side has taken; `step` acts on it. */
+  /** The target side has taken something from the target. `step` acts on it. */
   onTarget(now: number): void {
     const { target, queue } = this
     if (target.state === TargetState.Open) queue.acknowledge(target.acknowledgedEnd)
@@ -179,7 +179,7 @@ export class Session {
     }
   }
 
-  /** Does what is due. Calling it early is harmless. */
+  /** Does what is due. It may be called early. */
   onTimer(now: number): void {
     if (isEnded(this)) return
     const { timeoutMs, keepAliveMs } = this.#context.settings
@@ -194,16 +194,22 @@ export class Session {
     this.step(now)
   }
 
-  /** Ends the connection at once: the target's side, if it is ours, is reset; what was not delivered is dropped. */
+  /**
+   * Ends the connection at once, with a reset unless the port belongs to another tcpcopy. Undelivered bytes are
+   * dropped.
+   */
   abort(reason: Drop, now: number): void {
     if (reason !== Drop.PortTaken) this.target.abandon(now)
     this.#end(reason, now)
   }
 
-  /** The client's new connection with this address and port ends this one; its copy, if there is one, waits for that. */
+  /**
+   * The client has opened a new connection with this address and port, which ends this one.
+   * @param successor its copy
+   */
   supersede(successor: Session | undefined, now: number): void {
     this.successor = successor
-    if (!this.isClientDone) this.client.forsake()
+    if (!this.isClientDone) this.client.endHere()
     this.step(now)
   }
 
@@ -213,14 +219,14 @@ export class Session {
     return isOpen(target) && isSent && !this.isClientDone && !this.client.stream.hasHole
   }
 
-  /** When bytes that were not captured are given up; not before all in front of them is delivered. */
+  /** When to give up bytes that were not captured; not before everything in front of them is delivered. */
   #holeLimit(): number {
     if (!this.#hole.isOpen || !this.#isDelivered()) return NEVER
     if (this.client.stream.isHoleOurs) return this.progressAt
     return this.#hole.limit(this.client.rttMs, this.isClientDone)
   }
 
-  /** All that is there is acknowledged. */
+  /** Every byte in the queue is acknowledged. */
   #isDelivered(): boolean {
     if (this.target.state === TargetState.Waiting) return this.queue.tail === NONE
     return !isBefore(this.target.acknowledgedEnd, this.queue.end)
@@ -232,7 +238,7 @@ export class Session {
     this.abort(this.target.state === TargetState.Opening ? failure : Drop.TimedOut, now)
   }
 
-  /** Sends what may be sent, and works out when to look again. To be called after packets were taken. */
+  /** Sends what may be sent and updates `deadline`. To be called after packets were taken. */
   step(now: number): void {
     if (isEnded(this)) return
     const { target, client } = this
@@ -249,12 +255,12 @@ export class Session {
     this.#plan()
   }
 
-  /** A waiting session that reconnects begins with the client's next bytes, any other at once. */
+  /** Whether a waiting session may connect: one that reconnects waits for the client's next bytes. */
   #hasWork(): boolean {
     return !this.#reconnects.isReconnect || this.queue.tail !== NONE
   }
 
-  /** Opens the connection. One that reconnects stands in front of the first byte that it has. */
+  /** Opens the connection. After a reconnect it begins at the first byte that is not delivered. */
   #open(now: number): void {
     this.#progressAt = now
     this.target.open(this.#reconnects.isReconnect ? this.queue.acknowledgedEnd : seq(0), now)
@@ -275,7 +281,7 @@ export class Session {
     target.acknowledge(now)
   }
 
-  /** @returns true if bytes were sent and others may follow */
+  /** @returns true if bytes were sent and more may follow */
   #sendNext(now: number): boolean {
     const { target, queue } = this
     const { sentEnd } = target
@@ -317,21 +323,21 @@ export class Session {
       if (this.successor !== undefined) target.hasten(now)
       return false
     }
-    // Nobody will be there to do it later.
+    // A delayed acknowledgment would be lost with the session.
     target.finish()
     this.#context.counters.add(Counter.sessionsClosed, 1)
     this.#end(Drop.None, now)
     return true
   }
 
-  /** The connection has ended: so has the session, unless it goes on with another one. */
+  /** The connection has ended. So has the session, unless it reconnects. */
   #end(reason: Drop, now: number): void {
     const { counters, trace } = this.#context
     counters.add(Counter.sessionsEnded, 1)
     this.endReason = reason
     const una = this.#unacknowledgedFrom()
     this.queue.acknowledge(una)
-    if (goesOn(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)) {
+    if (reconnectsAfter(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)) {
       this.hasReconnected = true
       this.#progressAt = now
     } else {
@@ -342,7 +348,7 @@ export class Session {
     if (trace !== undefined) trace.ended(this.identity, reason)
   }
 
-  /** The first byte that the target has not acknowledged. */
+  /** Offset of the first byte that the target has not acknowledged. */
   #unacknowledgedFrom(): Seq {
     const { target, queue } = this
     const { first } = this.client.stream
@@ -350,7 +356,7 @@ export class Session {
     return first === NONE ? queue.end : this.#context.pool.offset(first)
   }
 
-  /** Replaces the connection that has ended, by one that waits to be allowed. @param identity as whom it connects */
+  /** Replaces the connection that has ended by one that waits for `allowStart`. @param identity that of the new one */
   reconnect(identity: CopiedIdentity, now: number): void {
     const { hub, counters } = this.#context
     this.hasReconnected = false
@@ -366,7 +372,7 @@ export class Session {
     this.#plan()
   }
 
-  /** The earliest instant at which anything is due. */
+  /** Sets `deadline` to the earliest instant at which anything is due. */
   #plan(): void {
     const isIdle = this.#isIdle()
     const { keepAliveMs, timeoutMs } = this.#context.settings
@@ -378,7 +384,7 @@ export class Session {
       target.deadline,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
-      isIdle ? this.#restAt() : start
+      isIdle ? this.#hibernatesAt() : start
     )
   }
 }

@@ -1,16 +1,16 @@
-/** What the operator chose for sessions, as the command line hands it on. */
+/** The settings of sessions that the command line provides. */
 import type { GateSettings } from './epochs.ts'
 import type { HolePatience } from './hole-watch.ts'
 import { HIBERNATE_AFTER_MS } from './idle-policy.ts'
 
 export interface SessionSettings {
-  /** `-t`: a session that makes no progress for so long ends. */
+  /** `-t`: time without progress after which a session ends. */
   readonly timeoutMs: number
-  /** `-k`: a session that has nothing to do for so long ends. */
+  /** `-k`: time with nothing to do after which a session ends. */
   readonly keepAliveMs: number
-  /** A session with nothing to do hibernates after so long, in ms; Infinity: never. */
+  /** Time with nothing to do after which a session hibernates; Infinity: never. */
   readonly hibernateAfterMs: number
-  /** `-R`: the client's round trip, instead of the one that its handshake shows; 0: acknowledge at once. */
+  /** `-R`: used instead of the round trip measured in the client's handshake; 0: acknowledge at once. */
   readonly roundTripMs: number | undefined
   /** `--acks drop`: clients' acknowledgments without payload are not captured. */
   readonly isWithoutAcks: boolean
@@ -18,7 +18,7 @@ export interface SessionSettings {
   readonly holes: HolePatience
 }
 
-/** What holds where the operator says nothing. */
+/** The defaults. */
 export const SESSION_DEFAULTS: SessionSettings = {
   timeoutMs: 600_000,
   keepAliveMs: 720_000,

@@ -1,5 +1,6 @@
 /**
- * How sessions begin: how many copies of a connection there are, as whom each speaks, and for whose end it waits.
+ * Admission starts sessions: it decides how many copies of a connection there are, which copied identity each gets, and
+ * for which earlier session it waits.
  */
 import { Flow } from '../../wire/flow.ts'
 import type { Segment } from '../../wire/segment.ts'
@@ -40,7 +41,7 @@ export class Admission {
     this.#lifecycle = lifecycle
   }
 
-  /** Begins the copies of a connection. @returns why there are none */
+  /** Starts the copies of a connection. @returns None if at least one was started, otherwise why not */
   begin(segment: Segment, maps: readonly number[], previous: Session | undefined, now: number): Drop {
     const count = this.#sampling.copies()
     const group = maps.length * count > 1 ? new CopyGroup(maps, count) : undefined
@@ -49,7 +50,7 @@ export class Admission {
     const begun: number[] = []
     let refusal: Drop = Drop.None
     for (const mapIndex of maps) {
-      // Only the first copy to a target waits, for the first there: others speak with ports of their own.
+      // Only the first copy to a target waits, for the earlier first copy there. Others have ports of their own.
       const before = copies.find((one) => one?.identity.copy === 0 && one.identity.mapIndex === mapIndex)
       const drop = this.#add(segment, mapIndex, 0, before, group, now)
       if (drop !== Drop.None) refusal = drop
@@ -64,11 +65,11 @@ export class Admission {
     return Drop.None
   }
 
-  /** Begins the second, third … copy to a target. */
+  /** Starts the second and further copies to a target. */
   #addCopies(segment: Segment, mapIndex: number, count: number, group: CopyGroup | undefined, now: number): void {
     for (let copy = 1; copy < count; copy++) {
       const drop = this.#add(segment, mapIndex, copy, undefined, group, now)
-      // What this one did not find the next will not find either.
+      // If there is no slot or port for this copy, there is none for the next.
       if (drop !== Drop.None) {
         this.#refuseCopies(count - copy, drop)
         return
@@ -82,7 +83,7 @@ export class Admission {
     this.#context.counters.drop(drop, count, 0)
   }
 
-  /** Begins a session. @param before a session with its address and port, for whose end it waits */
+  /** Starts a session. @param before an earlier session with the same address and port, whose end it waits for */
   #add(
     segment: Segment,
     mapIndex: number,
@@ -121,7 +122,7 @@ export class Admission {
     return Drop.None
   }
 
-  /** A copy beyond the first that has the port of a client who comes now: it ends, and begins again elsewhere. */
+  /** Ends a further copy that holds the port of the arriving client. It starts again on another port. */
   #displace({ fromAddress, fromPort }: Segment, mapIndex: number, now: number): void {
     const map = this.#mapping.maps[mapIndex]
     if (map === undefined) return
@@ -129,7 +130,7 @@ export class Admission {
     const flow = this.#flow.set(address, fromPort, map.targetAddress, map.targetPort)
     const holder = this.#tables.slots.at(this.#tables.ports.holder(flow), now)
     if (holder === undefined) return
-    // It may have been woken for this.
+    // `at` may have woken it, so its deadline must be armed.
     if (holder.identity.copy === 0) {
       this.#lifecycle.settle(holder, now)
       return
@@ -138,8 +139,8 @@ export class Admission {
     this.#lifecycle.abort(holder, Drop.Displaced, now)
   }
 
-  /** Copies that ended before their connection did begin again at its next payload. */
-  beginAgain(group: CopyGroup, segment: Segment, now: number): void {
+  /** Starts copies again that ended before their connection did, at the connection's next payload. */
+  restartCopies(group: CopyGroup, segment: Segment, now: number): void {
     const { counters } = this.#context
     for (let place = group.absent.pop(); place !== undefined; place = group.absent.pop()) {
       counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
@@ -150,7 +151,9 @@ export class Admission {
     }
   }
 
-  /** Another connection has begun with the same address and port: all copies but those waited for are to end. */
+  /**
+   * A new connection with the same address and port has started: ends all copies of the old one that none waits for.
+   */
   supersede(copies: (Session | undefined)[], waitedFor: readonly Session[], now: number): void {
     for (const session of copies) {
       if (session === undefined || waitedFor.includes(session) || session.hasEnded) continue

@@ -1,6 +1,6 @@
 /**
- * Puts together all that copies connections in one worker, from settings and from what the worker has: memory, a way to
- * send, counters. The copier, the simulation and the benchmarks all begin here.
+ * Assembles the parts that copy connections in one worker, from settings and from what the worker provides: memory, a
+ * way to send, counters. Copier, simulation and benchmarks all start here.
  */
 import type { Segment } from '../../wire/segment.ts'
 import type { Counters } from '../books/counters.ts'
@@ -23,18 +23,18 @@ import { RouteEvents } from '../target/raw/route-events.ts'
 import type { TargetHub } from '../target/target-hub.ts'
 import { Sessions } from './sessions.ts'
 
-/** How much a worker may hold and send. */
+/** Limits of what a worker holds and sends. */
 export interface LimitSettings {
-  /** `-m`: captured payload that waits to be delivered. */
+  /** `-m`: size of the send pool. */
   readonly poolBytes: number
   readonly sessionsMax: number
   /** `--max-rate`; Infinity: no limit. */
   readonly bytesPerSecondMax: number
-  /** Frames that are sent at once at most. */
+  /** Most frames in the outbox. */
   readonly framesMax: number
 }
 
-/** What holds where the operator says nothing. */
+/** The defaults. */
 export const LIMIT_DEFAULTS: LimitSettings = {
   poolBytes: 256 << 20,
   sessionsMax: 1 << 20,
@@ -42,60 +42,63 @@ export const LIMIT_DEFAULTS: LimitSettings = {
   framesMax: 1024
 }
 
-/** All that the operator chose for copying, by owner. */
+/** All settings of copying, by the part that they belong to. */
 export interface CopySettings {
   readonly selection: SelectionSettings
   readonly session: SessionSettings
   readonly limits: LimitSettings
 }
 
-/** What a `--trace` sees. */
+/** What `--trace` receives. */
 export interface CopyTrace extends AnswerTrace, SessionTrace {}
 
-/** What a worker gives. */
+/** What a worker provides. */
 export interface CopyMeans {
-  /** Of `copyMemoryLength`; the sender can reach it. */
+  /** Memory of `copyMemoryLength` bytes, which the packet sender can read. */
   readonly memory: Uint8Array
   readonly counters: Counters
-  /** For longer payloads; default: a loop. */
+  /** Copies longer payloads. Default: a loop. */
   readonly copy?: CopyBytes | undefined
   /** Undefined: there is one worker. */
   readonly share?: WorkerShare | undefined
   readonly trace?: CopyTrace | undefined
-  /** Sends and empties the outbox, which is full. */
+  /** Sends and empties the outbox. Called when it is full. */
   flush(): void
-  /** Whether what is sent to this address may be a super-packet. */
+  /** Whether super-packets may be sent to this address. */
   canSegment(targetAddress: number): boolean
   /** Largest IP packet to this target, in bytes. */
   mtu(targetAddress: number): number
 }
 
-/** Sessions, and what is seen and emptied from outside. */
+/** The parts that the owner of the loop uses. */
 export interface Copy<Answer> {
   readonly sessions: Sessions<Answer>
   readonly outbox: Outbox
   readonly pool: SendPool
   readonly latency: Latency
-  /** How many sessions are awake. */
+  /** Its `count` is the number of sessions that are awake. */
   readonly idlePolicy: IdlePolicy
-  /** What intercept has to be told before packets go out. */
+  /** To be drained into the channel before packets are sent. */
   readonly routes: RouteEvents
   readonly reach: Reach
 }
 
-/** Makes the hub of a worker. @param frames writes packets; @param ports says which slot speaks as whom */
+/**
+ * Creates the hub of a worker.
+ * @param frames writes packets; @param ports knows which slot holds which address and port
+ */
 export type MakeHub<Answer> = (frames: Frames, pool: SendPool, ports: PortsPool) => TargetHub<Answer>
 
 function pagesOf({ poolBytes }: LimitSettings): number {
   return Math.max(1, Math.floor(poolBytes / POOL_PAGE))
 }
 
-/** Bytes of memory that copying with these limits takes; pages that are not used cost nothing. */
+/** Bytes of memory for these limits. Pages that are never used cost nothing. */
 export function copyMemoryLength(limits: LimitSettings): number {
   return limits.framesMax * Outbox.headerStride + pagesOf(limits) * POOL_PAGE
 }
 
-/** Copying with packets of our own, as the clients. */
+/** Assembles a copy with raw target sides, which send packets of our own. */
 export function assembleCopy(settings: CopySettings, means: CopyMeans, now: number): Copy<Segment> {
   const { roundTripMs, isWithoutAcks } = settings.session
   const { counters, trace } = means
@@ -107,7 +110,7 @@ export function assembleCopy(settings: CopySettings, means: CopyMeans, now: numb
   return { ...assembleSessions(settings, means, makeHub, now), routes, reach }
 }
 
-/** The same with any other target side. */
+/** Assembles a copy with any other kind of target side. */
 export function assembleSessions<Answer>(
   { selection, session, limits }: CopySettings,
   means: CopyMeans,
@@ -122,7 +125,7 @@ export function assembleSessions<Answer>(
   const frames = new Frames(outbox, pool, () => means.flush(), means.canSegment, rate)
   const mapping = mappingOf(selection)
   const ports = new PortsPool(selection.portShift, share)
-  // Copies of one connection know each other, and stay awake.
+  // Copies of one connection refer to each other, so they stay awake.
   const hibernateAfterMs = hasCopies(selection, mapping) ? Number.POSITIVE_INFINITY : session.hibernateAfterMs
   const idlePolicy = new IdlePolicy(hibernateAfterMs)
   const context = {

@@ -1,7 +1,4 @@
-/**
- * Remembers for a while which copied flows have ended, so that late packets of theirs do not begin a new copy in
- * mid-stream.
- */
+/** Remembers closed flows for a while, so that their late packets do not start a new copy in mid-stream. */
 import type { Flow } from '../../wire/flow.ts'
 import { Drop } from '../books/drop.ts'
 import { ExpiryQueue, type TakeExpired } from '../memory/expiry-queue.ts'
@@ -9,10 +6,13 @@ import type { FlowTable } from '../memory/flow-table.ts'
 import type { Session } from '../session/session.ts'
 import { entryOfClosed } from './flow-entries.ts'
 
-/** Late packets of a connection that both sides have closed come within this time. */
+/** Late packets of a connection that its client has ended arrive within this time. */
 const CLOSED_LINGER_MS = 60_000
 
-/** True for a session whose flow is not remembered: it was given up although its connection goes on, and may be joined again. */
+/**
+ * True if the flow of a session is not remembered: the copy ended although its connection continues, and may be joined
+ * again.
+ */
 export function mayJoinAgain({ endReason, isClientDone }: Session): boolean {
   if (endReason === Drop.TimedOut) return !isClientDone
   return endReason === Drop.Shutdown || endReason === Drop.Displaced
@@ -25,7 +25,7 @@ export class ClosedFlows {
   #serial = 0
   readonly #forget: TakeExpired
 
-  /** @param brokenMs how long a flow is remembered that was not closed by both sides */
+  /** @param brokenMs how long to remember a flow whose client had not ended */
   constructor(flows: FlowTable, brokenMs: number) {
     this.#flows = flows
     this.#broken = new ExpiryQueue(brokenMs)
@@ -34,7 +34,7 @@ export class ClosedFlows {
     }
   }
 
-  /** @param flow as captured */
+  /** @param flow the captured flow; @param isClosed its client had ended */
   add(flow: Flow, isClosed: boolean, now: number): void {
     this.#serial = (this.#serial + 1) & 0x1fffffff
     const entry = entryOfClosed(this.#serial)
@@ -43,7 +43,7 @@ export class ClosedFlows {
     queue.add(flow, entry, now)
   }
 
-  /** Forgets up to `most` of either kind whose time is over. */
+  /** Forgets up to `most` expired flows of either kind. */
   expire(now: number, most: number): void {
     this.#closed.expire(now, most, this.#forget)
     this.#broken.expire(now, most, this.#forget)

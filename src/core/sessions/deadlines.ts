@@ -1,6 +1,6 @@
 /**
- * When sessions have to be stepped: their deadlines in a wheel. A deadline that moves later is found out when the wheel
- * fires; one that moves earlier is armed anew. A session that has long had nothing to do hibernates.
+ * The deadlines of all sessions, in a timer wheel. A deadline that moves later is noticed only when the wheel fires;
+ * one that moves earlier is armed again. An idle session hibernates when the wheel fires for it.
  */
 import { TimerWheel } from '../memory/timer-wheel.ts'
 import type { Session } from '../session/session.ts'
@@ -13,19 +13,19 @@ export class Deadlines {
   readonly #keepAliveMs: number
   readonly #wheel: TimerWheel
 
-  /** @param keepAliveMs when a hibernated session has to be looked at, from its last progress on */
+  /** @param keepAliveMs time from a hibernated session's last progress until it must be woken to end (`-k`) */
   constructor(slots: SessionSlots, keepAliveMs: number, now: number) {
     this.#slots = slots
     this.#keepAliveMs = keepAliveMs
     this.#wheel = new TimerWheel(now)
   }
 
-  /** The instant by which `advance` has to be called. */
+  /** When `advance` must be called at the latest. */
   get next(): number {
     return this.#wheel.next()
   }
 
-  /** To be called when a session's deadline may have moved. */
+  /** To be called when a session's deadline may have moved earlier. */
   schedule(session: Session): void {
     if (session.deadline >= session.armedAt) return
     session.armedAt = session.deadline
@@ -37,13 +37,15 @@ export class Deadlines {
     this.#wheel.disarm(session.id)
   }
 
-  /** Gives every slot whose time has come to `take`. */
+  /** Passes every slot whose time has come to `take`. */
   advance(now: number, take: (slot: number) => void): void {
     this.#wheel.advance(now, take)
   }
 
-  /** Lets a session hibernate, if it may; else its deadline is armed. To be called when the wheel has fired for it. */
-  rest(session: Session, now: number): void {
+  /**
+   * Hibernates a session if its time has come; otherwise arms its deadline. To be called after the wheel fired for it.
+   */
+  hibernateOrSchedule(session: Session, now: number): void {
     if (session.hibernateAt > now) {
       this.schedule(session)
       return

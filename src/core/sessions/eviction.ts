@@ -1,6 +1,7 @@
 /**
- * What happens when the pool runs short: the sessions whose bytes have waited longest give up what they hold, so that
- * one target that stands still, or one client that is faster than its copy, does not cost all others their requests.
+ * Eviction frees space when the send pool runs short: the sessions with the oldest bytes give up what they hold.
+ * Otherwise one target that stands still, or one client that is faster than its copy, would cost all others their
+ * requests.
  */
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
@@ -9,11 +10,14 @@ import type { Session } from '../session/session.ts'
 import type { SessionContext } from '../session/session-context.ts'
 import type { Lifecycle } from './lifecycle.ts'
 
-/** How full the pool is when sessions have to give up, and how much of it is free then: what one turn captures finds room. */
+/** Share of the pool from which it is short. The rest is for what one turn captures. */
 const SHORT_FROM = 15 / 16
+/** Share of the pool that eviction frees. */
 const RELIEF = 1 / 16
 
-/** Where the pool is short, evicts sessions, those with the oldest bytes first, until it is less. Each goes on afterwards. */
+/**
+ * If the pool is short, evicts sessions, those with the oldest bytes first, until `RELIEF` is freed. Each reconnects.
+ */
 export function relieve(
   sessions: readonly (Session | undefined)[],
   { pool, counters }: SessionContext<never>,
@@ -35,7 +39,7 @@ export function relieve(
   }
 }
 
-/** When the first of the bytes that a session holds were captured. */
+/** When the first bytes that a session holds were captured. */
 function oldestOf(session: Session, pool: SendPool): number {
   return pool.capturedAt(session.client.stream.first)
 }

@@ -1,7 +1,7 @@
 /**
- * Flows that are not copied although they could be: sampled out, or refused. They are remembered so that their later
- * packets do not begin a copy in mid-stream: until 60 s after the client's FIN or RST, or until `-t` without a packet.
- * Two lists in the order of their last packet, so that the oldest is found at once, in typed arrays.
+ * Remembers ignored flows: those that could be copied but are not, because they were sampled out or refused. Their
+ * later packets must not start a copy in mid-stream. A flow is forgotten 60 s after the client's FIN or RST, or after
+ * `-t` without a packet. Two linked lists in typed arrays keep them in the order of their last packet.
  */
 import { float64At, int32At } from '../../wire/bytes.ts'
 import { Flow } from '../../wire/flow.ts'
@@ -11,7 +11,7 @@ import type { FlowTable } from '../memory/flow-table.ts'
 import { entryOfIgnored } from './flow-entries.ts'
 
 const CLOSED_LINGER_MS = 60_000
-/** More than this many are not remembered: the one that was silent for longest goes. */
+/** Limit. Beyond it, the oldest closed flow is forgotten, or the one silent for longest if none is closed. */
 const IGNORED_MAX = 1 << 20
 
 /** Words of an entry. */
@@ -23,7 +23,7 @@ const ISS = 3
 const NEXT = 4
 const PREVIOUS = 5
 
-/** The heads of the two lists are entries of their own. */
+/** The heads of the two lists are the first two entries. */
 const OPEN = 0
 const CLOSED = 1
 const HEADS = 2
@@ -34,13 +34,13 @@ export class IgnoredFlows {
   readonly #timeoutMs: number
   #words = new Int32Array(256 * WORDS)
   #seenAt = new Float64Array(256)
-  /** Why it is not copied. */
+  /** Why a flow is not copied: a `Drop`. */
   #reason = new Uint8Array(256)
   #isClosed = new Uint8Array(256)
   readonly #free: number[] = []
   #end = HEADS
 
-  /** @param flows what holds the entries of `add`; others change no entry that is one */
+  /** @param flows the table of captured flows. Others must not change entries that `add` sets there */
   constructor(flows: FlowTable, timeoutMs: number) {
     this.#flows = flows
     this.#timeoutMs = timeoutMs
@@ -54,7 +54,7 @@ export class IgnoredFlows {
     return this.#end - HEADS - this.#free.length
   }
 
-  /** @param segment the flow's first packet */
+  /** Adds a flow. @param segment its first packet */
   add(segment: Segment, reason: Drop, now: number): void {
     if (this.size >= IGNORED_MAX) this.#forget(this.#oldest())
     const id = this.#free.pop() ?? this.#end++
@@ -72,7 +72,7 @@ export class IgnoredFlows {
 
   /**
    * Takes a later packet of an ignored flow.
-   * @param id of its entry; @returns why it is not copied; None: it begins another connection
+   * @param id number of the flow; @returns why it is not copied; None: it starts a new connection
    */
   take(id: number, segment: Segment, now: number): Drop {
     if (segment.flags & SYN && segment.seq !== int32At(this.#words, id * WORDS + ISS)) {
@@ -85,10 +85,10 @@ export class IgnoredFlows {
       this.#isClosed[id] = isEnd ? 1 : 0
       this.#append(isEnd ? CLOSED : OPEN, id, now)
     }
-    return this.#reason[id] as Drop // as: what `add` put there
+    return this.#reason[id] as Drop // as: `add` stored it
   }
 
-  /** Forgets up to `most` of either list whose time is over. */
+  /** Forgets up to `most` expired flows of either list. */
   expire(now: number, most: number): void {
     this.#expire(OPEN, now - this.#timeoutMs, most)
     this.#expire(CLOSED, now - CLOSED_LINGER_MS, most)

@@ -1,6 +1,6 @@
 /**
- * How sessions end and go on. Whoever gives a session anything to do settles it afterwards: its deadline is armed, its
- * connection replaced, or it is buried, and the one that waited for it begins.
+ * Handles the end and the reconnect of sessions. Whoever gives a session anything to do must call `settle` afterwards,
+ * which arms its deadline, replaces its connection, or removes it and starts its successor.
  */
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
@@ -23,20 +23,23 @@ export class Lifecycle {
     this.#closedFlows = closedFlows
   }
 
-  /** To be called after a session was given anything to do; it may have ended long ago. */
+  /** To be called after a session was given anything to do. It may be called for a session that ended earlier. */
   settle(session: Session, now: number): void {
     while (session.hasReconnected) this.#reconnect(session, now)
     if (!session.hasEnded) this.#tables.deadlines.schedule(session)
-    else if (this.#tables.slots.awake[session.id] === session) this.#bury(session, now)
+    else if (this.#tables.slots.awake[session.id] === session) this.#remove(session, now)
   }
 
-  /** Ends a session for a reason that is not its own. */
+  /** Ends a session's connection for a reason from outside. */
   abort(session: Session, reason: Drop, now: number): void {
     session.abort(reason, now)
     this.settle(session, now)
   }
 
-  /** Its connection ended before its client: it keeps its slot, its flow, and its place in the queue for its port. */
+  /**
+   * Replaces a session's connection. The session keeps its slot, its captured flow and its place in the queue for its
+   * port.
+   */
   #reconnect(session: Session, now: number): void {
     const { ports, deadlines } = this.#tables
     const before = session.identity
@@ -49,13 +52,13 @@ export class Lifecycle {
       session.successor = undefined
       this.#context.counters.add(Counter.portsMoved, 1)
       ports.take(identity, session.id)
-      this.#handOn(session.id, before, successor, Drop.PortTaken, now)
+      this.#passOn(session.id, before, successor, Drop.PortTaken, now)
       session.allowStart(now, now)
     } else if (holder === session.id) session.allowReconnect(now)
   }
 
-  /** The session is over: its slot is free, and its flow remembered if later packets of it may come. */
-  #bury(session: Session, now: number): void {
+  /** Removes a session that has ended: frees its slot, and remembers its flow if later packets may follow. */
+  #remove(session: Session, now: number): void {
     const { id, identity, successor } = session
     const { slots, groups, bySource, ports, deadlines } = this.#tables
     const group = groups[id]
@@ -72,16 +75,19 @@ export class Lifecycle {
     }
     const holder = ports.holderOf(identity)
     if (holder !== id) replaceInQueue(session, successor, slots.awake[holder])
-    else this.#handOn(id, identity, successor, session.endReason, now)
+    else this.#passOn(id, identity, successor, session.endReason, now)
     this.#context.hub.leave(id)
   }
 
-  /** Nobody but a successor needs the address and port of this slot any more. @param reason why its connection ended */
-  #handOn(slot: number, identity: CopiedIdentity, successor: Session | undefined, reason: Drop, now: number): void {
+  /**
+   * Passes the address and port of a slot to the successor, or releases them.
+   * @param reason why its connection ended
+   */
+  #passOn(slot: number, identity: CopiedIdentity, successor: Session | undefined, reason: Drop, now: number): void {
     const { ports } = this.#tables
     if (successor === undefined) {
       ports.release(identity)
-      // What comes for a port that another tcpcopy has is not ours to answer.
+      // Late answers for a port of another tcpcopy are not ours to reply to.
       this.#context.hub.release(slot, identity, reason === Drop.PortTaken)
       return
     }

@@ -1,7 +1,7 @@
 /**
- * SYNs that came for connections which may still live. A source answers such a SYN with a challenge and keeps its
- * connection (RFC 5961 §4), so one that nobody but a stranger sent must not end the copy. It is held until the client's
- * next packet shows that the source took it.
+ * Holds pending SYNs: SYNs for connections that may still be alive. A source answers such a SYN with a challenge and
+ * keeps its connection (RFC 5961 §4), so a forged one must not end the copy. It is held until the client's next packet
+ * shows that the source accepted it.
  */
 import { Flow } from '../../wire/flow.ts'
 import { ACK, RST, Segment, SYN } from '../../wire/segment.ts'
@@ -9,10 +9,10 @@ import { add, distance, type Seq } from '../../wire/seq.ts'
 import { ExpiryQueue, type TakeExpired } from '../memory/expiry-queue.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 
-/** A client acknowledges within its round trip; one whose acknowledgment was missed speaks within this time. */
+/** How long a SYN is held. If the client's acknowledgment was not captured, its first request should be by then. */
 const PENDING_MS = 60_000
 const PENDING_MAX = 16_384
-/** How far into the new connection's bytes its first captured packet may be, where those before it were missed. */
+/** How far into the new connection's stream its first captured packet may be, in bytes, if earlier ones were missed. */
 const REACH = 1 << 20
 
 export class PendingSyns {
@@ -31,12 +31,12 @@ export class PendingSyns {
     return this.#syns.size
   }
 
-  /** Both addresses of every SYN. */
+  /** Passes both addresses of every SYN to `take`. */
   eachAddress(take: (address: number) => void): void {
     this.#flows.eachAddress(take)
   }
 
-  /** Keeps a copy of a SYN, without payload. @returns false: there is no room */
+  /** Keeps a copy of a SYN, without payload. @returns false if the table is full */
   hold(segment: Segment, now: number): boolean {
     const flow = this.#flow.fromClient(segment)
     const before = this.#flows.get(flow)
@@ -53,8 +53,9 @@ export class PendingSyns {
   }
 
   /**
-   * Gives the pending SYN of the connection that a segment belongs to, and forgets it.
-   * @param oldEnd where the stream of the connection before it ends, as a sequence number, if that is known
+   * Removes the pending SYN of the connection that a segment belongs to.
+   * @param oldEnd sequence number after the captured stream of the previous connection, if there is one
+   * @returns the SYN; undefined if there is none, or the segment may belong to the previous connection
    */
   takeFor(segment: Segment, oldEnd: Seq | undefined): Segment | undefined {
     if ((segment.flags & (SYN | RST | ACK)) !== ACK) return undefined
@@ -69,7 +70,7 @@ export class PendingSyns {
     return syn
   }
 
-  /** Forgets up to `most` whose time is over. */
+  /** Forgets up to `most` expired SYNs. */
   expire(now: number, most: number): void {
     this.#expiry.expire(now, most, this.#forget)
   }

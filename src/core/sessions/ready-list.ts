@@ -1,9 +1,10 @@
+/** The ready list holds the sessions that took packets and must be stepped, each once, in order. */
 import type { Session } from '../session/session.ts'
 
-/** So many places of those taken are given up at once. */
+/** After this many taken sessions their places are reused. */
 const TAKEN_MOST = 1024
 
-/** Sessions that took packets, each once, in order. Its store is kept: making one anew costs garbage. */
+/** Keeps its array, because a new one for each batch would be garbage. */
 export class ReadyList {
   readonly #sessions: (Session | undefined)[] = []
   #count = 0
@@ -15,7 +16,7 @@ export class ReadyList {
     this.#sessions[this.#count++] = session
   }
 
-  /** Places of the store. */
+  /** Length of the array. */
   get storeLength(): number {
     return this.#sessions.length
   }
@@ -24,7 +25,7 @@ export class ReadyList {
     return this.#taken === this.#count
   }
 
-  /** Takes the first; those added meanwhile come after the others. @returns undefined if none is left */
+  /** Removes the first session. @returns undefined if the list is empty */
   take(): Session | undefined {
     const session = this.#sessions[this.#taken]
     if (session === undefined) {
@@ -38,7 +39,7 @@ export class ReadyList {
     return session
   }
 
-  /** Lets those that wait begin the store again: under lasting load the list is never empty. */
+  /** Moves the waiting sessions to the front of the array. Under constant load the list is never empty. */
   #moveUp(): void {
     this.#sessions.copyWithin(0, this.#taken, this.#count)
     this.#sessions.fill(undefined, this.#count - this.#taken, this.#count)

@@ -1,4 +1,6 @@
-/** The sessions of one worker by slot: awake, or in hibernation. A slot of an ended session is used again. */
+/**
+ * The session slots hold the sessions of one worker, awake or hibernated. A slot is reused when its session has ended.
+ */
 import { HibernatedSessions } from '../session/hibernation.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionContext } from '../session/session-context.ts'
@@ -6,7 +8,7 @@ import { SessionState } from '../session/session-state.ts'
 import type { Route } from '../target/raw/route-events.ts'
 
 export class SessionSlots {
-  /** By slot; those in hibernation are not in it. */
+  /** By slot; undefined for hibernated sessions. */
   readonly awake: (Session | undefined)[] = []
   readonly #hibernated: HibernatedSessions
   readonly #free: number[] = []
@@ -22,7 +24,7 @@ export class SessionSlots {
     return this.awake.length - this.#free.length
   }
 
-  /** The slot that a new session gets. It is taken with `set`. */
+  /** A free slot for a new session, which `set` must then occupy. */
   take(): number {
     return this.#free.pop() ?? this.awake.length
   }
@@ -37,13 +39,13 @@ export class SessionSlots {
     this.#free.push(slot)
   }
 
-  /** The session in a slot, which is woken if it hibernates; −1: none. */
+  /** The session in a slot; wakes it if it hibernates. @param slot −1: none */
   at(slot: number, now: number): Session | undefined {
     if (slot < 0) return undefined
     return this.awake[slot] ?? this.#wake(slot, now)
   }
 
-  /** Puts a session into hibernation whose `hibernateAt` has come; nobody may use the object any more. */
+  /** Hibernates a session whose `hibernateAt` has passed. The object must not be used afterwards. */
   hibernate(session: Session): void {
     this.#hibernated.put(session)
     this.#context.hub.leave(session.id)
@@ -61,7 +63,7 @@ export class SessionSlots {
     return session
   }
 
-  /** Ends all; first those go that would begin when another ends. */
+  /** Calls `end` for all sessions; first for waiting ones, which would otherwise start when their predecessor ends. */
   endAll(end: (session: Session) => void, now: number): void {
     for (const session of this.awake) if (session?.state === SessionState.Waiting) end(session)
     for (let slot = 0; slot < this.awake.length; slot++) {
@@ -70,7 +72,7 @@ export class SessionSlots {
     }
   }
 
-  /** The route of the first session from a slot on whose connection is opened; in hibernation it stays so. */
+  /** The route of the first session from `slot` on whose connection was opened. Does not wake hibernated sessions. */
   routeFrom(slot: number): Route | undefined {
     for (let index = slot; index < this.awake.length; index++) {
       const session = this.awake[index]

@@ -1,4 +1,4 @@
-/** What finds the sessions of one worker: by slot, by captured flow, by copied port, by the time they are due. */
+/** The session tables find the sessions of one worker by slot, by captured flow, by copied port and by deadline. */
 import { Flow } from '../../wire/flow.ts'
 import type { Segment } from '../../wire/segment.ts'
 import { FlowTable } from '../memory/flow-table.ts'
@@ -13,10 +13,10 @@ import { SessionSlots } from './session-slots.ts'
 
 export class SessionTables {
   readonly slots: SessionSlots
-  /** Captured flow → what `flow-entries.ts` makes of its session, or of a closed or ignored flow. */
+  /** Captured flow → entry as encoded by `flow-entries.ts`. */
   readonly bySource = new FlowTable()
   readonly ports: PortsPool
-  /** By slot; undefined where a connection is copied once. */
+  /** By slot; undefined if the connection is copied once. */
   readonly groups: (CopyGroup | undefined)[] = []
   readonly deadlines: Deadlines
   readonly #flow = new Flow()
@@ -27,27 +27,27 @@ export class SessionTables {
     this.deadlines = new Deadlines(this.slots, context.settings.keepAliveMs, now)
   }
 
-  /** @returns what `bySource` has for the flow of a captured segment, or −1 */
+  /** @returns the entry for the flow of a captured segment, or −1 */
   find(segment: Segment): number {
     return this.bySource.get(this.#flow.fromClient(segment))
   }
 
-  /** The session that an entry of `bySource` stands for, if any; it is woken. */
+  /** The session of an entry of `bySource`, if it is one; wakes it if it hibernates. */
   sessionAt(entry: number, now: number): Session | undefined {
     return this.slots.at(slotOf(entry), now)
   }
 
-  /** Makes a session the one that stands for the flow of a captured segment. */
+  /** Enters a session for the flow of a captured segment. */
   setFlow(segment: Segment, slot: number): void {
     this.bySource.set(this.#flow.fromClient(segment), entryOfSession(slot))
   }
 
-  /** The captured flow of a session. One object is filled again and again. */
+  /** The captured flow of a session, in a reused object. */
   capturedFlow({ capturedAddress, capturedPort, sourceAddress, sourcePort }: CopiedIdentity): Flow {
     return this.#flow.set(capturedAddress, capturedPort, sourceAddress, sourcePort)
   }
 
-  /** All copies of a session's connection, as they are now: by number. */
+  /** The current copies of a session's connection, by place in their group. */
   copiesOf(session: Session): (Session | undefined)[] {
     return [...(this.groups[session.id]?.members ?? [session])]
   }

@@ -1,6 +1,6 @@
 /**
- * All sessions of one worker: finds the session that a packet belongs to, begins and buries them, and steps those
- * whose time has come. Every captured packet ends here in a session or in a named drop.
+ * Manages all sessions of one worker: passes each packet to its session, starts and removes sessions, and steps those
+ * that are due. Every captured packet ends here in a session or in a named drop.
  */
 import type { Flow } from '../../wire/flow.ts'
 import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
@@ -25,10 +25,10 @@ import { PendingSyns } from './pending-syns.ts'
 import { ReadyList } from './ready-list.ts'
 import { SessionTables } from './session-tables.ts'
 
-/** Flows forgotten at most in one turn, of each kind, so that a turn stays short. */
+/** Most flows of each kind that expire in one turn, so that a turn stays short. */
 const EXPIRIES_MAX = 256
 
-/** Which connections are copied, and as whom. */
+/** The parts that choose which connections are copied, and their copied identities. */
 export interface Selecting {
   readonly mapping: Mapping
   readonly sampling: Sampling
@@ -36,7 +36,7 @@ export interface Selecting {
   readonly sessionsMax: number
 }
 
-/** @typeParam Answer what the hub takes from targets */
+/** @typeParam Answer what the hub receives from targets */
 export class Sessions<Answer> {
   readonly ready = new ReadyList()
   readonly #context: SessionContext<Answer>
@@ -70,12 +70,12 @@ export class Sessions<Answer> {
     return this.#tables.slots.count
   }
 
-  /** Entries of the tables: captured flows, be they copied, closed or ignored, and ports that are taken. */
+  /** Entries of the tables: captured flows (copied, closed and ignored) and ports in use. */
   get entryCount(): number {
     return this.#tables.bySource.size + this.#tables.ports.size
   }
 
-  /** Every address that something here has. */
+  /** Passes every address that is in use to `take`; also 0 for none. */
   eachAddress(take: (address: number) => void): void {
     this.#tables.bySource.eachAddress(take)
     this.#tables.ports.eachAddress(take)
@@ -84,12 +84,12 @@ export class Sessions<Answer> {
     this.#context.roundTrips?.eachAddress(take)
   }
 
-  /** The instant by which `onTimer` has to be called. */
+  /** When `onTimer` must be called at the latest. */
   get deadline(): number {
     return Math.min(this.#tables.deadlines.next, this.#context.rate.nextAt)
   }
 
-  /** Takes a checked segment that a client sent to a source; `settle` acts on it. */
+  /** Takes a valid segment from a client to the source. `settle` acts on it. */
   onSource(segment: Segment, now: number): Drop {
     const { counters, pool, trace } = this.#context
     pool.now = now
@@ -118,14 +118,14 @@ export class Sessions<Answer> {
     return drop
   }
 
-  /** A SYN came for a connection that may live. */
+  /** Holds a SYN for a connection that may still be alive. */
   #hold(segment: Segment, session: Session, now: number): Drop {
-    // It may have been woken for this.
+    // The session may have been woken for this, so its deadline must be armed.
     this.#lifecycle.settle(session, now)
     return this.#pendingSyns.hold(segment, now) ? Drop.SynHeld : Drop.TableFull
   }
 
-  /** Begins the connection whose SYN is pending, if this segment shows that the source took it. */
+  /** Starts the connection of a pending SYN if this segment shows that the source accepted it. */
   #beginPending(segment: Segment, now: number): void {
     const found = this.#tables.find(segment)
     const session = this.#tables.sessionAt(found, now)
@@ -135,7 +135,7 @@ export class Sessions<Answer> {
     if (drop !== Drop.None) this.#context.counters.drop(drop, 1, 0)
   }
 
-  /** Takes what the target sent to a copied client; `settle` acts on it. */
+  /** Takes an answer of a target. `settle` acts on it. */
   onTarget(answer: Answer, now: number): Drop {
     const { hub, counters, trace } = this.#context
     const slot = hub.slotOf(answer)
@@ -158,11 +158,11 @@ export class Sessions<Answer> {
     return drop
   }
 
-  /** Steps the sessions that took packets, once a batch. @param shouldPause true: the others are left for the next call */
+  /** Steps the sessions that took packets. @param shouldPause if it returns true, the rest is left for the next call */
   settle(now: number, shouldPause?: () => boolean): void {
     const { rate, trace } = this.#context
     rate.refill(now)
-    // A session that starts another's successor adds to the list.
+    // The list may grow meanwhile, because a session that ends starts its successor.
     for (let session = this.ready.take(); session !== undefined; session = this.ready.take()) {
       session.step(now)
       this.#lifecycle.settle(session, now)
@@ -199,7 +199,7 @@ export class Sessions<Answer> {
     session.armedAt = Number.POSITIVE_INFINITY
     if (session.deadline <= this.#now) session.onTimer(this.#now)
     if (session.hasEnded || session.hasReconnected) this.#lifecycle.settle(session, this.#now)
-    else this.#tables.deadlines.rest(session, this.#now)
+    else this.#tables.deadlines.hibernateOrSchedule(session, this.#now)
   }
 
   /** Resets every copied connection at its target. */
@@ -208,12 +208,14 @@ export class Sessions<Answer> {
     this.#countPool()
   }
 
-  /** The first route from a session's slot on that intercept has to know. */
+  /** The first route that intercept must know, from a session's slot on. */
   routeFrom(slot: number): Route | undefined {
     return this.#tables.slots.routeFrom(slot)
   }
 
-  /** Another tcpcopy has this address and port at the target: who begins with it here goes on with another port. */
+  /**
+   * Another tcpcopy has this address and port at the target. A session that is opening with it moves to another port.
+   */
   onPortTaken(flow: Flow, now: number): void {
     const session = this.#tables.slots.awake[this.#tables.ports.holder(flow)]
     if (session?.state === SessionState.SynSent) this.#lifecycle.abort(session, Drop.PortTaken, now)
@@ -223,7 +225,7 @@ export class Sessions<Answer> {
     this.#context.counters.set(Counter.poolUsedBytes, this.#context.pool.usedBytes)
   }
 
-  /** Takes a segment that belongs to no session, or that begins another connection than `previous`. */
+  /** Takes a segment without a session, or a SYN that starts a new connection after `previous`. */
   #onOtherFlow(segment: Segment, found: number, previous: Session | undefined, now: number): Drop {
     const isSyn = (segment.flags & SYN) !== 0
     const ignored = ignoredIdOf(found)
@@ -243,7 +245,10 @@ export class Sessions<Answer> {
     return refusal
   }
 
-  /** Gives a segment that the first of a group has taken to the others. @param isNew it brought something new */
+  /**
+   * Passes a segment that the first session of a group has taken to the others.
+   * @param isNew it contained anything new
+   */
   #giveToCopies(group: CopyGroup, first: Session, segment: Segment, isNew: boolean, now: number): void {
     const { counters } = this.#context
     for (let place = 0; place < group.members.length; place++) {
@@ -255,14 +260,14 @@ export class Sessions<Answer> {
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
     }
     if (group.absent.length === 0 || !isNew || segment.payloadLength === 0 || segment.flags & (SYN | RST)) return
-    // Only where the stream goes on: what comes beyond a hole, or once more, is no place to begin.
+    // Only a segment at the end of the contiguous stream can start a copy, not one beyond a hole or a retransmission.
     if (first.client.endSequence === add(segment.seq, segment.payloadLength)) {
-      this.#admission.beginAgain(group, segment, now)
+      this.#admission.restartCopies(group, segment, now)
     }
   }
 }
 
-/** A SYN with another initial sequence number is another connection. */
+/** A SYN with another initial sequence number starts a new connection. */
 function isNewConnection(session: Session, segment: Segment): boolean {
   return (segment.flags & SYN) !== 0 && segment.seq !== session.client.iss
 }

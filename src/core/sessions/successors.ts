@@ -1,9 +1,9 @@
-/** Sessions that wait for each other, because they have the same address and port at the target: a chain of successors. */
+/** Changes the chain of successors: sessions with the same address and port at the target that wait for each other. */
 import type { Session } from '../session/session.ts'
 
 /**
- * One that waits ends: who waits for it waits for `by`, or for the one before it.
- * @param holder the one that all others wait for
+ * Replaces a waiting session that has ended in its chain.
+ * @param by its successor, if it has one; @param holder the session at the head of the chain
  */
 export function replaceInQueue(session: Session, by: Session | undefined, holder: Session | undefined): void {
   let before = holder

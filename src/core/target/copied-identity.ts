@@ -1,4 +1,6 @@
-/** As whom a copied connection speaks to its target, and how its SYN looks. */
+/**
+ * Chooses the copied identity of a connection: the client address and port that the target sees, and its SYN's options.
+ */
 import { isIpv6 } from '../../wire/address-book.ts'
 import { type Segment, SYN } from '../../wire/segment.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
@@ -6,17 +8,17 @@ import type { CopyMap, Mapping } from '../selection/mapping.ts'
 import type { PortsPool } from '../selection/ports-pool.ts'
 import type { ConnectionIdentity } from '../tcp/control-block.ts'
 
-/** `clientAddress` and `clientPort` are what the target sees. */
+/** `clientAddress` and `clientPort` are those that the target sees. */
 export interface CopiedIdentity extends ConnectionIdentity {
   readonly sourceAddress: number
   readonly sourcePort: number
-  /** 0: the first copy of its connection to this target, or the only one; of further ones (`-n`) the number. */
+  /** Number of the copy of its connection to this target: 0 for the first or only one, more with `-n`. */
   readonly copy: number
   /** Index of the `-x` mapping. */
   readonly mapIndex: number
 }
 
-/** What a made-up SYN says. */
+/** Options of a made-up SYN. */
 const MADE_UP_MSS = 1460
 export const MADE_UP_SCALE = 7
 export const NO_IDENTITY: CopiedIdentity = {
@@ -41,7 +43,7 @@ export const NO_IDENTITY: CopiedIdentity = {
   hasTimestamps: false
 }
 
-/** @param copy number of the copy; @param map the one of number `mapIndex` */
+/** @param copy number of the copy; @param map the mapping with index `mapIndex` */
 function identityOf(
   segment: Segment,
   mapIndex: number,
@@ -74,7 +76,7 @@ function identityOf(
   }
 }
 
-/** See `Snapshot`. @param identity what is written; what is read takes its place */
+/** See `Snapshot`. @returns `identity` when saving, the restored identity when restoring */
 export function saveIdentity(snapshot: Snapshot, identity: CopiedIdentity): CopiedIdentity {
   return {
     capturedAddress: snapshot.whole(identity.capturedAddress),
@@ -99,7 +101,9 @@ export function saveIdentity(snapshot: Snapshot, identity: CopiedIdentity): Copi
   }
 }
 
-/** The identity of a second, third … copy: its own address of `-c`, or the next one that has a port left, if any. */
+/**
+ * The identity of a copy beyond the first: its own address of `-c`, or the next one with a free port, if there is one.
+ */
 function identityOfCopy(
   segment: Segment,
   mapIndex: number,
@@ -110,7 +114,7 @@ function identityOfCopy(
   const map = mapping.maps[mapIndex]
   for (let step = 0; map !== undefined && step < mapping.addressCount(map.targetAddress); step++) {
     const address = mapping.clientAddress(segment.fromAddress, map.targetAddress, copy + step)
-    if (address === 0) return undefined // The book is full: for the next one as well.
+    if (address === 0) return undefined // The address book is full, so the next address would not fit either.
     const port = ports.forCopy(address, segment.fromPort, copy, map)
     if (port !== 0) return identityOf(segment, mapIndex, map, copy, address, port)
   }
@@ -118,8 +122,8 @@ function identityOfCopy(
 }
 
 /**
- * As whom a session speaks: the first copy to a target with the client's own port, if that is free.
- * @param portBefore that of the session for whose end it waits, which it takes over
+ * The identity of a new session. The first copy to a target uses the client's own port if that is free.
+ * @param portBefore port of the earlier session that it waits for and takes over from
  * @returns undefined if no port is left
  */
 export function chooseIdentity(
@@ -138,8 +142,8 @@ export function chooseIdentity(
 }
 
 /**
- * As whom a session reconnects. Where another tcpcopy has its port it takes one elsewhere, where copies have their ports
- * and clients do not: another tcpcopy is less likely to be there.
+ * The identity of a session that reconnects. If another tcpcopy has its port, it takes one from the range of copies,
+ * which clients rarely use, so that another conflict is less likely.
  */
 export function nextIdentity(identity: CopiedIdentity, isPortTaken: boolean, ports: PortsPool): CopiedIdentity {
   if (!isPortTaken) return { ...identity, isJoined: true, ipId: 0 }

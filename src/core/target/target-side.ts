@@ -1,10 +1,10 @@
 /**
- * The target side of a session: one connection to the target, whatever it is made of. It delivers the send queue, tells
- * how far that is acknowledged and how far the answer has come, and ends as the session asks. Others read its fields and
- * write none.
+ * The interface of a session's target side, one connection to the target of whatever kind. It delivers the send queue,
+ * reports how much is acknowledged and how much of the answer has arrived, and ends when the session asks. Others read
+ * its fields but never write them.
  *
- * It is driven by calls: events of the client, what comes from the target, and time. Nothing here knows of sequence
- * numbers, windows or packets.
+ * Events of the client, answers of the target and time reach it as calls. The interface does not mention sequence
+ * numbers or packets.
  */
 import type { Seq } from '../../wire/seq.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
@@ -19,33 +19,33 @@ export const TargetState = {
 } as const
 export type TargetState = (typeof TargetState)[keyof typeof TargetState]
 
-/** Why a connection ended without the session's doing, or why it would be given up if it does not open. */
+/** Why a connection ended other than by the session; before it is open, the reason if it is given up now. */
 export const TargetEnd = {
   None: 0,
-  /** No answer to the attempts to open it. */
+  /** The target did not answer the attempts to open it. */
   Silent: 1,
   Refused: 2,
   Reset: 3,
-  /** The target does not know a connection that it has just accepted: it read nothing of what was sent on it. */
+  /** The target does not know the connection that it has just accepted, so it cannot have read what was sent. */
   UnknownThere: 4
 } as const
 export type TargetEnd = (typeof TargetEnd)[keyof typeof TargetEnd]
 
-/** How the target's answer comes: what the gate goes by. */
+/** What the gate needs to know about the target's answer. */
 export interface AnswerRhythm {
   /** Bytes received in order since the connection was opened; the target's close counts as one. */
   readonly receivedBytes: number
-  /** The answer so far ended where the target said that it is to be read (PSH). */
+  /** The last received segment with payload had PSH. */
   readonly isPushed: boolean
-  /** The target has closed its half, and all in front of that has come. */
+  /** The target has closed its half, and everything before that was received. */
   readonly isClosed: boolean
-  /** When the last part of the answer came to where it was captured; NaN: not known. */
+  /** When the last part of the answer arrived at the assistant; NaN: unknown. */
   readonly arrivedAt: number
-  /** Since when the target says nothing although it could; Infinity: it could not. */
+  /** Since when the target is silent although it could send; Infinity: it could not, or a part is missing. */
   readonly quietSince: number
-  /** From the last bytes of the request to the first of the answer at hand, in ms. */
+  /** Time from the last bytes of the request to the first of the current answer, in ms. */
   readonly waitMs: number
-  /** The longest time between two parts of the answer at hand, in ms. */
+  /** Longest pause between two parts of the current answer, in ms. */
   readonly pauseMs: number
 }
 
@@ -54,61 +54,64 @@ export interface TargetSide {
   readonly end: TargetEnd
   /** Offset of the first byte that this connection delivers. */
   readonly start: Seq
-  /** One beyond the last byte that was sent, as an offset in the send queue; a half-close counts as one byte. */
+  /** Offset in the send queue after the last byte sent; a half-close counts as one byte. */
   readonly sentEnd: Seq
-  /** One beyond the last byte that the target has acknowledged, counted like `sentEnd`. */
+  /** Offset in the send queue after the last byte that the target has acknowledged, counted like `sentEnd`. */
   readonly acknowledgedEnd: Seq
-  /** Nothing was sent yet. */
+  /** Neither payload nor a half-close was sent yet. */
   readonly isFresh: boolean
   readonly rhythm: AnswerRhythm
   /** Smoothed round trip to the target, in ms. */
   readonly roundTripMs: number
-  /** Bytes to a segment: pieces of the client's stream are best cut at multiples of it. */
+  /** Largest payload of a segment, in bytes. Pieces should be a multiple of it. */
   readonly segmentMax: number
-  /** When it last got on: it was opened, delivered something, or received something. */
+  /** When the connection last made progress: it was opened, or bytes were acknowledged or received. */
   readonly progressAt: number
-  /** When `onTimer` wants to be called, as `plan` found; Infinity: never. */
+  /** When to call `onTimer`, computed by `plan`; Infinity: never. */
   readonly deadline: number
-  /** Nothing is under way in either direction: `save` holds all that it has to know. */
+  /** Nothing is in flight in either direction, so `save` covers the whole state. */
   readonly isQuiescent: boolean
-  /** It is half-closed and all is acknowledged, and the target has closed as well. */
+  /** Both halves are closed, and everything is acknowledged. */
   readonly isClosed: boolean
-  /** Why bytes that were admitted are not sent, for a trace; empty if nothing holds them up. */
+  /** Why bytes that may go are not sent, as text for a trace. */
   readonly waitsFor: string
 
-  /** Opens the connection. What it sends begins at offset `start`. */
+  /** Opens the connection. The first byte that it sends is at offset `start`. */
   open(start: Seq, now: number): void
-  /** The client's own connection is complete. @param rttMs its round trip to the source */
+  /** The client's handshake with the source is complete. @param rttMs its round trip to the source */
   clientConnected(rttMs: number, now: number): void
-  /** The largest window that the client has advertised so far, or any other, in bytes. */
+  /** Takes a window that the client has advertised, in bytes. */
   clientWindow(bytes: number): void
-  /** Bytes that the client sent before it can have heard of any: so much may go at once. */
+  /** Takes the bytes that the client sent before it received an acknowledgment; as many may be sent at once. */
   clientFlight(bytes: number): void
-  /** To be called before anything is sent in a turn. @returns whether bytes may go */
+  /** To be called before anything is sent in a turn. @returns whether bytes may be sent */
   prepare(now: number): boolean
-  /** Sends again what was lost, as far as it can. @returns false if something of it has to wait */
+  /** Retransmits lost bytes as far as possible. @returns false if some of them have to wait */
   resend(queue: SendQueue, now: number): boolean
   /**
    * Sends bytes from `sentEnd` on, in one step.
-   * @param upTo offset of the first byte that may not go; @param most bytes, about
+   * @param upTo offset of the first byte that may not be sent; @param most approximate limit of bytes
    * @returns false if nothing can be sent now
    */
   send(queue: SendQueue, upTo: Seq, most: number, now: number): boolean
-  /** Closes our half behind the last byte. @param ipId of the client's own packet; 0: none */
+  /** Closes our half after the last byte. @param ipId IP id of the client's own packet; 0: none */
   halfClose(ipId: number, now: number): void
-  /** Another connection waits for the end of this one: a target that has forgotten it is made to say so. */
+  /**
+   * Another connection waits for the end of this one: probes the target, which resets a connection that it has
+   * forgotten.
+   */
   hasten(now: number): void
-  /** Acknowledges what is due; at the end of a turn. */
+  /** Sends an acknowledgment if one is due. To be called at the end of a turn. */
   acknowledge(now: number): void
-  /** The session ends with both sides closed: tells the target what it has not been told. */
+  /** Ends a connection that both sides have closed, with a last acknowledgment if one is missing. */
   finish(): void
-  /** The client has reset its connection: so is this one. */
+  /** Resets the connection, as the client has reset its own. */
   reset(now: number): void
-  /** Gives the connection up, with a reset where the target may have it. */
+  /** Ends the connection early, with a reset if the target may know it. */
   abandon(now: number): void
-  /** Works out `deadline`. To be called after anything else was. */
+  /** Computes `deadline`. To be called last in a turn. */
   plan(): void
   onTimer(queue: SendQueue, now: number): void
-  /** See `Snapshot`. Only where `isQuiescent`. */
+  /** See `Snapshot`. Only while `isQuiescent`. */
   save(snapshot: Snapshot): void
 }

@@ -1,11 +1,11 @@
 /**
- * Acknowledgments that are let out later than they could be, so that a client with a long round trip is slow for the
- * target as well: for each edge of the answer when it may be acknowledged.
+ * Delays acknowledgments, so that a client with a long round trip is as slow for the target as for the source. It keeps
+ * a queue of edges of the answer, each with the time from which it may be acknowledged.
  */
 import { float64At, int32At } from '../../wire/bytes.ts'
 import { type Seq, seq } from '../../wire/seq.ts'
 
-/** When more wait, the latest are acknowledged together. */
+/** With a full queue, a new edge replaces the latest one. */
 const EDGES_MAX = 64
 
 export class AckPacer {
@@ -13,10 +13,10 @@ export class AckPacer {
   readonly #dueAt = new Float64Array(EDGES_MAX)
   #first = 0
   #count = 0
-  /** When the latest edge is due, or when one was let out later than that. */
+  /** When the latest edge is due; or when `take` returned it, if that was later. */
   lastAt = Number.NEGATIVE_INFINITY
 
-  /** Everything before `edge` may be acknowledged at `dueAt`; that covers edges before it that are due later. */
+  /** Allows to acknowledge everything before `edge` from `dueAt` on. Earlier edges that are due later are dropped. */
   note(edge: Seq, dueAt: number): void {
     while (this.#count > 0 && float64At(this.#dueAt, this.#last()) >= dueAt) this.#count -= 1
     if (this.#count < EDGES_MAX) this.#count += 1
@@ -26,12 +26,12 @@ export class AckPacer {
     this.lastAt = dueAt
   }
 
-  /** When the next edge is due; Infinity if none waits. */
+  /** When the next edge is due; Infinity if the queue is empty. */
   get nextAt(): number {
     return this.#count === 0 ? Number.POSITIVE_INFINITY : float64At(this.#dueAt, this.#first)
   }
 
-  /** @returns the latest edge that is due, or `otherwise` */
+  /** Removes all edges that are due. @returns the latest of them, or `otherwise` if none is due */
   take(now: number, otherwise: Seq): Seq {
     let edge = otherwise
     while (this.nextAt <= now) {

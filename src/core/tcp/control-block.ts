@@ -1,30 +1,31 @@
 /**
- * The control block of one copied connection (RFC 9293 §3.3.1): what its parts have to know of each other. Each part reads
- * all of it and writes only its own fields, which are named here by their writer.
+ * The control block of one copied connection (RFC 9293 §3.3.1) holds the numbers that its parts share. Every part reads
+ * all fields. Each field has one writer, named in its comment; the owner, `RawTarget`, also restores fields when a
+ * session wakes up.
  */
 import { add, distance, type Seq, seq } from '../../wire/seq.ts'
 import type { PacketStyle } from '../packets/frames.ts'
 
-/** The client as captured, by which a trace names a connection. */
+/** The client as captured. Traces name a connection by it. */
 export interface CapturedClient {
   readonly capturedAddress: number
   readonly capturedPort: number
 }
 
-/** As whom a connection is opened. */
+/** The addresses, ports and options with which a connection is opened. */
 export interface ConnectionIdentity extends PacketStyle, CapturedClient {
-  /** The client's own handshake is over, or was not captured: nobody's acknowledgment is awaited. */
+  /** The client's own handshake is over or was not captured, so there is no acknowledgment of it to wait for. */
   readonly isJoined: boolean
   /** IP id of the captured SYN; 0 if there was none. */
   readonly ipId: number
 }
 
-/** The numbers are those of `TargetState`, which is what others see of it. */
+/** The same numbers as `TargetState`, which is what the session sees. */
 export const ConnectionState = { Closed: 0, SynSent: 1, Established: 2, Ended: 3 } as const
 export type ConnectionState = (typeof ConnectionState)[keyof typeof ConnectionState]
 
 export class ControlBlock implements PacketStyle {
-  /** Whose connection it is: the number of a session's slot. */
+  /** The slot of the connection's session. */
   readonly slot: number
   readonly identity: ConnectionIdentity
   readonly clientAddress: number
@@ -36,31 +37,33 @@ export class ControlBlock implements PacketStyle {
   readonly flowLabel: number
   readonly mss: number
   readonly windowScale: number
-  /** The owner: where it is in its life. */
+  /** Owner. */
   state: ConnectionState = ConnectionState.Closed
-  /** The owner: sequence number of the byte at offset 0 of the send queue. */
+  /** Owner: sequence number of the byte at offset 0 of the send queue. */
   base: Seq
-  /** The owner: the initial sequence number, before the connection's first byte. */
+  /** Owner: the initial sequence number, one before the connection's first byte. */
   iss: Seq
-  /** `Opening`: in the SYN offered, after the SYN-ACK in force. */
+  /** `Opening`: whether our SYN offers SACK; after the SYN-ACK, whether it is in force. */
   isSackPermitted: boolean
-  /** `Opening`: as `isSackPermitted`. */
+  /** `Opening`: the same for timestamps. */
   hasTimestamps: boolean
-  /** `Sender`: the oldest byte that is not acknowledged. */
+  /** `Sender`: the oldest unacknowledged byte. */
   sndUna: Seq
   /** `Sender`: the next byte to send. */
   sndNxt: Seq
-  /** `Sender`: the largest `sndNxt` so far; what is sent below it is a retransmission. */
+  /** `Sender`: the largest `sndNxt` so far. Bytes sent below it are retransmissions. */
   sndMax: Seq
   /** `Sender`: the target's window, in bytes. */
   sndWnd = 0
   /** `Receiver`: the next byte expected. */
   rcvNxt: Seq = seq(0)
-  /** `Receiver`: what a packet without payload acknowledges: `rcvNxt`, or less where acknowledgments are paced. */
+  /** `Receiver`: the acknowledgment number of a packet without payload. It is below `rcvNxt` while pacing delays it. */
   ackNxt: Seq = seq(0)
-  /** `Receiver`: TS.Recent of RFC 7323 §4.3, echoed in every packet. */
+  /** `Receiver`: TS.Recent (RFC 7323 §4.3), echoed in every packet with ACK. */
   tsRecent: Seq = seq(0)
-  /** `SegmentWriter`: the largest timestamp value sent; the target ignores a smaller one (RFC 7323 §5). */
+  /**
+   * `SegmentWriter`: the largest timestamp value sent. The target discards segments with a smaller one (RFC 7323 §5).
+   */
   tsVal: Seq
 
   /** @param base sequence number of offset 0 in the send queue; @param tsVal the client's latest timestamp value */
@@ -91,7 +94,7 @@ export class ControlBlock implements PacketStyle {
     return add(this.base, offset)
   }
 
-  /** The offset in the send queue that a sequence number stands for. */
+  /** The offset in the send queue of a sequence number. */
   offsetOf(sequence: Seq): Seq {
     return seq(distance(sequence, this.base))
   }
@@ -101,7 +104,7 @@ export class ControlBlock implements PacketStyle {
     return add(this.iss, 1)
   }
 
-  /** Bytes sent and not acknowledged, SYN and FIN counted. */
+  /** Bytes in flight. SYN and FIN count as one byte each. */
   get flightBytes(): number {
     return distance(this.sndNxt, this.sndUna)
   }
@@ -110,7 +113,7 @@ export class ControlBlock implements PacketStyle {
     return this.sndUna === this.sndMax
   }
 
-  /** True until payload or FIN was sent. */
+  /** True until the connection sends payload or a FIN. */
   get isFresh(): boolean {
     return distance(this.sndMax, this.iss) <= 1
   }

@@ -1,6 +1,6 @@
 /**
- * What the target sends on an open connection (RFC 9293 §3.10.7.4): which of its segments count, and what each does to
- * the two halves of the connection.
+ * Handles the target's segments on an open connection (RFC 9293 §3.10.7.4): checks whether each is acceptable and
+ * passes it on to the sender and the receiver.
  */
 import { ACK, FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { isAfter, isBefore } from '../../wire/seq.ts'
@@ -15,22 +15,22 @@ import type { Output } from './output.ts'
 import type { Receiver } from './receiver.ts'
 import { Acknowledged, type Sender } from './sender.ts'
 
-/** A connection that the target does not know so soon after its SYN-ACK was reset by another host. */
+/** "No such connection" this soon after the SYN-ACK means that another host reset the connection. */
 const UNKNOWN_WITHIN_MS = 3000
 
-/** RFC 5961 §7, with Linux's time: of what is unacceptable one acknowledgment goes out in this time. */
+/** At most one challenge of each kind goes out in this time (RFC 5961 §7; the value is that of Linux). */
 const CHALLENGE_MS = 500
 
 export class Input {
   /** The target has reset the connection. */
   isReset = false
-  /** It has no such connection, right after its SYN-ACK: it cannot have read what was sent on it. */
+  /** The reset was "no such connection" right after the SYN-ACK, so the target cannot have read what was sent. */
   isUnknownThere = false
-  /** It was asked whether it meant to. */
+  /** A reset was challenged on this connection. */
   #hasChallenged = false
-  /** When the last challenge of a reset went out. */
+  /** When the last reset was challenged. */
   #challengedAt = Number.NEGATIVE_INFINITY
-  /** When the last challenge of anything else went out. */
+  /** When the last other unacceptable segment was challenged. */
   #objectedAt = Number.NEGATIVE_INFINITY
   readonly #tcb: ControlBlock
   readonly #sender: Sender
@@ -62,7 +62,10 @@ export class Input {
     this.#objectedAt = snapshot.number(this.#objectedAt)
   }
 
-  /** Takes a segment of the target; what it calls for is sent at once, or when the connection is prepared. */
+  /**
+   * Takes a segment of the target. Sends challenges and retransmissions at once; acknowledgments become due in
+   * `Receiver`.
+   */
   take(segment: Segment, queue: SendQueue, now: number): Drop {
     const receiver = this.#receiver
     if (segment.flags & RST) return this.#takeReset(segment, now)
@@ -71,7 +74,7 @@ export class Input {
       return Drop.None
     }
     if ((segment.flags & ACK) === 0 || receiver.isBeyondWindow(segment.seq)) return Drop.AnswerUnacceptable
-    // RFC 7323 §5.3: from before the sequence numbers wrapped, or overtaken.
+    // RFC 7323 §5.3: the segment is from before the sequence numbers wrapped, or was overtaken.
     if (segment.hasTimestamps && this.#tcb.hasTimestamps && isBefore(segment.tsVal, this.#tcb.tsRecent)) {
       this.#challenge(Purpose.ChallengesOldTimestamp, now)
       return Drop.AnswerUnacceptable
@@ -87,9 +90,9 @@ export class Input {
   }
 
   /**
-   * RFC 5961 §3.2: only a reset at the very next byte ends the connection; one elsewhere in the window is challenged, since
-   * intercept may have missed what stands before it. A target that is gone answers the challenge at the number that it
-   * acknowledges, which is the next byte.
+   * RFC 5961 §3.2: only a reset at exactly the next byte ends the connection. One elsewhere in the window is
+   * challenged, because intercept may have missed the segments before it. A target without the connection answers the
+   * challenge with a reset at its acknowledgment number, which is the next byte.
    */
   #takeReset(segment: Segment, now: number): Drop {
     if (!this.#receiver.isInWindow(segment.seq)) return Drop.AnswerUnacceptable
@@ -108,14 +111,14 @@ export class Input {
     return Drop.None
   }
 
-  /** Tells the target what would be acceptable, not too often. */
+  /** Answers an unacceptable segment with an acknowledgment, unless the last such answer was too recent. */
   #challenge(purpose: Purpose, now: number): void {
     if (this.#isTooSoon(this.#objectedAt, now)) return
     this.#objectedAt = now
     this.#output.acknowledge(purpose)
   }
 
-  /** Two hosts that find each other's segments unacceptable would else answer each other for ever. Counts what it withholds. */
+  /** Limits challenges; otherwise two hosts that reject each other's segments would answer each other without end. */
   #isTooSoon(before: number, now: number): boolean {
     if (now - before >= CHALLENGE_MS) return false
     this.#counters.add(Counter.objectionsWithheld, 1)
@@ -123,9 +126,10 @@ export class Input {
   }
 
   /**
-   * A reset without ACK is what RFC 9293 §3.10.7.1 answers where there is no such connection; a target that gives one up
-   * acknowledges with it (§3.10.5), and so we had heard of it. Right after a SYN-ACK a host has reset the connection that
-   * owns the client's address, and got the SYN-ACK; or the target's server ended before it had our acknowledgment.
+   * Whether a reset says that the target has no such connection: it has no ACK (RFC 9293 §3.10.7.1), whereas a target
+   * that aborts a connection acknowledges in its reset (§3.10.5). Right after the SYN-ACK such a reset comes from a
+   * host that owns the client's address and received the SYN-ACK as well, or the server ended before our acknowledgment
+   * arrived.
    */
   #isForeign(segment: Segment, now: number): boolean {
     if (segment.flags & ACK || this.#hasChallenged || this.#receiver.isClosed) return false
@@ -142,7 +146,7 @@ export class Input {
       return
     }
     if (receiver.take(segment, this.#sender.segmentMax, now)) return
-    // Bytes seen before, and probes (RFC 9293 §3.8.4), are answered at once.
+    // Retransmitted bytes and keep-alives (RFC 9293 §3.8.4) are acknowledged at once.
     if (length > 0) receiver.hurry(now)
     else if (isBefore(segment.seq, tcb.rcvNxt)) receiver.ackAt = now
   }

@@ -1,4 +1,4 @@
-/** The opening of a copied connection, towards the target (RFC 9293 §3.10.7.3). */
+/** Opens a copied connection to the target: SYN, SYN-ACK and the acknowledgment of it (RFC 9293 §3.10.7.3). */
 import { ACK, RST, type Segment, SYN, TCP_HEADER } from '../../wire/segment.ts'
 import { add } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
@@ -14,19 +14,21 @@ import { SEGMENT_MIN, type Sender } from './sender.ts'
 import type { TcpContext } from './tcp-context.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
-/** A target repeats its SYN-ACK after a second: before that it is acknowledged in any case. */
+/** A target repeats its SYN-ACK after a second. It is acknowledged before that in any case. */
 const ACK_PATIENCE_MS = 900
 
 export class Opening {
   /** SYNs sent. */
   attempts = 0
-  /** The target has refused the latest SYN, or one before. */
+  /** The target has refused a SYN. */
   isRefused = false
-  /** When the SYN-ACK is acknowledged: as late as the client did its own; Infinity: before the SYN-ACK, and after. */
+  /**
+   * When to acknowledge the SYN-ACK, as late as the client does at the source; Infinity: there is none to acknowledge.
+   */
   ackAt = NEVER
-  /** When the SYN-ACK came. */
+  /** When the SYN-ACK arrived; Infinity before. */
   openedAt = NEVER
-  /** Round trip of the client to the source; 0: not known. */
+  /** The client's round trip to the source; 0: unknown. */
   #clientRttMs: number
   #sentAt = 0
   readonly #tcb: ControlBlock
@@ -35,7 +37,7 @@ export class Opening {
   readonly #writer: SegmentWriter
   readonly #context: TcpContext
 
-  /** @param clientRttMs what is known of it so far; 0: nothing */
+  /** @param clientRttMs the client's round trip to the source; 0: unknown so far */
   constructor(
     tcb: ControlBlock,
     sender: Sender,
@@ -52,12 +54,12 @@ export class Opening {
     this.#clientRttMs = clientRttMs
   }
 
-  /** See `Snapshot`. Only of an open connection. */
+  /** See `Snapshot`. Only for an open connection. */
   save(snapshot: Snapshot): void {
     this.openedAt = snapshot.number(this.openedAt)
   }
 
-  /** Sends the SYN, or sends it again. */
+  /** Sends the SYN, for the first time or again. */
   send(now: number): void {
     const { iss, identity } = this.#tcb
     const sender = this.#sender
@@ -72,22 +74,22 @@ export class Opening {
   }
 
   /**
-   * RFC 9293 §3.10.7.3: only a SYN-ACK of this very incarnation opens the connection; `openedAt` tells.
-   * @returns why the answer counts for nothing, or None
+   * RFC 9293 §3.10.7.3: only a SYN-ACK that acknowledges our SYN opens the connection, which `openedAt` then shows.
+   * @returns why the answer was dropped, or None
    */
   take(segment: Segment, now: number): Drop {
     if ((segment.flags & ACK) === 0) return Drop.AnswerUnacceptable
     const isOurs = segment.ack === this.#tcb.first
-    // The target holds an older connection of this port: its challenge asks whether that may go (RFC 5961 §4). One
-    // that awaits the byte after our SYN acknowledges that, but only a SYN-ACK is an answer to it. Before the SYN was
-    // repeated such a challenge may be a late packet, and a reset would hit the new connection.
+    // The target still holds an older connection of this port and challenges our SYN (RFC 5961 §4). If that one expects
+    // the byte after our SYN, the challenge has the number of a SYN-ACK, but no SYN. Before the SYN was repeated, it
+    // may also be a late packet, and a reset would hit the new connection.
     if ((segment.flags & RST) === 0 && !(isOurs && segment.flags & SYN)) {
       if (!isOurs || this.attempts > 1) this.#writer.control(RST, segment.ack, Purpose.ResetsOlder)
       return Drop.AnswerUnacceptable
     }
     if (!isOurs) return Drop.AnswerUnacceptable
     if (segment.flags & RST) {
-      // A target that is being restarted refuses for a while: the SYN's timer tries again.
+      // A target that is being restarted refuses for a while. The SYN's timer tries again.
       this.#context.counters.add(Counter.refusals, 1)
       this.isRefused = true
       return Drop.None
@@ -96,7 +98,7 @@ export class Opening {
     return Drop.None
   }
 
-  /** Takes what both sides offered into force. */
+  /** Puts into force what both sides offered. */
   #open(segment: Segment, now: number): void {
     const tcb = this.#tcb
     const sender = this.#sender
@@ -113,31 +115,34 @@ export class Opening {
     this.ackAt = now + this.#patience(now)
   }
 
-  /** How long after the SYN-ACK the client's acknowledgment, if it was not captured yet, may still come. */
+  /** How long after the target's SYN-ACK to wait for the client's own acknowledgment, in ms. */
   #patience(now: number): number {
     const { roundTripMs: given, isWithoutAcks } = this.#context
     const clientRttMs = given ?? this.#clientRttMs
     if (given === undefined && this.#tcb.identity.isJoined) return 0
     if (given === undefined && clientRttMs === 0) return ACK_PATIENCE_MS
-    // Known by the captured acknowledgment itself.
+    // The round trip was measured with the captured acknowledgment, so the client has sent it.
     if (given === undefined && !isWithoutAcks) return 0
     return Math.max(0, clientRttMs - (now - this.#sentAt))
   }
 
-  /** The target's SYN-ACK came again. @returns false if it was acknowledged before */
+  /**
+   * Takes a repeated SYN-ACK, which is acknowledged at once.
+   * @returns false if the first one was acknowledged before
+   */
   hurry(now: number): boolean {
     if (this.ackAt === NEVER) return false
     this.ackAt = now
     return true
   }
 
-  /** The client's acknowledgment was captured. @param rttMs how long after its SYN, or the least that is known of it */
+  /** The client's acknowledgment was captured. @param rttMs its time since the client's SYN, or the least known one */
   clientHasAcknowledged(rttMs: number, now: number): void {
     this.#clientRttMs = rttMs
     if (this.ackAt !== NEVER && this.#context.roundTripMs === undefined) this.ackAt = now
   }
 
-  /** @returns true once the SYN-ACK is acknowledged: data may go */
+  /** Acknowledges the SYN-ACK if it is time. @returns true if that is done: data may be sent */
   acknowledge(now: number): boolean {
     if (this.ackAt === NEVER) return true
     if (now < this.ackAt) return false
@@ -147,14 +152,14 @@ export class Opening {
     return true
   }
 
-  /** Most bytes of a segment that our side and the client allow. */
+  /** Largest segment that the path MTU and the client's MSS allow, TCP options included, in bytes. */
   get #mssMax(): number {
     const { targetAddress, mss } = this.#tcb
     const own = this.#context.mtu(targetAddress) - ipHeaderLength(targetAddress) - TCP_HEADER
     return mss > 0 ? Math.min(own, mss) : own
   }
 
-  /** Most bytes of payload in a segment, before the target has named its size. */
+  /** Largest payload of a segment before the target's MSS is known, in bytes. */
   get segmentMax(): number {
     return Math.max(SEGMENT_MIN, this.#mssMax - optionsLength(this.#tcb))
   }

@@ -1,6 +1,5 @@
 /**
- * What an open connection sends: bytes of the send queue as far as windows allow, the FIN, and everything that was lost
- * once more.
+ * Sends for an open connection: new bytes of the send queue as far as the windows allow, the FIN, and retransmissions.
  */
 import { ACK, FIN, PSH, URG } from '../../wire/segment.ts'
 import { add, distance, isAfter, isBefore, type Seq } from '../../wire/seq.ts'
@@ -30,7 +29,7 @@ export class Output {
     this.#context = context
   }
 
-  /** Sends again what a timeout has given up as lost. @returns false if windows leave no room for the rest of it */
+  /** Retransmits what is lost after a timeout. @returns false if the windows do not allow all of it yet */
   resend(queue: SendQueue, now: number): boolean {
     const tcb = this.#tcb
     while (isBefore(tcb.sndNxt, tcb.sndMax)) {
@@ -47,20 +46,20 @@ export class Output {
   }
 
   /**
-   * Sends bytes that were not sent before, in one packet or super-packet.
-   * @param upTo offset of the first byte that may not go; @param most bytes of payload
-   * @returns false if there are none, or the windows leave no room
+   * Sends new bytes in one packet or super-packet.
+   * @param upTo offset of the first byte that may not be sent; @param most bytes of payload
+   * @returns false if there are none or the windows are full
    */
   send(queue: SendQueue, upTo: Seq, most: number, now: number): boolean {
     if (!isBefore(this.#tcb.offsetOf(this.#tcb.sndNxt), upTo)) return false
     const piece = this.#sender.cursor(queue)
     if (piece === NONE) return false
-    // Each segment of urgent bytes has a pointer of its own, which segmentation would not make.
+    // Each segment of urgent bytes needs its own pointer, but segmentation would repeat one.
     const isUrgent = queue.pool.urgentEnd(piece) > 0
     return this.#send(queue, piece, upTo, isUrgent ? 0 : most, Purpose.Copy, now)
   }
 
-  /** @param upTo offset of the first byte that may not go; @param most bytes of payload; 0: those of one segment */
+  /** @param upTo offset of the first byte that may not be sent; @param most bytes of payload; 0: one segment */
   #send(queue: SendQueue, piece: number, upTo: Seq, most: number, purpose: Purpose, now: number): boolean {
     const sender = this.#sender
     const { pool } = queue
@@ -70,14 +69,14 @@ export class Output {
     const left = Math.min(pool.length(piece) - offset, distance(upTo, next))
     const wanted = Math.min(left, segmentMax)
     const room = sender.room()
-    // A part of a segment goes only when nothing is in flight that would open the window (RFC 9293 §3.8.6.2.1).
+    // A part of a segment is sent only if nothing is in flight that would open the window (RFC 9293 §3.8.6.2.1).
     if (room <= 0 || (room < wanted && this.#tcb.flightBytes > 0)) {
       if (this.#tcb.flightBytes === 0) sender.awaitWindow(now)
       return false
     }
     let length = Math.min(left, room)
     if (length > segmentMax) length = Math.min(length, most === 0 ? segmentMax : this.#lengthMax(most))
-    // Of several segments only the piece's last may be shorter.
+    // In a super-packet, only the last segment of a piece may be shorter.
     if (length > segmentMax && length < left) length -= length % segmentMax
     if (purpose === Purpose.Copy) this.#receiver.asked(now)
     else this.#context.counters.add(Counter.retransmissions, 1)
@@ -86,25 +85,26 @@ export class Output {
     return true
   }
 
-  /** Sends the FIN. @param ipId that of the client's own, or 0 */
+  /** Sends the FIN. @param ipId IP id of the client's own FIN, or 0 */
   close(ipId: number, now: number): void {
     this.#writer.control(FIN | ACK, this.#tcb.sndNxt, Purpose.Copy, ipId)
     this.isFinSent = true
     this.#sender.sent(1, NONE, false, now)
   }
 
-  /** Acknowledges all that came, whatever the pace. */
+  /** Acknowledges everything received, without pacing. */
   acknowledgeAll(purpose: Purpose): void {
     this.#receiver.acknowledgeAll()
     this.acknowledge(purpose)
   }
 
   /**
-   * Bytes came beyond a gap. What came as several segments is told as such: three duplicate acknowledgments make a loss
-   * (RFC 5681 §3.2), but for a target that reads in SACK blocks how much it was (RFC 6675 §4).
+   * Sends a duplicate acknowledgment for each segment received beyond a gap, up to the three that signal a loss (RFC
+   * 5681 §3.2). With SACK one is enough, because the target counts the bytes in the blocks (RFC 6675 §4).
+   * @param byteCount bytes received beyond the gap; 1 with SACK
    */
-  askForMissing(bytes: number): void {
-    const segments = Math.ceil(bytes / this.#sender.segmentMax)
+  askForMissing(byteCount: number): void {
+    const segments = Math.ceil(byteCount / this.#sender.segmentMax)
     for (let count = Math.min(segments, 3); count > 0; count--) this.acknowledge(Purpose.AsksForMissing)
   }
 
@@ -116,7 +116,7 @@ export class Output {
   timedOut(queue: SendQueue, now: number): void {
     const tcb = this.#tcb
     if (tcb.isAllAcknowledged) {
-      // The window is closed: a segment before it makes the target say how large it is now.
+      // The window is closed. The target answers a segment before the window with the current window.
       this.#writer.control(ACK, add(tcb.sndUna, -1), Purpose.WindowProbe)
       this.#sender.probed(now)
       return
@@ -126,7 +126,7 @@ export class Output {
     if (this.#sender.room() <= 0 && this.#isInQueue(queue, tcb.sndUna)) this.#sendAgain(queue, tcb.sndUna)
   }
 
-  /** Bytes of the segment that has waited longest for its acknowledgment; 0: it is the FIN. */
+  /** Bytes of the oldest unacknowledged segment; 0 if it is the FIN. */
   #oldestLength(queue: SendQueue): number {
     const { sndUna, sndMax } = this.#tcb
     if (!this.#isInQueue(queue, sndUna)) return 0
@@ -134,7 +134,7 @@ export class Output {
     return Math.min(rest, this.#sender.segmentMax, distance(sndMax, sndUna))
   }
 
-  /** Sends what an acknowledgment has shown to be lost, two segments at most: so many left the network for it. */
+  /** Retransmits segments that an acknowledgment showed to be lost: at most two, as many as have left the network. */
   retransmitLost(queue: SendQueue): void {
     const sender = this.#sender
     for (let count = 0; count < 2; count++) {
@@ -144,7 +144,7 @@ export class Output {
     }
   }
 
-  /** Sends one segment from `from` on again, whatever the window says: it was inside it once. @returns its end */
+  /** Retransmits one segment from `from` on, even beyond the window, which included it once. @returns its end */
   #sendAgain(queue: SendQueue, from: Seq): Seq {
     const { sndMax } = this.#tcb
     const { pool } = queue
@@ -163,12 +163,14 @@ export class Output {
     return add(from, length)
   }
 
-  /** Whether a sequence number stands for a byte of the queue; else it is the FIN's, or beyond. */
+  /** Whether a sequence number is that of a byte in the queue, and not of the FIN or beyond. */
   #isInQueue(queue: SendQueue, sequence: Seq): boolean {
     return isBefore(this.#tcb.offsetOf(sequence), queue.end)
   }
 
-  /** Most bytes of payload of a packet or super-packet, where `allowed` of them may go: a whole number of segments. */
+  /**
+   * Largest payload of a packet or super-packet: a whole number of segments, up to `allowed` but at least one segment.
+   */
   #lengthMax(allowed: number): number {
     const { segmentMax } = this.#sender
     const most = this.#context.frames.payloadMax(this.#tcb, segmentMax)

@@ -1,6 +1,6 @@
 /**
- * The target's half of a copied connection: what came in order, what it has to be told, and the window we advertise.
- * Its payload is never held; only that it came matters.
+ * The receiving half of a copied connection: which bytes of the answer arrived, when to acknowledge them, and which
+ * window to advertise. It works on sequence numbers alone, because intercept returns headers without payload.
  */
 import { ACK, FIN, PSH, type Segment } from '../../wire/segment.ts'
 import { add, distance, isAfter, isBefore, type Seq, seq } from '../../wire/seq.ts'
@@ -9,38 +9,38 @@ import type { Snapshot } from '../memory/snapshot.ts'
 import { AckPacer } from './ack-pacer.ts'
 import type { ControlBlock } from './control-block.ts'
 
-/** How long an acknowledgment waits for a request to ride on (RFC 9293 §3.8.6.3 allows 500 ms). */
+/** How long an acknowledgment waits for a request to carry it (RFC 9293 §3.8.6.3 allows 500 ms). */
 const ACK_DELAY_MS = 40
-/** Below this the captured window is not worth repeating: an answer may be larger. */
+/** A smaller captured window is not used for our own packets, because an answer must fit. */
 const WINDOW_ENOUGH = 32 * 1024
 const WINDOW_OWN = 65535
-/** Timers fire on whole milliseconds. */
+/** A shorter pace counts as none. Timers fire on whole milliseconds. */
 const PACE_LEAST_MS = 1
-/** The largest window there is (RFC 7323 §2.3). */
+/** The largest possible window (RFC 7323 §2.3). Bytes farther beyond a gap are ignored. */
 const HELD_REACH = 1 << 30
 
 export class Receiver {
   readonly #tcb: ControlBlock
   receivedBytes = 0
   isPushed = false
-  /** When payload last came. */
+  /** When payload last arrived. */
   #lastAt = 0
-  /** When what came last in order had come to the assistant; NaN: not known. */
+  /** When the last in-order segment arrived at the assistant; NaN: unknown. */
   arrivedAt = Number.NaN
   waitMs = 0
   pauseMs = 0
   #askedAt = 0
   isClosed = false
-  /** When an acknowledgment has to go out; Infinity: nothing to acknowledge. */
+  /** When an acknowledgment is due; Infinity: there is nothing to acknowledge. */
   ackAt = Number.POSITIVE_INFINITY
-  /** By how much the client's round trip is longer than ours: so long acknowledgments wait. */
+  /** Extra delay of acknowledgments: by how much the client's round trip is longer than ours. */
   #paceMs = 0
   #pacer: AckPacer | undefined
-  /** Largest window captured from the client, in octets. */
+  /** Largest window captured from the client, in bytes. */
   largestWindow = 0
-  /** What came beyond `rcvNxt`; made when first needed. */
+  /** Ranges received beyond `rcvNxt`; created when first needed. */
   #held: Ranges | undefined
-  /** The segment that was held last had PSH. */
+  /** The latest segment beyond the gap had PSH. */
   #isHeldPushed = false
   #hasHeldFin = false
   #heldFin: Seq = seq(0)
@@ -52,12 +52,12 @@ export class Receiver {
     this.#tcb = tcb
   }
 
-  /** Everything that came is acknowledged, and more may come. */
+  /** Everything received is acknowledged, there is no gap, and the target has not closed. */
   get isQuiescent(): boolean {
     return this.ackAt === Number.POSITIVE_INFINITY && !this.isClosed && !this.#hasHeldFin && !this.heldRanges
   }
 
-  /** See `Snapshot`. Only at rest. */
+  /** See `Snapshot`. Only while `isQuiescent`. */
   save(snapshot: Snapshot): void {
     const tcb = this.#tcb
     tcb.rcvNxt = snapshot.seq(tcb.rcvNxt)
@@ -74,7 +74,10 @@ export class Receiver {
     this.#rightEdge = snapshot.seq(this.#rightEdge)
   }
 
-  /** @param next the byte after the target's SYN; @param tsVal the timestamp value in it */
+  /**
+   * Starts with the SYN-ACK.
+   * @param next the byte after the target's SYN; @param tsVal the SYN-ACK's timestamp value
+   */
   open(next: Seq, tsVal: Seq): void {
     const tcb = this.#tcb
     tcb.tsRecent = tsVal
@@ -83,22 +86,22 @@ export class Receiver {
     this.#rightEdge = next
   }
 
-  /** @param windowBytes what the client advertised to the source */
+  /** @param windowBytes a window that the client advertised to the source */
   sawWindow(windowBytes: number): void {
     if (windowBytes > this.largestWindow) this.largestWindow = windowBytes
   }
 
-  /** What came beyond a gap, if there is one. */
+  /** Ranges received beyond a gap; undefined if there is no gap. */
   get heldRanges(): Ranges | undefined {
     return this.#held !== undefined && this.#held.count > 0 ? this.#held : undefined
   }
 
-  /** @param paceMs what is below the clock's resolution counts as nothing */
+  /** @param paceMs extra delay of acknowledgments; 0 if below the resolution of timers */
   setPace(paceMs: number): void {
     this.#paceMs = paceMs < PACE_LEAST_MS ? 0 : paceMs
   }
 
-  /** The target sends again what we have: our acknowledgments are too late for it. */
+  /** Acknowledges at once and halves the extra delay: the target retransmitted bytes that had arrived. */
   hurry(now: number): void {
     this.setPace(this.#paceMs / 2)
     this.acknowledgeAll()
@@ -106,15 +109,18 @@ export class Receiver {
     if (this.#pacer !== undefined) this.#pacer.lastAt = now
   }
 
-  /** Not before the target has had the acknowledgments that we hold back, and what is in front of a gap has come. */
+  /**
+   * Since when the target is quiet. Pacing counts as traffic until its last acknowledgment is sent, because the target
+   * may wait for it. Infinity while there is a gap.
+   */
   get quietSince(): number {
     if (this.heldRanges !== undefined) return Number.POSITIVE_INFINITY
     return this.#pacer === undefined ? this.#lastAt : Math.max(this.#lastAt, this.#pacer.lastAt)
   }
 
   /**
-   * Brings `ackNxt` up to what is due, before it is asked since when the target is quiet: the target hears of it now,
-   * however long ago it was due.
+   * Moves `ackNxt` to the latest edge that is due. Call it before `quietSince`, which counts an acknowledgment from
+   * when it is sent, not from when it was due.
    */
   prepareAck(now: number): void {
     const tcb = this.#tcb
@@ -122,17 +128,17 @@ export class Receiver {
     tcb.ackNxt = this.#pacer.take(now, tcb.ackNxt)
   }
 
-  /** Packets acknowledge all that came from now on. */
+  /** Cancels pacing for everything received so far. */
   acknowledgeAll(): void {
     const tcb = this.#tcb
     tcb.ackNxt = tcb.rcvNxt
     this.#pacer?.clear()
   }
 
-  /** Remembers that a segment came beyond a gap, so that only the gap has to be sent again. */
+  /** Remembers a segment beyond a gap, so that the target has to retransmit only the gap. */
   hold(segment: Segment): void {
     if (distance(segment.seq, this.#tcb.rcvNxt) > HELD_REACH) return
-    this.acknowledgeAll() // what is in front of the gap must not look lost as well
+    this.acknowledgeAll() // bytes before the gap must not look lost as well
     const end = add(segment.seq, segment.payloadLength)
     if (segment.payloadLength > 0) {
       this.#held ??= new Ranges()
@@ -147,8 +153,8 @@ export class Receiver {
 
   /**
    * Takes an acceptable segment that begins at or before `rcvNxt`.
-   * @param mss octets after which two segments' worth are acknowledged at once (RFC 5681 §4.2)
-   * @returns false if it brought nothing new
+   * @param mss segment size in bytes: two segments are acknowledged at once (RFC 5681 §4.2)
+   * @returns false if it contains nothing new
    */
   take(segment: Segment, mss: number, now: number): boolean {
     const tcb = this.#tcb
@@ -171,7 +177,7 @@ export class Receiver {
     return true
   }
 
-  /** Octets of a request were sent for the first time, or the connection was opened: an answer may follow. */
+  /** New bytes of a request were sent, or the connection was opened: an answer may follow. */
   asked(now: number): void {
     this.#askedAt = now
   }
@@ -197,13 +203,13 @@ export class Receiver {
     if (isAtOnce) this.#unacknowledgedBytes = 0
   }
 
-  #advance(octets: number): void {
-    this.#tcb.rcvNxt = add(this.#tcb.rcvNxt, octets)
-    this.receivedBytes += octets
-    this.#unacknowledgedBytes += octets
+  #advance(byteCount: number): void {
+    this.#tcb.rcvNxt = add(this.#tcb.rcvNxt, byteCount)
+    this.receivedBytes += byteCount
+    this.#unacknowledgedBytes += byteCount
   }
 
-  /** What was held beyond a gap that has closed counts now. */
+  /** Counts held ranges as received once the gap before them is filled. */
   #closeGap(): void {
     const tcb = this.#tcb
     const held = this.#held
@@ -217,17 +223,20 @@ export class Receiver {
     this.isClosed = true
   }
 
-  /** RFC 9293 §3.10.7.4: what a reset is held to, or a late one of an earlier connection would count. */
+  /** RFC 9293 §3.10.7.4: a reset must be in the window, otherwise a late one of an earlier connection would count. */
   isInWindow(sequence: Seq): boolean {
     return !isBefore(sequence, this.#tcb.rcvNxt) && !this.isBeyondWindow(sequence)
   }
 
-  /** No answer of this connection begins there. */
+  /** Whether a sequence number is beyond the advertised window. */
   isBeyondWindow(sequence: Seq): boolean {
     return isAfter(sequence, this.#rightEdge)
   }
 
-  /** A packet with ACK went out. @param isPure without payload and FIN: it acknowledged `ackNxt`, others all */
+  /**
+   * A packet with ACK was sent.
+   * @param isPure a bare acknowledgment of `ackNxt`; other packets acknowledge everything
+   */
   acknowledged(isPure: boolean): void {
     if (!isPure) this.acknowledgeAll()
     this.ackAt = this.#pacer?.nextAt ?? Number.POSITIVE_INFINITY
@@ -235,14 +244,14 @@ export class Receiver {
   }
 
   /**
-   * The window field of a packet. It never moves the right edge of the window back (RFC 9293 §3.8.6).
-   * @param capturedBytes what the client advertised with these octets; 0 for a packet of our own
-   * @param shift the scale in force towards the target (RFC 7323 §2.2), 0 in a SYN
-   * @param acknowledgment of the packet: the window counts from there
+   * The window field of a packet. The right edge of the window never moves back (RFC 9293 §3.8.6).
+   * @param capturedBytes window that the client advertised with this payload; 0 for a packet of our own
+   * @param shift window scale in force towards the target (RFC 7323 §2.2), 0 in a SYN
+   * @param acknowledgment the packet's acknowledgment number, where the window begins
    */
   windowField(flags: number, capturedBytes: number, shift: number, acknowledgment: Seq): number {
     const wanted = capturedBytes > 0 ? capturedBytes : this.#ownWindow()
-    // Below 0 where a probe went beyond the window (RFC 9293 §3.8.6.1).
+    // Negative after a window probe of the target went beyond the window (RFC 9293 §3.8.6.1).
     const held = flags & ACK ? Math.max(0, distance(this.#rightEdge, acknowledgment)) : 0
     const field = Math.min(0xffff, Math.max(wanted >>> shift, (held + (1 << shift) - 1) >>> shift))
     const edge = add(acknowledgment, field << shift)

@@ -1,26 +1,26 @@
-/** The retransmission time-out (RFC 6298) of one connection, from segments timed one at a time. */
+/** The retransmission timeout of one connection (RFC 6298), from segments timed one at a time. */
 import { isBefore, type Seq, seq } from '../../wire/seq.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 
 const RTO_INITIAL_MS = 1000
 const RTO_MIN_MS = 200
 const RTO_MAX_MS = 60_000
-/** More than RTO_MAX_MS allows. A shift, for `**` is a call into C++, 20 ns. */
+/** More doublings than RTO_MAX_MS allows. `rtoMs` shifts, because `**` is a call into C++ of 20 ns. */
 const DOUBLINGS_MAX = 16
-/** G of RFC 6298: timers fire on whole milliseconds. */
+/** The clock granularity G: timers fire on whole milliseconds. */
 const GRANULARITY_MS = 1
 
 export class RoundTrip {
-  /** Smoothed; 0 before the first measurement. */
+  /** SRTT; 0 before the first measurement. */
   smoothedMs = 0
   #variationMs = 0
   #rtoMs = RTO_INITIAL_MS
-  /** Time-outs in a row. */
+  /** Timeouts in a row. */
   backoff = 0
   #timedEnd: Seq = seq(0)
   #timedSince = Number.NaN
 
-  /** See `Snapshot`. Only while nothing is timed. */
+  /** See `Snapshot`. Only while no segment is timed. */
   save(snapshot: Snapshot): void {
     this.smoothedMs = snapshot.number(this.smoothedMs)
     this.#variationMs = snapshot.number(this.#variationMs)
@@ -28,7 +28,7 @@ export class RoundTrip {
     this.backoff = snapshot.short(this.backoff)
   }
 
-  /** With the back-off of repeated time-outs (§5.5). */
+  /** The current timeout, with the backoff of repeated timeouts (§5.5). */
   get rtoMs(): number {
     return Math.min(this.#rtoMs * (1 << Math.min(this.backoff, DOUBLINGS_MAX)), RTO_MAX_MS)
   }
@@ -40,12 +40,12 @@ export class RoundTrip {
     this.#timedSince = now
   }
 
-  /** Karn's rule (§3): what was sent twice is not measured. */
+  /** Stops timing. Karn's rule (§3): a segment that was sent twice is not measured. */
   cancel(): void {
     this.#timedSince = Number.NaN
   }
 
-  /** An acknowledgment of new octets up to `una`. */
+  /** Takes an acknowledgment of new bytes up to `una`. */
   acknowledged(una: Seq, now: number): void {
     this.backoff = 0
     if (Number.isNaN(this.#timedSince) || isBefore(una, this.#timedEnd)) return

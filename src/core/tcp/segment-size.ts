@@ -1,39 +1,39 @@
 /**
- * How large the segments to a target are. A path that takes no packets of that size says so by ICMP to the client's
- * address, never to us (RFC 2923 §2.1): what we see is that large segments time out. Then their size is halved; when the
- * path has had time to change the full size is tried again (RFC 8899 §5.2).
+ * Chooses the segment size towards a target. If the path does not take packets of this size, the ICMP message goes to
+ * the client's address, never to us, and all we see is that large segments time out (RFC 2923 §2.1). Then the size is
+ * halved; after some time the full size is tried again (RFC 8899 §5.2).
  */
 import type { Snapshot } from '../memory/snapshot.ts'
 
-/** Time-outs of a large segment in a row that are taken for such a path. */
+/** Timeouts of a large segment in a row after which the size is halved. */
 const TIMEOUTS_FOR_HALVING = 2
-/** After so long the full size is tried again; twice as long after each try that fails. */
+/** Time until the full size is tried again. It doubles after each failed try. */
 const RAISE_FIRST_MS = 10_000
 const RAISE_MAX_MS = 600_000
 const NEVER = Number.POSITIVE_INFINITY
 
 export class SegmentSize {
-  /** Most octets of payload in a segment. */
+  /** Largest payload of a segment, in bytes. */
   max: number
-  /** What both sides allow. */
+  /** The size that both sides allow. */
   #full: number
   #least: number
   #timeouts = 0
-  /** While the full size is tried: where to go back to, at the first time-out; else 0. */
+  /** While the full size is tried: the size to return to at the first timeout; otherwise 0. */
   #proven = 0
-  /** Halved, and nothing acknowledged since. */
+  /** The size was reduced and nothing was acknowledged since. */
   #isHalvedJustNow = false
   #raiseAt = NEVER
   #raiseAfterMs = RAISE_FIRST_MS
 
-  /** @param least octets below which segments are not made smaller */
+  /** @param full size that both sides allow, in bytes; @param least size below which it is not halved */
   constructor(full: number, least: number) {
     this.max = full
     this.#full = full
     this.#least = Math.min(least, full)
   }
 
-  /** See `Snapshot`. Only when octets were acknowledged after the last time-out. */
+  /** See `Snapshot`. Only if bytes were acknowledged after the last timeout. */
   save(snapshot: Snapshot): void {
     this.max = snapshot.short(this.max)
     this.#full = snapshot.short(this.#full)
@@ -43,7 +43,7 @@ export class SegmentSize {
     this.#raiseAfterMs = snapshot.whole(this.#raiseAfterMs)
   }
 
-  /** @param length octets of the segment that was not acknowledged in time. @returns true: segments are smaller now */
+  /** @param length bytes of the segment that timed out @returns true if segments are smaller from now on */
   timedOut(length: number, now: number): boolean {
     const smaller = this.#proven > 0 ? this.#proven : Math.max(this.#least, this.max >> 1)
     this.#timeouts = length > smaller ? this.#timeouts + 1 : 0
@@ -57,17 +57,21 @@ export class SegmentSize {
     return true
   }
 
-  /** @param isBeyondSent more than was sent since the last time-out: the large ones had arrived, their answers had not */
-  acknowledged(octets: number, isBeyondSent: boolean): void {
+  /**
+   * @param byteCount newly acknowledged bytes
+   * @param isBeyondSent more is acknowledged than was sent since the last timeout, so the large segments had arrived
+   *   and only their acknowledgments were missing
+   */
+  acknowledged(byteCount: number, isBeyondSent: boolean): void {
     this.#timeouts = 0
     if (this.#isHalvedJustNow && isBeyondSent) this.max = this.#full
     this.#isHalvedJustNow = false
     if (this.max < this.#full) return
-    if (octets > this.#proven) this.#proven = 0
+    if (byteCount > this.#proven) this.#proven = 0
     this.#raiseAt = NEVER
   }
 
-  /** Tries the full size again if it is time. */
+  /** Tries the full size again when it is time. */
   raise(now: number): void {
     if (now < this.#raiseAt) return
     this.#raiseAt = NEVER

@@ -1,7 +1,4 @@
-/**
- * Writes the packets of one connection: adds to what a packet is for the window, the timestamps and the acknowledgment
- * that are due at this moment.
- */
+/** Writes the packets of one connection, with the current window, timestamps and acknowledgment number. */
 import { ACK, SYN } from '../../wire/segment.ts'
 import { later, type Seq, seq } from '../../wire/seq.ts'
 import { NONE } from '../memory/send-pool.ts'
@@ -15,7 +12,10 @@ import type { TcpContext } from './tcp-context.ts'
 /** RFC 7323 §2.3. */
 const SCALE_MAX = 14
 
-/** A window field of a packet other than a SYN, in bytes. @param scale as offered; negative: none was */
+/**
+ * The window of a packet other than a SYN, in bytes.
+ * @param window the field; @param scale as offered; negative: none
+ */
 export function scaledWindow(window: number, scale: number): number {
   return window << Math.max(0, Math.min(scale, SCALE_MAX))
 }
@@ -25,7 +25,7 @@ export class SegmentWriter {
   readonly #sender: Sender
   readonly #receiver: Receiver
   readonly #context: TcpContext
-  /** The scale of our window fields that is in force: the client's, or 0 where the target offered none. */
+  /** The scale of our window fields: the client's, or 0 if the target offered none. */
   #shift = 0
 
   constructor(tcb: ControlBlock, sender: Sender, receiver: Receiver, context: TcpContext) {
@@ -41,20 +41,20 @@ export class SegmentWriter {
     this.#shift = snapshot.short(this.#shift)
   }
 
-  /** After the SYN-ACK. */
+  /** Takes the result of the SYN-ACK. @param isScaled both sides offered window scaling */
   open(isScaled: boolean): void {
     this.#shift = isScaled ? Math.min(this.#tcb.windowScale, SCALE_MAX) : 0
   }
 
   /**
-   * A packet without payload.
-   * @param ipId that of the client's own packet, if this is its copy
+   * Writes a packet without payload.
+   * @param ipId IP id of the client's own packet if this is its copy, otherwise 0
    */
   control(flags: number, sequence: Seq, purpose: Purpose, ipId = 0): void {
     this.#write(flags, sequence, NONE, 0, 0, purpose, ipId)
   }
 
-  /** A packet with `length` bytes of `piece` from `offset` on. */
+  /** Writes a packet with `length` bytes of `piece` from `offset` on. */
   payload(flags: number, sequence: Seq, piece: number, offset: number, length: number, purpose: Purpose): void {
     this.#write(flags, sequence, piece, offset, length, purpose, 0)
   }

@@ -1,6 +1,6 @@
 /**
- * The sending half of a copied connection: what of the client's stream has been sent and acknowledged, how much may
- * be sent now, and when it has to be sent again (RFC 9293 §3.8, RFC 5681, RFC 6298).
+ * The sending half of a copied connection: which bytes of the client's stream are sent and acknowledged, how many may
+ * be sent now, and when to retransmit (RFC 9293 §3.8, RFC 5681, RFC 6298).
  */
 import { int32At } from '../../wire/bytes.ts'
 import { ACK, FIN, type Segment } from '../../wire/segment.ts'
@@ -14,21 +14,21 @@ import type { ControlBlock } from './control-block.ts'
 import { RoundTrip } from './round-trip.ts'
 import { SegmentSize } from './segment-size.ts'
 
-/** Segment size where the peer names none (RFC 9293 §3.7.1). */
+/** MSS of a target whose SYN-ACK has no MSS option (RFC 9293 §3.7.1). */
 const MSS_DEFAULT = 536
-/** Smaller segments are not made, whatever a SYN says. */
+/** Lower limit of the segment size, whatever MSS a SYN has. */
 export const SEGMENT_MIN = 64
 const DUPLICATES_FOR_LOSS = 3
 
 /** What an acknowledgment did. */
 export const Acknowledged = {
-  /** It acknowledges what was never sent. */
+  /** It acknowledges bytes that were never sent, or is far too old. */
   Unacceptable: 0,
-  /** Nothing, or only the window moved. */
+  /** It changed nothing, or only the window. */
   Nothing: 1,
-  /** New octets. */
+  /** It acknowledged new bytes. */
   Progress: 2,
-  /** The segment at `sndUna` is missing at the target: send it again. */
+  /** It shows that segments are lost; `nextLost` says which. */
   Loss: 3
 } as const
 export type Acknowledged = (typeof Acknowledged)[keyof typeof Acknowledged]
@@ -37,7 +37,7 @@ export class Sender {
   readonly #tcb: ControlBlock
   /** The target's largest window so far. */
   #windowMax = 0
-  /** When the oldest bytes in flight, or a closed window, have to be tried again. */
+  /** When the retransmission timer expires: for the oldest bytes in flight, or to probe a closed window. */
   rtoAt = Number.POSITIVE_INFINITY
   readonly roundTrip = new RoundTrip()
   #size = new SegmentSize(MSS_DEFAULT, MSS_DEFAULT)
@@ -47,15 +47,15 @@ export class Sender {
   /** Sequence and acknowledgment numbers of the segment that last moved the window (SND.WL1, SND.WL2). */
   #wl1: Seq
   #wl2: Seq
-  /** The last piece that was sent up to the end it had then, and is not acknowledged; or NONE. */
+  /** The last unacknowledged piece that was sent up to its end, which may have grown since; or NONE. */
   #lastSent = NONE
   #duplicates = 0
-  /** Until this is acknowledged the loss at hand is not over (RFC 6582). */
+  /** Recovery ends when this is acknowledged (RFC 6582). */
   #recover: Seq
   #isRecovering = false
-  /** What the target says it has beyond `sndUna` (RFC 2018); made when first needed. */
+  /** Ranges that the target has beyond `sndUna` (RFC 2018); created when first needed. */
   #sacked: Ranges | undefined
-  /** In recovery: what is lost before here was sent again. */
+  /** In recovery: lost bytes before this number were retransmitted. */
   #repairedTo: Seq
 
   constructor(tcb: ControlBlock) {
@@ -66,7 +66,7 @@ export class Sender {
     this.#repairedTo = tcb.iss
   }
 
-  /** See `Snapshot`. Only where all is acknowledged: nothing is lost then, or timed. */
+  /** See `Snapshot`. Only while everything is acknowledged, so that nothing is lost or timed. */
   save(snapshot: Snapshot): void {
     const tcb = this.#tcb
     tcb.sndUna = snapshot.seq(tcb.sndUna)
@@ -85,7 +85,7 @@ export class Sender {
     this.#congestion.save(snapshot)
   }
 
-  /** Begins at the initial sequence number of the control block, before anything was sent. */
+  /** Starts at the control block's `iss`, before anything is sent. */
   begin(): void {
     const tcb = this.#tcb
     tcb.sndUna = tcb.iss
@@ -95,21 +95,21 @@ export class Sender {
     this.#repairedTo = tcb.iss
   }
 
-  /** Most octets of payload in a segment to this target. */
+  /** Largest payload of a segment to this target, in bytes. */
   get segmentMax(): number {
     return this.#size.max
   }
 
   /**
-   * The target's SYN-ACK.
-   * @param shift its window scale, 0 if none is in force; @param mssMax what our side allows
-   * @param optionsLength octets of options that each of our segments carries
+   * Takes the target's SYN-ACK.
+   * @param shift the target's window scale; 0 if none is in force; @param mssMax largest MSS that our side allows
+   * @param optionsLength bytes of TCP options in each of our segments
    */
   open(segment: Segment, shift: number, mssMax: number, optionsLength: number, now: number): void {
     const tcb = this.#tcb
     tcb.sndUna = segment.ack
     this.#shift = shift
-    tcb.sndWnd = segment.window // that of a SYN is never scaled (RFC 7323 §2.2)
+    tcb.sndWnd = segment.window // never scaled in a SYN (RFC 7323 §2.2)
     this.#windowMax = segment.window
     this.#wl1 = segment.seq
     this.#wl2 = segment.ack
@@ -122,28 +122,28 @@ export class Sender {
     this.rtoAt = Number.POSITIVE_INFINITY
   }
 
-  /** @param octets of the client's first flight, as far as it is captured: what it may send at once, we may too */
-  sawFirstFlight(octets: number): void {
-    this.#firstFlightBytes = octets
-    this.#congestion.sawFlight(octets)
+  /** Allows to send at once as much as the client did. @param byteCount bytes of its first flight captured so far */
+  sawFirstFlight(byteCount: number): void {
+    this.#firstFlightBytes = byteCount
+    this.#congestion.sawFlight(byteCount)
   }
 
-  /** The piece that `sndNxt` is in, or NONE. */
+  /** The piece that contains `sndNxt`, or NONE. */
   cursor({ head, end, pool }: SendQueue): number {
     const tcb = this.#tcb
     const next = tcb.offsetOf(tcb.sndNxt)
     if (!isBefore(next, end)) return NONE
     if (this.#lastSent === NONE) return head
-    // It may have grown since.
+    // The piece may have grown since it was sent.
     return isAfter(pool.end(this.#lastSent), next) ? this.#lastSent : pool.next(this.#lastSent)
   }
 
-  /** Octets that the target's window and the congestion window leave. */
+  /** Bytes that the target's window and the congestion window still allow; may be negative. */
   room(): number {
     return Math.min(this.#tcb.sndWnd, this.#congestion.windowBytes) - this.#tcb.flightBytes
   }
 
-  /** Octets [sndNxt, sndNxt + length) were sent, up to the end of `piece` if `isPieceDone`. */
+  /** Bytes [sndNxt, sndNxt + length) were sent, up to the end of `piece` if `isPieceDone`. */
   sent(length: number, piece: number, isPieceDone: boolean, now: number): void {
     const tcb = this.#tcb
     if (tcb.flightBytes === 0) this.rtoAt = now + this.roundTrip.rtoMs
@@ -159,7 +159,7 @@ export class Sender {
   /** Takes the acknowledgment and the window of a segment of the established connection. */
   acknowledge(segment: Segment, queue: SendQueue, now: number): Acknowledged {
     const tcb = this.#tcb
-    // RFC 5961 §5: what acknowledges less than was ever on its way is of another connection.
+    // RFC 5961 §5: an acknowledgment from more than the largest window ago belongs to another connection.
     const isOfAnother = isBefore(segment.ack, add(tcb.sndUna, -this.#windowMax - 1))
     if (isAfter(segment.ack, tcb.sndMax) || isOfAnother) return Acknowledged.Unacceptable
     const window = segment.window << this.#shift
@@ -184,7 +184,7 @@ export class Sender {
     return Acknowledged.Loss
   }
 
-  /** The first octet that is lost and was not sent again in this recovery; `sndMax` if there is none (RFC 6675). */
+  /** The first lost byte that this recovery has not retransmitted (RFC 6675); `sndMax` if there is none. */
   nextLost(): Seq {
     const tcb = this.#tcb
     if (!this.#isRecovering) return tcb.sndMax
@@ -195,15 +195,15 @@ export class Sender {
     return isBefore(lost, sacked.left(sacked.count - 1)) ? lost : tcb.sndMax
   }
 
-  /** Octets up to `end` were sent again. */
+  /** Lost bytes up to `end` were retransmitted. */
   repaired(end: Seq): void {
     this.#repairedTo = later(this.#repairedTo, end)
     this.roundTrip.cancel()
   }
 
   /**
-   * Skips what the target has from `sndNxt` on, up to the end of the piece that is in.
-   * @param pieceEnd as a sequence number; @returns true if it has any
+   * Moves `sndNxt` over bytes that the target has, at most to the end of the piece.
+   * @param pieceEnd as a sequence number; @returns true if `sndNxt` moved
    */
   skipSacked(piece: number, pieceEnd: Seq): boolean {
     const tcb = this.#tcb
@@ -220,7 +220,7 @@ export class Sender {
     for (let block = 0; block < segment.sackCount; block++) {
       const left = seq(int32At(segment.sackEdges, block * 2))
       const right = seq(int32At(segment.sackEdges, block * 2 + 1))
-      // Blocks below `sndUna` tell of duplicates (RFC 2883), others of octets that were never sent.
+      // Blocks below `sndUna` report duplicates (RFC 2883). Blocks beyond `sndMax` are invalid.
       if (isBefore(left, tcb.sndUna) || isAfter(right, tcb.sndMax)) continue
       this.#sacked ??= new Ranges()
       this.#sacked.add(left, right)
@@ -236,15 +236,15 @@ export class Sender {
   }
 
   /**
-   * RFC 9293 §3.10.7.4: only a segment that is not older than the last one moves the window; one that acknowledges
-   * more does, even if its own octets were sent before (the window counts from what it acknowledges).
+   * RFC 9293 §3.10.7.4: only a segment that is not older than the last one updates the window. One that acknowledges
+   * more always does, even if it is a retransmission, because the window counts from its acknowledgment number.
    */
   #moveWindow(segment: Segment, window: number): void {
     const tcb = this.#tcb
     const isNewer = isAfter(segment.ack, tcb.sndUna)
     const isOlder = isBefore(segment.seq, this.#wl1) || (segment.seq === this.#wl1 && isBefore(segment.ack, this.#wl2))
     if ((isOlder && !isNewer) || (segment.flags & ACK) === 0 || isBefore(segment.ack, tcb.sndUna)) return
-    // The time-outs of probes said nothing of losses.
+    // Timeouts of window probes say nothing about losses.
     if (tcb.sndWnd === 0 && window > 0) this.roundTrip.backoff = 0
     tcb.sndWnd = window
     this.#windowMax = Math.max(this.#windowMax, window)
@@ -254,35 +254,35 @@ export class Sender {
 
   #advance(una: Seq, { pool }: SendQueue, now: number): Acknowledged {
     const tcb = this.#tcb
-    const octets = distance(una, tcb.sndUna)
-    this.#congestion.acknowledged(octets)
-    this.#size.acknowledged(octets, isAfter(una, tcb.sndNxt))
+    const byteCount = distance(una, tcb.sndUna)
+    this.#congestion.acknowledged(byteCount)
+    this.#size.acknowledged(byteCount, isAfter(una, tcb.sndNxt))
     tcb.sndUna = una
     tcb.sndNxt = later(tcb.sndNxt, una)
     const isLastAcknowledged = this.#lastSent !== NONE && !isAfter(pool.end(this.#lastSent), tcb.offsetOf(una))
     if (isLastAcknowledged) this.#lastSent = NONE
     this.#sacked?.dropBefore(una)
-    // It says that it lacks what it had: it has given that up (RFC 2018 §8).
+    // The target lacks bytes that it had reported: it has discarded them (RFC 2018 §8).
     if (this.#sacked !== undefined && this.#sacked.endOf(una) !== una) this.#sacked.clear()
     this.roundTrip.acknowledged(una, now)
     this.#duplicates = 0
     this.rtoAt = tcb.isAllAcknowledged ? Number.POSITIVE_INFINITY : now + this.roundTrip.rtoMs
     if (!this.#isRecovering) return Acknowledged.Progress
     this.#isRecovering = isBefore(una, this.#recover)
-    return this.#isRecovering ? Acknowledged.Loss : Acknowledged.Progress // RFC 6582 §3.2: a partial acknowledgment
+    return this.#isRecovering ? Acknowledged.Loss : Acknowledged.Progress // partial acknowledgment: RFC 6582 §3.2
   }
 
   /**
-   * RFC 6298 §5.4: everything from `sndUna` on goes again, as the window opens.
-   * @param length octets of the segment at `sndUna`; @returns true if segments are smaller from now on
+   * RFC 6298 §5.4: everything from `sndUna` on is sent again as the windows allow.
+   * @param length bytes of the segment at `sndUna`; @returns true if segments are smaller from now on
    */
   timedOut(length: number, now: number): boolean {
     const tcb = this.#tcb
-    // What the target has no room for it drops, of whatever size.
+    // The target drops a segment that does not fit into its window, whatever the path takes.
     const isSmaller = length <= tcb.sndWnd && this.#size.timedOut(length, now)
     this.#congestion.timedOut(tcb.flightBytes, this.segmentMax)
     this.roundTrip.timedOut()
-    // A target that lets octets be missing again and again has given up what it had said it has (RFC 2018 §8).
+    // After repeated timeouts, assume that the target has discarded bytes that it had reported (RFC 2018 §8).
     if (this.roundTrip.backoff > 1) this.#sacked?.clear()
     tcb.sndNxt = tcb.sndUna
     this.#lastSent = NONE
@@ -292,12 +292,12 @@ export class Sender {
     return isSmaller
   }
 
-  /** Nothing may be sent although there is something: the window has to be probed (RFC 9293 §3.8.6.1). */
+  /** Starts the timer for a window probe: there is data, but the window is closed (RFC 9293 §3.8.6.1). */
   awaitWindow(now: number): void {
     if (this.rtoAt === Number.POSITIVE_INFINITY) this.rtoAt = now + this.roundTrip.rtoMs
   }
 
-  /** A window probe went out. */
+  /** A window probe was sent. */
   probed(now: number): void {
     this.roundTrip.timedOut()
     this.rtoAt = now + this.roundTrip.rtoMs

@@ -1,4 +1,4 @@
-/** Writes out the lines that `open` stands for in a drill. See `drill.ts` for its options. */
+/** Expands the word `open` of a drill to the lines that it stands for. See `drill.ts` for its options. */
 
 /** Advertised by the client, before scaling. */
 const CLIENT_WINDOW = 64_240
@@ -50,7 +50,7 @@ function parseWords(text: string): ReadonlyMap<string, string> {
   return said
 }
 
-/** Window and timestamps of the client's ACK, as the options of both SYNs have it. */
+/** Window and timestamps of the client's ACK, as implied by the options of both SYNs. */
 function clientFields(synOptions: string, synAckOptions: string): string {
   const isAgreed = (option: RegExp): boolean => option.test(synOptions) && option.test(synAckOptions)
   const shift = isAgreed(/wscale/) ? Number(/wscale (\d+)/.exec(synOptions)?.[1]) : 0

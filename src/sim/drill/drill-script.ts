@@ -1,4 +1,4 @@
-/** Reads the lines of a drill. See `drill.ts` for what they mean. */
+/** Parses the lines of a drill. See `drill.ts` for their meaning. */
 import { parseAddress } from '../../wire/address.ts'
 import { parseFlags } from '../../wire/packetdrill.ts'
 import { openingLines } from './drill-opening.ts'
@@ -8,7 +8,7 @@ export interface Endpoint {
   readonly port: number
 }
 
-/** One segment as a script writes it; what is undefined is not said. */
+/** One segment of a script. Undefined fields are not written there. */
 export interface SegmentLine {
   readonly flags: number
   readonly seq: number
@@ -28,7 +28,7 @@ export interface SegmentLine {
 interface Common {
   readonly number: number
   readonly text: string
-  /** Since the line before. */
+  /** Time since the previous line. */
   readonly afterMs: number
 }
 

@@ -1,57 +1,49 @@
 /**
- * Scripts that test sessions, in the style of packetdrill: what is captured, what the target answers, and what the
- * session must send, each at its time.
+ * Runs drills: scripts that test sessions in the style of packetdrill. They say what is captured, what the target
+ * answers, and what the session must send, each at its time.
  *
- *     +0     source  S   99:99(0)  win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
- *     +0     sent    S   99:99(0)
- *     +1000  sent    S   99:99(0)
- *     +20    target  S.  500:500(0) ack 100 <mss 1460>
- *     +0     sent    .   100:100(0) ack 501
+ * +0     source  S   99:99(0)  win 64240 <mss 1460,sackOK,ts 100 0,wscale 7> +0     sent    S   99:99(0) +1000  sent
+ * S   99:99(0) +20    target  S.  500:500(0) ack 100 <mss 1460> +0     sent    .   100:100(0) ack 501
  *
- * `+N` is the time since the line before, in milliseconds. Text behind `//` is a comment. The words:
+ * `+N` is the time since the previous line, in milliseconds. Text after `//` is a comment. The words:
  *
  * - `source SEGMENT`: the client's segment is captured.
- * - `target SEGMENT`: intercept returns the header of the target's segment. `target+`: so does the next line, in the
- *   same turn.
- * - `sent SEGMENT`: the next packet of the session. It must leave at that instant, give or take 1 ms: timers fire on
- *   whole milliseconds, and smoothed times have fractions. Every packet sent must be named before the next line that is
- *   not `sent`, and before the end.
+ * - `target SEGMENT`: intercept returns the header of the target's segment. `target+`: the next line follows in the
+ * same turn.
+ * - `sent SEGMENT`: the next packet of the session. It must be sent at that instant, give or take 1 ms, because timers
+ * fire on whole milliseconds, and smoothed times have fractions. Every packet sent must be listed before the next line
+ * that is not `sent`, and before the end.
  * - `nothing`: only checks that no packet was sent.
- * - `open`: a connection is opened (below).
- * - `stall`: tcpcopy had no processor since the line before; what was due goes out only now.
+ * - `open`: a connection is opened (see below).
+ * - `stall`: tcpcopy did not run since the previous line, so what was due is done only now.
  * - `lost N`: the capture reports N lost packets. `taken A:P`: intercept reports that another tcpcopy has this client.
- * - `shutdown`: tcpcopy ends.
- * - `counter NAME VALUE`, `dropped REASON PACKETS`, `sessions N` (live ones), `pieces N` (in use in the send pool): what
- *   the counts must be. `ended REASON`: why the next session that ended did so.
+ * - `shutdown`: tcpcopy is stopped.
+ * - `counter NAME VALUE`, `dropped REASON PACKETS`, `sessions N` (alive), `pieces N` (in use in the send pool): the
+ * counts that are expected. `ended REASON`: the expected reason of the next end of a connection.
  *
- * A segment is its flags, `first:last(length)`, and any of `ack N win N urg N id N ttl N tos N "payload" <options>
- * from A:P to A:P`. What is not written is not compared, nor are the order of options and NOPs. Payload that is not
- * written is a function of its sequence number, and every packet sent is checked against it.
+ * A segment is its flags, `first:last(length)`, and any of `ack N win N urg N id N ttl N tos N "payload" <options> from
+ * A:P to A:P`. Fields that are not written are not compared; neither are NOPs and the order of options. Payload that is
+ * not written is a function of its sequence number, and every packet sent is checked against it.
  *
- * `open` stands for these lines, which are run and checked as if written out:
+ * `open` stands for these lines, which run as if they were written:
  *
- *     +0     source  S   99:99(0) win 64240 <mss 1460>
- *     +0     sent    S   99:99(0)
- *     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
- *     +0     sent    .   100:100(0) ack 501
- *     +0     source  .   100:100(0) ack 301 win 64240
+ * +0     source  S   99:99(0) win 64240 <mss 1460> +0     sent    S   99:99(0) +20    target  S.  500:500(0) ack 100
+ * win 65535 <mss 1460> +0     sent    .   100:100(0) ack 501 +0     source  .   100:100(0) ack 301 win 64240
  *
  * Then the client's next byte is 100, the source's 301 and the target's 501. Its options, in any order:
  *
- * - `<options>`: those of both SYNs. `<options> <options>`: those of the SYN and of the SYN-ACK. The client's ACK has the
- *   timestamps and the scaled window that they imply.
+ * - `<options>`: those of both SYNs. `<options> <options>`: those of the SYN and of the SYN-ACK. The client's ACK has
+ * the timestamps and the scaled window that they imply.
  * - `rtt N`: time until the SYN-ACK (default: 20). `win N`: window of the SYN-ACK (default: 65535).
  * - `ack +N`: the client's ACK is captured N ms later. `ack none`: it is not captured.
- * - `request N`: the client's first N bytes follow, and are sent at once. `answer N`: 9 ms later the target answers with
- *   N bytes, acknowledged after 40 ms. Neither has timestamps. With `request 10 answer 40` the added lines are
+ * - `request N`: the client's first N bytes follow and are sent at once. `answer N`: 9 ms later the target answers with
+ * N bytes, acknowledged after 40 ms. Neither has timestamps. With `request 10 answer 40` the added lines are
  *
- *       +0     source  P.  100:110(10) ack 301
- *       +0     sent    P.  100:110(10) ack 501
- *       +9     target  P.  501:541(40) ack 110 win 65535
- *       +40    sent    .   110:110(0) ack 541
+ * +0     source  P.  100:110(10) ack 301 +0     sent    P.  100:110(10) ack 501 +9     target  P.  501:541(40) ack 110
+ * win 65535 +40    sent    .   110:110(0) ack 541
  *
- * Each script runs with both versions of the channel, and in the other variants of `drill`. Every packet is real bytes
- * with real checksums. After every script the books must balance, and after a shutdown nothing may be left.
+ * Each script runs with both versions of the channel, and in the other variants of `drill`. Every packet consists of
+ * real bytes with a valid checksum. After every script the books must close, and after a shutdown nothing may be left.
  */
 import assert from 'node:assert/strict'
 import type { Counters } from '../../core/books/counters.ts'
@@ -116,7 +108,9 @@ export function drillTcp(script: string, options: DrillOptions = {}): Counters {
   return run({ canSegment: false, channelVersion: 2 })
 }
 
-/** Whether a script means the same over IPv6. It does not with options that have addresses or count bytes of packets. */
+/**
+ * Whether a script means the same over IPv6. It does not with options that have addresses or count bytes of packets.
+ */
 function isOfEitherVersion({ maps, ranges, bytesPerSecondMax, channelVersion }: DrillOptions): boolean {
   return [maps, ranges, bytesPerSecondMax, channelVersion].every((option) => option === undefined)
 }
@@ -197,7 +191,7 @@ class Drill {
     if (!isOver()) worker.step(until)
   }
 
-  /** An endpoint of the script as it is in this run. */
+  /** Maps an endpoint of the script to this run's IP version. */
   #as({ address, port }: Endpoint): Endpoint {
     return { address: this.#isIpv6 ? (parseAddress(PREFIX_6 + formatAddress(address)) ?? 0) : address, port }
   }
@@ -224,7 +218,7 @@ class Drill {
     this.#checkPayload(packet)
   }
 
-  /** The packet with the fields that the line has, so that the two can be compared. */
+  /** Describes the packet with the fields that the line has, so that both texts can be compared. */
   #describe(packet: SentPacket, line: SegmentLine): string {
     const segment = this.#segment
     packet.parse(segment)

@@ -1,6 +1,6 @@
 /**
- * All sessions of one worker on a fake clock, with real bytes in and out: what the drill and simple simulations stand
- * on. Packets pass the same checks as in the copier.
+ * A simulated worker runs all sessions of one worker on a fake clock, with real bytes in and out, for drills and simple
+ * simulations. Packets pass the same checks as in the copier.
  */
 import assert from 'node:assert/strict'
 import { AnswerBatch } from '../../core/assistant/answer-batch.ts'
@@ -44,18 +44,18 @@ export interface SimulatedWorkerOptions {
   readonly keepAliveMs: number
   readonly hibernateAfterMs: number
   readonly mtuBytes: number
-  /** `-R`; 0 unless a script is about the client's round trip. */
+  /** `-R`. The default of 0 keeps the client's round trip out of scripts. */
   readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
   readonly holes: HolePatience
   readonly isWithoutAcks: boolean
   readonly bytesPerSecondMax: number
-  /** The sender takes super-packets. */
+  /** Super-packets may be sent. */
   readonly canSegment: boolean
-  /** Of the channel: how answers come. */
+  /** Version of the channel over which answers arrive. */
   readonly channelVersion: number
-  /** How long answers were at the assistant; NaN: it does not say. */
+  /** How long answers were at the assistant; NaN: unknown. */
   readonly answerAgeMs: number
 }
 
@@ -117,12 +117,12 @@ export function settingsOf(given: WorkerChoice): CopySettings {
   }
 }
 
-/** A packet that sessions sent, taken out of the outbox. */
+/** A packet that a session sent, copied out of the outbox. */
 export class SentPacket {
   readonly bytes: Uint8Array
   /** When it was sent. */
   readonly at: number
-  /** Where its IP header sends it. */
+  /** The target address that the outbox has for its frame. */
   readonly targetAddress: number
 
   constructor(bytes: Uint8Array, at: number, targetAddress: number) {
@@ -131,7 +131,7 @@ export class SentPacket {
     this.targetAddress = targetAddress
   }
 
-  /** Reads and verifies it. */
+  /** Parses and verifies the packet. */
   parse(segment: Segment): void {
     const flaw = parseIp(this.bytes, 0, this.bytes.length, this.bytes.length, false, segment)
     assert.equal(flaw, Flaw.None, 'a packet that was sent cannot be parsed')
@@ -145,11 +145,11 @@ export class SimulatedWorker {
   readonly sessions: Sessions<Segment>
   readonly counters = new Counters()
   readonly pool: SendPool
-  /** Packets in the order in which they were sent; whoever reads one takes it out. */
+  /** Packets in the order in which they were sent. Readers remove them. */
   readonly sent: SentPacket[] = []
-  /** Why sessions ended, in order. */
+  /** Why connections ended, in order. */
   readonly ended: Drop[] = []
-  /** Sessions whose routes intercept was told. */
+  /** Routes that were announced to intercept. */
   readonly announced: Route[] = []
   readonly #routes = {
     announce: (route: Route) => this.announced.push({ ...route }),
@@ -163,7 +163,7 @@ export class SimulatedWorker {
   readonly #channelVersion: number
   readonly #answerAgeMs: number
   readonly #copy: Copy<Segment>
-  /** Flows by their slot. */
+  /** Keys of flows, by slot of the answer batch. */
   readonly #slots: string[] = []
 
   constructor(given: WorkerChoice) {
@@ -189,7 +189,7 @@ export class SimulatedWorker {
     return this.sessions.deadline
   }
 
-  /** A captured packet: `length` octets from `at` on. */
+  /** Takes a captured packet: `length` bytes from `at` on. */
   source(bytes: Uint8Array, at = 0, length = bytes.length): void {
     const segment = this.#segment
     let flaw = parseIp(bytes, at, length, length, false, segment)
@@ -201,8 +201,8 @@ export class SimulatedWorker {
   }
 
   /**
-   * A packet of the target that intercept captured: only what the channel says of it arrives.
-   * @param isMore further ones come in the same turn
+   * Takes a packet of the target as intercept captures it. Only what the channel carries of it arrives at the sessions.
+   * @param isMore further packets follow in the same turn
    */
   target(bytes: Uint8Array, isMore = false): void {
     const segment = this.#segment
@@ -222,14 +222,14 @@ export class SimulatedWorker {
     this.#flush()
   }
 
-  /** As intercept's router: each flow has one. */
+  /** Gives each flow a slot, as intercept's router does. */
   #slotOf({ toAddress, toPort, fromPort }: Segment): number {
     const key = `${toAddress} ${toPort} ${fromPort}`
     const found = this.#slots.indexOf(key)
     return found >= 0 ? found : this.#slots.push(key) - 1
   }
 
-  /** A record of version 2. */
+  /** Takes a record of version 2. */
   #onRecord(record: Uint8Array): void {
     const segment = this.#segment
     if (recordType(record, 0) === RecordType.Header) {
@@ -246,22 +246,22 @@ export class SimulatedWorker {
     }
   }
 
-  /** Moves the clock and does what is due. */
+  /** Moves the clock forward and does what is due. */
   step(now: number): void {
     this.now = Math.max(this.now, now)
     this.sessions.onTimer(this.now)
     this.#flush()
   }
 
-  /** Ends everything; nothing may be left, nor remembered when its time is over. */
+  /** Ends everything, and checks that nothing is left and everything that is remembered expires. */
   close(): void {
     this.sessions.shutdown(this.now)
     this.#flush()
     this.sent.length = 0
     assert.equal(this.sessions.count, 0, 'sessions live on after the shutdown')
     assert.equal(this.pool.usedCount, 0, 'the pool is not empty after the shutdown')
-    assert.equal(this.counters.get(Counter.pendingBytes), 0, 'octets are pending after the shutdown')
-    assert.equal(this.counters.unaccountedBytes(), 0, 'octets are in no place of the books after the shutdown')
+    assert.equal(this.counters.get(Counter.pendingBytes), 0, 'bytes are pending after the shutdown')
+    assert.equal(this.counters.unaccountedBytes(), 0, 'bytes are unaccounted for after the shutdown')
     assert.equal(this.counters.get(Counter.sessionsEnded), this.counters.get(Counter.sessionsStarted))
     this.sessions.onTimer(this.now + LINGER_MAX_MS)
     assert.equal(this.sessions.entryCount, 0, 'tables are not empty')

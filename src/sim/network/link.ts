@@ -1,4 +1,4 @@
-/** A link that loses, repeats, delays and overtakes. */
+/** A network link that loses, duplicates, delays and reorders packets. */
 
 import type { Random } from '../scenario/random.ts'
 import type { Scheduler } from '../scenario/scheduler.ts'

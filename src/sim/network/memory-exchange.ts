@@ -1,4 +1,4 @@
-/** Messages between workers that are one after the other, in one thread. */
+/** The exchange in memory: messages between workers that take turns in one thread. */
 import type { Exchange, PeerMessage } from '../../ports.ts'
 
 interface Sent extends Pick<PeerMessage, 'type' | 'peer' | 'length'> {
@@ -10,12 +10,12 @@ export class MemoryExchange implements Exchange {
   readonly worker: number
   readonly workers: number
   readonly room = 1 << 20
-  /** By the worker to whom they go, for all of them. */
+  /** By receiving worker; shared by all workers. */
   readonly #waiting: readonly Sent[][]
   readonly #wake: () => void
   #hasSent = false
 
-  /** @param waiting an empty list for each worker, the same for all @param wake ends the others' wait */
+  /** @param waiting an empty list for each worker, shared by all; @param wake ends the others' wait */
   constructor(worker: number, waiting: readonly Sent[][], wake: () => void) {
     this.worker = worker
     this.workers = waiting.length

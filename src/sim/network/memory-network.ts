@@ -1,4 +1,7 @@
-/** The channel in memory: streams whose octets come late and in parts, a listener that may be away, and cuts. */
+/**
+ * The channel in memory: streams whose bytes arrive late and in parts, a listener that may be away, and broken
+ * connections.
+ */
 import type { Listener, Network, Stream } from '../../ports.ts'
 import { formatEndpoint } from '../../wire/address.ts'
 import type { Random } from '../scenario/random.ts'
@@ -6,7 +9,7 @@ import type { Scheduler } from '../scenario/scheduler.ts'
 import type { ChannelWeather } from '../scenario/weather.ts'
 
 const INPUT_LENGTH = 16384
-/** So many parts may be on their way; then the stream takes no more for a while. */
+/** Most parts in flight. Beyond it, the stream accepts no more for a while. */
 const PARTS_MAX = 32
 
 class MemoryStream implements Stream {
@@ -22,7 +25,7 @@ class MemoryStream implements Stream {
   readonly #wake: () => void
   #arrived: number[] = []
   #hasEnded = false
-  /** When the last octets written will have arrived: later ones do not overtake them. */
+  /** When the last bytes written arrive. Later ones do not overtake them. */
   #lastAt = 0
   #parts = 0
   #isWritableWanted = false
@@ -35,7 +38,7 @@ class MemoryStream implements Stream {
     this.#wake = wake
   }
 
-  /** Something can be read, if only that it has ended. */
+  /** Bytes, or the end of the stream, can be read. */
   get hasInput(): boolean {
     return this.open && (this.#arrived.length > 0 || this.#hasEnded)
   }
@@ -50,18 +53,18 @@ class MemoryStream implements Stream {
   write(bytes: Uint8Array, at: number, length: number): number {
     if (this.#hasEnded) return -1
     if (this.#parts >= PARTS_MAX) return 0
-    const octets = bytes.slice(at, at + Math.min(length, this.#weather.chunkMax))
+    const part = bytes.slice(at, at + Math.min(length, this.#weather.chunkMax))
     this.#parts += 1
     this.#later(() => {
       this.#parts -= 1
-      this.other?.arrive(octets)
+      this.other?.arrive(part)
       if (this.#isWritableWanted) this.#wake()
     })
-    return octets.length
+    return part.length
   }
 
-  arrive(octets: Uint8Array): void {
-    for (const octet of octets) this.#arrived.push(octet)
+  arrive(part: Uint8Array): void {
+    for (const byte of part) this.#arrived.push(byte)
     this.#wake()
   }
 
@@ -87,9 +90,9 @@ class MemoryStream implements Stream {
   }
 }
 
-/** One listener and everybody who connects to it. */
+/** One listener and all connections to it. */
 export class MemoryNetwork implements Network, Listener {
-  /** False: who connects is refused. */
+  /** False: new connections are refused. */
   isListening = true
   readonly #scheduler: Scheduler
   readonly #random: Random
@@ -144,7 +147,7 @@ export class MemoryNetwork implements Network, Listener {
     return this.#live.some((stream) => stream.other?.hasInput === true)
   }
 
-  /** Cuts all connections, as a firewall that restarts. */
+  /** Breaks all connections, as a firewall that restarts does. */
   cut(): void {
     for (const stream of this.#live.splice(0)) {
       stream.end()

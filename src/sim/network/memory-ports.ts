@@ -1,4 +1,4 @@
-/** The ports in memory: packets in arrays, what is sent handed on, and a waiter that never blocks. */
+/** The other ports in memory: a capture from an array, a sender to a function, and a waiter that never blocks. */
 import { createHmac } from 'node:crypto'
 import type { Outbox } from '../../core/packets/outbox.ts'
 import {
@@ -14,7 +14,7 @@ import { packetsOf } from './segmentation.ts'
 
 export class MemoryCapture implements Capture {
   readonly waiting: Uint8Array[] = []
-  /** Packets missed that the kernel tells of. */
+  /** Packets that the kernel reports as lost. */
   lostCount = 0
 
   receive(sink: PacketSink, packetsMax: number): number {
@@ -36,7 +36,7 @@ export class MemorySender implements PacketSender {
   readonly #deliver: (packet: Uint8Array) => void
   readonly #isRefused: () => boolean
 
-  /** @param isRefused asked for each packet: true makes it fail as with EPERM */
+  /** @param isRefused called for each packet; true makes it fail with EPERM */
   constructor(deliver: (packet: Uint8Array) => void, isRefused: () => boolean) {
     this.#deliver = deliver
     this.#isRefused = isRefused
@@ -72,7 +72,7 @@ export class MemorySender implements PacketSender {
   close(): void {}
 }
 
-/** Octets that follow from their number, and real codes over them. */
+/** Predictable random bytes, and a real HMAC. */
 export function countingCryptography(): Cryptography {
   let count = 0
   return {
@@ -81,15 +81,15 @@ export function countingCryptography(): Cryptography {
     isEqual: (one, other) => Buffer.from(one).equals(other)
   }
 }
-/** What a turn takes at least. */
+/** Shortest time that a turn takes. */
 const TURN_MS = 0.01
 
-/** Never blocks: it notes how long the daemon would have slept. */
+/** A waiter that never blocks, but records how long the daemon would have slept. */
 export class NotingWaiter implements PausingWaiter {
   timeoutMs = 0
   #isPaused = false
 
-  /** After a pause it only looks what has come: it had slept before that. */
+  /** After a pause, the daemon only polls, so the recorded time stays that of the wait before. */
   wait(timeoutMs: number): void {
     if (!this.#isPaused) this.timeoutMs = timeoutMs
     this.#isPaused = false
@@ -100,7 +100,7 @@ export class NotingWaiter implements PausingWaiter {
   }
 }
 
-/** A daemon that is run whenever something came for it, and when it wanted to wake up. */
+/** Runs a daemon whenever something has arrived for it, and when it wanted to wake up. */
 export class Runner {
   readonly #scheduler: Scheduler
   readonly #waiter: NotingWaiter
@@ -110,7 +110,9 @@ export class Runner {
   #generation = 0
   #pauses = 0
 
-  /** @param turn one turn of the daemon; @param hasInput whether something waits for it, so that it will not sleep */
+  /**
+   * @param turn runs one turn of the daemon; @param hasInput whether something waits for it, so that it does not sleep
+   */
   constructor(scheduler: Scheduler, waiter: NotingWaiter, turn: () => void, hasInput: () => boolean) {
     this.#scheduler = scheduler
     this.#waiter = waiter
@@ -124,7 +126,7 @@ export class Runner {
     this.#scheduler.after(0, () => this.#run())
   }
 
-  /** It does not run for so long. */
+  /** Stops the daemon for a time. */
   pause(forMs: number): void {
     this.#pauses += 1
     this.#scheduler.after(forMs, () => {
@@ -137,9 +139,9 @@ export class Runner {
     this.#isPoked = false
     if (this.#pauses > 0) return
     this.#turn()
-    this.#turn() // finds nothing new, but says how long it would sleep
+    this.#turn() // finds nothing new, but records how long the daemon would sleep
     const generation = ++this.#generation
-    // poll() takes whole milliseconds: it sleeps a little too long, never too short.
+    // poll() takes whole milliseconds, so it sleeps a little too long, but never too short.
     this.#scheduler.after(this.#hasInput() ? TURN_MS : Math.ceil(this.#waiter.timeoutMs), () => {
       if (generation === this.#generation) this.poke()
     })

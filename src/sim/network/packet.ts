@@ -1,4 +1,4 @@
-/** Builds real IP packets with TCP segments, checksums included. For tests only; it allocates as it likes. */
+/** Writes real IP packets with TCP segments and checksums, for tests. It may allocate. */
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
 import { put16, put32 } from '../../wire/bytes.ts'
 import { fold, pseudoHeaderSum, sum } from '../../wire/checksum.ts'
@@ -21,9 +21,9 @@ export interface PacketFields {
   readonly ipId?: number | undefined
   readonly ttl?: number | undefined
   readonly trafficClass?: number | undefined
-  /** Of IPv6. */
+  /** IPv6 only. */
   readonly flowLabel?: number | undefined
-  /** Of IPv6: extension headers, each a type and what stands in it behind its own two octets, 6 + 8n of them. */
+  /** IPv6 only: extension headers, each a type and its 6 + 8n bytes after the first two. */
   readonly extensions?: readonly (readonly [number, Uint8Array])[] | undefined
 }
 
@@ -86,8 +86,8 @@ function ipv6Header(fields: PacketFields, tcpLength: number): Uint8Array {
 }
 
 /**
- * TCP options from their text, as packetdrill writes them: `mss 1460`, `sackOK`, `wscale 7`, `nop`,
- * `sack 1:5 9:12`, `TS val 1 ecr 2` or, shorter, `ts 1 2`.
+ * Encodes TCP options from text in packetdrill's notation: `mss 1460`, `sackOK`, `wscale 7`, `nop`, `sack 1:5 9:12`,
+ * `TS val 1 ecr 2` or, shorter, `ts 1 2`.
  */
 export function encodeOptions(texts: readonly string[]): Uint8Array {
   return Uint8Array.from(texts.flatMap(encodeOption))
@@ -107,21 +107,21 @@ function encodeOption(text: string): number[] {
       return [OptionKind.Nop]
     case 'ts':
     case 'TS':
-      return [OptionKind.Timestamps, 10, ...octets(first), ...octets(second)]
+      return [OptionKind.Timestamps, 10, ...bytesOf(first), ...bytesOf(second)]
     case 'sack': {
       const edges = words.slice(1).flatMap((pair) => pair.split(':').map(Number))
-      return [OptionKind.Sack, 2 + edges.length * 4, ...edges.flatMap(octets)]
+      return [OptionKind.Sack, 2 + edges.length * 4, ...edges.flatMap(bytesOf)]
     }
     default:
       throw new Error(`unknown TCP option: ${text}`)
   }
 }
 
-function octets(value: number): number[] {
+function bytesOf(value: number): number[] {
   return [(value >>> 24) & 255, (value >>> 16) & 255, (value >>> 8) & 255, value & 255]
 }
 
-/** An option's text without differences that do not matter: `ts 1 2` is `TS val 1 ecr 2`. */
+/** Normalizes the text of an option: `ts 1 2` becomes `TS val 1 ecr 2`. */
 export function normalOption(text: string): string {
   const words = text.trim().split(/\s+/)
   return words[0] === 'ts' ? `TS val ${words[1]} ecr ${words[2]}` : words.join(' ')

@@ -1,6 +1,6 @@
 /**
- * What a tcpcopy and an intercept of 1.x, the C programs, sent each other for one `SET date today` of the client
- * 10.77.0.82:52788 to the target 10.77.0.143:6379, in hexadecimal.
+ * Messages in hexadecimal that tcpcopy and intercept 1.x, the C programs, exchanged for one `SET date today` of the
+ * client 10.77.0.82:52788 to the target 10.77.0.143:6379.
  */
 export const HELLO = '0000000000000006000000000000'
 export const ROUTE = '0a4d0052ce3400010a4d008f18eb'

@@ -1,4 +1,4 @@
-/** What becomes of a frame on its way: a packet, or those that segmentation cuts a super-packet into. */
+/** Turns a frame of the outbox into packets, as segmentation does with a super-packet. */
 import type { Outbox } from '../../core/packets/outbox.ts'
 import { addressBook } from '../../wire/address-book.ts'
 import { i32, put16, put32, u8, u16 } from '../../wire/bytes.ts'
@@ -8,7 +8,7 @@ import { IPV4_HEADER, PSH, TCP } from '../../wire/segment.ts'
 
 const PARTIAL = 'a super-packet has a wrong partial checksum or length'
 
-/** The packets of a frame, as they arrive: whole, each with octets of its own. */
+/** The packets of a frame as they arrive, each with bytes of its own. */
 export function packetsOf(outbox: Outbox, frame: number): Uint8Array[] {
   const { memory } = outbox
   const headerAt = outbox.headerAt[frame] ?? 0
@@ -23,7 +23,7 @@ export function packetsOf(outbox: Outbox, frame: number): Uint8Array[] {
   return segmentLength === 0 ? [joined([header, payload])] : cut(header, payload, segmentLength)
 }
 
-/** As Linux does it in software (tcp_gso_segment): ids of IPv4 count on, PSH stands on the last one. */
+/** Cuts a super-packet as Linux does in software (tcp_gso_segment): IPv4 ids count up, and only the last has PSH. */
 function cut(header: Uint8Array, payload: Uint8Array, segmentLength: number): Uint8Array[] {
   const isIpv6 = u8(header, 0) >>> 4 === 6
   const ipHeader = isIpv6 ? IPV6_HEADER : IPV4_HEADER

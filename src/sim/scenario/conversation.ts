@@ -1,21 +1,23 @@
 /**
- * What a client and the source said to each other: the ground truth of a simulation. The capture is made from it, the
- * simulated target answers by it, and what the target read is compared with it.
+ * A conversation is what a client and the source said to each other, the ground truth of a simulation. The captured
+ * packets and the simulated target's answers follow from it, and what the target reads is compared with it.
  */
 import { distance, type Seq, seq } from '../../wire/seq.ts'
 import type { Random } from './random.ts'
 import type { TrafficWeather } from './weather.ts'
 
 interface Exchange {
-  /** Octets that the client sends; 0 in the first exchange: the server speaks first. */
+  /** Bytes that the client sends; 0 in the first exchange if the server speaks first. */
   readonly requestLength: number
-  /** Octets of the source's answer to it. */
+  /** Bytes of the source's answer. */
   readonly answerLength: number
-  /** Octets of the target's answer to it. */
+  /** Bytes of the target's answer. */
   readonly targetLength: number
-  /** Octets of all answers that the client had read when it began to send this; the source's FIN counts as one. */
+  /**
+   * Bytes of all answers that the client had read when it began to send the request; the source's FIN counts as one.
+   */
   readonly hadRead: number
-  /** After the last exchange became possible. */
+  /** Pause before the request, on top of the round trip. */
   readonly thinkMs: number
 }
 
@@ -45,7 +47,7 @@ export interface Conversation {
   readonly mss: number
 }
 
-/** Who speaks, and when. */
+/** The client of a conversation, and when it begins. */
 interface Caller {
   readonly clientAddress: number
   readonly clientPort: number
@@ -82,11 +84,11 @@ function makeExchanges(random: Random, ending: Ending, weather: TrafficWeather):
   const longest = random.pick([100, 5000, weather.longestBytes] as const)
   for (let index = 0; index < most; index++) {
     const isGreeting = index === 0 && isServerFirst
-    // Pipelining: a client may speak before it has read all, but what it has read it has read.
+    // Pipelining: a client may send before it has read everything, but it never has read less than before.
     if (index > 0) hadRead = random.chance(0.3) ? random.between(hadRead, answered) : answered
     const answerLength = isGreeting ? random.between(1, 80) : random.skewed(0, longest)
     const requestLength = isGreeting ? 0 : random.skewed(1, longest)
-    // That the client had read the source's FIN before it went on is told by the count of octets alone.
+    // Only the count of answer bytes shows that the client had read the source's FIN, so it must be exact.
     const error = ending === Ending.ServerHalfCloses ? 0 : weather.answerError
     const targetLength = answerLength + answerError(random, answerLength, error)
     exchanges.push({ requestLength, answerLength, targetLength, hadRead, thinkMs: random.skewed(0, 300) })
@@ -98,7 +100,7 @@ function makeExchanges(random: Random, ending: Ending, weather: TrafficWeather):
   return [...exchanges, { ...last, hadRead: answered + 1 }]
 }
 
-/** A target's answer that is a bit longer or shorter: an id, a date. */
+/** By how much a target's answer is longer or shorter, as if it had another id or date. */
 function answerError(random: Random, length: number, error: number): number {
   if (error === 0 || length < 2) return 0
   const most = Math.max(1, Math.floor(length * error))
@@ -113,19 +115,19 @@ export function answerLengthOf(conversation: Conversation): number {
   return conversation.exchanges.reduce((total, exchange) => total + exchange.answerLength, 0)
 }
 
-/** The offset in the client's stream of the octet with a sequence number; −1 is the SYN. */
+/** The offset in the client's stream of a sequence number; −1 is the SYN. */
 export function offsetOf(conversation: Conversation, sequence: Seq): number {
   return distance(sequence, seq(conversation.iss)) - 1
 }
 
-/** The client's octet at an offset of its stream. */
-export function clientOctet(conversation: Conversation, offset: number): number {
+/** The client's byte at an offset of its stream. */
+export function clientByte(conversation: Conversation, offset: number): number {
   return (Math.imul(offset + conversation.iss, 0x9e3779b1) >>> 24) & 255
 }
 
 /**
- * Octets of answers that the target gives on a connection once it has read so far, both as offsets: to every request
- * that ended there, and the greeting, which it says on each connection.
+ * Bytes of answers that the target sends on a connection once it has read up to `readTo`: the answers to all requests
+ * that ended there, and the greeting, which it sends on each connection. Both parameters are offsets.
  */
 export function answerDue(conversation: Conversation, start: number, readTo: number): number {
   let end = 0
@@ -138,7 +140,7 @@ export function answerDue(conversation: Conversation, start: number, readTo: num
   return answer
 }
 
-/** Octets of answers that the client had read before it sent the octet at this offset. */
+/** Bytes of answers that the client had read before it sent the byte at this offset. */
 export function readBefore(conversation: Conversation, offset: number): number {
   let end = 0
   for (const exchange of conversation.exchanges) {
@@ -148,15 +150,17 @@ export function readBefore(conversation: Conversation, offset: number): number {
   return answerLengthOf(conversation)
 }
 
-/** How far the source has read when it closes first; Infinity: it does not. */
+/** Offset up to which the source has read when it closes first; Infinity: it does not close first. */
 export function serverClosesAt(conversation: Conversation): number {
-  const octets = requestLengthOf(conversation)
-  if (conversation.ending === Ending.ServerCloses) return octets
+  const length = requestLengthOf(conversation)
+  if (conversation.ending === Ending.ServerCloses) return length
   const last = conversation.exchanges.at(-1)
-  return conversation.ending === Ending.ServerHalfCloses ? octets - (last?.requestLength ?? 0) : Infinity
+  return conversation.ending === Ending.ServerHalfCloses ? length - (last?.requestLength ?? 0) : Infinity
 }
 
-/** The client's requests as offsets: what it sent after it had read the same amount of answer is one. */
+/**
+ * The client's requests as ranges of offsets: bytes sent after it had read the same amount of answer are one request.
+ */
 export function epochsOf(conversation: Conversation): { readonly begin: number; readonly end: number }[] {
   const epochs: { begin: number; end: number; hadRead: number }[] = []
   let begin = 0

@@ -1,4 +1,4 @@
-/** Dice from a seed (mulberry32): the same seed gives the same run everywhere. */
+/** A random number generator (mulberry32). The same seed gives the same numbers everywhere. */
 export class Random {
   #state: number
 
@@ -14,7 +14,7 @@ export class Random {
     return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32
   }
 
-  /** An integer of from…to, both included. */
+  /** An integer between `from` and `to`, both included. */
   between(from: number, to: number): number {
     return from + Math.floor(this.next() * (to - from + 1))
   }
@@ -23,7 +23,7 @@ export class Random {
     return this.next() < probability
   }
 
-  /** Mostly small, sometimes up to `to`: lengths and times are so. */
+  /** Mostly small, sometimes up to `to`, as real lengths and times are. */
   skewed(from: number, to: number): number {
     return from + Math.floor(this.next() ** 3 * (to - from + 1))
   }

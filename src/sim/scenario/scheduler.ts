@@ -1,4 +1,6 @@
-/** The fake clock and what is to happen on it: a binary heap of instants, equal ones in the order they were asked for. */
+/**
+ * The scheduler is a fake clock with its events, in a binary heap. Events at the same instant run in the order of `at`.
+ */
 import type { Clock } from '../../ports.ts'
 
 interface Event {
@@ -20,7 +22,7 @@ export class Scheduler implements Clock {
     return this.#now
   }
 
-  /** An instant that has passed means as soon as possible. */
+  /** Schedules an event. A past instant means as soon as possible. */
   at(instant: number, run: () => void): void {
     const event = { at: Math.max(instant, this.#now), serial: this.#serial++, run }
     let index = this.#heap.length
@@ -37,7 +39,7 @@ export class Scheduler implements Clock {
     this.at(this.#now + delayMs, run)
   }
 
-  /** Lets the next event happen. @returns false if there is none */
+  /** Moves the clock to the next event and runs it. @returns false if there is none */
   step(): boolean {
     const first = this.#heap[0]
     const last = this.#heap.pop()

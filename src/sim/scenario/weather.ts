@@ -1,6 +1,7 @@
 /**
- * The plan of a simulation: everything that will go wrong, and how often, drawn from the seed. It is plain data, so
- * that a failure can show it. Most things go well in most seeds: a fault is best understood alone.
+ * The weather is the plan of a simulation: everything that goes wrong, and how often, drawn from the seed. It is plain
+ * data, so that a failure can print it. In most seeds few things go wrong, because a single fault is easier to
+ * understand.
  */
 import { HIBERNATE_AFTER_MS } from '../../core/session/idle-policy.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
@@ -9,25 +10,26 @@ import type { Random } from './random.ts'
 
 export interface LinkWeather {
   readonly delayMs: number
-  /** Added to the delay, evenly from 0 on: what is more than the distance of two packets lets them overtake. */
+  /** Upper limit of a random addition to the delay. Packets that are closer to each other may overtake. */
   readonly jitterMs: number
   /** Probabilities. */
   readonly loss: number
   readonly duplication: number
 }
 
-/** A stream of octets: they arrive late and in parts, but they arrive. */
+/** Versions of the channel in tcpcopy and intercept. */
 const VERSIONS = ['2 and 2', '2 and 2 with a secret', '1 and 2', '2 and 1'] as const
-/** Both of version 1, built otherwise. */
+/** Both with version 1, but other builds of 1.x. */
 const BUILDS = ['1 and 1 bare', '1 and 1 with payload', '1 and 1 single'] as const
 const BUILDS_EVERY = 7
 
+/** The streams of the channel, whose bytes arrive late and in parts, but in order and completely. */
 export interface ChannelWeather {
   readonly delayMs: number
   readonly jitterMs: number
-  /** Octets that one write or read takes at most. */
+  /** Most bytes that one read or write takes. */
   readonly chunkMax: number
-  /** Which version tcpcopy and intercept speak, and whether with a secret. */
+  /** The versions that tcpcopy and intercept speak, and whether with a secret. */
   readonly versions: (typeof VERSIONS)[number] | (typeof BUILDS)[number]
 }
 
@@ -35,33 +37,33 @@ export interface TrafficWeather {
   readonly conversations: number
   readonly clients: number
   readonly firstPort: number
-  /** A port is used again so soon after the last packet with it, at most. */
+  /** Longest time until a port is used again after its last packet. */
   readonly reuseMs: number
   readonly serverFirst: number
   readonly longestBytes: number
-  /** The target's answers are longer or shorter than the source's by this share. */
+  /** Largest share by which the target's answers are longer or shorter than the source's. */
   readonly answerError: number
-  /** Clients that do not read: their window is closed in this share of their packets. */
+  /** Share of clients' packets whose window is closed, as of clients that do not read. */
   readonly closedWindow: number
 }
 
-/** What the capture on the source sees of the clients' packets. */
+/** What the capture on the source sees of the clients' packets. Probabilities are for each packet. */
 export interface CaptureWeather {
-  /** Probability that a client sends some octets once more. */
+  /** Probability that a client retransmits some bytes. */
   readonly repetition: number
-  /** Packets of one conversation overtake each other by up to this. */
+  /** Limit by which packets of one conversation overtake each other. */
   readonly disorderMs: number
-  /** Largest payload of a captured packet: more than the MSS are super-packets. */
+  /** Largest payload of a captured packet. Above the MSS these are super-packets. */
   readonly payloadMax: number
-  /** Probability of a bit that is wrong; the client sends such a packet again. */
+  /** Probability of a wrong bit. The client sends such a packet again. */
   readonly corruption: number
   /** Probability that a packet is missed. */
   readonly gaps: number
-  /** Times in which all are missed. */
+  /** Times in which all packets are missed. */
   readonly blackouts: readonly Trouble[]
-  /** The kernel's drop counter tells of what is missed. */
+  /** The kernel's drop counter includes missed packets. */
   readonly isTold: boolean
-  /** What came before was never seen: tcpcopy began in mid-stream. */
+  /** Packets before this time are missed, because tcpcopy was not running yet. */
   readonly beginsAt: number
 }
 
@@ -69,20 +71,21 @@ export interface TargetWeather {
   readonly mss: number
   readonly hasTimestamps: boolean
   readonly windowScale: number
-  /** Octets of receive buffer. */
+  /** Size of the receive buffer. */
   readonly bufferBytes: number
-  /** How long the application takes for an answer, at most. */
+  /** Longest time that the application takes for an answer. */
   readonly serviceMs: number
-  /** Probability that the application stops reading for a while, each time something comes. */
+  /** Probability that the application stops reading for a while, each time something arrives. */
   readonly stalling: number
-  /** Probabilities that a connection is closed, or reset, before its client has ended. */
+  /** Probability that a connection is closed before its client has ended. */
   readonly earlyClose: number
+  /** Probability that a connection is reset before its client has ended. */
   readonly earlyReset: number
-  /** All connections are lost; SYNs are answered by RST meanwhile. */
+  /** All connections are lost, and SYNs are answered by RST meanwhile. */
   readonly restarts: readonly Trouble[]
-  /** All connections are lost; nothing is answered meanwhile. */
+  /** All connections are lost, and nothing is answered meanwhile. */
   readonly outages: readonly Trouble[]
-  /** SYNs are answered by RST; connections live on. */
+  /** SYNs are answered by RST, but existing connections stay. */
   readonly refusals: readonly Trouble[]
 }
 
@@ -93,24 +96,25 @@ interface CopierWeather {
   readonly share: number
   /** Probability that the kernel refuses to send a packet. */
   readonly sendRefused: number
-  /** Sessions lie down when they have had nothing to do for so long. */
+  /** Time with nothing to do after which sessions hibernate. */
   readonly hibernateAfterMs: number
-  /** It does not run. */
+  /** tcpcopy does not run. */
   readonly pauses: readonly Trouble[]
 }
 
 interface InterceptWeather {
   readonly workers: number
-  /** It is stopped, and goes on. */
+  /** intercept does not run. */
   readonly pauses: readonly Trouble[]
-  /** It ends, and another begins. */
+  /** intercept is killed and started again. */
   readonly restarts: readonly Trouble[]
   /** All connections of the channel break. */
   readonly cuts: readonly Trouble[]
 }
 
-/** Milliseconds since the start, and how long. */
+/** A fault that lasts for a time. */
 export interface Trouble {
+  /** Milliseconds since the start. */
   readonly at: number
   readonly forMs: number
 }
@@ -127,10 +131,10 @@ export interface Weather {
 }
 
 const WHOLE = 1_000_000
-/** Faults begin within this time; most clients are busy then. */
+/** Faults begin within this time, while most clients are busy. */
 const BUSY_MS = 3000
 
-/** @param seed what the dice begin with */
+/** @param seed the seed of `random`, which also chooses what must be evenly distributed */
 export function makeWeather(random: Random, seed: number): Weather {
   const versions = versionsOf(seed)
   return {
@@ -163,7 +167,7 @@ export function makeWeather(random: Random, seed: number): Weather {
       pauses: troubles(random, 0.1, 800)
     },
     intercept: {
-      // Without routes one worker has all answers.
+      // `--single` works without routes, so one worker gets all answers.
       workers: versions.endsWith('single') ? 1 : 1 + (Math.floor(seed / VERSIONS.length) % 3),
       pauses: troubles(random, 0.15, 4000),
       restarts: troubles(random, 0.15, 3000),
@@ -210,14 +214,14 @@ function makeTarget(random: Random): TargetWeather {
   }
 }
 
-/** Mostly none, else up to three. */
+/** Mostly no faults, otherwise up to three. */
 function troubles(random: Random, probability: number, longestMs: number): Trouble[] {
   if (!random.chance(probability)) return []
   const trouble = (): Trouble => ({ at: random.between(0, BUSY_MS), forMs: random.skewed(0, longestMs) })
   return Array.from({ length: random.between(1, 3) }, trouble)
 }
 
-/** What is not at rest, in one line for each place: the plan of a seed at a glance. */
+/** The weather as text: one line for each place, without values that are 0 or empty. */
 export function describe(weather: Weather): string {
   return Object.entries(weather)
     .map(([place, facts]: [string, object]) => {
@@ -235,7 +239,7 @@ function versionsOf(seed: number): ChannelWeather['versions'] {
   return build ?? VERSIONS[seed % VERSIONS.length] ?? VERSIONS[0]
 }
 
-/** The versions of the channel as options of the two daemons. */
+/** The versions of the channel as options of both daemons. */
 export function channelOptions({ versions }: ChannelWeather): {
   readonly copier: ChannelOptions
   readonly intercept: ChannelOptions

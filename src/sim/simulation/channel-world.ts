@@ -1,6 +1,6 @@
 /**
- * Both ends of the channel on streams in memory, on a clock that stands still unless it is moved. What either end writes
- * is handed on by `move`, so that a test can keep it, change it or replay it.
+ * Runs both ends of the channel on streams in memory, on a clock that tests move. `move` carries what either end has
+ * written, so that a test can keep, change or replay it.
  */
 import assert from 'node:assert/strict'
 import { Router, type Routing } from '../../core/assistant/router.ts'
@@ -19,19 +19,19 @@ import type { Segment } from '../../wire/segment.ts'
 import { MemoryExchange } from '../network/memory-exchange.ts'
 import { countingCryptography } from '../network/memory-ports.ts'
 
-/** What each end says of its connection. */
+/** The round trip that each stream reports. */
 export const ROUND_TRIP_MS = 4
-/** One for all: no nonce comes twice. */
+/** Shared by all, so that no nonce occurs twice. */
 const cryptography = countingCryptography()
 
-/** One end of a connection. What it writes is handed on by `move`, so that a test can keep it or change it. */
+/** One end of a connection. What it writes waits in `written` for `move`. */
 class End implements Stream {
   readonly peer = 'peer'
   readonly failure = ''
   readonly open = true
   readonly input = new Uint8Array(16 * 1024)
   inputLength = 0
-  /** Octets that it takes until they are handed on. */
+  /** Most bytes that wait in `written`. */
   roomMax = Number.POSITIVE_INFINITY
   written: number[] = []
   arrived: number[] = []
@@ -58,15 +58,15 @@ class End implements Stream {
   }
 }
 
-/** One intercept with any number of tcpcopy, on a clock that stands still unless it is moved. */
+/** One intercept with any number of tcpcopies, on a clock that the test moves. */
 export class ChannelWorld {
   now = 1000
   readonly notices = new Notices()
   readonly #logs: string[] = []
   readonly interceptCounters = new InterceptCounters()
-  /** The first worker's. */
+  /** That of the first worker. */
   readonly server: ChannelServer
-  /** By worker; connections go to each in turn. */
+  /** By worker. */
   readonly #servers: readonly (readonly [ChannelServer, Routing])[]
   readonly waiting: End[] = []
 
@@ -112,10 +112,10 @@ export class ChannelPeer {
   readonly counters = new Counters()
   readonly ends: End[] = []
   readonly answers: number[] = []
-  /** When each of them came to the assistant. */
+  /** When each answer arrived at the assistant. */
   readonly arrivals: number[] = []
   readonly taken: number[] = []
-  /** By their ids. */
+  /** By id. */
   readonly routes: (Route | undefined)[] = []
   readonly client: ChannelClient
   readonly #world: ChannelWorld
@@ -160,7 +160,7 @@ export class ChannelPeer {
     client.flush(this.#world.now)
   }
 
-  /** Turns of both sides, with all that is written handed over in between. */
+  /** Runs turns of both ends, and moves everything that they have written in between. */
   exchange(turns = 6): void {
     for (let turn = 0; turn < turns; turn++) {
       this.turn()
@@ -170,7 +170,8 @@ export class ChannelPeer {
     }
   }
 
-  move(isToIntercept: boolean, change = (octets: number[]): number[] => octets): void {
+  /** Carries what one end of each connection has written to the other. @param change changes the bytes on the way */
+  move(isToIntercept: boolean, change = (bytes: number[]): number[] => bytes): void {
     for (const near of this.ends) {
       const from = isToIntercept ? near : near.other
       from?.other?.arrived.push(...change(from.written.splice(0)))

@@ -1,4 +1,4 @@
-/** The assistant's host: its capture, and intercept on it, which is stopped, killed and started again. */
+/** The simulated assistant: its capture, and an intercept that is paused, killed and started again. */
 import { InterceptCounters } from '../../core/books/intercept-counters.ts'
 import { workerOf } from '../../core/selection/worker-share.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
@@ -22,7 +22,7 @@ export class InterceptHost {
   readonly #captures: readonly MemoryCapture[]
   readonly #waiter = new NotingWaiter()
   readonly #runner: Runner
-  /** By worker; they take turns. */
+  /** By worker. They run one after the other. */
   #interceptors: readonly Interceptor[]
 
   constructor({ intercept: weather, channel }: Weather, scheduler: Scheduler, network: MemoryNetwork) {
@@ -46,14 +46,14 @@ export class InterceptHost {
     this.#runner.poke()
   }
 
-  /** A packet of the target has come. */
+  /** Takes a packet of the target. */
   onPacket(packet: Uint8Array): void {
     if (!this.#network.isListening) return
     this.#captures[this.#workerFor(u16(packet, IPV4_HEADER + 2))]?.waiting.push(packet)
     this.#runner.poke()
   }
 
-  /** Of most clients the worker of their port; of some another one, as where addresses are translated. */
+  /** The worker of the client's port; for some clients another one, as with address translation. */
   #workerFor(port: number): number {
     const { length } = this.#captures
     return (workerOf(port, length) + (port % 5 === 0 ? 1 : 0)) % length
@@ -77,7 +77,7 @@ export class InterceptHost {
     })
   }
 
-  /** What it had captured and knew is gone. */
+  /** Kills intercept, with everything that it had captured and knew, and starts it again after a time. */
   #restart(forMs: number): void {
     this.#network.isListening = false
     this.#network.cut()

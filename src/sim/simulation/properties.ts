@@ -1,6 +1,7 @@
 /**
- * What must be right at the end of every simulation, whatever the weather was. Where a fault makes less possible, it is
- * said here how much less, and why; only what happened to a connection excuses it, never what tcpcopy says of it.
+ * The properties that must hold at the end of every simulation, whatever the weather. Each check says how much less is
+ * possible after which fault. With few exceptions, only what happened to a connection excuses a loss, and not what
+ * tcpcopy reports.
  */
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
@@ -11,14 +12,14 @@ import type { Weather } from '../scenario/weather.ts'
 import type { TargetConnection } from '../target/target-connection.ts'
 import type { Witness } from './witness.ts'
 
-/** A run that has ended. */
+/** A finished run. */
 export interface Course {
   readonly weather: Weather
   readonly counters: Counters
   readonly witnesses: readonly Witness[]
-  /** All that the target had. */
+  /** All connections of the target. */
   readonly connections: readonly TargetConnection[]
-  /** Octets of payload that the capture was given. */
+  /** Bytes of payload in all captured packets. */
   readonly offeredBytes: number
 }
 
@@ -36,26 +37,26 @@ export function checkProperties(course: Course): void {
     copies += checkWhole(lives, witness, course)
   }
   checkSelection(copies, course)
-  // A connection may end while several requests are not acknowledged: what is counted are the connections that went on.
+  // The counts may differ, because several unacknowledged requests are sent again after one reconnect.
   const continued = course.counters.get(Counter.sessionsContinued)
-  assert.ok(repeats === 0 || continued > 0, `${repeats} requests were sent again, but no session went on`)
+  assert.ok(repeats === 0 || continued > 0, `${repeats} requests were sent again, but no session reconnected`)
   checkOrder(course)
 }
 
-/** Every octet is in exactly one place, and nothing is held. */
+/** The books close, and nothing is held. */
 function checkBooks({ weather, counters, connections, offeredBytes }: Course): void {
-  assert.equal(counters.unaccountedBytes(), 0, 'octets are in no place of the books')
-  assert.equal(counters.get(Counter.pendingBytes), 0, 'octets are pending')
+  assert.equal(counters.unaccountedBytes(), 0, 'bytes are unaccounted for')
+  assert.equal(counters.get(Counter.pendingBytes), 0, 'bytes are pending')
   assert.equal(counters.get(Counter.sessionsEnded), counters.get(Counter.sessionsStarted))
   assert.equal(counters.get(Counter.poolUsedBytes), 0, 'the pool is not empty')
-  // Of several copies each has its own books.
+  // With several copies, a byte counts once for each of them.
   if (weather.copier.copies === WHOLE) assert.equal(counters.get(Counter.capturedPayloadBytes), offeredBytes)
   const delivered = counters.get(Counter.deliveredBytes)
   const received = connections.reduce((total, one) => total + one.end - one.start, 0)
-  assert.ok(delivered <= received, `${delivered} octets count as delivered, the target has ${received}`)
+  assert.ok(delivered <= received, `${delivered} bytes count as delivered, the target has ${received}`)
 }
 
-/** The connections of each copy, one after another: each copy speaks with an address and port of its own. */
+/** The connections of each copy, in order. Each copy has an address and port of its own. */
 function byCopy(connections: readonly TargetConnection[]): TargetConnection[][] {
   const lives = new Map<string, TargetConnection[]>()
   for (const connection of connections) {
@@ -68,15 +69,14 @@ function byCopy(connections: readonly TargetConnection[]): TargetConnection[][] 
 }
 
 /**
- * On each connection the target got requests from the beginning of one on, in order, once (which its TCP and
- * `objections.ts` saw to), and no request on more than two connections.
+ * Each connection begins at the beginning of a request, and no request is sent on more than two connections. The
+ * target's TCP and `objections.ts` have checked that bytes are right and in order.
  * @returns how many requests were sent again
  */
 function checkLife(life: readonly TargetConnection[], witness: Witness, { counters }: Course): number {
   const epochs = epochsOf(witness.conversation)
   const name = nameOf(witness)
-  // A copy that joins in mid-stream begins where it can: with a packet whose beginning was missed, or dropped, or after
-  // it had given its port away.
+  // A copy may join in mid-stream after packets were missed or dropped, or after it gave up its port.
   const mayJoin = witness.missedCount > 0 || hasDroppedSome(counters)
   for (const { start } of life) {
     const isBeginning = start === 0 || epochs.some(({ begin }) => begin === start)
@@ -91,25 +91,25 @@ function checkLife(life: readonly TargetConnection[], witness: Witness, { counte
   return repeats
 }
 
-/** The pool was short: that is said, and costs what it costs. */
+/** The pool ran short, which the counters show. Then any request may be lost. */
 function wasPoolShort(counters: Counters): boolean {
   return counters.droppedBytes(Drop.PoolFull) > 0 || counters.get(Counter.sessionsEvicted) > 0
 }
 
-/** So it is where a copy gave its port away. */
+/** The pool ran short, or a copy gave up its port. */
 function hasDroppedSome(counters: Counters): boolean {
   return wasPoolShort(counters) || counters.get(Counter.copiesMoved) > 0
 }
 
 /**
- * A fault costs the requests that it touched, and no more: where the target ended a connection, the one that was under
- * way; where octets were missed, those of the request, and the next one if nobody saw where it begins.
+ * A fault only costs the requests that it affects: the one in flight if the target ended the connection, and the one
+ * whose bytes were missed, and also the next one if its beginning is ambiguous.
  */
 function checkCost(life: readonly TargetConnection[], witness: Witness, course: Course): void {
   const { repetition, disorderMs, corruption } = course.weather.capture
-  // Where a request begins is less sure when its packets come twice, or late: then the one after that begins anew.
+  // With retransmitted or late packets the beginning of a request is ambiguous more often, so more requests are lost.
   if (repetition > 0 || disorderMs > 0 || corruption > 0 || hasDroppedSome(course.counters)) return
-  // Without its SYN a connection looks like one in the middle of the one before it.
+  // Without its SYN a connection looks like the continuation of an earlier one.
   if (!witness.hasSyn || course.witnesses.some((one) => one.isTakenFor(witness))) return
   let isBeginningSeen = true
   for (const { begin, end } of epochsOf(witness.conversation)) {
@@ -123,12 +123,13 @@ function checkCost(life: readonly TargetConnection[], witness: Witness, course: 
 }
 
 /**
- * What was captured whole and whose connections the target let live is read whole: every octet, on one connection.
- * @returns how many copies there were of it
+ * If a conversation was captured completely and the target ended no connection early, each copy delivers every byte of
+ * it on one connection.
+ * @returns how many copies there were
  */
 function checkWhole(lives: readonly TargetConnection[][], witness: Witness, course: Course): number {
   const { conversation } = witness
-  const octets = requestLengthOf(conversation)
+  const length = requestLengthOf(conversation)
   const started = lives.filter((life) => life.some((one) => one.end > one.start))
   if (isExcused(witness, lives.flat(), course)) return started.length
   const name = nameOf(witness)
@@ -136,16 +137,16 @@ function checkWhole(lives: readonly TargetConnection[][], witness: Witness, cour
     const readers = life.filter((one) => one.end > one.start)
     assert.ok(readers.length === 1, `${name}: copied on ${readers.length} connections`)
     for (const reader of readers) {
-      assert.equal(reader.end, octets, `${name}: the target did not get what the client sent`)
-      assert.equal(reader.readTo, octets, `${name}: the target did not read what the client sent`)
-      // A packet of the next connection, whose SYN was missed, looks like one of this: its reset ends it.
+      assert.equal(reader.end, length, `${name}: the target did not get what the client sent`)
+      assert.equal(reader.readTo, length, `${name}: the target did not read what the client sent`)
+      // A reset of the next connection, whose SYN was missed, looks like one of this connection and ends it.
       if (course.witnesses.some((one) => one.isTakenFor(witness))) continue
       const isClosing = hasClientFin(conversation) && witness.hasFin
       assert.equal(reader.hasClientFin, isClosing, `${name}: the target saw ${isClosing ? 'no FIN' : 'a FIN'}`)
     }
   }
   const { share, copies } = course.weather.copier
-  const least = octets === 0 || share < WHOLE ? 0 : Math.floor(copies / WHOLE)
+  const least = length === 0 || share < WHOLE ? 0 : Math.floor(copies / WHOLE)
   const range = `${least} to ${Math.ceil(copies / WHOLE)}`
   assert.ok(
     started.length >= least && started.length <= Math.ceil(copies / WHOLE),
@@ -154,24 +155,24 @@ function checkWhole(lives: readonly TargetConnection[][], witness: Witness, cour
   return started.length
 }
 
-/** Why less than all of a conversation may be read, or on more than one connection. */
+/** Whether a conversation may be delivered in part, or on more than one connection. */
 function isExcused(witness: Witness, connections: readonly TargetConnection[], { weather, counters }: Course): boolean {
   // Not all of it was captured.
   if (!witness.isWhole) return true
-  // Where the kernel tells of losses a hole is given up before a damaged packet has been sent again.
+  // If the kernel reports losses, a hole is given up before a damaged packet is retransmitted.
   if (witness.missedCount > 0 && weather.capture.isTold) return true
-  // That a client had read the source's FIN is told by the count of answers, and that by packets some of which were missed.
+  // Only exact counts of answers show that a client had read the source's FIN, and missed packets make them inexact.
   if (witness.missedCount > 0 && witness.conversation.ending === Ending.ServerHalfCloses) return true
-  // The target ended a connection before its client.
+  // The target ended a connection before its client did.
   if (connections.some((one) => one.isCutShort)) return true
-  // Which connections a full pool, or a port that was given away, cost is not told here.
+  // It is not known here which connections a full pool or a given-up port affected.
   return hasDroppedSome(counters)
 }
 
-/** `-r` leaves out the share that it says, and `-n` copies as often, exactly. */
+/** `-r` chooses exactly its share of connections, and `-n` makes exactly as many copies. */
 function checkSelection(copies: number, { weather, counters, witnesses }: Course): void {
   const { share } = weather.copier
-  // A connection in mid-stream may be met more than once, and one whose packets were all missed never.
+  // With missed packets, a connection may be joined more than once, or never be seen.
   if (witnesses.some((witness) => witness.missedCount > 0)) return
   const chosen = witnesses.length - counters.get(Counter.flowsLeftOut)
   const expected = (witnesses.length * share) / WHOLE
@@ -183,13 +184,14 @@ function checkSelection(copies: number, { weather, counters, witnesses }: Course
 }
 
 /**
- * No request overtakes the answer that it waits for, unless that is counted. Only where the target answers as the source
- * did is there such an answer, and only where all was captured is it known where the source's answers begin.
+ * No request overtakes the answer that it waits for, unless a counter shows it. This can only be checked if the target
+ * answers exactly as the source did, and if every packet was captured, so that the start of the source's answers is
+ * known.
  */
 function checkOrder({ weather, counters, witnesses, connections }: Course): void {
   if (weather.traffic.answerError > 0 || wasPoolShort(counters)) return
   const known = new Set(witnesses.filter((one) => one.missedCount === 0).map((one) => one.conversation))
-  // One request that went early leaves the counts of answers apart for the rest of its connection.
+  // After one request that was sent early, the counts of answers differ for the rest of its connection.
   const overtaken = connections.filter((one) => one.hasOvertaken && known.has(one.conversation)).length
   const excused = counters.get(Counter.epochsQuiet) + counters.get(Counter.epochTimeouts)
   assert.ok(overtaken <= excused, `requests overtook answers on ${overtaken} connections, ${excused} are counted`)

@@ -1,7 +1,7 @@
 /**
- * Both daemons in one process, on a fake clock, between a simulated capture on the source, networks that lose, repeat
- * and overtake, and a simulated target; all from one seed. `weather.ts` says what may go wrong, `properties.ts` what
- * must be right nevertheless.
+ * Simulates both daemons in one process on a fake clock, with a simulated capture, networks that lose, duplicate and
+ * reorder packets, and a simulated target, all from one seed. `weather.ts` says what may go wrong, `properties.ts` what
+ * must hold nevertheless.
  */
 import assert from 'node:assert/strict'
 import { Counter, Counters } from '../../core/books/counters.ts'
@@ -34,23 +34,26 @@ const CLIENT_ADDRESS = 0x0a000100
 const START = 1_000_000
 const TIMEOUT_MS = 600_000
 const KEEP_ALIVE_MS = 60_000
-/** Simulated time, and events, after which a run counts as one that does not end. */
+/** Limits of simulated time and of events, after which a run fails because it does not end. */
 const RUN_MAX_MS = 4 * 3600_000
 const EVENTS_MAX = 3_000_000
-/** Numbers of each conversation are far from those of any other: a sequence number tells whose it is. */
+/**
+ * Distance between the initial sequence numbers of conversations, so that a sequence number identifies its
+ * conversation.
+ */
 const SEQ_STRIDE = 2 ** 26
 
 export interface Outcome {
   readonly seed: number
   readonly connections: number
-  readonly octets: number
+  readonly deliveredBytes: number
   readonly retransmissions: number
   readonly packets: number
   readonly continued: number
   readonly simulatedMs: number
 }
 
-/** @returns what happened; throws what a property found wrong, with the seed and its weather */
+/** Runs a simulation. @throws Error if a property does not hold, with the seed and its weather */
 export function simulate(seed: number, trace?: (line: string) => void): Outcome {
   const random = new Random(seed)
   const weather = makeWeather(random, seed)
@@ -80,7 +83,7 @@ class Simulation {
   readonly #segment = new Segment()
   #captureEndsAt = START
   #packets = 0
-  /** Octets of payload that the capture was given. */
+  /** Bytes of payload in all captured packets. */
   #offeredBytes = 0
 
   constructor(seed: number, weather: Weather, random: Random, trace?: (line: string) => void) {
@@ -90,7 +93,7 @@ class Simulation {
     this.#weather = weather
     const scheduler = this.#scheduler
     const { conversations } = weather.traffic
-    // Numbers wrap in half of the runs, most often soon.
+    // Sequence numbers wrap in half of the runs, mostly soon after the start.
     const wrapping = random.between(0, conversations - 1) * SEQ_STRIDE + random.skewed(1, 100_000)
     this.#firstIss = random.chance(0.5) ? -wrapping | 0 : random.between(-(2 ** 31), 2 ** 31 - 1)
     const wakeCopier = (): void => this.#copierRunner.poke()
@@ -148,7 +151,7 @@ class Simulation {
       assert.ok(scheduler.now() - START < RUN_MAX_MS, `${this.#copier.sessions.count} sessions do not end`)
       assert.ok(++events < EVENTS_MAX, `${EVENTS_MAX} events and no end: something spins`)
     }
-    // What is still on its way arrives, and the target's timers run out.
+    // Packets in flight arrive, and the target's timers expire.
     const until = scheduler.now() + 120_000
     while (scheduler.now() < until && scheduler.step()) {}
     this.#copier.stop()
@@ -163,7 +166,7 @@ class Simulation {
     return {
       seed: this.#seed,
       connections: this.#witnesses.length,
-      octets: this.#counters.get(Counter.deliveredBytes),
+      deliveredBytes: this.#counters.get(Counter.deliveredBytes),
       retransmissions: this.#counters.get(Counter.retransmissions),
       packets: this.#packets,
       continued: this.#counters.get(Counter.sessionsContinued),
@@ -171,7 +174,7 @@ class Simulation {
     }
   }
 
-  /** The time of everything that is remembered of ended connections passes. */
+  /** Lets everything expire that is remembered about ended connections. */
   #forget(): void {
     const { sessions } = this.#copier
     sessions.onTimer(this.#scheduler.now() + TIMEOUT_MS + 1)
@@ -201,7 +204,7 @@ class Simulation {
     }
   }
 
-  /** A packet of a client passes the source. */
+  /** Takes a packet of a client that passes the capture on the source. */
   #pass(packet: PassingPacket, witness: Witness): void {
     const { capture } = this.#weather
     const at = packet.at - START

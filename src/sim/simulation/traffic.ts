@@ -1,10 +1,10 @@
 /**
- * Makes the packets that pass the source from one client: cut, repeated, damaged and in disorder, but all of them.
- * What is damaged is sent again, as a client would.
+ * Makes the packets of one client as they pass the source: segmented, retransmitted, damaged and reordered, but
+ * complete. A damaged packet is sent again, as a client would.
  */
 import { ACK, FIN, PSH, RST, SYN } from '../../wire/segment.ts'
 import { encodeOptions, writePacket } from '../network/packet.ts'
-import { answerLengthOf, type Conversation, clientOctet, Ending } from '../scenario/conversation.ts'
+import { answerLengthOf, type Conversation, clientByte, Ending } from '../scenario/conversation.ts'
 import type { Random } from '../scenario/random.ts'
 import type { CaptureWeather } from '../scenario/weather.ts'
 
@@ -12,7 +12,7 @@ export interface PassingPacket {
   readonly at: number
   readonly bytes: Uint8Array
   readonly flags: number
-  /** Where its payload lies in the client's stream. */
+  /** Offset of its payload in the client's stream. */
   readonly offset: number
   readonly length: number
   readonly isDamaged: boolean
@@ -23,7 +23,7 @@ export interface Place {
   readonly port: number
 }
 
-/** What the conversation does to windows, and the capture to packets. */
+/** The faults of the capture, and the share of packets with a closed window. */
 interface Noise extends CaptureWeather {
   readonly closedWindow: number
 }
@@ -57,7 +57,7 @@ class ClientCapture {
     const { exchanges, roundTripMs } = this.#conversation
     this.#syn()
     this.#now += roundTripMs
-    // In its place, or too early payload would be taken for a connection in mid-stream.
+    // Never reordered, otherwise early payload would look like a connection in mid-stream.
     this.#add(ACK, 0, 0, 0, 0)
     let offset = 0
     for (const { requestLength, hadRead, thinkMs } of exchanges) {
@@ -87,7 +87,7 @@ class ClientCapture {
       const flags = at + size === end || this.#random.chance(0.1) ? ACK | PSH : ACK
       this.#add(flags, at, size, hadRead, this.#random.next() * disorderMs)
       if (this.#random.chance(repetition)) {
-        // The client sends again, cut as it likes, within what it has sent.
+        // The client retransmits any part of what it has sent.
         const back = this.#random.between(0, Math.min(at - from, payloadMax))
         const again = Math.min(this.#random.between(1, payloadMax), at + size - (at - back))
         this.#add(ACK, at - back, again, hadRead, disorderMs + this.#random.next() * 5)
@@ -102,21 +102,21 @@ class ClientCapture {
     const { ending, exchanges, roundTripMs } = this.#conversation
     const late = this.#random.next() * this.#noise.disorderMs
     const all = answerLengthOf(this.#conversation)
-    // The source's FIN counts one octet behind its answers.
+    // The source's FIN counts as one byte after its answers.
     const hasServerClosed = ending === Ending.ServerCloses || ending === Ending.ServerHalfCloses
     if (ending === Ending.StaysOpen) return
     if (ending === Ending.ClientResets) this.#add(RST | ACK, offset, 0, this.#random.between(0, all), late)
     else if (ending === Ending.ClientHalfCloses) {
       this.#add(FIN | ACK, offset, 0, exchanges.at(-1)?.hadRead ?? 0, late)
       this.#now += roundTripMs
-      // Having read the last answer, and the source's FIN.
+      // The client has read the last answer and the source's FIN.
       this.#add(ACK, offset + 1, 0, all + 1, this.#noise.disorderMs)
     } else this.#add(FIN | ACK, offset, 0, hasServerClosed ? all + 1 : all, late)
   }
 
   #add(flags: number, offset: number, length: number, hadRead: number, lateMs: number): void {
     const { iss, irs, hasTimestamps } = this.#conversation
-    const payload = Uint8Array.from({ length }, (_, index) => clientOctet(this.#conversation, offset + index))
+    const payload = Uint8Array.from({ length }, (_, index) => clientByte(this.#conversation, offset + index))
     const options = hasTimestamps ? encodeOptions(['nop', 'nop', `ts ${this.#tsVal()} 77`]) : undefined
     const window = this.#random.chance(this.#noise.closedWindow) ? 0 : this.#random.between(200, 65535)
     this.#emit({ flags, seq: iss + 1 + offset, ack: irs + 1 + hadRead, window, options, payload }, offset, lateMs)
@@ -146,7 +146,7 @@ class ClientCapture {
       wrong[bit >> 3] = (wrong[bit >> 3] ?? 0) ^ (1 << (bit & 7))
       this.packets.push({ at: this.#now + lateMs, bytes: wrong, flags, offset, length, isDamaged: true })
       if ((flags & (SYN | FIN)) === 0 && length === 0) return
-      // Nothing went on before it had been sent again.
+      // The client does not continue before it has sent the packet again.
       this.#now += lateMs + this.#random.between(200, 400)
     }
     this.packets.push({ at: this.#now + lateMs, bytes, flags, offset, length, isDamaged: false })

@@ -1,4 +1,4 @@
-/** What the capture saw of one conversation: of what it missed, nobody can ask tcpcopy. */
+/** A witness records what the capture saw of one conversation. Only such bytes can be required of the copy. */
 import { FIN, SYN } from '../../wire/segment.ts'
 import { type Conversation, requestLengthOf } from '../scenario/conversation.ts'
 import type { Random } from '../scenario/random.ts'
@@ -9,11 +9,11 @@ export class Witness {
   readonly conversation: Conversation
   hasSyn = false
   hasFin = false
-  /** Packets that passed unseen, or damaged. */
+  /** Packets that were missed or damaged. */
   missedCount = 0
-  /** By offset: 1 where the octet was seen. */
+  /** By offset: 1 if the byte was seen. */
   readonly #seen: Uint8Array
-  /** Where the payload of a captured packet began. */
+  /** Offsets at which the payload of a captured packet began, where a copy may join. */
   readonly admission = new Set<number>()
 
   constructor(conversation: Conversation) {
@@ -21,17 +21,17 @@ export class Witness {
     this.#seen = new Uint8Array(requestLengthOf(conversation))
   }
 
-  /** Every octet, and the SYN. */
+  /** The SYN and every byte were seen. */
   get isWhole(): boolean {
     return this.hasSyn && !this.#seen.includes(0)
   }
 
-  /** Octets [begin, end) were all seen. */
+  /** All bytes [begin, end) were seen. */
   hasSeen(begin: number, end: number): boolean {
     return !this.#seen.subarray(begin, end).includes(0)
   }
 
-  /** It came without its SYN, after another with the same address and port. */
+  /** Its SYN was missed, and it follows the other one with the same address and port, so it looks like a part of it. */
   isTakenFor({ conversation }: Witness): boolean {
     const { clientAddress, clientPort, beginsAt } = this.conversation
     const isSame = clientAddress === conversation.clientAddress && clientPort === conversation.clientPort

@@ -1,5 +1,5 @@
 /**
- * The server program behind one connection of the target: it reads when it likes, answers as the source did, or nearly,
+ * The server program behind one connection of the target: it may read late, answers as the source did, or nearly so,
  * and may end the connection before its client does.
  */
 
@@ -8,16 +8,16 @@ import type { Random } from '../scenario/random.ts'
 import type { Scheduler } from '../scenario/scheduler.ts'
 import type { TargetWeather } from '../scenario/weather.ts'
 
-/** How a program ends a connection that its client would go on with. */
+/** How a program ends a connection before its client does. */
 export const Quit = { Never: 0, Closes: 1, Resets: 2 } as const
 export type Quit = (typeof Quit)[keyof typeof Quit]
 
 export class TargetApplication {
-  /** Offset of the first octet that it has not read. */
+  /** Offset of the first byte that it has not read. */
   readTo: number
-  /** Octets of answer that may be sent by now. */
+  /** Bytes of answer that it has written so far. */
   answerBytes = 0
-  /** It will say no more. */
+  /** It has closed its half. */
   hasClosed = false
   /** It has ended the connection before its client. */
   hasQuit: Quit = Quit.Never
@@ -28,13 +28,13 @@ export class TargetApplication {
   readonly #random: Random
   readonly #read: () => void
   readonly #quit: Quit
-  /** Where it ends the connection, as an offset. */
+  /** Offset at which it ends the connection. */
   readonly #quitAt: number
   #isStalled = false
 
   /**
-   * @param start offset of the connection's first octet
-   * @param read makes the connection hand over what it has, by `onRead`
+   * @param start offset of the connection's first byte
+   * @param read makes the connection pass what it has received to `onRead`
    */
   constructor(
     conversation: Conversation,
@@ -57,7 +57,7 @@ export class TargetApplication {
     this.#quitAt = random.between(start, requestLengthOf(conversation))
   }
 
-  /** Something came. */
+  /** Something has arrived. The program reads it after a time. */
   wake(): void {
     if (this.#isStalled) return
     if (this.#random.chance(this.#weather.stalling)) {
@@ -73,7 +73,7 @@ export class TargetApplication {
     })
   }
 
-  /** @param to offset of the first octet that has not come in order; @param hasFin the client's FIN stands there */
+  /** @param to offset of the first byte that has not arrived in order; @param hasFin the client's FIN is there */
   onRead(to: number, hasFin: boolean): void {
     this.readTo = to
     if (this.hasQuit !== Quit.Never) return

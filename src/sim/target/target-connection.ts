@@ -1,6 +1,6 @@
 /**
- * The target's end of one copied connection: a small TCP receiver and sender after RFC 9293 that answers as the source
- * did, and that objects to whatever a client's TCP would not have sent.
+ * The target's end of one copied connection: a small TCP (RFC 9293) that answers as the source did and objects to
+ * anything that a client's TCP would not send.
  */
 import { ACK, FIN, PSH, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
@@ -14,24 +14,24 @@ import { Quit, TargetApplication } from './target-application.ts'
 
 const RTO_MS = 200
 const RTO_MAX_MS = 3200
-/** A connection whose peer has gone is given up after so many retransmissions. */
+/** Retransmissions after which a connection is given up. */
 const ATTEMPTS_MAX = 12
 
 export class TargetConnection {
   hasClientFin = false
   isClosed = false
-  /** The target ended it although the client had not: a program that quits, a host that restarts or gives up. */
+  /** The target ended it before the client did: the program quit, or the host restarted or gave up. */
   isCutShort = false
-  /** A request came before the answer that its client had read first. */
+  /** A request arrived before the answer that its client had read first was sent. */
   hasOvertaken = false
   readonly conversation: Conversation
-  /** As whom the session speaks. */
+  /** The client address and port that the target sees. */
   readonly clientAddress: number
   readonly clientPort: number
-  /** Offset of its first octet in the client's stream. */
+  /** Offset of its first byte in the client's stream. */
   readonly start: number
   readonly #synSentAt: number
-  /** Octets of answers that were read on connections before this one. */
+  /** Bytes of answers that the client had read before this connection. */
   readonly #readBefore: number
   readonly #application: TargetApplication
   readonly #options: TargetWeather
@@ -50,11 +50,11 @@ export class TargetConnection {
   #rcvNxt: Seq
   /** The largest right edge ever advertised. */
   #rightEdge: Seq
-  /** Octets in order that the application has not read yet. */
+  /** Bytes received in order that the application has not read yet. */
   #unread = 0
   #isEstablished = false
   #tsRecent: Seq
-  /** Segments beyond a hole, by where they begin. */
+  /** Lengths of segments beyond a hole, by the offset where they begin. */
   readonly #held = new Map<number, number>()
   #finSeq: Seq | undefined
   #isFinished = false
@@ -64,7 +64,7 @@ export class TargetConnection {
 
   /**
    * @param syn the segment that opens the connection; @param synSentAt when it was sent
-   * @param isFirst false: it goes on where another ended, so that of the answers only those to come count
+   * @param isFirst false: it continues where another connection ended, so only answers from there on count
    */
   constructor(
     conversation: Conversation,
@@ -103,17 +103,17 @@ export class TargetConnection {
     this.#sendFrom(this.#sndNxt)
   }
 
-  /** Offset of the first octet that has not come in order; what came before is compared as it comes. */
+  /** Offset of the first byte that has not arrived in order. Bytes are compared as they arrive. */
   get end(): number {
     return offsetOf(this.conversation, this.#rcvNxt) - (this.hasClientFin ? 1 : 0)
   }
 
-  /** Offset of the first octet that the program has not read. */
+  /** Offset of the first byte that the program has not read. */
   get readTo(): number {
     return this.#application.readTo
   }
 
-  /** The host forgets it, also where it has ended and only the session does not know yet. */
+  /** Makes the host forget the connection, even if it has ended and only the session does not know it yet. */
   kill(): void {
     this.isCutShort = true
     if (!this.isClosed) this.#close()
@@ -121,42 +121,42 @@ export class TargetConnection {
 
   onSegment(segment: Segment, sentAt: number): void {
     if (this.isClosed) {
-      // TIME-WAIT; or, where there is no connection any more, RFC 9293 §3.10.7.1.
+      // TIME-WAIT; or, if the connection does not exist any more, RFC 9293 §3.10.7.1.
       if (segment.flags & RST) return
       if (this.#isFinished) this.#acknowledge()
       else if (segment.flags & ACK) this.#emit(RST, segment.ack, 0)
       return
     }
     if (segment.flags & SYN) {
-      // RFC 5961 §4: a challenge; or the SYN of this connection once more.
+      // The SYN of this connection again; or a challenge (RFC 5961 §4).
       if (segment.seq === add(this.#rcvNxt, -1) && !this.#isEstablished) this.#sendFrom(this.#iss)
       else this.#acknowledge()
       return
     }
-    // Late packets of the connection before it may not fit.
+    // Late packets of the previous connection may not fit.
     if (sentAt > this.#synSentAt) objectTo(segment, this.#expected)
     const first = offsetOf(this.conversation, segment.seq)
     const isStranger = first < -1 || first > requestLengthOf(this.conversation) + 1
     const isOld = this.#hasTimestamps && segment.hasTimestamps && isBefore(segment.tsVal, this.#tsRecent)
     if (segment.flags & RST && segment.seq === this.#rcvNxt) {
-      // The reset of the connection before it may fit, and the network may let it come after the SYN.
+      // A reset of the previous connection may fit, and may arrive after the SYN.
       if (sentAt <= this.#synSentAt) this.isCutShort = true
       this.#close()
       return
     }
-    // RFC 9293 §3.10.7.4, SYN-RECEIVED: it acknowledges the SYN-ACK of another connection.
+    // RFC 9293 §3.10.7.4, SYN-RECEIVED: the segment acknowledges the SYN-ACK of another connection.
     if (!this.#isEstablished && (segment.flags & (ACK | RST)) === ACK && segment.ack !== this.#sndMax) {
       this.#emit(RST, segment.ack, 0)
       return
     }
-    // A reset elsewhere (RFC 5961 §3), another connection's, PAWS (RFC 7323 §5), and what acknowledges octets that were
-    // never sent.
+    // A reset elsewhere (RFC 5961 §3), a segment of another connection, PAWS (RFC 7323 §5), or an acknowledgment of
+    // bytes that were never sent.
     if (segment.flags & RST || isStranger || isOld || !(segment.flags & ACK) || isAfter(segment.ack, this.#sndMax)) {
       this.#acknowledge()
       return
     }
     if (this.#application.hasQuit === Quit.Closes && isAfter(add(segment.seq, segment.payloadLength), this.#rcvNxt)) {
-      // Nobody will read it.
+      // The program that would read it has quit.
       this.#reset()
       return
     }
@@ -258,7 +258,7 @@ export class TargetConnection {
     return Math.max(0, this.#options.bufferBytes - this.#unread)
   }
 
-  /** One beyond the last octet that may be sent, the FIN included. */
+  /** The sequence number after the last byte that may be sent, FIN included. */
   #sendEnd(): Seq {
     return add(this.#iss, 1 + this.#application.answerBytes + (this.#application.hasClosed ? 1 : 0))
   }
@@ -271,7 +271,7 @@ export class TargetConnection {
     }
   }
 
-  /** Sends one segment from a sequence number on: the SYN, octets of the answer, or the FIN. */
+  /** Sends one segment from a sequence number on: the SYN, bytes of the answer, or the FIN. */
   #sendFrom(from: Seq): void {
     let length = 0
     let flags = ACK
@@ -280,11 +280,11 @@ export class TargetConnection {
       flags |= SYN
       end = add(from, 1)
     } else {
-      const octetsEnd = add(this.#iss, 1 + this.#application.answerBytes)
-      length = Math.max(0, Math.min(this.#peerMss - 12, distance(octetsEnd, from)))
+      const answerEnd = add(this.#iss, 1 + this.#application.answerBytes)
+      length = Math.max(0, Math.min(this.#peerMss - 12, distance(answerEnd, from)))
       end = add(from, length)
-      if (end === octetsEnd) flags |= PSH
-      if (end === octetsEnd && this.#application.hasClosed) {
+      if (end === answerEnd) flags |= PSH
+      if (end === answerEnd && this.#application.hasClosed) {
         flags |= FIN
         end = add(end, 1)
       }
@@ -326,7 +326,7 @@ export class TargetConnection {
     )
   }
 
-  /** Up to three ranges that are held beyond a hole (RFC 2018). */
+  /** Up to three SACK blocks of ranges beyond a hole (RFC 2018). */
   #sackBlocks(): string[] {
     const blocks: [number, number][] = []
     for (const [from, length] of [...this.#held].sort(([a], [b]) => a - b)) {

@@ -1,4 +1,4 @@
-/** The host of the target: its connections, and what it says where there is none (RFC 9293 §3.10.7.1). */
+/** The simulated target: its connections, and its resets for connections that do not exist (RFC 9293 §3.10.7.1). */
 import assert from 'node:assert/strict'
 import { formatEndpoint } from '../../wire/address.ts'
 import { Flaw } from '../../wire/flaw.ts'
@@ -13,11 +13,11 @@ import type { TargetWeather, Trouble } from '../scenario/weather.ts'
 import { TargetConnection, targetAddressOf } from './target-connection.ts'
 
 export class TargetHost {
-  /** All there ever were, in the order in which they began. */
+  /** All connections since the start, in order. */
   readonly connections: TargetConnection[] = []
-  /** By client address and port: the connection that the host holds. */
+  /** By client address and port: the connection that the host knows. */
   readonly #live = new Map<string, TargetConnection>()
-  /** By client address and port: what was said on the latest connection. */
+  /** By client address and port: the conversation of the latest connection. */
   readonly #lastOf = new Map<string, Conversation>()
   readonly #weather: TargetWeather
   readonly #scheduler: Scheduler
@@ -44,7 +44,7 @@ export class TargetHost {
     for (const { at } of [...weather.restarts, ...weather.outages]) scheduler.after(at, () => this.#forget())
   }
 
-  /** A packet of a session has come. */
+  /** Takes a packet of a session. */
   onPacket(packet: Uint8Array, sentAt: number): void {
     const segment = this.#segment
     assert.equal(parseIpv4(packet, 0, packet.length, packet.length, false, segment), Flaw.None)

@@ -1,10 +1,10 @@
 /**
- * Classic BPF programs: what the kernel runs for a socket's packets, and what runs here for those of a file.
- * Kernel documentation: networking/filter; bpf(4) of the BSDs for what each operation means.
+ * Runs classic BPF programs on packets of files; for live packets the kernel runs them. The operations are described in
+ * bpf(4) of the BSDs and in the kernel's Documentation/networking/filter.rst.
  */
 import { i32, u8, u16 } from '../bytes.ts'
 
-/** A sock_filter: operation, jumps relative to the next instruction (0…255), operand (uint32). */
+/** A `sock_filter`: operation, jumps relative to the next instruction (0 to 255), operand (uint32). */
 export interface FilterInstruction {
   readonly code: number
   readonly jt: number
@@ -13,17 +13,17 @@ export interface FilterInstruction {
 }
 export type FilterProgram = readonly FilterInstruction[]
 
-/** The classes of operations: the three lowest bits. */
+/** Classes of operations, in the low three bits. */
 const Class = { Load: 0, LoadX: 1, Store: 2, StoreX: 3, Compute: 4, Jump: 5, Return: 6, Misc: 7 } as const
 const IS_X = 0x08
 const Mode = { Immediate: 0x00, Absolute: 0x20, Indexed: 0x40, Memory: 0x60, Length: 0x80, HeaderLength: 0xa0 } as const
 const SCRATCH_WORDS = 16
 
 /**
- * Runs a program on a packet, as libpcap's bpf_filter does: a load from outside the packet, a division by zero and an
- * operation that does not exist reject it. Jumps only go forward, so every program ends.
- * @param length octets present from `at`; @param wireLength octets the packet had
- * @returns how many octets are wanted of it; 0: it is rejected
+ * Runs a program on a packet as libpcap's `bpf_filter` does: a load beyond the packet, a division by zero and an
+ * unknown operation reject it. Every program ends, because jumps only go forward.
+ * @param length bytes present from `at`; @param wireLength bytes of the packet on the wire
+ * @returns how many bytes of the packet to keep; 0: rejected
  */
 export function runFilter(
   program: FilterProgram,
@@ -82,7 +82,7 @@ export function runFilter(
   return 0
 }
 
-/** A word, half word or octet of the packet; −1: it is not there. */
+/** A word, half word or byte of the packet; −1 beyond its end. */
 function load(code: number, bytes: Uint8Array, at: number, length: number, offset: number): number {
   const size = code & 0x18
   if (size === 0) return offset + 4 <= length ? i32(bytes, at + offset) >>> 0 : -1
@@ -90,7 +90,7 @@ function load(code: number, bytes: Uint8Array, at: number, length: number, offse
   return offset + 1 <= length ? u8(bytes, at + offset) : -1
 }
 
-/** All numbers are uint32. @returns −1 for what cannot be computed */
+/** All numbers are uint32. @returns −1 for a division by zero or an unknown operation */
 function compute(operation: number, a: number, b: number): number {
   switch (operation) {
     case 0x00:

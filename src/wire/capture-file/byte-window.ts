@@ -1,30 +1,30 @@
 /**
- * The octets of an input that have come and are not used up yet, in one piece. What is appended is copied, so its owner
- * may use it again; the window grows to what a reader asks for at once, plus what was appended last.
+ * The byte window holds the bytes of an input that were appended and not yet read, contiguously. `append` copies, so
+ * its caller may reuse the chunk. The buffer grows to the unread bytes plus one chunk.
  */
 export class ByteWindow {
   bytes: Uint8Array = new Uint8Array(0)
-  /** Where in `bytes` the octets begin that are not used up. */
+  /** Where in `bytes` the unread bytes begin. */
   at = 0
   end = 0
-  /** True once `finish` was called: nothing will be appended. */
+  /** True after `finish`: nothing more will be appended. */
   isFinished = false
-  /** Octets of the input before `bytes[0]`. */
+  /** Bytes of the input before `bytes[0]`. */
   #before = 0
-  /** Octets to pass over that have not come yet. */
+  /** Bytes to skip that were not appended yet. */
   #skipCount = 0
 
-  /** Where in the input the next octet stands. */
+  /** Offset in the input of the next unread byte. */
   get offset(): number {
     return this.#before + this.at
   }
 
-  /** True if `skip` went beyond what has come. */
+  /** True while bytes to skip have not been appended yet. */
   get isSkipping(): boolean {
     return this.#skipCount > 0
   }
 
-  /** Moves what is left to the front: what was read before is gone. */
+  /** Moves the unread bytes to the front, so bytes that were read before are overwritten. */
   append(chunk: Uint8Array): void {
     const skipped = Math.min(this.#skipCount, chunk.length)
     this.#skipCount -= skipped
@@ -49,7 +49,7 @@ export class ByteWindow {
     return this.end - this.at >= count
   }
 
-  /** Passes over octets, also such that have not come yet. */
+  /** Skips bytes, including ones that are appended later. */
   skip(count: number): void {
     const present = Math.min(count, this.end - this.at)
     this.at += present

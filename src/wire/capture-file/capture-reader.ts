@@ -1,6 +1,6 @@
 /**
- * Reads capture files, pcap and pcapng, piece by piece in memory of a bounded size. Nothing that the input holds makes
- * it throw: what cannot be read ends the reading, with a failure that says what and where.
+ * Reads pcap and pcapng files chunk by chunk in bounded memory. It never throws on invalid input: reading stops, and
+ * `failure` says what was found and where.
  */
 import { ByteWindow } from './byte-window.ts'
 import { type CapturedPacket, Step, word } from './captured-packet.ts'
@@ -12,38 +12,38 @@ export class CaptureReader {
   #format: PcapReader | PcapngReader | undefined
   #failure = ''
 
-  /** Why nothing more can be read, as the end of a sentence about the file; empty unless a step was Failed. */
+  /** Why reading stopped, as the end of a sentence about the file; empty unless `next` returned Failed. */
   get failure(): string {
     return this.#failure
   }
 
-  /** Octets of the input that were used up. */
+  /** Bytes of the input that were read so far. */
   get offset(): number {
     return this.#input.offset
   }
 
-  /** Packets that the file says were lost when it was captured. */
+  /** Packets lost during the capture, as the file reports them. */
   get lostCount(): number {
     return this.#format instanceof PcapngReader ? this.#format.lostCount : 0
   }
 
-  /** Gives it more of the input; to be called when `next` said More. The bytes are copied. */
+  /** Appends more of the input, after `next` returned More. Copies the bytes. */
   append(chunk: Uint8Array): void {
     this.#input.append(chunk)
   }
 
-  /** Tells it that nothing follows. */
+  /** Marks the end of the input. */
   finish(): void {
     this.#input.finish()
   }
 
-  /** Reads the next packet into `packet`, whose bytes are valid until the next call of this object. */
+  /** Reads the next packet into `packet`, whose bytes are valid until the next call of a method of this object. */
   next(packet: CapturedPacket): Step {
     if (this.#failure !== '') return Step.Failed
     this.#format ??= this.#recognize()
     const step = this.#format?.next(packet) ?? Step.More
     if (step === Step.Failed) this.#failure = this.#format?.failure ?? ''
-    if (step === Step.More && this.#failure === '' && this.#input.isFinished) this.#failure = this.#cutText()
+    if (step === Step.More && this.#failure === '' && this.#input.isFinished) this.#failure = this.#truncatedText()
     return this.#failure === '' ? step : Step.Failed
   }
 
@@ -57,7 +57,7 @@ export class CaptureReader {
     return undefined
   }
 
-  #cutText(): string {
+  #truncatedText(): string {
     if (this.#format === undefined) return this.#input.has(1) ? 'it is too short for a capture file' : 'it is empty'
     return `it is truncated: what begins at byte ${this.#input.offset} is incomplete`
   }

@@ -1,11 +1,11 @@
-/** Files in the classic format of libpcap: pcap-savefile(5), draft-ietf-opsawg-pcap. */
+/** Reads files in the classic format of libpcap (pcap-savefile(5), draft-ietf-opsawg-pcap). */
 import type { ByteWindow } from './byte-window.ts'
 import { type CapturedPacket, grouped, half, PACKET_MAX, Step, word } from './captured-packet.ts'
 
 const FILE_HEADER = 24
 const RECORD_HEADER = 16
 
-/** As read in big-endian order. */
+/** Magic numbers, read as big-endian words. */
 const MAGIC_MICROS = 0xa1b2c3d4
 const MAGIC_NANOS = 0xa1b23c4d
 const MAGIC_MICROS_SWAPPED = 0xd4c3b2a1
@@ -17,15 +17,15 @@ export function isPcapMagic(magic: number): boolean {
 }
 
 export class PcapReader {
-  /** Why nothing more can be read. */
+  /** Why reading stopped; empty unless `next` returned Failed. */
   failure = ''
   readonly #input: ByteWindow
   #isLittle = false
   #unitsPerMs = 1000
-  /** −1: the header of the file was not read yet. */
+  /** −1: the file header was not read yet. */
   #linkType = -1
 
-  /** @param input stands at a magic number of which `isPcapMagic` is true */
+  /** @param input at a magic number that `isPcapMagic` accepts */
   constructor(input: ByteWindow) {
     this.#input = input
   }
@@ -61,7 +61,7 @@ export class PcapReader {
     this.#unitsPerMs = magic === MAGIC_NANOS || magic === MAGIC_NANOS_SWAPPED ? 1e6 : 1000
     const version = half(bytes, at + 4, this.#isLittle)
     if (version !== 2) this.failure = `it is a pcap file of version ${version}; only version 2 is supported`
-    // The upper half tells of frame check sequences.
+    // The upper half describes frame check sequences.
     else this.#linkType = word(bytes, at + 20, this.#isLittle) & 0xffff
     this.#input.skip(FILE_HEADER)
     return this.#linkType >= 0

@@ -1,14 +1,14 @@
-/** Writes pcapng (draft-ietf-opsawg-pcapng) into a buffer: one section, one interface, times in microseconds. */
+/** Writes pcapng files (draft-ietf-opsawg-pcapng) into a buffer: one section, one interface, times in microseconds. */
 import { BlockType, BYTE_ORDER_MAGIC, OptionCode, SECTION_HEADER } from './pcapng.ts'
 
 const PACKET_FRAME = 32
 const STATISTICS = 24 + 2 * 12 + 4
 const STATISTICS_RECEIVED = 4
-/** Interface option: microseconds, as it would be without. */
+/** Value of the interface option if_tsresol: microseconds, which is also the default. */
 const MICROSECONDS = 6
 
 export class PcapngWriter {
-  /** What was written and not taken yet: `length` octets. */
+  /** The first `length` bytes are written. The owner takes them and sets `length` back to 0. */
   readonly bytes: Uint8Array
   length = 0
   readonly #view: DataView
@@ -18,23 +18,23 @@ export class PcapngWriter {
     this.#view = new DataView(this.bytes.buffer)
   }
 
-  /** Octets that there are with a packet of so many, and statistics, behind what is there. */
+  /** Bytes in the buffer after one more packet of `packetLength` bytes and a statistics block. */
   lengthWith(packetLength: number): number {
     return this.length + PACKET_FRAME + padded(packetLength) + STATISTICS
   }
 
-  /** Whether these fit. */
+  /** Whether one more packet of `packetLength` bytes and a statistics block fit. */
   fits(packetLength: number): boolean {
     return this.lengthWith(packetLength) <= this.bytes.length
   }
 
-  /** Begins a file. */
+  /** Writes the section header and the description of the interface. */
   begin(linkType: number): void {
     const section = this.#block(SECTION_HEADER, 28)
     this.#word(section + 8, BYTE_ORDER_MAGIC)
     this.#view.setUint16(section + 12, 1, true)
     this.#view.setUint16(section + 14, 0, true)
-    // The length of the section is not known.
+    // −1: the length of the section is unknown.
     this.#word(section + 16, 0xffffffff)
     this.#word(section + 20, 0xffffffff)
     const described = this.#block(BlockType.Interface, 32)
@@ -46,7 +46,7 @@ export class PcapngWriter {
     this.#word(described + 24, 0)
   }
 
-  /** @param timeMs since 1970 */
+  /** Writes a packet, which must fit. @param timeMs milliseconds since 1970 */
   packet(bytes: Uint8Array, at: number, capturedLength: number, wireLength: number, timeMs: number): void {
     const block = this.#block(BlockType.EnhancedPacket, PACKET_FRAME + padded(capturedLength))
     const micros = Math.round(timeMs * 1000)
@@ -59,7 +59,7 @@ export class PcapngWriter {
     this.bytes.fill(0, block + 28 + capturedLength, block + 28 + padded(capturedLength))
   }
 
-  /** Counts since the file began. @param timeMs since 1970 */
+  /** Writes the counts since the start of the file. @param timeMs milliseconds since 1970 */
   statistics(receivedCount: number, droppedCount: number, timeMs: number): void {
     const block = this.#block(BlockType.Statistics, STATISTICS)
     const micros = Math.round(timeMs * 1000)

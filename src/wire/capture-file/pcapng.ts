@@ -1,4 +1,4 @@
-/** Files in the format pcapng: draft-ietf-opsawg-pcapng. Blocks that carry no packets are passed over. */
+/** Reads pcapng files (draft-ietf-opsawg-pcapng). It skips blocks that it does not need. */
 import type { ByteWindow } from './byte-window.ts'
 import { type CapturedPacket, grouped, half, PACKET_MAX, Step, word } from './captured-packet.ts'
 
@@ -8,40 +8,40 @@ export const BlockType = { Interface: 1, OldPacket: 2, SimplePacket: 3, Statisti
 /** Options of the interface and statistics blocks. */
 export const OptionCode = { TimeResolution: 9, TimeOffset: 14, StatisticsDropped: 5 } as const
 
-/** Block type and length, and the length again at the end. */
+/** Bytes of block type and length, and of the length again at the end of the block. */
 const FRAME = 12
-/** With byte order, version and the section's length. */
+/** Smallest section header block, with byte order, version and section length. */
 const SECTION_LEAST = 28
-/** A packet and its options. */
+/** Limit of a block: a packet and its options. */
 const BLOCK_MAX = 2 * PACKET_MAX
 const INTERFACES_MAX = 1 << 16
 
 interface Interface {
   readonly linkType: number
-  /** 0: packets were not cut. */
+  /** Longest captured packet; 0: no limit. */
   readonly snapLength: number
   readonly unitsPerMs: number
   readonly offsetMs: number
-  /** Packets that whoever captured says were lost, so far. */
+  /** Packets lost so far on this interface, from its last statistics block. */
   lostCount: number
 }
 
 export class PcapngReader {
-  /** Why nothing more can be read. */
+  /** Why reading stopped; empty unless `next` returned Failed. */
   failure = ''
   readonly #input: ByteWindow
   #isLittle = false
   #interfaces: Interface[] = []
-  /** Of the sections before this one. */
+  /** Packets lost in earlier sections. */
   #lostBefore = 0
   #lastMs = 0
 
-  /** @param input stands at a section header */
+  /** @param input at a section header */
   constructor(input: ByteWindow) {
     this.#input = input
   }
 
-  /** Packets that the file says were lost when it was captured. */
+  /** Packets lost during the capture, as the file reports them. */
   get lostCount(): number {
     return this.#interfaces.reduce((total, { lostCount }) => total + lostCount, this.#lostBefore)
   }
@@ -76,7 +76,7 @@ export class PcapngReader {
     }
   }
 
-  /** @returns Packet; More if the block was none; Failed */
+  /** @returns Packet; More if the block holds no packet; or Failed */
   #takeBlock(type: number, at: number, length: number, packet: CapturedPacket): Step {
     switch (type) {
       case SECTION_HEADER:
@@ -122,12 +122,14 @@ export class PcapngReader {
     if (length < FRAME + 12) return this.#fail('a statistics block that is too short')
     const described = this.#interfaces[word(this.#input.bytes, at + 8, this.#isLittle)]
     const droppedAt = this.#findOption(at + 20, at + length - 4, OptionCode.StatisticsDropped, 8)
-    // Its counts are since the capture began; each block says it anew.
+    // Each block has the total since the start of the capture.
     if (described !== undefined && droppedAt >= 0) described.lostCount = Math.max(0, this.#long(droppedAt))
     return Step.More
   }
 
-  /** No time and no interface: the first, at the time of the packet before. */
+  /**
+   * A simple packet has neither interface nor time: it belongs to the first interface, and gets the last packet's time.
+   */
   #takeSimple(at: number, length: number, packet: CapturedPacket): Step {
     const described = this.#interfaces[0]
     if (length < FRAME + 4 || described === undefined) return this.#fail('a packet without an interface')
@@ -185,7 +187,7 @@ export class PcapngReader {
     return -1
   }
 
-  /** A signed 64-bit number, as exactly as a number can be. */
+  /** A signed 64-bit integer, rounded to a double. */
   #long(at: number): number {
     const [highAt, lowAt] = this.#isLittle ? [at + 4, at] : [at, at + 4]
     return (
@@ -204,7 +206,7 @@ function isRead(type: number): boolean {
   return type === SECTION_HEADER || (type >= BlockType.Interface && type <= BlockType.EnhancedPacket && type !== 4)
 }
 
-/** if_tsresol: a negative power of ten, or with the highest bit of two. */
+/** if_tsresol is a negative power of 10, or of 2 if its highest bit is set. */
 function unitsPerMs(resolution: number): number {
   return (resolution & 0x80 ? 2 ** (resolution & 0x7f) : 10 ** resolution) / 1000
 }

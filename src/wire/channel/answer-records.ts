@@ -40,10 +40,10 @@ const RANGE_PSH = 0x80000000 | 0
 const RANGE_FIN = 0x40000000
 
 const SHAPE_TIMESTAMPS = 0x40
-/** Acknowledgment, window, duplicates, age. */
+/** Bytes of acknowledgment number, window, duplicates and age. */
 const FIXED = 8
 
-/** Steps of an age in each doubling: 1 of 8. */
+/** An age has 2³ steps for each doubling; see `log-linear.ts`. */
 const AGE_BITS = 3
 const AGE_MAX_US = 0x7fffffff
 const AGES_MS = Float64Array.from({ length: 256 }, (_, step) =>
@@ -92,7 +92,7 @@ export class AnswerRecord {
   rangeLength(index: number): number {
     return int32At(this.ranges, index * 2 + 1) & RANGE_LENGTH_MAX
   }
-  /** PSH and FIN of a range. */
+  /** The TCP flags PSH and FIN of a range. */
   rangeFlags(index: number): number {
     const word = int32At(this.ranges, index * 2 + 1)
     return (word & RANGE_PSH ? PSH : 0) | (word & RANGE_FIN ? FIN : 0)
@@ -207,7 +207,7 @@ export function fillFromRecord(answers: AnswerRecord, segment: Segment): void {
   segment.payloadAt = putOptions(answers)
 }
 
-/** Fills one of the segments that a record stands for. @param index below `segmentCount` */
+/** Fills one segment of a record. @param index below `segmentCount` */
 export function fillAnswer(answers: AnswerRecord, index: number, segment: Segment): void {
   const isRange = index < answers.rangeCount
   segment.seq = isRange ? answers.rangeStart(index) : answers.end

@@ -1,5 +1,5 @@
 /**
- * The channel's protocol, version 1: byte for byte that of tcpcopy 1.x. All integers are big-endian.
+ * Version 1 of the channel's protocol, byte for byte that of tcpcopy 1.x. All integers are big-endian.
  *
  * tcpcopy sends messages of 14 bytes: `u32 clientAddress, u16 clientPort, u16 type, u32 targetAddress, u16 targetPort`.
  * intercept sends records of 64 bytes: the first 20 of the IP header, 20 of the TCP header and the first 24 of the TCP
@@ -19,6 +19,7 @@ export const RECORD_LENGTH = 64
 const RECORD_OPTIONS = 24
 /** Bytes of a record with payload, and of the longest payload that it holds behind the TCP header. */
 const LONG_RECORD_LENGTH = 192
+/** A longer answer is left out of its record. */
 export const RECORD_PAYLOAD_MAX = 128
 
 /** How records follow each other in the stream from intercept. The stream does not identify its framing. */
@@ -47,7 +48,7 @@ export const HEADER_LENGTH = IPV4_HEADER + TCP_HEADER + 40
 /** `Switch` is the last message of version 1 on a connection; version 2 follows (docs/channel.md). */
 export const MessageType = { AddRoute: 1, RemoveRoute: 2, Version: 6, Switch: 7 } as const
 
-/** The first message on each connection: all zero but the type, and the offer of version 2, if there is one. */
+/** Writes the first message of a connection: zero except for the type. `putOffer` may add an offer of version 2. */
 export function putHello(bytes: Uint8Array, at: number): void {
   putBareMessage(bytes, at, MessageType.Version)
 }

@@ -38,7 +38,7 @@ export const RECORD_HEAD = 4
 export const RECORD_MAX = 255
 /** Bit of a record's shape: its addresses are IPv6. */
 const SHAPE_IPV6 = 0x80
-/** Bit of an introduction's shape: nonce and proof are in it. */
+/** Bit of an introduction's shape: it includes nonce and proof. */
 const SHAPE_PROOF = 0x01
 
 export const INTRODUCTION_LENGTH = RECORD_HEAD + INSTANCE_LENGTH

@@ -1,14 +1,14 @@
-/** What all raw target sides of a worker share. */
+/** What all raw target sides of a worker share, with counts of connections for each mapping. */
 import { float64At } from '../../../wire/bytes.ts'
 import type { TcpContext } from '../../tcp/tcp-context.ts'
 import type { RouteEvents } from './route-events.ts'
 
-/** How many connections were tried, and how many the target answered, by `-x`. */
+/** For each `-x`: how many connections were opened, and how many of them the target accepted. */
 export class Reach {
   readonly #syns: Float64Array
   readonly #synAcks: Float64Array
 
-  /** @param maps how many `-x` there are */
+  /** @param maps number of `-x` */
   constructor(maps: number) {
     this.#syns = new Float64Array(maps)
     this.#synAcks = new Float64Array(maps)
@@ -22,12 +22,12 @@ export class Reach {
     this.#synAcks[map] = float64At(this.#synAcks, map) + 1
   }
 
-  /** Connections tried so far. */
+  /** Connections opened so far. */
   syns(map: number): number {
     return float64At(this.#syns, map)
   }
 
-  /** Connections answered so far. */
+  /** Connections accepted so far. */
   synAcks(map: number): number {
     return float64At(this.#synAcks, map)
   }

@@ -1,4 +1,4 @@
-/** All raw target sides of a worker: finds the one that an answer is for, and remembers those that have ended. */
+/** The hub of all raw target sides of a worker: gives each answer to its connection and remembers ended connections. */
 import { Flow } from '../../../wire/flow.ts'
 import type { Segment } from '../../../wire/segment.ts'
 import { Drop } from '../../books/drop.ts'
@@ -12,11 +12,11 @@ import type { RawContext } from './raw-context.ts'
 import { RawTarget } from './raw-target.ts'
 import { TimeWait } from './time-wait.ts'
 
-/** Sees what targets answer, for `--trace`. */
+/** Receives each answer of a target, for `--trace`. */
 export interface AnswerTrace extends SegmentTrace {
-  /** @param client of the connection that the answer is for; undefined: there is none */
+  /** @param client the captured client of the answer's connection; undefined: there is no such connection */
   answered(segment: Segment, client: CapturedClient | undefined, state: ConnectionState | undefined): void
-  /** What came last for this client goes no further. */
+  /** The last answer for this copied client address and port was dropped. */
   refused(address: number, port: number, drop: Drop): void
 }
 
@@ -29,7 +29,7 @@ export class RawHub implements TargetHub<Segment> {
   readonly #targets: (RawTarget | undefined)[] = []
   readonly #flow = new Flow()
 
-  /** @param ports says which slot has which address and port at which target */
+  /** @param ports knows which slot holds which client address and port at which target */
   constructor(context: RawContext, ports: PortsPool, trace?: AnswerTrace) {
     this.#context = context
     this.#ports = ports

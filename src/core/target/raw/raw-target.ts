@@ -1,6 +1,6 @@
 /**
- * The target side that speaks to the target as the client: a TCP connection of our own, in packets with the client's
- * address and port, whose answers intercept returns.
+ * The raw target side: a TCP connection of our own that uses the client's address, port and sequence numbers, and whose
+ * answers intercept returns.
  */
 import { ACK, RST, type Segment } from '../../../wire/segment.ts'
 import { add, type Seq } from '../../../wire/seq.ts'
@@ -105,7 +105,7 @@ export class RawTarget implements TargetSide {
     this.#moved()
   }
 
-  /** The fields that others read follow the control block. */
+  /** Updates the fields that the session reads from the control block. */
   #moved(): void {
     const { tcb } = this
     this.sentEnd = tcb.offsetOf(tcb.sndMax)
@@ -125,7 +125,7 @@ export class RawTarget implements TargetSide {
     this.#receiver.sawWindow(bytes)
   }
 
-  /** With what another connection of the same client begins. */
+  /** The start of another connection for the same client. */
   nextStart(clientRttMs: number): ConnectionStart {
     const { base, tsVal } = this.tcb
     return { base, tsVal, windowBytes: this.#receiver.largestWindow, clientRttMs }
@@ -135,7 +135,7 @@ export class RawTarget implements TargetSide {
     this.#sender.sawFirstFlight(bytes)
   }
 
-  /** Takes a segment of the target, and acts on what cannot wait. @returns why it counts for nothing, or None */
+  /** Takes a segment of the target. @returns why it was dropped, or None */
   take(segment: Segment, queue: SendQueue, now: number): Drop {
     const { tcb } = this
     if (this.state === TargetState.Opening) return this.#takeOpening(segment, now)

@@ -1,23 +1,23 @@
 /**
- * Routes that intercept has to be told of, in order: whose answers are ours from now on, and whose are not any more. The
- * owner of the channel drains them before packets go out, so that a route is there before its first answer.
+ * A queue of routes to announce to intercept and to withdraw, in order. The owner of the channel drains it before
+ * packets are sent, so that a route arrives before its first answer.
  */
 import { int32At } from '../../../wire/bytes.ts'
 import type { CopiedFlow } from '../../../wire/flow.ts'
 
-/** A route as the channel tells it. */
+/** A route as the channel announces it. */
 export interface Route extends CopiedFlow {
-  /** The same for each route of a session: the number of its slot. */
+  /** The session's slot, the same for all its routes. */
   readonly id: number
 }
 
-/** Who takes the events. */
+/** The receiver of the events. */
 export interface RouteSink {
   announce(route: Route): void
   withdraw(route: Route): void
 }
 
-/** Words of an event: addresses, both ports, and twice the slot, plus 1 for a route that goes. */
+/** Words of an event: client address, target address, both ports, and twice the slot, plus 1 for a withdrawal. */
 const WORDS = 4
 
 export class RouteEvents {
@@ -30,7 +30,7 @@ export class RouteEvents {
     this.#add(flow, slot * 2)
   }
 
-  /** No more answers are awaited. */
+  /** No more answers are expected. */
   withdraw(slot: number, flow: CopiedFlow): void {
     this.#add(flow, slot * 2 + 1)
   }
@@ -39,7 +39,7 @@ export class RouteEvents {
     return this.#count === 0
   }
 
-  /** Gives all events away. The route is valid during the call. */
+  /** Passes all events to `sink` and removes them. Each route is valid only during its call. */
   drain(sink: RouteSink): void {
     const route = this.#route
     for (let at = 0; at < this.#count * WORDS; at += WORDS) {

@@ -1,6 +1,7 @@
 /**
- * Copied connections that have ended, and what their targets are told that have not heard of it: an acknowledgment was
- * lost on its way, or a reset. Bounded, without timers: a connection is forgotten when another takes its place.
+ * Answers late segments for copied connections that have ended, because the target may have missed the end: our last
+ * acknowledgment or reset was lost. The table has a fixed size and no timers; a connection is forgotten when another
+ * one overwrites it.
  */
 import { int32At } from '../../../wire/bytes.ts'
 import { ACK, FIN, RST, type Segment, SYN } from '../../../wire/segment.ts'
@@ -10,7 +11,7 @@ import type { Frames, PacketStyle } from '../../packets/frames.ts'
 import type { ControlBlock } from '../../tcp/control-block.ts'
 
 const PLACES_BITS = 14
-/** Words of a place. */
+/** Words of an entry. */
 const WORDS = 7
 const CLIENT_ADDRESS = 0
 const TARGET_ADDRESS = 1
@@ -38,10 +39,10 @@ export class TimeWait {
     hasTimestamps: false
   }
 
-  /** Remembers a connection that has ended. @param isClosed both sides have closed, and know it */
+  /** Remembers a connection that has ended. @param isClosed both sides have closed, and both FINs are acknowledged */
   add(tcb: ControlBlock, isClosed: boolean): void {
     const { clientAddress, targetAddress, sndMax } = tcb
-    if (sndMax === tcb.iss) return // not even a SYN went out
+    if (sndMax === tcb.iss) return // no SYN was sent
     const ports = (tcb.clientPort << 16) | tcb.targetPort
     const at = placeOf(clientAddress, targetAddress, ports)
     const words = this.#words
@@ -54,7 +55,7 @@ export class TimeWait {
     words[at + TS_VAL] = tcb.tsVal
   }
 
-  /** Every address that is remembered; 0 where nothing is. */
+  /** Passes every address in the table to `take`, and 0 for empty entries. */
   eachAddress(take: (address: number) => void): void {
     for (let at = 0; at < this.#words.length; at += WORDS) {
       take(int32At(this.#words, at + CLIENT_ADDRESS))
@@ -63,9 +64,10 @@ export class TimeWait {
   }
 
   /**
-   * Takes a header of a target for which there is no session. One that had closed is acknowledged once more, as in
-   * TIME-WAIT (RFC 9293 §3.10.7.4); one that was given up does not exist any more (§3.10.7.1).
-   * @returns false if it was of none that is known, or calls for nothing
+   * Takes a segment of a target that has no session. A connection that had closed acknowledges it once more, as in
+   * TIME-WAIT (RFC 9293 §3.10.7.4). For any other the answer is a reset, as for a connection that does not exist
+   * (§3.10.7.1).
+   * @returns false if the connection is unknown or the segment needs no answer
    */
   answer(segment: Segment, frames: Frames): boolean {
     const { flags, toAddress, fromAddress, toPort, fromPort } = segment

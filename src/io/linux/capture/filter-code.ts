@@ -2,7 +2,7 @@
  * Instructions of classic BPF, as numbered in linux/bpf_common.h, and the building blocks of all filters here. Pure.
  * Kernel documentation: networking/filter.
  */
-import { addressOctets } from '../../../wire/address.ts'
+import { addressBytes } from '../../../wire/address.ts'
 import { i32 } from '../../../wire/bytes.ts'
 import type { FilterInstruction, FilterProgram } from '../../../wire/capture-file/bpf.ts'
 import { IPV6_HEADER } from '../../../wire/ipv6.ts'
@@ -77,6 +77,6 @@ export function testPort6(port: number): Test {
 
 /** Whether a packet is for this IPv6 address. */
 export function testAddress6(address: number): readonly Test[] {
-  const octets = addressOctets(address)
+  const octets = addressBytes(address)
   return [0, 4, 8, 12].map((at) => [load(LOAD_WORD, TARGET_ADDRESS_6_AT + at), i32(octets, at) >>> 0])
 }

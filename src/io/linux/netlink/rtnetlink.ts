@@ -1,5 +1,5 @@
 /** Asks the kernel for the route to an address and the MAC of the next hop. rtnetlink(7) */
-import { addressOctets } from '../../../wire/address.ts'
+import { addressBytes } from '../../../wire/address.ts'
 import { int32At } from '../../../wire/bytes.ts'
 import {
   AF_INET,
@@ -79,7 +79,7 @@ export class Rtnetlink {
    * encapsulates
    */
   hopTo(target: number, deviceIndex = 0): Hop | undefined {
-    const octets = addressOctets(target)
+    const octets = addressBytes(target)
     if (!this.#hasRoute(octets, deviceIndex) || this.#answer.bytes[HEADER_LENGTH + 7] !== RTN_UNICAST) return undefined
     const deviceAt = this.#attribute(RTA_OIF)
     if (deviceAt === 0 || this.#attribute(RTA_VIA) > 0 || this.#attribute(RTA_ENCAP) > 0) return undefined
@@ -93,7 +93,7 @@ export class Rtnetlink {
    * @returns the device of the route, and the route's own MTU (0: none)
    */
   wayTo(target: number, onDevice = 0): { readonly deviceIndex: number; readonly mtu: number } | undefined {
-    const deviceAt = this.#hasRoute(addressOctets(target), onDevice) ? this.#attribute(RTA_OIF) : 0
+    const deviceAt = this.#hasRoute(addressBytes(target), onDevice) ? this.#attribute(RTA_OIF) : 0
     if (deviceAt === 0) return undefined
     const deviceIndex = int32At(this.#answer.words, deviceAt >>> 2)
     const metricsAt = this.#attribute(RTA_METRICS)

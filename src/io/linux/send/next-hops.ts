@@ -1,5 +1,5 @@
 /** The next hop to each target, as link-layer frames need it: device and Ethernet header. */
-import { addressOctets, formatAddress } from '../../../wire/address.ts'
+import { addressBytes, formatAddress } from '../../../wire/address.ts'
 import { isIpv6 } from '../../../wire/address-book.ts'
 import { deviceName, findDevice, hardwareOf } from '../netlink/devices.ts'
 import { type Hop, Rtnetlink } from '../netlink/rtnetlink.ts'
@@ -140,7 +140,7 @@ export class NextHops {
   #hopOf({ target, isGiven }: Way): Hop | undefined {
     const deviceIndex = this.#deviceIndex
     return isGiven && deviceIndex > 0
-      ? { deviceIndex, address: addressOctets(target) }
+      ? { deviceIndex, address: addressBytes(target) }
       : this.#routes.hopTo(target, deviceIndex)
   }
 
