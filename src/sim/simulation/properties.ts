@@ -80,7 +80,7 @@ function checkLife(life: readonly TargetConnection[], witness: Witness, { counte
   const mayJoin = witness.missedCount > 0 || hasDroppedSome(counters)
   for (const { start } of life) {
     const isBeginning = start === 0 || epochs.some(({ begin }) => begin === start)
-    assert.ok(isBeginning || (mayJoin && witness.admission.has(start)), `${name}: a connection begins at ${start}`)
+    assert.ok(isBeginning || (mayJoin && witness.payloadStarts.has(start)), `${name}: a connection begins at ${start}`)
   }
   let repeats = 0
   for (const { begin, end } of epochs) {

@@ -13,8 +13,8 @@ export class Witness {
   missedCount = 0
   /** By offset: 1 where the octet was seen. */
   readonly #seen: Uint8Array
-  /** Where the payload of a captured packet began. */
-  readonly admission = new Set<number>()
+  /** Where the payload of a captured packet began, as offsets. */
+  readonly payloadStarts = new Set<number>()
 
   constructor(conversation: Conversation) {
     this.conversation = conversation
@@ -42,7 +42,7 @@ export class Witness {
     if (flags & SYN) this.hasSyn = true
     if (flags & FIN) this.hasFin = true
     this.#seen.fill(1, offset, offset + length)
-    if (length > 0) this.admission.add(offset)
+    if (length > 0) this.payloadStarts.add(offset)
   }
 }
 
