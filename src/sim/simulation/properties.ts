@@ -1,15 +1,34 @@
 /**
- * What must be right at the end of every simulation, whatever the weather was. Where a fault makes less possible, it is
- * said here how much less, and why; only what happened to a connection excuses it, never what tcpcopy says of it.
+ * What must be right at the end of every simulation, on either target side and whatever the weather was. Where a fault makes
+ * less possible, it is said here how much less, and why; only what happened to a connection excuses it, never what tcpcopy
+ * says of it. What only packets or only streams have to do right their targets see to as they go: `objections.ts` and
+ * `target-host.ts`, `stream-connection.ts` and `stream-lines.ts`.
  */
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
 import { formatEndpoint } from '../../wire/address.ts'
-import { Ending, epochsOf, hasClientFin, requestLengthOf } from '../scenario/conversation.ts'
+import { type Conversation, Ending, epochsOf, hasClientFin, requestLengthOf } from '../scenario/conversation.ts'
 import type { Weather } from '../scenario/weather.ts'
-import type { TargetConnection } from '../target/target-connection.ts'
 import type { Witness } from './witness.ts'
+
+/** What the target had of one connection of a session. */
+export interface CopiedConnection {
+  readonly conversation: Conversation
+  /** As whom the session speaks. */
+  readonly clientAddress: number
+  readonly clientPort: number
+  /** Of the octets that came, in order and the client's own: offset of the first, and one beyond the last. */
+  readonly start: number
+  readonly end: number
+  /** One beyond the last octet that the program has read, or would have. */
+  readonly readTo: number
+  readonly hasClientFin: boolean
+  /** The target ended it although the client had not. */
+  readonly isCutShort: boolean
+  /** A request came before the answer that its client had read first. */
+  readonly hasOvertaken: boolean
+}
 
 /** A run that has ended. */
 export interface Course {
@@ -17,7 +36,7 @@ export interface Course {
   readonly counters: Counters
   readonly witnesses: readonly Witness[]
   /** All that the target had. */
-  readonly connections: readonly TargetConnection[]
+  readonly connections: readonly CopiedConnection[]
   /** Octets of payload that the capture was given. */
   readonly offeredBytes: number
 }
@@ -56,8 +75,8 @@ function checkBooks({ weather, counters, connections, offeredBytes }: Course): v
 }
 
 /** The connections of each copy, one after another: each copy speaks with an address and port of its own. */
-function byCopy(connections: readonly TargetConnection[]): TargetConnection[][] {
-  const lives = new Map<string, TargetConnection[]>()
+function byCopy(connections: readonly CopiedConnection[]): CopiedConnection[][] {
+  const lives = new Map<string, CopiedConnection[]>()
   for (const connection of connections) {
     const key = formatEndpoint(connection.clientAddress, connection.clientPort)
     const life = lives.get(key)
@@ -68,11 +87,11 @@ function byCopy(connections: readonly TargetConnection[]): TargetConnection[][] 
 }
 
 /**
- * On each connection the target got requests from the beginning of one on, in order, once (which its TCP and
- * `objections.ts` saw to), and no request on more than two connections.
+ * On each connection the target got requests from the beginning of one on, in order, once (that they are the client's,
+ * in order, the target saw to), and no request on more than two connections.
  * @returns how many requests were sent again
  */
-function checkLife(life: readonly TargetConnection[], witness: Witness, { counters }: Course): number {
+function checkLife(life: readonly CopiedConnection[], witness: Witness, { counters }: Course): number {
   const epochs = epochsOf(witness.conversation)
   const name = nameOf(witness)
   // A copy that joins in mid-stream begins where it can: with a packet whose beginning was missed, or dropped, or after
@@ -105,7 +124,7 @@ function hasDroppedSome(counters: Counters): boolean {
  * A fault costs the requests that it touched, and no more: where the target ended a connection, the one that was under
  * way; where octets were missed, those of the request, and the next one if nobody saw where it begins.
  */
-function checkCost(life: readonly TargetConnection[], witness: Witness, course: Course): void {
+function checkCost(life: readonly CopiedConnection[], witness: Witness, course: Course): void {
   const { repetition, disorderMs, corruption } = course.weather.capture
   // Where a request begins is less sure when its packets come twice, or late: then the one after that begins anew.
   if (repetition > 0 || disorderMs > 0 || corruption > 0 || hasDroppedSome(course.counters)) return
@@ -126,7 +145,7 @@ function checkCost(life: readonly TargetConnection[], witness: Witness, course: 
  * What was captured whole and whose connections the target let live is read whole: every octet, on one connection.
  * @returns how many copies there were of it
  */
-function checkWhole(lives: readonly TargetConnection[][], witness: Witness, course: Course): number {
+function checkWhole(lives: readonly CopiedConnection[][], witness: Witness, course: Course): number {
   const { conversation } = witness
   const octets = requestLengthOf(conversation)
   const started = lives.filter((life) => life.some((one) => one.end > one.start))
@@ -155,7 +174,7 @@ function checkWhole(lives: readonly TargetConnection[][], witness: Witness, cour
 }
 
 /** Why less than all of a conversation may be read, or on more than one connection. */
-function isExcused(witness: Witness, connections: readonly TargetConnection[], { weather, counters }: Course): boolean {
+function isExcused(witness: Witness, connections: readonly CopiedConnection[], { weather, counters }: Course): boolean {
   // Not all of it was captured.
   if (!witness.isWhole) return true
   // Where the kernel tells of losses a hole is given up before a damaged packet has been sent again.
