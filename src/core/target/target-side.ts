@@ -60,6 +60,7 @@ export interface TargetSide {
   readonly acknowledgedEnd: Seq
   /** Neither payload nor a half-close was sent yet. */
   readonly isFresh: boolean
+  /** Counts an answer only once `acknowledgedEnd` has passed the request: else one could be sent three times. */
   readonly rhythm: AnswerRhythm
   /** Smoothed round trip to the target, in ms. */
   readonly roundTripMs: number

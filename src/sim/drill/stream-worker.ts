@@ -33,7 +33,8 @@ export class StreamWorker {
     }
     let hub: StreamHub | undefined
     const makeHub: MakeHub<StreamAnswer> = (_frames, _pool, ports) => {
-      hub = new StreamHub(ports, settings.session.roundTripMs !== undefined)
+      const isEager = settings.session.roundTripMs !== undefined
+      hub = new StreamHub(ports, { isEager, unreadMax: Infinity, retryMs: Infinity })
       return hub
     }
     const { sessions, pool } = assembleSessions(settings, means, makeHub, this.now)

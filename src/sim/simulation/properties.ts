@@ -1,16 +1,34 @@
 /**
- * The properties that must hold at the end of every simulation, whatever the weather. Each check says how much less is
- * possible after which fault. With few exceptions, only what happened to a connection excuses a loss, and not what
- * tcpcopy reports.
+ * The properties that must hold at the end of every simulation, on each target side and whatever the weather. Each check
+ * says how much less is possible after which fault. With few exceptions, only what happened to a connection excuses a
+ * loss, and not what tcpcopy reports. What concerns packets alone or streams alone is checked during the run by
+ * `objections.ts` and `target-host.ts`, or by `stream-connection.ts` and `stream-lines.ts`.
  */
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
 import { formatEndpoint } from '../../wire/address.ts'
-import { Ending, epochsOf, hasClientFin, requestLengthOf } from '../scenario/conversation.ts'
+import { type Conversation, Ending, epochsOf, hasClientFin, requestLengthOf } from '../scenario/conversation.ts'
 import type { Weather } from '../scenario/weather.ts'
-import type { TargetConnection } from '../target/target-connection.ts'
 import type { Witness } from './witness.ts'
+
+/** One connection of a session, as the target saw it. */
+export interface CopiedConnection {
+  readonly conversation: Conversation
+  /** The address and port of the copy. */
+  readonly clientAddress: number
+  readonly clientPort: number
+  /** The client's bytes that arrived in order: offset of the first, and of the end. */
+  readonly start: number
+  readonly end: number
+  /** End of the bytes that the program has read, or would have read. */
+  readonly readTo: number
+  readonly hasClientFin: boolean
+  /** The target ended the connection before its client did. */
+  readonly isCutShort: boolean
+  /** A request arrived before the answer that its client had read first. */
+  readonly hasOvertaken: boolean
+}
 
 /** A finished run. */
 export interface Course {
@@ -18,7 +36,7 @@ export interface Course {
   readonly counters: Counters
   readonly witnesses: readonly Witness[]
   /** All connections of the target. */
-  readonly connections: readonly TargetConnection[]
+  readonly connections: readonly CopiedConnection[]
   /** Bytes of payload in all captured packets. */
   readonly offeredBytes: number
 }
@@ -57,8 +75,8 @@ function checkBooks({ weather, counters, connections, offeredBytes }: Course): v
 }
 
 /** The connections of each copy, in order. Each copy has an address and port of its own. */
-function byCopy(connections: readonly TargetConnection[]): TargetConnection[][] {
-  const lives = new Map<string, TargetConnection[]>()
+function byCopy(connections: readonly CopiedConnection[]): CopiedConnection[][] {
+  const lives = new Map<string, CopiedConnection[]>()
   for (const connection of connections) {
     const key = formatEndpoint(connection.clientAddress, connection.clientPort)
     const life = lives.get(key)
@@ -69,18 +87,18 @@ function byCopy(connections: readonly TargetConnection[]): TargetConnection[][] 
 }
 
 /**
- * Each connection begins at the beginning of a request, and no request is sent on more than two connections. The
- * target's TCP and `objections.ts` have checked that bytes are right and in order.
+ * Each connection begins at the beginning of a request, and no request is sent on more than two connections. The target
+ * has checked that bytes are right and in order.
  * @returns how many requests were sent again
  */
-function checkLife(life: readonly TargetConnection[], witness: Witness, { counters }: Course): number {
+function checkLife(life: readonly CopiedConnection[], witness: Witness, { counters }: Course): number {
   const epochs = epochsOf(witness.conversation)
   const name = nameOf(witness)
   // A copy may join in mid-stream after packets were missed or dropped, or after it gave up its port.
   const mayJoin = witness.missedCount > 0 || hasDroppedSome(counters)
   for (const { start } of life) {
     const isBeginning = start === 0 || epochs.some(({ begin }) => begin === start)
-    assert.ok(isBeginning || (mayJoin && witness.admission.has(start)), `${name}: a connection begins at ${start}`)
+    assert.ok(isBeginning || (mayJoin && witness.payloadStarts.has(start)), `${name}: a connection begins at ${start}`)
   }
   let repeats = 0
   for (const { begin, end } of epochs) {
@@ -105,7 +123,7 @@ function hasDroppedSome(counters: Counters): boolean {
  * A fault only costs the requests that it affects: the one in flight if the target ended the connection, and the one
  * whose bytes were missed, and also the next one if its beginning is ambiguous.
  */
-function checkCost(life: readonly TargetConnection[], witness: Witness, course: Course): void {
+function checkCost(life: readonly CopiedConnection[], witness: Witness, course: Course): void {
   const { repetition, disorderMs, corruption } = course.weather.capture
   // With retransmitted or late packets the beginning of a request is ambiguous more often, so more requests are lost.
   if (repetition > 0 || disorderMs > 0 || corruption > 0 || hasDroppedSome(course.counters)) return
@@ -127,7 +145,7 @@ function checkCost(life: readonly TargetConnection[], witness: Witness, course: 
  * it on one connection.
  * @returns how many copies there were
  */
-function checkWhole(lives: readonly TargetConnection[][], witness: Witness, course: Course): number {
+function checkWhole(lives: readonly CopiedConnection[][], witness: Witness, course: Course): number {
   const { conversation } = witness
   const length = requestLengthOf(conversation)
   const started = lives.filter((life) => life.some((one) => one.end > one.start))
@@ -156,7 +174,7 @@ function checkWhole(lives: readonly TargetConnection[][], witness: Witness, cour
 }
 
 /** Whether a conversation may be delivered in part, or on more than one connection. */
-function isExcused(witness: Witness, connections: readonly TargetConnection[], { weather, counters }: Course): boolean {
+function isExcused(witness: Witness, connections: readonly CopiedConnection[], { weather, counters }: Course): boolean {
   // Not all of it was captured.
   if (!witness.isWhole) return true
   // If the kernel reports losses, a hole is given up before a damaged packet is retransmitted.

@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { simulate } from './simulation.ts'
+import { SIDES, simulate } from './simulation.ts'
 
 /**
  * Seeds that found a bug once. A seed gives another run when the order of random draws changes, so each bug has a
@@ -14,8 +14,10 @@ const FOUND: readonly (readonly [number, string])[] = [
   [1142713921, 'a late answer of an earlier connection was held as one of the current connection']
 ]
 
-test('the target reads what the clients sent, as far as the weather allows', () => {
-  for (let seed = 1; seed <= 120; seed++) simulate(seed)
-})
+for (const side of SIDES) {
+  test(`${side}: the target reads what the clients sent, as far as the weather allows`, () => {
+    for (let seed = 1; seed <= 120; seed++) simulate(seed, side)
+  })
 
-for (const [seed, what] of FOUND) test(`seed ${seed}: ${what}`, () => void simulate(seed))
+  for (const [seed, what] of FOUND) test(`${side}: seed ${seed}: ${what}`, () => void simulate(seed, side))
+}

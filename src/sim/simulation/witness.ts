@@ -14,7 +14,7 @@ export class Witness {
   /** By offset: 1 if the byte was seen. */
   readonly #seen: Uint8Array
   /** Offsets at which the payload of a captured packet began, where a copy may join. */
-  readonly admission = new Set<number>()
+  readonly payloadStarts = new Set<number>()
 
   constructor(conversation: Conversation) {
     this.conversation = conversation
@@ -42,7 +42,7 @@ export class Witness {
     if (flags & SYN) this.hasSyn = true
     if (flags & FIN) this.hasFin = true
     this.#seen.fill(1, offset, offset + length)
-    if (length > 0) this.admission.add(offset)
+    if (length > 0) this.payloadStarts.add(offset)
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * A second target side, in memory: an ordinary byte stream, without sequence numbers, windows or packets. It shows that
- * sessions need nothing else: what drills say of bytes, order, gating, ends and reconnects holds on it as well.
+ * sessions need nothing else: what drills and the simulation say of bytes, order, gating, ends and reconnects holds on it
+ * as well.
  */
 import assert from 'node:assert/strict'
 import { Drop } from '../../core/books/drop.ts'
@@ -20,14 +21,16 @@ const CLIENT_PATIENCE_MS = 900
 /** A connection that is reset so soon after it was opened is one that the target does not know. */
 const UNKNOWN_WITHIN_MS = 3000
 
-/** What comes from the target of a slot. */
-export type StreamAnswer = { readonly slot: number } & (
+/** What a target says on a connection. */
+export type StreamNews =
   | { readonly kind: 'accepted' | 'refused' | 'closed' }
   | { readonly kind: 'reset'; readonly isUnknown: boolean }
   /** The target has read up to this offset; a half-close counts as one byte. */
   | { readonly kind: 'read'; readonly upTo: Seq }
   | { readonly kind: 'bytes'; readonly length: number; readonly isPushed: boolean }
-)
+
+/** What comes from the target of a slot. */
+export type StreamAnswer = { readonly slot: number } & StreamNews
 
 interface Step<Kind extends string> {
   readonly kind: Kind
@@ -38,12 +41,34 @@ interface Step<Kind extends string> {
   readonly at: number
 }
 
+/** As whom a session opens a connection, and whose bytes it delivers. */
+interface StreamClient {
+  readonly identity: CopiedIdentity
+  /** The client's sequence number at offset 0; of no use but to tell whose bytes these are. */
+  readonly base: Seq
+}
+
 /** What a session did to its connection. */
 export type StreamEvent =
-  | Step<'open'>
+  | (Step<'open'> & StreamClient)
   | Step<'half-close'>
   | Step<'reset'>
   | (Step<'bytes'> & { readonly bytes: Uint8Array })
+
+export interface StreamOptions {
+  /** Bytes go before the client has completed its handshake. */
+  readonly isEager: boolean
+  /** Bytes that the target has not read yet, at most: what comes after them waits. */
+  readonly unreadMax: number
+  /** A refused connection is tried again after so long; Infinity: it is only accepted later. */
+  readonly retryMs: number
+}
+
+/** What all connections of a hub share. */
+interface StreamContext {
+  readonly options: StreamOptions
+  readonly events: StreamEvent[]
+}
 
 export class StreamTarget implements TargetSide {
   state: TargetState = TargetState.Waiting
@@ -64,21 +89,28 @@ export class StreamTarget implements TargetSide {
     pauseMs: 0
   }
   readonly segmentMax = 1460
+  /** See `StreamClient`. */
+  base: Seq
   readonly #slot: number
-  readonly #events: StreamEvent[]
+  readonly #identity: CopiedIdentity
+  readonly #context: StreamContext
   readonly #roundTrip = new RoundTrip()
   #isHalfClosed = false
   /** When bytes may go although the client has not completed its handshake. */
   #readyAt: number
   #openedAt = NEVER
   #askedAt = 0
+  /** When a refused connection is tried again. */
+  #retryAt = NEVER
 
-  /** @param isEager bytes go before the client has completed its handshake */
-  constructor(slot: number, isEager: boolean, events: StreamEvent[], now: number) {
+  /** @param isReady bytes need not wait until the client has completed its handshake */
+  constructor(slot: number, { identity, base }: StreamClient, isReady: boolean, context: StreamContext, now: number) {
     this.#slot = slot
-    this.#events = events
+    this.#identity = identity
+    this.base = base
+    this.#context = context
     this.progressAt = now
-    this.#readyAt = isEager ? now : NEVER
+    this.#readyAt = isReady ? now : NEVER
   }
 
   get isFresh(): boolean {
@@ -108,7 +140,13 @@ export class StreamTarget implements TargetSide {
     this.acknowledgedEnd = start
     this.progressAt = now
     this.#roundTrip.start(add(start, 1), now)
-    this.#events.push({ kind: 'open', slot: this.#slot, offset: start, at: now })
+    this.#connect(now)
+  }
+
+  #connect(now: number): void {
+    const { base } = this
+    const [slot, identity] = [this.#slot, this.#identity]
+    this.#context.events.push({ kind: 'open', slot, offset: this.start, at: now, identity, base })
   }
 
   clientConnected(_rttMs: number, now: number): void {
@@ -150,7 +188,10 @@ export class StreamTarget implements TargetSide {
   }
 
   #takeOpening(answer: StreamAnswer, now: number): Drop {
-    if (answer.kind === 'refused') this.end = TargetEnd.Refused
+    if (answer.kind === 'refused') {
+      this.end = TargetEnd.Refused
+      this.#retryAt = now + this.#context.options.retryMs
+    }
     if (answer.kind !== 'accepted') return answer.kind === 'refused' ? Drop.None : Drop.AnswerUnacceptable
     this.state = TargetState.Open
     this.end = TargetEnd.None
@@ -185,23 +226,24 @@ export class StreamTarget implements TargetSide {
 
   send(queue: SendQueue, upTo: Seq, most: number, now: number): boolean {
     const { pool } = queue
-    if (!isBefore(this.sentEnd, upTo)) return false
+    const room = this.#context.options.unreadMax - distance(this.sentEnd, this.acknowledgedEnd)
+    if (room <= 0 || !isBefore(this.sentEnd, upTo)) return false
     let piece = queue.head
     while (piece !== NONE && !isBefore(this.sentEnd, pool.end(piece))) piece = pool.next(piece)
     assert.notEqual(piece, NONE, 'bytes that were not sent are not in the queue')
     const from = distance(this.sentEnd, pool.offset(piece))
-    const length = Math.min(pool.length(piece) - from, distance(upTo, this.sentEnd), most)
+    const length = Math.min(pool.length(piece) - from, distance(upTo, this.sentEnd), most, room)
     const at = pool.at(piece) + from
     const bytes = pool.memory.slice(at, at + length)
     this.#askedAt = now
-    this.#events.push({ kind: 'bytes', slot: this.#slot, offset: this.sentEnd, bytes, at: now })
+    this.#context.events.push({ kind: 'bytes', slot: this.#slot, offset: this.sentEnd, bytes, at: now })
     this.sentEnd = add(this.sentEnd, length)
     this.#roundTrip.start(this.sentEnd, now)
     return true
   }
 
   halfClose(_ipId: number, now: number): void {
-    this.#events.push({ kind: 'half-close', slot: this.#slot, offset: this.sentEnd, at: now })
+    this.#context.events.push({ kind: 'half-close', slot: this.#slot, offset: this.sentEnd, at: now })
     this.#isHalfClosed = true
     this.sentEnd = add(this.sentEnd, 1)
   }
@@ -215,7 +257,7 @@ export class StreamTarget implements TargetSide {
   }
 
   reset(now: number): void {
-    this.#events.push({ kind: 'reset', slot: this.#slot, offset: this.sentEnd, at: now })
+    this.#context.events.push({ kind: 'reset', slot: this.#slot, offset: this.sentEnd, at: now })
     this.state = TargetState.Ended
   }
 
@@ -224,15 +266,21 @@ export class StreamTarget implements TargetSide {
   }
 
   plan(): void {
-    this.deadline = this.state === TargetState.Open && this.#readyAt > 0 ? this.#readyAt : NEVER
+    if (this.state === TargetState.Opening) this.deadline = this.#retryAt
+    else this.deadline = this.state === TargetState.Open && this.#readyAt > 0 ? this.#readyAt : NEVER
   }
 
-  onTimer(): void {}
+  onTimer(_queue: SendQueue, now: number): void {
+    if (this.state !== TargetState.Opening || now < this.#retryAt) return
+    this.#retryAt = NEVER
+    this.#connect(now)
+  }
 
   save(snapshot: Snapshot): void {
     this.state = TargetState.Open
     this.end = TargetEnd.None
     this.#readyAt = 0
+    this.base = snapshot.seq(this.base)
     this.start = snapshot.seq(this.start)
     this.sentEnd = snapshot.seq(this.sentEnd)
     this.acknowledgedEnd = this.sentEnd
@@ -254,24 +302,25 @@ export class StreamHub implements TargetHub<StreamAnswer> {
   readonly events: StreamEvent[] = []
   /** Which slot speaks as whom. */
   readonly ports: PortsPool
-  readonly #isEager: boolean
+  readonly #context: StreamContext
   readonly #targets = new Map<number, StreamTarget>()
 
-  /** @param isEager see `StreamTarget` */
-  constructor(ports: PortsPool, isEager: boolean) {
+  constructor(ports: PortsPool, options: StreamOptions) {
     this.ports = ports
-    this.#isEager = isEager
+    this.#context = { options, events: this.events }
   }
 
-  create(slot: number, identity: CopiedIdentity, { clientRttMs }: ConnectionStart, now: number): StreamTarget {
-    const isEager = this.#isEager || identity.isJoined || clientRttMs > 0
-    const target = new StreamTarget(slot, isEager, this.events, now)
+  create(slot: number, identity: CopiedIdentity, { base, clientRttMs }: ConnectionStart, now: number): StreamTarget {
+    const isReady = this.#context.options.isEager || identity.isJoined || clientRttMs > 0
+    const target = new StreamTarget(slot, { identity, base }, isReady, this.#context, now)
     this.#targets.set(slot, target)
     return target
   }
 
   reconnect(slot: number, identity: CopiedIdentity, clientRttMs: number, now: number): StreamTarget {
-    return this.create(slot, identity, { base: seq(0), tsVal: seq(0), windowBytes: 0, clientRttMs }, now)
+    const base = this.#targets.get(slot)?.base
+    assert.ok(base !== undefined, `slot ${slot} had no connection`)
+    return this.create(slot, identity, { base, tsVal: seq(0), windowBytes: 0, clientRttMs }, now)
   }
 
   slotOf({ slot }: StreamAnswer): number {

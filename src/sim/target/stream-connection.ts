@@ -1,0 +1,191 @@
+/**
+ * The target's end of one copied connection on an ordinary byte stream: it answers as the source did, and objects to bytes
+ * that are not the client's, or not those that come next.
+ */
+import assert from 'node:assert/strict'
+import { u8 } from '../../wire/bytes.ts'
+import { add, distance, type Seq } from '../../wire/seq.ts'
+import { type Conversation, clientByte, readBefore } from '../scenario/conversation.ts'
+import type { Random } from '../scenario/random.ts'
+import type { Scheduler } from '../scenario/scheduler.ts'
+import type { TargetWeather } from '../scenario/weather.ts'
+import type { StreamEvent, StreamNews } from './stream-target.ts'
+import { Quit, TargetApplication } from './target-application.ts'
+
+/** Bytes of answer that come at once, at most. */
+const CHUNK_MAX = 16_384
+
+/** So soon the session's host finds out that the target has lost a connection on which nothing is sent. */
+const KEEP_ALIVE_MS = 30_000
+
+/** Who connects. */
+export interface StreamCaller {
+  readonly conversation: Conversation
+  readonly clientAddress: number
+  readonly clientPort: number
+  /** Offset of the first byte in the client's stream. */
+  readonly start: number
+  /** Offset of the same byte as the session counts. */
+  readonly first: Seq
+}
+
+export class StreamConnection {
+  hasClientFin = false
+  isClosed = false
+  /** The target ended it although the client had not: a program that quits, or a host that restarts. */
+  isCutShort = false
+  /** A request came before the answer that its client had read first. */
+  hasOvertaken = false
+  readonly conversation: Conversation
+  readonly clientAddress: number
+  readonly clientPort: number
+  readonly start: number
+  /** Offset of the first byte that has not come. */
+  end: number
+  readonly #first: Seq
+  /** Octets of answers that were read on connections before this one. */
+  readonly #readBefore: number
+  readonly #application: TargetApplication
+  readonly #bufferBytes: number
+  readonly #scheduler: Scheduler
+  readonly #say: (news: StreamNews) => void
+  /** The host has lost it, and says so when something comes. */
+  #isForgotten = false
+  /** Bytes of answer that were sent, and the close. */
+  #saidBytes = 0
+  #hasSaidClosed = false
+  /** Bytes of the connection that the session was told of, its FIN included. */
+  #acknowledged = 0
+
+  /** @param isFirst false: it goes on where another ended, so that of the answers only those to come count */
+  constructor(
+    { conversation, clientAddress, clientPort, start, first }: StreamCaller,
+    isFirst: boolean,
+    weather: TargetWeather,
+    scheduler: Scheduler,
+    random: Random,
+    say: (news: StreamNews) => void
+  ) {
+    this.conversation = conversation
+    this.clientAddress = clientAddress
+    this.clientPort = clientPort
+    this.start = start
+    this.end = start
+    this.#first = first
+    this.#readBefore = isFirst ? 0 : readBefore(conversation, start)
+    this.#application = new TargetApplication(conversation, start, weather, scheduler, random, () => this.#read())
+    this.#bufferBytes = weather.bufferBytes
+    this.#scheduler = scheduler
+    this.#say = say
+  }
+
+  get readTo(): number {
+    return this.#application.readTo
+  }
+
+  /** Accepts it; where the server speaks first it greets. */
+  begin(): void {
+    this.#say({ kind: 'accepted' })
+    this.#application.wake()
+  }
+
+  /** The host loses it. @param isTold the session hears of it at once; else when something of it comes */
+  lose(isTold: boolean): void {
+    if (this.isClosed) return
+    this.isCutShort = true
+    this.#close()
+    if (isTold) this.#reset()
+    else {
+      this.#isForgotten = true
+      this.#scheduler.after(KEEP_ALIVE_MS, () => this.#deny())
+    }
+  }
+
+  /** Something has come for a connection that the host may have lost. */
+  #deny(): void {
+    if (this.#isForgotten) this.#reset()
+    this.#isForgotten = false
+  }
+
+  /** What the session did has come. */
+  take(event: StreamEvent): void {
+    if (event.kind === 'reset') {
+      this.#isForgotten = false
+      if (!this.isClosed) this.#close()
+      return
+    }
+    this.#deny()
+    if (this.isClosed) return
+    assert.ok(!this.hasClientFin, `${event.kind} after the end of what the client says`)
+    const at = this.start + distance(event.offset, this.#first)
+    assert.equal(at, this.end, `${event.kind} at ${at}, where the stream goes on at ${this.end}`)
+    if (event.kind === 'bytes') this.#takeBytes(event.bytes)
+    else this.hasClientFin = true
+    if (this.isClosed) return
+    this.#acknowledge()
+    this.#finish()
+    this.#application.wake()
+  }
+
+  #takeBytes(bytes: Uint8Array): void {
+    if (this.#application.hasQuit === Quit.Closes) {
+      // Nobody will read it.
+      this.#close()
+      this.#reset()
+      return
+    }
+    for (let index = 0; index < bytes.length; index++) {
+      const offset = this.end + index
+      assert.equal(u8(bytes, index), clientByte(this.conversation, offset), `byte ${offset} is not the client's`)
+    }
+    this.end += bytes.length
+    const answered = this.#saidBytes + (this.#hasSaidClosed ? 1 : 0)
+    if (readBefore(this.conversation, this.end - 1) - this.#readBefore > answered) this.hasOvertaken = true
+  }
+
+  #read(): void {
+    if (this.isClosed) return
+    const application = this.#application
+    application.onRead(this.end, this.hasClientFin)
+    if (application.hasQuit !== Quit.Never) this.isCutShort = true
+    if (application.hasQuit === Quit.Resets) {
+      this.#close()
+      this.#reset()
+      return
+    }
+    this.#acknowledge()
+    while (this.#saidBytes < application.answerBytes) {
+      const length = Math.min(CHUNK_MAX, application.answerBytes - this.#saidBytes)
+      this.#saidBytes += length
+      this.#say({ kind: 'bytes', length, isPushed: this.#saidBytes === application.answerBytes })
+    }
+    if (application.hasClosed && !this.#hasSaidClosed) {
+      this.#hasSaidClosed = true
+      this.#say({ kind: 'closed' })
+    }
+    this.#finish()
+  }
+
+  /** Tells how far the buffer has taken what came. */
+  #acknowledge(): void {
+    const taken = Math.min(this.end, this.readTo + this.#bufferBytes)
+    const count = taken - this.start + (this.hasClientFin && taken === this.end ? 1 : 0)
+    if (count <= this.#acknowledged) return
+    this.#acknowledged = count
+    this.#say({ kind: 'read', upTo: add(this.#first, count) })
+  }
+
+  /** Both sides have closed, and all was read. */
+  #finish(): void {
+    if (this.#hasSaidClosed && this.hasClientFin && this.readTo === this.end) this.#close()
+  }
+
+  #reset(): void {
+    this.#say({ kind: 'reset', isUnknown: this.end === this.start && !this.hasClientFin })
+  }
+
+  #close(): void {
+    this.isClosed = true
+    this.#application.readTo = this.end
+  }
+}
