@@ -16,7 +16,7 @@ const DELAY_MAX_MS = 60_000
 const FAILURES_MAX = 10
 
 export class Reconnects {
-  /** The current connection is not the session's first. */
+  /** The current connection, or the one to come, is not the session's first. */
   isReconnect = false
   /** Offset after the last byte that was sent on an earlier connection; undefined: nothing is sent again. */
   repeatedEnd: Seq | undefined
@@ -54,6 +54,7 @@ export class Reconnects {
     const isGivenUp = this.isReconnect && (!isUnread || this.#failures >= FAILURES_MAX)
     client.stream.resume(una, isFruitless && isGivenUp, isEvicted, reason)
     if (client.stream.first === NONE && client.isDone) return false
+    this.isReconnect = true
     this.#failures = isFruitless ? this.#failures + (isEvicted ? 0 : 1) : 0
     const isFarther = this.repeatedEnd === undefined || isAfter(target.sentEnd, this.repeatedEnd)
     if (wasOpened && isFarther) this.repeatedEnd = target.sentEnd

@@ -360,7 +360,6 @@ export class Session {
   reconnect(identity: CopiedIdentity, now: number): void {
     const { hub, counters } = this.#context
     this.hasReconnected = false
-    this.#reconnects.isReconnect = true
     this.#startAt = NEVER
     this.identity = identity
     this.target = hub.reconnect(this.id, identity, this.client.rttMs, now)
