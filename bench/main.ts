@@ -54,7 +54,10 @@ function readChoice(): Choice | undefined {
   }
 }
 
-/** Alternates runs of our programs and of the others, so that other work on the machine affects both. */
+/**
+ * Runs our programs and the others in pairs, so that other work on the machine affects both. The first of a pair is
+ * each in turn, since a run may leave the machine slower, or warmer, for the next one.
+ */
 async function measureLoad(
   load: BenchLoad,
   { runs, other }: Choice,
@@ -63,12 +66,17 @@ async function measureLoad(
 ): Promise<Row> {
   const ours: Figures[] = []
   const theirs: Figures[] = []
-  for (let run = 1; run <= runs; run++) {
+  const measureOurs = async (run: number): Promise<void> => {
     progress.step(`${load.title}, run ${run} of ${runs}`)
     ours.push(await measureRun(load, { programs: OWN_PROGRAMS, hasFloor: other === undefined }, interrupted))
-    if (other === undefined) continue
-    progress.step(`${load.title}, run ${run} of ${runs}, the others`)
-    theirs.push(await measureRun(load, { programs: other, hasFloor: false }, interrupted))
+  }
+  for (let run = 1; run <= runs; run++) {
+    if (run % 2 === 1) await measureOurs(run)
+    if (other !== undefined) {
+      progress.step(`${load.title}, run ${run} of ${runs}, the others`)
+      theirs.push(await measureRun(load, { programs: other, hasFloor: false }, interrupted))
+    }
+    if (run % 2 === 0) await measureOurs(run)
   }
   const { name, title } = load
   const others = other === undefined ? null : medians(theirs)
