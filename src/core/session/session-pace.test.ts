@@ -1,7 +1,7 @@
 import { test } from 'node:test'
 import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
-const MEASURED = { clientRttMs: undefined }
+const MEASURED = { roundTripMs: undefined }
 
 /** The client's round trip to the source is 100 ms, the copy's to the target 1 ms. */
 const FAR = `
@@ -96,7 +96,7 @@ test('-R overrides the measured round trip', () => {
     +0     source  .   100:100(0) ack 301 win 64240
     +49    sent    .   100:100(0) ack 501
   `,
-    { clientRttMs: 50 }
+    { roundTripMs: 50 }
   )
 })
 

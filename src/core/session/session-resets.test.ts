@@ -231,6 +231,6 @@ test('a challenge ACK acknowledges everything received, however slow the client 
     +9     target  R   541:541(0)
     +0     counter sessionsReset 1
   `,
-    { clientRttMs: 300 }
+    { roundTripMs: 300 }
   )
 })

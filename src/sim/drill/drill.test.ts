@@ -88,7 +88,7 @@ test('`open` can include the first request and its answer', () => {
 })
 
 test('a drill fails at each line that `open` stands for', () => {
-  assert.throws(() => drill('+0 open', { clientRttMs: 50 }), /line 1: \+0 sent \. 100.*\n.*nothing was sent/)
+  assert.throws(() => drill('+0 open', { roundTripMs: 50 }), /line 1: \+0 sent \. 100.*\n.*nothing was sent/)
   assert.throws(() => drill('+0 open win 0 request 10'), /line 1: \+0 sent P\. 100.*\n.*nothing was sent/)
   assert.throws(() => drill('+0 open mss 1460'), /what is "mss 1460"/)
   assert.throws(() => drill('+0 open ack 10'), /what is "ack 10"/)

@@ -2,8 +2,13 @@
  * Runs drills: scripts that test sessions in the style of packetdrill. They say what is captured, what the target
  * answers, and what the session must send, each at its time.
  *
- * +0     source  S   99:99(0)  win 64240 <mss 1460,sackOK,ts 100 0,wscale 7> +0     sent    S   99:99(0) +1000  sent
- * S   99:99(0) +20    target  S.  500:500(0) ack 100 <mss 1460> +0     sent    .   100:100(0) ack 501
+ * ```
+ * +0     source  S   99:99(0) win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
+ * +0     sent    S   99:99(0)
+ * +1000  sent    S   99:99(0)
+ * +20    target  S.  500:500(0) ack 100 <mss 1460>
+ * +0     sent    .   100:100(0) ack 501
+ * ```
  *
  * `+N` is the time since the previous line, in milliseconds. Text after `//` is a comment. The words:
  *
@@ -27,8 +32,13 @@
  *
  * `open` stands for these lines, which run as if they were written:
  *
- * +0     source  S   99:99(0) win 64240 <mss 1460> +0     sent    S   99:99(0) +20    target  S.  500:500(0) ack 100
- * win 65535 <mss 1460> +0     sent    .   100:100(0) ack 501 +0     source  .   100:100(0) ack 301 win 64240
+ * ```
+ * +0     source  S   99:99(0) win 64240 <mss 1460>
+ * +0     sent    S   99:99(0)
+ * +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+ * +0     sent    .   100:100(0) ack 501
+ * +0     source  .   100:100(0) ack 301 win 64240
+ * ```
  *
  * Then the client's next byte is 100, the source's 301 and the target's 501. Its options, in any order:
  *
@@ -39,8 +49,12 @@
  * - `request N`: the client's first N bytes follow and are sent at once. `answer N`: 9 ms later the target answers with
  * N bytes, acknowledged after 40 ms. Neither has timestamps. With `request 10 answer 40` the added lines are
  *
- * +0     source  P.  100:110(10) ack 301 +0     sent    P.  100:110(10) ack 501 +9     target  P.  501:541(40) ack 110
- * win 65535 +40    sent    .   110:110(0) ack 541
+ * ```
+ * +0     source  P.  100:110(10) ack 301
+ * +0     sent    P.  100:110(10) ack 501
+ * +9     target  P.  501:541(40) ack 110 win 65535
+ * +40    sent    .   110:110(0) ack 541
+ * ```
  *
  * Each script runs with both versions of the channel, and in the other variants of `drill`. Every packet consists of
  * real bytes with a valid checksum. After every script the books must close, and after a shutdown nothing may be left.

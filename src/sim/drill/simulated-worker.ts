@@ -11,7 +11,7 @@ import type { Outbox } from '../../core/packets/outbox.ts'
 import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
 import { ALL_FLOWS, type Selection } from '../../core/selection/sampling.ts'
 import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
-import type { HolePatience } from '../../core/session/hole-watch.ts'
+import { SESSION_DEFAULTS, type SessionSettings } from '../../core/session/settings.ts'
 import { assembleCopy, type Copy, type CopySettings, copyMemoryLength } from '../../core/sessions/assembly.ts'
 import type { Sessions } from '../../core/sessions/sessions.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
@@ -32,7 +32,8 @@ import { parseIp } from '../../wire/ipv6.ts'
 import { Segment, verifyChecksum } from '../../wire/segment.ts'
 import { packetsOf } from '../network/segmentation.ts'
 
-export interface SimulatedWorkerOptions {
+/** All settings of sessions by their own names, except those of the gate. `roundTripMs` is 0 unless a drill gives one. */
+export interface SimulatedWorkerOptions extends Omit<SessionSettings, 'gate'> {
   readonly maps: readonly CopyMap[]
   readonly ranges: readonly AddressRange[]
   readonly selection: Partial<Selection>
@@ -40,16 +41,9 @@ export interface SimulatedWorkerOptions {
   readonly poolPages: number
   readonly framesMax: number
   readonly sessionsMax: number
-  readonly timeoutMs: number
-  readonly keepAliveMs: number
-  readonly hibernateAfterMs: number
   readonly mtuBytes: number
-  /** `-R`. The default of 0 keeps the client's round trip out of scripts. */
-  readonly clientRttMs: number | undefined
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
-  readonly holes: HolePatience
-  readonly isWithoutAcks: boolean
   readonly bytesPerSecondMax: number
   /** Super-packets may be sent. */
   readonly canSegment: boolean
@@ -63,21 +57,18 @@ export interface SimulatedWorkerOptions {
 export type WorkerChoice = Partial<SimulatedWorkerOptions> & Pick<SimulatedWorkerOptions, 'maps'>
 
 const DEFAULTS = {
+  ...SESSION_DEFAULTS,
+  hibernateAfterMs: Number.POSITIVE_INFINITY,
+  roundTripMs: 0,
   ranges: [],
   selection: {},
   portShift: 0,
   poolPages: 4096,
   framesMax: 64,
   sessionsMax: 1024,
-  timeoutMs: 600_000,
-  keepAliveMs: 720_000,
-  hibernateAfterMs: Number.POSITIVE_INFINITY,
   mtuBytes: 1500,
-  clientRttMs: 0,
   isWaiting: true,
   epochTimeoutMs: 3000,
-  holes: { timeoutMs: undefined, atEndMs: 1000, afterDropsMs: undefined },
-  isWithoutAcks: false,
   bytesPerSecondMax: Number.POSITIVE_INFINITY,
   canSegment: false,
   channelVersion: 1,
@@ -104,15 +95,8 @@ export function settingsOf(given: WorkerChoice): CopySettings {
   const { maps, ranges, portShift, sessionsMax, bytesPerSecondMax, framesMax } = options
   return {
     selection: { ...SELECTION_DEFAULTS, maps, ranges, sampling: { ...ALL_FLOWS, ...options.selection }, portShift },
-    session: {
-      timeoutMs: options.timeoutMs,
-      keepAliveMs: options.keepAliveMs,
-      hibernateAfterMs: options.hibernateAfterMs,
-      roundTripMs: options.clientRttMs,
-      isWithoutAcks: options.isWithoutAcks,
-      gate: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs },
-      holes: options.holes
-    },
+    // The options have all of its fields but the gate.
+    session: { ...options, gate: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs } },
     limits: { poolBytes: options.poolPages * POOL_PAGE, sessionsMax, bytesPerSecondMax, framesMax }
   }
 }

@@ -1,4 +1,4 @@
-/** One direction of a byte stream: whatever is sent arrives late, in order, once. What a link loses is late the more. */
+/** One direction of a byte stream: everything arrives once and in order. Where a link would lose, it is later. */
 import type { Random } from '../scenario/random.ts'
 import type { Scheduler } from '../scenario/scheduler.ts'
 import type { LinkWeather, Trouble } from '../scenario/weather.ts'
@@ -12,7 +12,7 @@ export class OrderedLink {
   readonly #outages: readonly Trouble[]
   #lastAt = 0
 
-  /** @param outages of the other end, by the clock of `scheduler`: what would arrive in one arrives after it */
+  /** @param outages of the other end, by the scheduler's clock. What would arrive during one arrives after it */
   constructor(scheduler: Scheduler, random: Random, weather: LinkWeather, outages: readonly Trouble[] = []) {
     this.#scheduler = scheduler
     this.#random = random

@@ -4,6 +4,7 @@
  * understand.
  */
 import { HIBERNATE_AFTER_MS } from '../../core/session/idle-policy.ts'
+import type { SessionSettings } from '../../core/session/settings.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
 import { Framings } from '../../wire/channel/channel-v1.ts'
 import type { Random } from './random.ts'
@@ -96,8 +97,8 @@ interface CopierWeather {
   readonly share: number
   /** Probability that the kernel refuses to send a packet. */
   readonly sendRefused: number
-  /** Time with nothing to do after which sessions hibernate. */
-  readonly hibernateAfterMs: number
+  /** What differs from the settings of every run. */
+  readonly session: Partial<SessionSettings>
   /** tcpcopy does not run. */
   readonly pauses: readonly Trouble[]
 }
@@ -163,7 +164,7 @@ export function makeWeather(random: Random, seed: number): Weather {
       copies: random.pick([1, 1, 1, 1, 1.3, 2, 4] as const) * WHOLE,
       share: random.pick([1, 1, 1, 1, 0.5, 0.3] as const) * WHOLE,
       sendRefused: random.pick([0, 0, 0, 0.02] as const),
-      hibernateAfterMs: seed % 2 === 0 ? 1 : HIBERNATE_AFTER_MS,
+      session: { hibernateAfterMs: seed % 2 === 0 ? 1 : HIBERNATE_AFTER_MS },
       pauses: troubles(random, 0.1, 800)
     },
     intercept: {

@@ -1,4 +1,4 @@
-/** What a simulation copies with: sessions on one of the target sides, and all that is behind them. */
+/** What a simulation copies with: sessions on one of the target sides, and everything behind them. */
 import type { Counters } from '../../core/books/counters.ts'
 import { ALL_FLOWS } from '../../core/selection/sampling.ts'
 import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
@@ -17,39 +17,39 @@ export const SOURCE = { address: 0x0a000002, port: 80 }
 export const TIMEOUT_MS = 600_000
 const KEEP_ALIVE_MS = 60_000
 
-/** Where it takes place. */
+/** What both kinds of copying are given. */
 export interface Scene {
   readonly weather: Weather
   readonly scheduler: Scheduler
   readonly random: Random
   readonly counters: Counters
   readonly diary: Diary
-  /** Whose client sent the byte with a sequence number. */
+  /** The conversation that a client's sequence number belongs to. */
   readonly conversationAt: (sequence: Seq) => Conversation | undefined
 }
 
 export interface Copying {
-  /** All that the target had, in the order in which they began. */
+  /** All connections of the target, in the order in which they began. */
   readonly connections: readonly CopiedConnection[]
-  /** Sessions that have not ended. */
+  /** Number of sessions that have not ended. */
   readonly sessionCount: number
   begin(): void
   /** A packet of a client is captured. */
   captured(packet: Uint8Array): void
-  /** The kernel tells of one that is not. */
+  /** The kernel reports a packet that was not captured. */
   missed(): void
-  /** Ends what is left; nothing may be remembered afterwards when its time is over. */
+  /** Ends all sessions, and checks that everything remembered about them expires. */
   stop(): void
 }
 
-/** What the weather means for sessions. */
+/** The settings of a copy in this weather. */
 export function copySettingsOf({ copier }: Weather): CopySettings {
   const { fromAddress, fromPort } = targetAddressOf()
   const map = { sourceAddress: 0, sourcePort: SOURCE.port, targetAddress: fromAddress, targetPort: fromPort }
-  const { share, copies, poolBytes, hibernateAfterMs } = copier
+  const { share, copies, poolBytes, session } = copier
   return {
     selection: { ...SELECTION_DEFAULTS, maps: [map], sampling: { ...ALL_FLOWS, share, copies } },
-    session: { ...SESSION_DEFAULTS, timeoutMs: TIMEOUT_MS, keepAliveMs: KEEP_ALIVE_MS, hibernateAfterMs },
+    session: { ...SESSION_DEFAULTS, timeoutMs: TIMEOUT_MS, keepAliveMs: KEEP_ALIVE_MS, ...session },
     limits: { ...LIMIT_DEFAULTS, poolBytes, sessionsMax: 4096 }
   }
 }

@@ -1,10 +1,10 @@
-/** What passes by in a simulation: counted, and printed for `--trace`. */
+/** Counts the packets and stream events of a simulation, and prints them for `--trace`. */
 import { formatSegment } from '../../wire/packetdrill.ts'
 import { parseIpv4, Segment } from '../../wire/segment.ts'
 import type { Scheduler } from '../scenario/scheduler.ts'
 
 export class Diary {
-  /** Packets, and what was done to streams. */
+  /** Number of packets and stream events. */
   count = 0
   readonly #scheduler: Scheduler
   readonly #startedAt: number
@@ -24,7 +24,7 @@ export class Diary {
     this.#line(what === 'target' ? segment.toPort : segment.fromPort, what, formatSegment(segment))
   }
 
-  /** @param client port of a copied client; @param facts what is known of it; of bytes the length is printed */
+  /** @param client port of a copied client; @param facts printed by name; of bytes only the length */
   event(what: string, client: number, facts: object): void {
     this.count += 1
     if (this.#print === undefined) return

@@ -1,4 +1,4 @@
-/** Copying on byte streams: the sessions of one worker over `StreamHub`, and a target to which they are connected. */
+/** Copying on byte streams: the sessions of one worker over `StreamHub`, and a target that they connect to. */
 import assert from 'node:assert/strict'
 import { Counter } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
@@ -15,7 +15,7 @@ import { StreamLines } from './stream-lines.ts'
 
 const BATCH = 256
 const HOUSEKEEPING_MS = 1000
-/** A refused connection is tried again after so long. */
+/** Time after which a refused connection is tried again. */
 const RETRY_MS = 1000
 
 export class StreamCopying implements Copying {
@@ -88,7 +88,7 @@ export class StreamCopying implements Copying {
     assert.equal(this.#sessions.entryCount, 0, 'tables are not empty')
   }
 
-  /** As the copier's. */
+  /** One turn of the loop, like the copier's. */
   #turn(): void {
     const sessions = this.#sessions
     const { scheduler, counters } = this.#scene
@@ -97,7 +97,7 @@ export class StreamCopying implements Copying {
     this.#now = scheduler.now()
     const taken = this.#capture.receive((bytes) => this.#onPacket(bytes), BATCH)
     if (taken > 0) counters.add(Counter.capturedPackets, taken)
-    // What a session did comes before the next answer: that may be for an earlier connection of its slot.
+    // Events are taken before the next answer, which may be for an earlier connection of the same slot.
     this.#lines.take(this.#hub.events)
     while (this.#lines.next((answer) => this.#onAnswer(answer))) this.#lines.take(this.#hub.events)
     sessions.settle(this.#now)

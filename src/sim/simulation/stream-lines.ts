@@ -1,4 +1,4 @@
-/** The connections of sessions on byte streams, as the sessions' own host has them, and what is on its way on them. */
+/** The connections of sessions on byte streams: their end at the sessions' host, and what is in flight on them. */
 import assert from 'node:assert/strict'
 import { formatEndpoint } from '../../wire/address.ts'
 import { add, type Seq } from '../../wire/seq.ts'
@@ -11,7 +11,7 @@ import type { Scene } from './copying.ts'
 
 type Opening = Extract<StreamEvent, { kind: 'open' }>
 
-/** Share of the resets that make the session's host forget what came before them and was not handed on. */
+/** Share of the resets that discard what the session's host had received and not yet delivered. */
 const DISCARDING = 0.5
 
 /** One connection of a session, from its first attempt on. */
@@ -20,16 +20,16 @@ class Line {
   readonly opening: Opening
   readonly toTarget: OrderedLink
   readonly fromTarget: OrderedLink
-  /** The target's end, once it was accepted there. */
+  /** The target's end, once the target has accepted. */
   connection: StreamConnection | undefined
   isRefused = false
-  /** A reset is on its way, and what the target said before is lost. */
+  /** A reset is in flight, and discards what the target said before. */
   isDiscarding = false
-  /** Nothing comes from it, nor goes to it: it was reset, or both sides have closed. */
+  /** It was reset, or both sides have closed: nothing is sent or received any more. */
   isOver = false
   wasReset = false
   #hasTargetClosed = false
-  /** How far the target has read, and where our half-close ends, as offsets of the session. */
+  /** How far the target has read, and the end of our half-close, as offsets of the session. */
   #readEnd: Seq | undefined
   #end: Seq | undefined
 
@@ -40,13 +40,13 @@ class Line {
     this.fromTarget = fromTarget
   }
 
-  /** The session does something. */
+  /** Takes an event of the session. */
   did({ kind, offset }: StreamEvent): void {
     if (kind === 'reset') this.#reset()
     else if (kind === 'half-close') this.#end = add(offset, 1)
   }
 
-  /** The session is told something. */
+  /** Delivers news to the session. */
   heard(news: StreamNews): void {
     if (news.kind === 'refused') this.isRefused = true
     else if (news.kind === 'closed') this.#hasTargetClosed = true
@@ -66,14 +66,14 @@ export class StreamLines {
   readonly host: StreamHost
   readonly #scene: Scene
   readonly #wake: () => void
-  /** By slot: the connection at hand, or the last. */
+  /** The current or latest connection of each slot. */
   readonly #lines = new Map<number, Line>()
-  /** By the client's address and port as the target sees them. */
+  /** Connections by the client's address and port as the target sees them. */
   readonly #byClient = new Map<string, Line>()
-  /** What has come and was not handed on. */
+  /** Received from the target, not yet delivered. */
   readonly #arrived: { readonly line: Line; readonly news: StreamNews }[] = []
 
-  /** @param wake something has come */
+  /** @param wake called when something was received */
   constructor(scene: Scene, wake: () => void) {
     const { weather, scheduler, random } = scene
     this.#scene = scene
@@ -85,11 +85,11 @@ export class StreamLines {
     return this.#arrived.length > 0
   }
 
-  /** Takes what sessions did. */
+  /** Takes the events of sessions. */
   take(events: StreamEvent[]): void {
     for (const event of events.splice(0)) {
       const line = event.kind === 'open' ? this.#open(event) : this.#lines.get(event.slot)
-      // The reset of a client says nothing more once both sides have closed.
+      // A client's reset means nothing once both sides have closed.
       const isLate = event.kind === 'reset' ? line?.wasReset : line?.isOver
       assert.ok(line !== undefined && !isLate, `${event.kind} on a connection that is over`)
       this.#scene.diary.event(event.kind, line.opening.identity.clientPort, event)
@@ -98,12 +98,12 @@ export class StreamLines {
     }
   }
 
-  /** Hands on one thing that has come for a session. @returns false if there is none */
+  /** Delivers one answer to its session. @returns false if there is none */
   next(hand: (answer: StreamAnswer) => void): boolean {
     const next = this.#arrived.shift()
     if (next === undefined) return false
     const { line, news } = next
-    // A stream that was closed tells its owner nothing more.
+    // The owner of a closed stream is told nothing more.
     if (line.isOver) return true
     this.#scene.diary.event(`target ${news.kind}`, line.opening.identity.clientPort, news)
     line.heard(news)
@@ -111,7 +111,7 @@ export class StreamLines {
     return true
   }
 
-  /** No connection was left open. */
+  /** Checks that no connection was left open. */
   checkOver(): void {
     for (const { isOver, opening } of this.#byClient.values()) {
       assert.ok(isOver, `the connection of ${opening.identity.clientPort} was left open`)
@@ -136,7 +136,7 @@ export class StreamLines {
     return line
   }
 
-  /** What a session did has come to the target. */
+  /** An event of a session arrives at the target. */
   #arrive(line: Line, event: StreamEvent): void {
     if (event.kind !== 'open') {
       assert.ok(line.connection !== undefined || event.kind === 'reset', `${event.kind} before it was accepted`)
@@ -153,7 +153,7 @@ export class StreamLines {
     line.connection = this.host.connect(caller, (news) => this.#say(line, news))
   }
 
-  /** The target says something. */
+  /** Sends the target's news to the session's host. */
   #say(line: Line, news: StreamNews): void {
     if (news.kind === 'reset' && this.#scene.random.chance(DISCARDING)) line.isDiscarding = true
     line.fromTarget.send(() => {

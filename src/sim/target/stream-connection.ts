@@ -1,6 +1,6 @@
 /**
- * The target's end of one copied connection on an ordinary byte stream: it answers as the source did, and objects to bytes
- * that are not the client's, or not those that come next.
+ * The target's end of one copied connection on an ordinary byte stream. It answers as the source did, and checks that
+ * each byte is the next one of its client.
  */
 import assert from 'node:assert/strict'
 import { u8 } from '../../wire/bytes.ts'
@@ -12,10 +12,10 @@ import type { TargetWeather } from '../scenario/weather.ts'
 import type { StreamEvent, StreamNews } from './stream-target.ts'
 import { Quit, TargetApplication } from './target-application.ts'
 
-/** Bytes of answer that come at once, at most. */
+/** Most bytes of an answer sent at once. */
 const CHUNK_MAX = 16_384
 
-/** So soon the session's host finds out that the target has lost a connection on which nothing is sent. */
+/** Time after which the session's host notices that the target has lost an idle connection. */
 const KEEP_ALIVE_MS = 30_000
 
 /** Who connects. */
@@ -25,39 +25,39 @@ export interface StreamCaller {
   readonly clientPort: number
   /** Offset of the first byte in the client's stream. */
   readonly start: number
-  /** Offset of the same byte as the session counts. */
+  /** The session's offset of that byte. */
   readonly first: Seq
 }
 
 export class StreamConnection {
   hasClientFin = false
   isClosed = false
-  /** The target ended it although the client had not: a program that quits, or a host that restarts. */
+  /** The target ended it before the client did: the program quit, or the host restarted. */
   isCutShort = false
-  /** A request came before the answer that its client had read first. */
+  /** A request arrived before the answer that its client had read first. */
   hasOvertaken = false
   readonly conversation: Conversation
   readonly clientAddress: number
   readonly clientPort: number
   readonly start: number
-  /** Offset of the first byte that has not come. */
+  /** Offset of the next byte. */
   end: number
   readonly #first: Seq
-  /** Octets of answers that were read on connections before this one. */
+  /** Bytes of answers read on earlier connections. */
   readonly #readBefore: number
   readonly #application: TargetApplication
   readonly #bufferBytes: number
   readonly #scheduler: Scheduler
   readonly #say: (news: StreamNews) => void
-  /** The host has lost it, and says so when something comes. */
+  /** The host has lost it, and resets it when something arrives. */
   #isForgotten = false
-  /** Bytes of answer that were sent, and the close. */
+  /** Bytes of answer that were sent. */
   #saidBytes = 0
   #hasSaidClosed = false
-  /** Bytes of the connection that the session was told of, its FIN included. */
+  /** Bytes acknowledged to the session, including its half-close. */
   #acknowledged = 0
 
-  /** @param isFirst false: it goes on where another ended, so that of the answers only those to come count */
+  /** @param isFirst false: it continues an earlier connection, so only later answers count */
   constructor(
     { conversation, clientAddress, clientPort, start, first }: StreamCaller,
     isFirst: boolean,
@@ -83,13 +83,13 @@ export class StreamConnection {
     return this.#application.readTo
   }
 
-  /** Accepts it; where the server speaks first it greets. */
+  /** Accepts, and greets if the server speaks first. */
   begin(): void {
     this.#say({ kind: 'accepted' })
     this.#application.wake()
   }
 
-  /** The host loses it. @param isTold the session hears of it at once; else when something of it comes */
+  /** The host loses it. @param isTold true: it is reset at once; false: when something arrives */
   lose(isTold: boolean): void {
     if (this.isClosed) return
     this.isCutShort = true
@@ -101,13 +101,13 @@ export class StreamConnection {
     }
   }
 
-  /** Something has come for a connection that the host may have lost. */
+  /** Resets the connection if the host has lost it. */
   #deny(): void {
     if (this.#isForgotten) this.#reset()
     this.#isForgotten = false
   }
 
-  /** What the session did has come. */
+  /** An event of the session arrives. */
   take(event: StreamEvent): void {
     if (event.kind === 'reset') {
       this.#isForgotten = false
@@ -129,7 +129,7 @@ export class StreamConnection {
 
   #takeBytes(bytes: Uint8Array): void {
     if (this.#application.hasQuit === Quit.Closes) {
-      // Nobody will read it.
+      // Nobody will read these bytes.
       this.#close()
       this.#reset()
       return
@@ -166,7 +166,7 @@ export class StreamConnection {
     this.#finish()
   }
 
-  /** Tells how far the buffer has taken what came. */
+  /** Reports how far the buffer has accepted bytes. */
   #acknowledge(): void {
     const taken = Math.min(this.end, this.readTo + this.#bufferBytes)
     const count = taken - this.start + (this.hasClientFin && taken === this.end ? 1 : 0)
@@ -175,7 +175,7 @@ export class StreamConnection {
     this.#say({ kind: 'read', upTo: add(this.#first, count) })
   }
 
-  /** Both sides have closed, and all was read. */
+  /** Closes once both sides have closed and everything was read. */
   #finish(): void {
     if (this.#hasSaidClosed && this.hasClientFin && this.readTo === this.end) this.#close()
   }

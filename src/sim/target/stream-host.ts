@@ -1,4 +1,4 @@
-/** The host of the target on byte streams: its connections, and which it refuses. */
+/** The target's host on byte streams: its connections, and which ones it refuses. */
 import { formatEndpoint } from '../../wire/address.ts'
 import type { Conversation } from '../scenario/conversation.ts'
 import type { Random } from '../scenario/random.ts'
@@ -7,13 +7,13 @@ import type { TargetWeather, Trouble } from '../scenario/weather.ts'
 import { type StreamCaller, StreamConnection } from './stream-connection.ts'
 import type { StreamNews } from './stream-target.ts'
 
-/** One connection in so many is refused, whatever the weather: the backlog is full. */
+/** One in this many connections is refused in any weather, as by a full backlog. */
 const REFUSED_EVERY = 50
 
 export class StreamHost {
-  /** All there ever were, in the order in which they began. */
+  /** All connections, in the order in which they began. */
   readonly connections: StreamConnection[] = []
-  /** By client address and port: what was said on the latest connection. */
+  /** The latest connection of each client address and port. */
   readonly #lastOf = new Map<string, Conversation>()
   readonly #weather: TargetWeather
   readonly #scheduler: Scheduler
@@ -25,17 +25,17 @@ export class StreamHost {
     this.#scheduler = scheduler
     this.#random = random
     this.#startedAt = scheduler.now()
-    // A program that restarts leaves a kernel that resets its connections; of a host that restarts nothing comes.
+    // When a program restarts, its kernel resets the connections. When a host restarts, nothing is sent.
     for (const { at } of weather.restarts) scheduler.after(at, () => this.#loseAll(true))
     for (const { at } of weather.outages) scheduler.after(at, () => this.#loseAll(false))
   }
 
-  /** When nothing arrives, by the clock of the scheduler. */
+  /** Times at which nothing arrives, by the scheduler's clock. */
   get outages(): readonly Trouble[] {
     return this.#weather.outages.map(({ at, forMs }) => ({ at: at + this.#startedAt, forMs }))
   }
 
-  /** A session connects. @param say brings it what the connection says */
+  /** A session connects. @param say takes what the connection says to the session */
   connect(caller: StreamCaller, say: (news: StreamNews) => void): StreamConnection | undefined {
     const { restarts, refusals } = this.#weather
     if (this.#isIn(restarts) || this.#isIn(refusals) || this.#random.chance(1 / REFUSED_EVERY)) {

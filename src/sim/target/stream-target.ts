@@ -1,7 +1,6 @@
 /**
- * A second target side, in memory: an ordinary byte stream, without sequence numbers, windows or packets. It shows that
- * sessions need nothing else: what drills and the simulation say of bytes, order, gating, ends and reconnects holds on it
- * as well.
+ * A second target side, in memory: an ordinary byte stream without sequence numbers, windows or packets. Drills and
+ * simulation run on it, which shows that sessions need nothing else.
  */
 import assert from 'node:assert/strict'
 import { Drop } from '../../core/books/drop.ts'
@@ -16,12 +15,12 @@ import { RoundTrip } from '../../core/tcp/round-trip.ts'
 import { add, distance, isBefore, type Seq, seq } from '../../wire/seq.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
-/** As long as our TCP waits for the client to complete its handshake, where nothing is known of its round trip. */
+/** Wait for the client's handshake if its round trip is unknown, as long as our TCP waits. */
 const CLIENT_PATIENCE_MS = 900
-/** A connection that is reset so soon after it was opened is one that the target does not know. */
+/** A connection reset within this time after it was opened is unknown to the target. */
 const UNKNOWN_WITHIN_MS = 3000
 
-/** What a target says on a connection. */
+/** What a target reports on a connection. */
 export type StreamNews =
   | { readonly kind: 'accepted' | 'refused' | 'closed' }
   | { readonly kind: 'reset'; readonly isUnknown: boolean }
@@ -29,26 +28,26 @@ export type StreamNews =
   | { readonly kind: 'read'; readonly upTo: Seq }
   | { readonly kind: 'bytes'; readonly length: number; readonly isPushed: boolean }
 
-/** What comes from the target of a slot. */
+/** An answer to the session in a slot. */
 export type StreamAnswer = { readonly slot: number } & StreamNews
 
 interface Step<Kind extends string> {
   readonly kind: Kind
   readonly slot: number
-  /** Where in the stream. */
+  /** Position in the stream. */
   readonly offset: Seq
-  /** When. */
+  /** Time of the event. */
   readonly at: number
 }
 
-/** As whom a session opens a connection, and whose bytes it delivers. */
+/** The client that a connection is opened for. */
 interface StreamClient {
   readonly identity: CopiedIdentity
-  /** The client's sequence number at offset 0; of no use but to tell whose bytes these are. */
+  /** The client's sequence number at offset 0. It only identifies the client to the simulation. */
   readonly base: Seq
 }
 
-/** What a session did to its connection. */
+/** What a session does with its connection. */
 export type StreamEvent =
   | (Step<'open'> & StreamClient)
   | Step<'half-close'>
@@ -56,15 +55,15 @@ export type StreamEvent =
   | (Step<'bytes'> & { readonly bytes: Uint8Array })
 
 export interface StreamOptions {
-  /** Bytes go before the client has completed its handshake. */
+  /** Bytes are sent before the client has completed its handshake. */
   readonly isEager: boolean
-  /** Bytes that the target has not read yet, at most: what comes after them waits. */
+  /** Most bytes sent and not yet read. Further bytes wait. */
   readonly unreadMax: number
-  /** A refused connection is tried again after so long; Infinity: it is only accepted later. */
+  /** Time after which a refused connection is tried again; Infinity: never, the target may still accept it. */
   readonly retryMs: number
 }
 
-/** What all connections of a hub share. */
+/** Shared by all connections of a hub. */
 interface StreamContext {
   readonly options: StreamOptions
   readonly events: StreamEvent[]
@@ -78,7 +77,7 @@ export class StreamTarget implements TargetSide {
   acknowledgedEnd: Seq = seq(0)
   progressAt: number
   deadline = NEVER
-  /** As `AnswerRhythm` has them. */
+  /** See `AnswerRhythm`. */
   readonly rhythm = {
     receivedBytes: 0,
     isPushed: false,
@@ -96,7 +95,7 @@ export class StreamTarget implements TargetSide {
   readonly #context: StreamContext
   readonly #roundTrip = new RoundTrip()
   #isHalfClosed = false
-  /** When bytes may go although the client has not completed its handshake. */
+  /** When bytes may be sent even if the client has not completed its handshake; 0: it has. */
   #readyAt: number
   #openedAt = NEVER
   #askedAt = 0
@@ -298,9 +297,9 @@ export class StreamTarget implements TargetSide {
 }
 
 export class StreamHub implements TargetHub<StreamAnswer> {
-  /** What sessions did, in order; whoever reads one takes it out. */
+  /** Events of sessions, in order. The reader removes them. */
   readonly events: StreamEvent[] = []
-  /** Which slot speaks as whom. */
+  /** Finds the slot of an address and port. */
   readonly ports: PortsPool
   readonly #context: StreamContext
   readonly #targets = new Map<number, StreamTarget>()
