@@ -125,3 +125,18 @@ test('a late segment of an earlier connection does not count as an answer beyond
     +40    sent    .   100:100(0) ack 531
   `)
 })
+
+test('if a segment that is sent again ends with new bytes, the next request follows', () => {
+  drillTcp(`
+    +0     open win 600
+    +0     source  P.  100:1100(1000) ack 301
+    +0     sent    .   100:700(600)
+    +9     target  .   501:501(0) ack 100 win 300
+    +191   sent    .   100:400(300)
+    +9     target  .   501:501(0) ack 400 win 65535
+    +0     sent    P.  400:1100(700)
+    +9     target  P.  501:541(40) ack 1100 win 65535
+    +5     source  P.  1100:1110(10) ack 341
+    +0     sent    P.  1100:1110(10) ack 541
+  `)
+})

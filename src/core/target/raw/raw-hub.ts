@@ -43,7 +43,10 @@ export class RawHub implements TargetHub<Segment> {
   }
 
   reconnect(slot: number, identity: CopiedIdentity, clientRttMs: number, now: number): RawTarget {
-    return this.create(slot, identity, this.#at(slot).nextStart(clientRttMs), now)
+    const before = this.#at(slot)
+    // Late answers are for this connection if the next one is never opened.
+    if (identity.clientPort === before.tcb.clientPort) this.#timeWait.add(before.tcb, before.isClosed)
+    return this.create(slot, identity, before.nextStart(clientRttMs), now)
   }
 
   slotOf(segment: Segment): number {

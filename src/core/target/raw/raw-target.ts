@@ -172,7 +172,10 @@ export class RawTarget implements TargetSide {
   }
 
   resend(queue: SendQueue, now: number): boolean {
-    return this.#output.resend(queue, now)
+    const isDone = this.#output.resend(queue, now)
+    // A segment that is sent again may be longer than before, and end with new bytes.
+    this.sentEnd = this.tcb.offsetOf(this.tcb.sndMax)
+    return isDone
   }
 
   send(queue: SendQueue, upTo: Seq, most: number, now: number): boolean {
@@ -221,6 +224,7 @@ export class RawTarget implements TargetSide {
     if (now < this.#sender.rtoAt) return
     if (this.state === TargetState.Opening) this.#opening.send(now)
     else if (this.state === TargetState.Open) this.#output.timedOut(queue, now)
+    this.sentEnd = this.tcb.offsetOf(this.tcb.sndMax)
   }
 
   save(snapshot: Snapshot): void {
