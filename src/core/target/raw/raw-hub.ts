@@ -8,6 +8,7 @@ import type { CapturedClient, ConnectionState } from '../../tcp/control-block.ts
 import type { SegmentTrace } from '../../tcp/tcp-context.ts'
 import type { CopiedIdentity } from '../copied-identity.ts'
 import type { ConnectionStart, TargetHub } from '../target-hub.ts'
+import { TargetState } from '../target-side.ts'
 import type { RawContext } from './raw-context.ts'
 import { RawTarget } from './raw-target.ts'
 import { TimeWait } from './time-wait.ts'
@@ -44,8 +45,9 @@ export class RawHub implements TargetHub<Segment> {
 
   reconnect(slot: number, identity: CopiedIdentity, clientRttMs: number, now: number): RawTarget {
     const before = this.#at(slot)
-    // Late answers are for this connection if the next one is never opened.
-    if (identity.clientPort === before.tcb.clientPort) this.#timeWait.add(before.tcb, before.isClosed)
+    // Late answers are for this connection if the next one is never opened. One that has not ended was left to another
+    // tcpcopy together with its port.
+    if (before.state === TargetState.Ended) this.#timeWait.add(before.tcb, before.isClosed)
     return this.create(slot, identity, before.nextStart(clientRttMs), now)
   }
 

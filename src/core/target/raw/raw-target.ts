@@ -224,7 +224,6 @@ export class RawTarget implements TargetSide {
     if (now < this.#sender.rtoAt) return
     if (this.state === TargetState.Opening) this.#opening.send(now)
     else if (this.state === TargetState.Open) this.#output.timedOut(queue, now)
-    this.sentEnd = this.tcb.offsetOf(this.tcb.sndMax)
   }
 
   save(snapshot: Snapshot): void {
