@@ -292,3 +292,23 @@ test('after payload in a SYN (RFC 7413) the first acknowledgment number tells wh
     `)
   }
 })
+
+test('after a connection that was never opened, late packets are answered for the one before it', () => {
+  drillTcp(`
+    +0     open request 10 answer 40
+    +9     source  F.  110:110(0) ack 341
+    +0     sent    F.  110:110(0) ack 541
+    +9     target  F.  541:541(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +99    source  S   1099:1099(0) win 64240 <mss 1460>
+    +0     sent    S   1099:1099(0)
+    +9     target  S.  900:900(0) ack 1100 win 65535 <mss 1460>
+    +0     sent    .   1100:1100(0) ack 901
+    +1     source  .   1100:1100(0) ack 701
+    +1     target  R   901:901(0)                     // the session waits for bytes to send on another connection
+    +1     source  F.  1100:1100(0) ack 701
+    +0     sessions 0
+    +9     target  S.  900:900(0) ack 1100 win 65535 <mss 1460>
+    +0     sent    R   1100:1100(0)                   // not an ACK of 111, which the first connection would get
+  `)
+})

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill, drillTcp } from '../../sim/drill/drill.ts'
 import { Counter } from '../books/counters.ts'
+import { Sampling } from '../selection/sampling.ts'
+import { workerOf } from '../selection/worker-share.ts'
 
 const FLIGHT = `
     +0     source  P.  100:5100(5000) ack 301
@@ -153,4 +155,23 @@ test('if another tcpcopy has its port, a session moves to another port and sends
     +0     sessions 1
   `)
   assert.equal(counters.get(Counter.deliveredBytes), 10)
+})
+
+test('a port that another tcpcopy has is never answered for, even if no other is free', () => {
+  const workers = 65_536
+  const sampling = new Int32Array(Sampling.length)
+  const options = { share: { worker: workerOf(40_001, workers), workers, sampling } } // 40001 is its only port
+  drillTcp(
+    `
+    +0     source  S   99:99(0) win 64240 <mss 1460>
+    +0     sent    S   99:99(0) from 10.0.0.1:40001 to 10.0.0.3:8080
+    +0     taken   10.0.0.1:40001
+    +0     ended   portTaken
+    +1     source  R   100:100(0)
+    +0     sessions 0
+    +1     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     nothing
+  `,
+    options
+  )
 })

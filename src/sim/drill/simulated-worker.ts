@@ -11,6 +11,7 @@ import type { Outbox } from '../../core/packets/outbox.ts'
 import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
 import { ALL_FLOWS, type Selection } from '../../core/selection/sampling.ts'
 import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
+import type { WorkerShare } from '../../core/selection/worker-share.ts'
 import { SESSION_DEFAULTS, type SessionSettings } from '../../core/session/settings.ts'
 import { assembleCopy, type Copy, type CopySettings, copyMemoryLength } from '../../core/sessions/assembly.ts'
 import type { Sessions } from '../../core/sessions/sessions.ts'
@@ -51,6 +52,8 @@ export interface SimulatedWorkerOptions extends Omit<SessionSettings, 'gate'> {
   readonly channelVersion: number
   /** How long answers were at the assistant; NaN: unknown. */
   readonly answerAgeMs: number
+  /** Undefined: all ports are its own. */
+  readonly share: WorkerShare | undefined
 }
 
 /** The maps, and what differs from the defaults. */
@@ -72,7 +75,8 @@ const DEFAULTS = {
   bytesPerSecondMax: Number.POSITIVE_INFINITY,
   canSegment: false,
   channelVersion: 1,
-  answerAgeMs: Number.NaN
+  answerAgeMs: Number.NaN,
+  share: undefined
 }
 
 /** A trace that sees nothing. */
@@ -158,6 +162,7 @@ export class SimulatedWorker {
     const means = {
       memory: new Uint8Array(copyMemoryLength(settings.limits)),
       counters: this.counters,
+      share: options.share,
       trace: { ...SILENT, ended: (_: unknown, reason: Drop) => this.ended.push(reason) },
       flush: () => this.#flush(),
       canSegment: () => options.canSegment,
