@@ -7,6 +7,7 @@ import { copyMemoryLength } from '../../core/sessions/assembly.ts'
 import { Copier } from '../../daemon/copier/copier.ts'
 import { warmUp } from '../../daemon/copier/warm-up.ts'
 import { cryptography } from '../../io/cryptography.ts'
+import { SockDiag } from '../../io/linux/netlink/sock-diag.ts'
 import { LinuxNetwork } from '../../io/linux/sockets/streams.ts'
 import { monotonic } from '../../io/linux/system/clock.ts'
 import { mapMemory } from '../../io/linux/system/memory.ts'
@@ -77,7 +78,10 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
     copy: copyOctets
   }
   const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, control)
-  const means = { memory: memory.bytes, counters: counts, share: data, instance: data.instance, trace }
+  // With devices, the capture sees connections of other hosts.
+  const isSourceHere = live !== undefined && plan.capture.devices.length === 0
+  const source = isSourceHere ? new SockDiag() : undefined
+  const means = { memory: memory.bytes, counters: counts, share: data, source, instance: data.instance, trace }
   copier = new Copier(ports, settings, means)
   return {
     prepare: () => {
@@ -88,6 +92,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
       copier.run(() => isStopped(control) || replay?.isOver() === true)
       live?.finish?.()
       sender.close()
+      source?.close()
       replay?.capture.close()
       return isStopped(control) ? 0 : (replay?.conclude() ?? 0)
     }

@@ -12,6 +12,7 @@ import { RateLimit } from '../packets/rate-limit.ts'
 import { PortsPool } from '../selection/ports-pool.ts'
 import { Sampling } from '../selection/sampling.ts'
 import { hasCopies, mappingOf, type SelectionSettings } from '../selection/settings.ts'
+import type { SourceSockets } from '../selection/source-sockets.ts'
 import type { WorkerShare } from '../selection/worker-share.ts'
 import { IdlePolicy } from '../session/idle-policy.ts'
 import { LeastRoundTrips } from '../session/least-round-trips.ts'
@@ -61,6 +62,8 @@ export interface CopyMeans {
   readonly copy?: CopyBytes | undefined
   /** Undefined: there is one worker. */
   readonly share?: WorkerShare | undefined
+  /** Undefined: the source is not this host, so its kernel cannot be asked. */
+  readonly source?: SourceSockets | undefined
   readonly trace?: CopyTrace | undefined
   /** Sends and empties the outbox. Called when it is full. */
   flush(): void
@@ -137,6 +140,7 @@ export function assembleSessions<Answer>(
     idlePolicy,
     roundTrips: session.isWithoutAcks ? new LeastRoundTrips() : undefined,
     hub: makeHub(frames, pool, ports),
+    source: means.source,
     trace
   }
   const sampling = new Sampling(selection.sampling, now, share?.sampling)

@@ -6,6 +6,7 @@ import { Drop } from '../../core/books/drop.ts'
 import type { CopyBytes } from '../../core/memory/send-pool.ts'
 import type { Outbox } from '../../core/packets/outbox.ts'
 import { hasIpv6Target } from '../../core/selection/settings.ts'
+import type { SourceSockets } from '../../core/selection/source-sockets.ts'
 import type { WorkerShare } from '../../core/selection/worker-share.ts'
 import { assembleCopy, type Copy, type CopyTrace } from '../../core/sessions/assembly.ts'
 import type { Sessions } from '../../core/sessions/sessions.ts'
@@ -67,6 +68,8 @@ export interface CopierMeans {
   readonly counters: Counters
   /** Undefined: this is the only worker. */
   readonly share?: WorkerShare | undefined
+  /** Undefined: the source is not this host, so its kernel cannot be asked. */
+  readonly source?: SourceSockets | undefined
   /** Identifies this tcpcopy to intercept, `INSTANCE_LENGTH` bytes; default: random. */
   readonly instance?: Uint8Array | undefined
   readonly trace?: CopyTrace | undefined
@@ -94,7 +97,7 @@ export class Copier {
 
   constructor(ports: CopierPorts, settings: CopierSettings, means: CopierMeans) {
     const { sender, network, cryptography, notices } = ports
-    const { memory, counters, share, trace } = means
+    const { memory, counters, share, source, trace } = means
     this.#ports = ports
     this.#settings = settings
     this.#counters = counters
@@ -105,6 +108,7 @@ export class Copier {
       counters,
       copy: ports.copy,
       share,
+      source,
       trace,
       flush: () => this.#flush(),
       // A trace shows each packet as it appears on the wire.

@@ -11,6 +11,7 @@ import type { Outbox } from '../../core/packets/outbox.ts'
 import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
 import { ALL_FLOWS, type Selection } from '../../core/selection/sampling.ts'
 import { SELECTION_DEFAULTS } from '../../core/selection/settings.ts'
+import type { SourceSockets } from '../../core/selection/source-sockets.ts'
 import type { WorkerShare } from '../../core/selection/worker-share.ts'
 import { SESSION_DEFAULTS, type SessionSettings } from '../../core/session/settings.ts'
 import { assembleCopy, type Copy, type CopySettings, copyMemoryLength } from '../../core/sessions/assembly.ts'
@@ -54,6 +55,8 @@ export interface SimulatedWorkerOptions extends Omit<SessionSettings, 'gate'> {
   readonly answerAgeMs: number
   /** Undefined: all ports are its own. */
   readonly share: WorkerShare | undefined
+  /** What the source's kernel knows; undefined: it cannot be asked. */
+  readonly source: SourceSockets | undefined
 }
 
 /** The maps, and what differs from the defaults. */
@@ -76,7 +79,8 @@ const DEFAULTS = {
   canSegment: false,
   channelVersion: 1,
   answerAgeMs: Number.NaN,
-  share: undefined
+  share: undefined,
+  source: undefined
 }
 
 /** A trace that sees nothing. */
@@ -163,6 +167,7 @@ export class SimulatedWorker {
       memory: new Uint8Array(copyMemoryLength(settings.limits)),
       counters: this.counters,
       share: options.share,
+      source: options.source,
       trace: { ...SILENT, ended: (_: unknown, reason: Drop) => this.ended.push(reason) },
       flush: () => this.#flush(),
       canSegment: () => options.canSegment,
