@@ -215,8 +215,10 @@ export class Session {
 
   #isIdle(): boolean {
     const { target, queue } = this
+    // The first check answers for all but the first segment of a request.
+    if (queue.tail !== NONE || !isOpen(target)) return false
     const isSent = target.acknowledgedEnd === queue.end && target.sentEnd === queue.end
-    return isOpen(target) && isSent && !this.isClientDone && !this.client.stream.hasHole
+    return isSent && !this.isClientDone && !this.client.stream.hasHole
   }
 
   /** When to give up bytes that were not captured; not before everything in front of them is delivered. */
