@@ -17,6 +17,7 @@ const ordered: Readonly<Record<string, readonly string[]>> = {
     'memory',
     'packets',
     'selection',
+    'admission',
     'tcp',
     'target',
     'session',

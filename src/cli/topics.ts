@@ -22,7 +22,7 @@ export const topics: readonly Topic[] = [
     command: copyCommand,
     options: [
       ...['--map', '--intercept', '--client-addresses', '--udp'],
-      ...['--percentage', '--ramp-up', '--only-new', '--copies'],
+      ...['--percentage', '--ramp-up', '--only-new', '--join', '--copies'],
       ...['--no-wait', '--rtt', '--max-rate'],
       ...['--device', '--filter', '--buffer'],
       ...['--memory', '--workers', '--secret-file'],

@@ -23,6 +23,8 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly mss?: string
   readonly percentage: string
   readonly onlyNew?: boolean
+  readonly join: string
+  readonly halfOpen: string
   readonly rampUp?: boolean
   readonly port: string
   readonly timeout: string
@@ -91,7 +93,9 @@ export function copyCommand(): Command {
     .optionsGroup(Group.Which)
     .option('-r, --percentage <percent>', 'Percent of connections to copy', '100')
     .option('-g, --ramp-up', 'Start with 1 %, add 1 % each second, up to -r')
-    .option('-O, --only-new', 'Copy connections only from their SYN on')
+    .option('-O, --only-new', 'Copy connections only from their SYN on, as --join never')
+    .option('--join <when>', 'Where to join connections that are already open: answered, line, or never', 'answered')
+    .option('--half-open <number>', 'Most copies of connections that are half-open at the source', '512')
     .option('-n, --copies <number>', 'Copies per connection, as in 3 or 1.3', '1')
     .option('-f, --port-shift <number>', 'Ports for the copies of -n: set a different number in each tcpcopy', '0')
     .optionsGroup(Group.Pace)

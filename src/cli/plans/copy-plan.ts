@@ -1,5 +1,6 @@
 /** The plan that tcpcopy's workers carry out, made from the options. */
 import { networkInterfaces } from 'node:os'
+import { JOIN_AT } from '../../core/selection/join-at.ts'
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../../core/selection/ports-pool.ts'
 import { type Selection, WHOLE } from '../../core/selection/sampling.ts'
@@ -39,6 +40,7 @@ const MAPS_MAX = 32
 const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
 const SESSIONS_MAX = 1 << 20
+const HALF_OPEN_MOST = 65_536
 /** Frames of one system call, about. */
 const FRAMES_MAX = 1024
 const COPIES_MAX = 1023
@@ -101,6 +103,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
       ranges: listOf(options.clientAddresses ?? []).map(addressRange),
       loopbackAddress: loopbackAddress(options.loopbackAddress),
       sampling: readSampling(options),
+      joinAt: oneOf('--join', options.join, JOIN_AT),
       portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1)
     },
     session: {
@@ -115,6 +118,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     limits: {
       poolBytes: wholeNumber('--memory', options.memory, workers, 65_536) * MEGABYTE,
       sessionsMax: SESSIONS_MAX,
+      halfOpenMax: wholeNumber('--half-open', options.halfOpen, workers, HALF_OPEN_MOST),
       bytesPerSecondMax:
         options.maxRate === undefined
           ? Number.POSITIVE_INFINITY
@@ -261,7 +265,7 @@ function readHoles({ holeTimeout, holeTimeoutAtEnd, holeTimeoutAfterDrops }: Cop
 function readSampling(options: CopyOptions): Selection {
   return {
     share: decimal('--percentage', options.percentage, 1, 100, 'percent'),
-    isOnlyNew: options.onlyNew === true,
+    isOnlyNew: options.onlyNew === true || options.join === 'never',
     isRampUp: options.rampUp === true,
     // From ten thousandths to millionths.
     copies: decimal('--copies', options.copies, 1, COPIES_MAX, 'a number') * 100

@@ -5,11 +5,12 @@ import type { InterceptPlan } from './intercept-plan.ts'
 /** One worker's part of tcpcopy's plan: limits for the whole program are divided equally. */
 export function partOfPlan(plan: CopyPlan): CopyPlan {
   const { workers, settings, capture } = plan
-  const { poolBytes, sessionsMax, bytesPerSecondMax } = settings.limits
+  const { poolBytes, sessionsMax, halfOpenMax, bytesPerSecondMax } = settings.limits
   const limits = {
     ...settings.limits,
     poolBytes: Math.floor(poolBytes / workers),
     sessionsMax: Math.floor(sessionsMax / workers),
+    halfOpenMax: Math.floor(halfOpenMax / workers),
     bytesPerSecondMax: bytesPerSecondMax / workers
   }
   return {

@@ -58,7 +58,11 @@ export const Drop = {
   /**
    * A SYN for a connection that continues. The client's next packet starts a new one if it shows that the source did.
    */
-  SynHeld: 42
+  SynHeld: 42,
+  /** The client never acknowledged the source's SYN-ACK, so the copied connection was not opened either. */
+  NotConnected: 43,
+  /** Of a connection whose SYN was not captured, before a request that is certainly whole. */
+  NotJoined: 44
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 

@@ -132,6 +132,21 @@ export class SendQueue {
     return this.#isAtStart || (this.#isFrontPushed && isAfter(ack, this.#frontAck))
   }
 
+  /**
+   * Whether a request certainly begins behind the last byte, with the client's next payload.
+   * @param ack acknowledgment number of that payload
+   */
+  mayBeginNext(ack: Seq): boolean {
+    const { tail, pool } = this
+    if (tail === NONE) return this.end === this.#frontEnd && this.beginsRequest(this.end, ack)
+    return pool.isPushed(tail) && isAfter(ack, pool.isFromSyn(tail) ? this.firstAck : pool.ack(tail))
+  }
+
+  /** Acknowledgment number of the bytes before the head; undefined if these did not end with PSH. */
+  get pushedAck(): Seq | undefined {
+    return this.#isFrontPushed ? this.#frontAck : undefined
+  }
+
   /** Gives up ownership of all pieces, which stay linked. @returns the first, or NONE */
   takeAll(): number {
     const first = this.head

@@ -69,6 +69,17 @@ export class Sampling {
     const ramp = isRampUp ? (Math.floor((now - this.#startedAt) / 1000) + 1) * RAMP_STEP : WHOLE
     return this.#flows.take(Math.min(share, ramp)) ? Drop.None : Drop.SampledOut
   }
+
+  /** `-O`, or `--join never` */
+  get isOnlyNew(): boolean {
+    return this.#selection.isOnlyNew
+  }
+
+  /** The most copies of a flow. */
+  get copiesMax(): number {
+    return Math.ceil(this.#selection.copies / WHOLE)
+  }
+
   /** How often to copy the flow that `refusal` accepted. `-n 1.3` copies every flow once and 30 % of them twice. */
   copies(): number {
     const { copies } = this.#selection

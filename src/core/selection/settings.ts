@@ -1,5 +1,6 @@
 /** The settings of selection that the command line provides. */
 import { isIpv6 } from '../../wire/address-book.ts'
+import type { JoinAt } from './join-at.ts'
 import { type AddressRange, type CopyMap, Mapping } from './mapping.ts'
 import { ALL_FLOWS, type Selection, WHOLE } from './sampling.ts'
 
@@ -12,6 +13,8 @@ export interface SelectionSettings {
   readonly loopbackAddress: number
   /** `-r`, `-g`, `-O` and `-n`. */
   readonly sampling: Selection
+  /** `--join` */
+  readonly joinAt: JoinAt
   /** `-f` */
   readonly portShift: number
 }
@@ -22,6 +25,7 @@ export const SELECTION_DEFAULTS: SelectionSettings = {
   ranges: [],
   loopbackAddress: 0,
   sampling: ALL_FLOWS,
+  joinAt: 'answered',
   portShift: 0
 }
 

@@ -32,7 +32,8 @@ export class ClientSide {
   resetAck: Seq = seq(0)
   /** The client's handshake is complete, or was not captured. */
   #hasHandshake: boolean
-  #beganAt: number
+  /** When the SYN was captured, or the first packet of a connection that is joined. */
+  beganAt: number
   #firstFlightEnds = Number.NaN
   readonly #address: number
   #isJoined: boolean
@@ -56,7 +57,7 @@ export class ClientSide {
     this.stream = new ClientStream(add(iss, 1), queue, counters)
     this.rttMs = roundTrips?.of(address, now) ?? 0
     this.#hasHandshake = isJoined
-    this.#beganAt = now
+    this.beganAt = now
     this.#address = address
     this.#isJoined = isJoined
     this.#roundTrips = roundTrips
@@ -68,7 +69,7 @@ export class ClientSide {
     this.iss = snapshot.seq(this.iss)
     this.rttMs = snapshot.number(this.rttMs)
     this.#hasHandshake = snapshot.flag(this.#hasHandshake)
-    this.#beganAt = snapshot.number(this.#beganAt)
+    this.beganAt = snapshot.number(this.beganAt)
     this.#firstFlightEnds = snapshot.number(this.#firstFlightEnds)
     this.stream.save(snapshot)
   }
@@ -108,6 +109,11 @@ export class ClientSide {
     this.#reset(this.stream.end, this.finAck)
   }
 
+  /** The source's kernel says that the client's handshake is complete. */
+  connects(): void {
+    this.#hasHandshake = true
+  }
+
   /** A connection to the target follows in mid-stream, so the client's handshake and first flight are over. */
   joins(): void {
     this.#hasHandshake = true
@@ -118,7 +124,7 @@ export class ClientSide {
   completesHandshake(now: number): boolean {
     if (this.#hasHandshake) return false
     this.#hasHandshake = true
-    const measured = Math.max(now - this.#beganAt, Number.MIN_VALUE)
+    const measured = Math.max(now - this.beganAt, Number.MIN_VALUE)
     this.rttMs = this.#roundTrips?.note(this.#address, measured, now) ?? measured
     return true
   }

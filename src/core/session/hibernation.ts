@@ -13,7 +13,7 @@ import type { SessionContext } from './session-context.ts'
 const ROWS_BITS = 10
 const ROWS_MASK = (1 << ROWS_BITS) - 1
 
-const NO_START = { iss: seq(0), tsVal: seq(0), windowBytes: 0 }
+const NO_START = { iss: seq(0), tsVal: seq(0), windowBytes: 0, capturedAt: 0 }
 
 /** All hibernated sessions, each in the row of its slot. */
 export class HibernatedSessions {

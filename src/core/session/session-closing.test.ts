@@ -257,7 +257,7 @@ test('late packets of a closed connection do not start a session', () => {
     +0     dropped afterEnd 3
     +0     sessions 0
     +61000 source  P.  100:110(10) ack 301   // after a minute it is another connection
-    +0     sent    S   99:99(0)
+    +200   dropped notJoined 1
   `)
 })
 
@@ -289,6 +289,7 @@ test('an ACK sent in time-wait has timestamps that the target accepts', () => {
     +0     source  S   99:99(0) win 64240 <mss 1460,ts 100 0>
     +0     sent    S   99:99(0) <mss 1460,ts 100 0>
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,ts 7 100>
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501
     +0     source  P.  100:110(10) ack 301 <ts 130 1>
     +0     sent    P.  100:110(10) ack 501 <ts 130 7>

@@ -1,11 +1,12 @@
 /** What all sessions of a worker share. */
 import type { Segment } from '../../wire/segment.ts'
+import type { FirstSpeaker } from '../admission/first-speaker.ts'
+import type { HalfOpen } from '../admission/half-open.ts'
 import type { Counters } from '../books/counters.ts'
 import type { Drop } from '../books/drop.ts'
 import type { Latency } from '../books/latency.ts'
 import type { SendPool } from '../memory/send-pool.ts'
 import type { RateLimit } from '../packets/rate-limit.ts'
-import type { SourceSockets } from '../selection/source-sockets.ts'
 import type { TargetHub } from '../target/target-hub.ts'
 import type { CapturedClient } from '../tcp/control-block.ts'
 import type { IdlePolicy } from './idle-policy.ts'
@@ -25,8 +26,9 @@ export interface SessionContext<Answer> {
   /** `--acks drop`: estimates clients' round trips, because their acknowledgments are not captured. */
   readonly roundTrips: LeastRoundTrips | undefined
   readonly hub: TargetHub<Answer>
-  /** Undefined: the source is not this host, so its kernel cannot be asked. */
-  readonly source: SourceSockets | undefined
+  /** Counts the copies of connections that are half-open at the source. */
+  readonly halfOpen: HalfOpen
+  readonly firstSpeaker: FirstSpeaker
   /** With `--trace` only. */
   readonly trace?: SessionTrace | undefined
 }

@@ -246,6 +246,7 @@ test('the right edge of the advertised window does not move back while an answer
     +0     source  S   99:99(0) win 8000 <mss 1460>
     +0     sent    S   99:99(0) win 65535
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501 win 65535
     +0     source  P.  100:110(10) ack 301 win 8000
     +0     sent    P.  100:110(10) ack 501 win 65535
@@ -285,7 +286,7 @@ test('a session ends if the target resets each of its connections without openin
   const again = [1, 2, 4, 8, 16, 32, 60, 60, 60, 60].map((seconds) => `+${seconds * 1000} nothing ${connection}`)
   drillTcp(`
     +0     source  S   99:99(0) win 64240 <mss 1460>
-    ${connection.replace('+9', '+0     source  P.  100:110(10) ack 301\n    +0     source  F.  110:110(0) ack 301\n    +9')}
+    ${connection.replace('+0     sent    .', '+0     source  .   100:100(0) ack 301\n    +0     sent    .').replace('+9', '+0     source  P.  100:110(10) ack 301\n    +0     source  F.  110:110(0) ack 301\n    +9')}
     ${again.join('').replaceAll(/(\d000) nothing\s+\+0 /g, '$1 ')}
     +0     sessions 0
     +0     dropped targetReset 0

@@ -7,6 +7,7 @@ test('TSval continues where timestamps wrap, and never goes back (RFC 7323 §5.2
     +0     source  S   99:99(0) win 64240 <mss 1460,ts 4294967290 0>
     +0     sent    S   99:99(0) <mss 1460,ts 4294967290 0>
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,ts 4294967295 4294967290>
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501 <ts 4294967290 4294967295>
     +0     source  .   100:100(0) ack 301 win 502 <ts 4294967292 1>
     +0     source  P.  100:110(10) ack 301 win 502 <ts 4 1>
@@ -52,6 +53,7 @@ test('windows are not scaled unless the client offered it, even if the target do
     +0     source  S   99:99(0) win 64240 <mss 1460>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460,sackOK,ts 900 100,wscale 9>
+    +0     source  .   100:100(0) ack 301 win 64240
     +0     sent    .   100:100(0) ack 501 win 64240 <>
     +0     source  P.  100:1300(1200) ack 301 win 64240
     +0     sent    P.  100:1300(1200) ack 501 win 64240 <>
@@ -78,6 +80,7 @@ test('sequence numbers wrap in payload, answers, SACK blocks, retransmissions an
     +0     source  S   4294967000:4294967000(0) win 64240 <mss 1000,sackOK>
     +0     sent    S   4294967000:4294967000(0)
     +20    target  S.  4294967200:4294967200(0) ack 4294967001 win 65535 <mss 1000,sackOK>
+    +0     source  .   4294967001:4294967001(0) ack 301
     +0     sent    .   4294967001:4294967001(0) ack 4294967201
     +0     source  .   4294967001:4294967001(0) ack 4294967295
     +0     source  P.  4294967001:2705(3000) ack 4294967295

@@ -8,6 +8,7 @@ test("the handshake carries the client's address, sequence number, options, wind
     +0     source  S   99:99(0)  win 64240 ttl 57 tos 184 id 4711 <mss 1460,sackOK,ts 100 0,nop,wscale 7>
     +0     sent    S   99:99(0)  win 64240 ttl 57 tos 184 <mss 1460,sackOK,TS val 100 ecr 0,wscale 7> from 10.0.0.1:40001 to 10.0.0.3:8080
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1400,sackOK,ts 900 100,nop,wscale 9>
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501 ttl 57 tos 184 id 0 <TS val 100 ecr 900>
     +0     counter synAcks 1
     +0     sessions 1
@@ -34,6 +35,7 @@ test('the SYN is retransmitted with back-off until the target answers', () => {
     +4000  sent    S   99:99(0)
     +8000  sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 <mss 1460,ts 7 100>
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501 <ts 100 7>
     +60000 nothing
     +0     counter synsSent 5
@@ -110,6 +112,7 @@ test('only a SYN-ACK that acknowledges this SYN opens the session, and only such
     +0     dropped answerUnacceptable 6
     +0     nothing
     +1     target  S.  600:600(0) ack 100
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 601
   `)
 })
@@ -119,6 +122,7 @@ test('a retransmitted SYN-ACK is acknowledged again', () => {
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
     +1     target  S.  500:500(0) ack 100
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501
     +900   target  S.  500:500(0) ack 100
     +0     sent    .   100:100(0) ack 501
@@ -130,8 +134,8 @@ test('options missing from the SYN-ACK are not used', () => {
     +0     source  S   99:99(0)  win 64240 <mss 1460,sackOK,ts 100 0,wscale 7>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 8000
-    +0     sent    .   100:100(0) ack 501 win 64240 <>
     +0     source  .   100:100(0) ack 301 win 502 <ts 101 1>
+    +0     sent    .   100:100(0) ack 501 win 64256 <>
     +0     source  P.  100:110(10) ack 301 win 600 <ts 101 1>
     +0     sent    P.  100:110(10) ack 501 win 65535 <>
   `)
@@ -145,6 +149,7 @@ test('a SYN that the client retransmits is not copied again', () => {
     +0     dropped duplicate 1
     +0     nothing
     +10    target  S.  500:500(0) ack 100
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501
     +500   source  S   99:99(0)
     +0     nothing
@@ -176,10 +181,12 @@ test('with -c, clients appear at the target with addresses of the range, and nev
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0) from 192.168.9.1:40001 to 10.0.0.3:8080
     +1     target  S.  500:500(0) ack 100 to 192.168.9.1:40001
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501 from 192.168.9.1:40001
     +0     source  S   777:777(0) from 10.0.0.77:40001
     +0     sent    S   777:777(0) from 192.168.9.1:40002
     +1     target  S.  900:900(0) ack 778 to 192.168.9.1:40002
+    +0     source  .   778:778(0) ack 301 from 10.0.0.77:40001
     +0     sent    .   778:778(0) ack 901 from 192.168.9.1:40002
     +1     target  S.  500:500(0) ack 100
     +0     dropped answerNoSession 1
@@ -198,6 +205,7 @@ test('packets that no -x maps, and sessions beyond the limit, are dropped and co
     +0     source  S   99:99(0) from 10.0.0.1:40002
     +0     dropped tableFull 1
     +0     source  P.  100:110(10) ack 301 from 10.0.0.1:40003
+    +200   source  P.  110:120(10) ack 341 from 10.0.0.1:40003
     +0     dropped tableFull 2
   `,
     { sessionsMax: 1 }
@@ -212,14 +220,16 @@ test('an older connection that the target still has on the port is reset (RFC 92
     +0     sent    R   5000:5000(0)
     +999   sent    S   99:99(0)
     +1     target  S.  500:500(0) ack 100
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501
   `)
 })
 
 test('an older connection is reset even if its challenge ACK acknowledges our SYN', () => {
   drillTcp(`
-    +0     source  P.  100:110(10) ack 301
+    +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
+    +0     source  P.  100:110(10) ack 301
     +1     target  .   501:501(0) ack 100 win 65535
     +999   sent    S   99:99(0)
     +1     target  .   501:501(0) ack 100 win 65535
@@ -240,6 +250,7 @@ test('a SYN with FIN or RST neither starts nor ends a session', () => {
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
     +1     target  S.  500:500(0) ack 100 win 65535
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501
     +0     source  SF  7000:7000(0)
     +0     sessions 1

@@ -3,10 +3,12 @@ import { drill, drillTcp } from '../../sim/drill/drill.ts'
 
 const SHORT = { timeoutMs: 10_000, keepAliveMs: 20_000 }
 
-test('a connection first seen in mid-stream is joined at its next payload, with a made-up handshake', () => {
+test('a connection first seen in mid-stream is joined with a made-up handshake', () => {
   drill(`
-    +0     source  .   100:100(0) ack 301 win 502 <ts 105 1>
-    +0     dropped noSession 1
+    +0     source  .   90:90(0) ack 261 win 502 <ts 104 1>
+    +0     source  P.  90:100(10) ack 261 win 502 <ts 104 1>
+    +200   dropped noSession 1
+    +0     dropped notJoined 1
     +0     source  P.  100:110(10) ack 301 win 502 id 7 ttl 60 <ts 105 1>
     +0     sent    S   99:99(0) ttl 60 <mss 1460,sackOK,ts 105 0,wscale 7>
     +0     counter sessionsJoined 1
@@ -16,7 +18,7 @@ test('a connection first seen in mid-stream is joined at its next payload, with 
     +9     target  P.  501:541(40) ack 110 win 128 <ts 901 105>
     +0     source  P.  110:120(10) ack 341 win 502 <ts 106 1>
     +0     sent    P.  110:120(10) ack 541
-    +1     source  P.  90:100(10) ack 301 win 502 <ts 106 1>
+    +1     source  P.  90:100(10) ack 261 win 502 <ts 106 1>
     +0     counter duplicateBytes 10
   `)
 })
@@ -26,7 +28,7 @@ test('a FIN, a reset or an ACK does not join a connection', () => {
     +0     source  F.  100:100(0) ack 301
     +0     source  R.  100:110(10) ack 301
     +0     source  .   100:100(0) ack 301
-    +0     dropped noSession 3
+    +200   dropped noSession 3
     +0     sessions 0
   `)
 })
@@ -95,7 +97,7 @@ test('a reset after bytes that were never captured ends the session', () => {
 test('a session without progress ends after -t', () => {
   drill(
     `
-    +0     open request 10 ack none
+    +0     open request 10
     +200   sent    P.  100:110(10) ack 501
     +400   sent    P.  100:110(10) ack 501
     +400   sent    R.  110:110(0) ack 501
@@ -108,7 +110,7 @@ test('a session without progress ends after -t', () => {
   )
 })
 
-test('an idle session ends after -k, and the next payload joins the connection again', () => {
+test('an idle session ends after -k, and the next request joins the connection again', () => {
   drill(
     `
     +0     open request 10
@@ -116,7 +118,7 @@ test('an idle session ends after -k, and the next payload joins the connection a
     +19999 nothing
     +1     sent    R.  110:110(0) ack 501
     +0     ended   timedOut
-    +9     source  P.  110:120(10) ack 301
+    +9     source  P.  110:120(10) ack 341
     +0     sent    S   109:109(0)
     +0     counter sessionsJoined 1
   `,
@@ -248,8 +250,10 @@ test('connections that wait for the same port start in order', () => {
   drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
+    +0     source  .   100:100(0) ack 301
     +0     source  R   100:100(0)
     +0     source  S   7000:7000(0)
+    +0     source  .   7001:7001(0) ack 301
     +0     source  R   7001:7001(0)
     +0     source  S   9000:9000(0)
     +0     counter sessionsWaited 2
@@ -304,6 +308,7 @@ test('a SYN from the same address and port to another source port starts another
     +0     source  S   50:50(0) to 10.0.0.2:81
     +0     sent    S   50:50(0) from 10.0.0.1:40001 to 10.0.0.3:8081
     +9     target  S.  700:700(0) ack 51 from 10.0.0.3:8081
+    +0     source  .   51:51(0) ack 301 to 10.0.0.2:81
     +0     sent    .   51:51(0) ack 701 to 10.0.0.3:8081
   `,
     {

@@ -20,7 +20,7 @@ test('unacknowledged data is retransmitted after the timeout of RFC 6298, with b
 
 test('the retransmission timeout adapts to a slow target', () => {
   drill(`
-    +0     open rtt 300 ack none
+    +0     open rtt 300
     +0     source  P.  100:110(10) ack 301
     +0     sent    P.  100:110(10) ack 501
     +900   sent    P.  100:110(10) ack 501  // smoothed 300, variation 150: 300 + 4 × 150
@@ -30,7 +30,7 @@ test('the retransmission timeout adapts to a slow target', () => {
 
 test('three duplicate ACKs retransmit the first segment, and partial ACKs the next one', () => {
   drill(`
-    +0     open <mss 1000> ack none
+    +0     open <mss 1000>
     +0     source  P.  100:5100(5000) ack 301
     +0     sent    .   100:1100(1000) ack 501
     +0     sent    .   1100:2100(1000) ack 501
@@ -54,7 +54,7 @@ test('three duplicate ACKs retransmit the first segment, and partial ACKs the ne
 
 test('a retransmission has only bytes that were sent before', () => {
   drillTcp(`
-    +0     open <mss 1000> win 400 ack none
+    +0     open <mss 1000> win 400
     +0     source  P.  100:1100(1000) ack 301
     +0     sent    .   100:500(400) ack 501
     +20    target  .   501:501(0) ack 100 win 400
@@ -82,7 +82,7 @@ test('an ACK of bytes that were never sent is answered, and otherwise ignored', 
 
 test("only segments that the target's SACK blocks leave out are retransmitted (RFC 6675)", () => {
   drill(`
-    +0     open <mss 1460,sackOK> ack none
+    +0     open <mss 1460,sackOK>
     +0     source  P.  100:5940(5840) ack 301 win 64240
     +0     sent    .   100:1560(1460)
     +0     sent    .   1560:3020(1460)
@@ -103,7 +103,7 @@ test("only segments that the target's SACK blocks leave out are retransmitted (R
 
 test('segments that arrive beyond a gap are reported in SACK blocks, the latest first (RFC 2018)', () => {
   drillTcp(`
-    +0     open <mss 1460,sackOK> ack none
+    +0     open <mss 1460,sackOK>
     +1     target  P.  601:701(100) ack 100 win 65535
     +0     sent    .   100:100(0) ack 501 <nop,nop,sack 601:701>
     +1     target  P.  801:901(100) ack 100 win 65535

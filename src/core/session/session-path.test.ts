@@ -37,7 +37,7 @@ test('a large segment that times out twice is sent in halves (RFC 8899 §4.3)', 
 
 test('segments are halved down to the size that every path supports (RFC 9293 §3.7.1), and no further', () => {
   drill(`
-    +0     open <mss 1460,ts 100 0> <mss 1460,ts 1 100> ack none
+    +0     open <mss 1460,ts 100 0> <mss 1460,ts 1 100>
     +0     source  P.  100:1548(1448) ack 301 win 502 <ts 101 1>
     +0     sent    P.  100:1548(1448) ack 501
     +200   sent    P.  100:1548(1448) ack 501

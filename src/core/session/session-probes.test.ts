@@ -90,7 +90,7 @@ test('each segment beyond a gap triggers a duplicate ACK, and so does the FIN (R
 
 test('SACK blocks of bytes that are acknowledged or were never sent are ignored (RFC 2018 §4, RFC 2883)', () => {
   drill(`
-    +0     open <mss 1000,sackOK> ack none
+    +0     open <mss 1000,sackOK>
     +0     source  P.  100:3100(3000) ack 301
     +0     sent    .   100:1100(1000)
     +0     sent    .   1100:2100(1000)
@@ -107,7 +107,7 @@ test('SACK blocks of bytes that are acknowledged or were never sent are ignored 
 
 test('data that the target reported in a SACK block and then discarded is retransmitted (RFC 2018 §8)', () => {
   drill(`
-    +0     open <mss 1000,sackOK> ack none
+    +0     open <mss 1000,sackOK>
     +0     source  P.  100:1300(1200) ack 301
     +0     sent    .   100:1100(1000)
     +0     sent    P.  1100:1300(200)

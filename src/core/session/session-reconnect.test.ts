@@ -275,9 +275,9 @@ test('after payload in a SYN (RFC 7413) the first acknowledgment number tells wh
     +0     source  SP  99:109(10) win 64240 <mss 1460>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     source  .   110:110(0) ack ${ack} win 64240
     +0     sent    .   100:100(0) ack 501
     +0     sent    P.  100:110(10) ack 501
-    +0     source  .   110:110(0) ack ${ack} win 64240
     +9     target  P.  501:541(40) ack 110 win 65535
     +1     target  R   541:541(0)`
     drill(`${opened}
@@ -303,8 +303,8 @@ test('after a connection that was never opened, late packets are answered for th
     +99    source  S   1099:1099(0) win 64240 <mss 1460>
     +0     sent    S   1099:1099(0)
     +9     target  S.  900:900(0) ack 1100 win 65535 <mss 1460>
-    +0     sent    .   1100:1100(0) ack 901
     +1     source  .   1100:1100(0) ack 701
+    +0     sent    .   1100:1100(0) ack 901
     +1     target  R   901:901(0)                     // the session waits for bytes to send on another connection
     +1     source  F.  1100:1100(0) ack 701
     +0     sessions 0

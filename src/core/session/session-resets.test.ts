@@ -51,7 +51,8 @@ test('a reset captured before the SYN-ACK is sent after the handshake', () => {
   drill(`
     +0     source  S   99:99(0)
     +0     sent    S   99:99(0)
-    +1     source  R   100:100(0)
+    +1     source  .   100:100(0) ack 301
+    +0     source  R   100:100(0)
     +9     target  S.  500:500(0) ack 100
     +0     sent    .   100:100(0) ack 501
     +0     sent    R.  100:100(0) ack 501
@@ -222,6 +223,7 @@ test('a challenge ACK acknowledges everything received, however slow the client 
     +0     source  S   99:99(0) win 64240 <mss 1460>
     +0     sent    S   99:99(0)
     +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     source  .   100:100(0) ack 301
     +280   sent    .   100:100(0) ack 501
     +0     source  P.  100:110(10) ack 301
     +0     sent    P.  100:110(10) ack 501

@@ -140,6 +140,7 @@ test('segments have at most 536 bytes if the target names no MSS, and -M limits 
     +0     source  S   99:99(0) <mss 1460>
     +0     sent    S   99:99(0)
     +5     target  S.  500:500(0) ack 100 win 65535
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501
     +1     source  P.  100:700(600) ack 301
     +0     sent    .   100:636(536) ack 501
@@ -161,6 +162,7 @@ test('sequence numbers wrap around', () => {
     +0     source  S   4294967290:4294967290(0) <mss 1460>
     +0     sent    S   4294967290:4294967290(0)
     +9     target  S.  4294967295:4294967295(0) ack 4294967291 win 65535 <mss 1460>
+    +0     source  .   4294967291:4294967291(0) ack 301
     +0     sent    .   4294967291:4294967291(0) ack 0
     +0     source  .   4294967291:4294967291(0) ack 4294967200
     +0     source  .   4294967291:5(10) ack 4294967200
@@ -177,7 +179,7 @@ test('sequence numbers wrap around', () => {
 
 test('even after a timeout, data that the target reported in a SACK block is not retransmitted', () => {
   drill(`
-    +0     open <mss 1460,sackOK> ack none
+    +0     open <mss 1460,sackOK>
     +0     source  P.  100:4480(4380) ack 301 win 64240
     +0     sent    .   100:1560(1460)
     +0     sent    .   1560:3020(1460)

@@ -9,12 +9,14 @@ export interface SessionStart {
   readonly tsVal: Seq
   /** The client's window, in bytes. */
   readonly windowBytes: number
+  /** When its SYN was captured, or its first bytes. */
+  readonly capturedAt: number
 }
 
 /** @param isJoined the segment is not a SYN, so the session begins in mid-stream */
-export function sessionStartOf(segment: Segment, isJoined: boolean): SessionStart {
+export function sessionStartOf(segment: Segment, isJoined: boolean, capturedAt: number): SessionStart {
   // The window of a SYN is not scaled (RFC 7323 §2.2).
   const shift = isJoined ? MADE_UP_SCALE : 0
   const iss = isJoined ? add(segment.seq, -1) : segment.seq
-  return { iss, tsVal: segment.tsVal, windowBytes: segment.window << shift }
+  return { iss, tsVal: segment.tsVal, windowBytes: segment.window << shift, capturedAt }
 }

@@ -50,7 +50,7 @@ test('a first flight captured before the SYN-ACK is sent at once', () => {
 
 test("segments fit into the target's window, and the rest waits until the flight is acknowledged", () => {
   drillTcp(`
-    +0     open win 1500 ack none
+    +0     open win 1500
     +0     source  P.  100:3100(3000) ack 301
     +0     sent    .   100:1560(1460) ack 501
     +9     target  .   501:501(0) ack 1560 win 1500
@@ -100,7 +100,7 @@ test('when a closed window opens, the retransmission timeout is as before the pr
 
 test('a window update without a new acknowledgment releases data at once (RFC 9293 §3.10.7.4)', () => {
   drillTcp(`
-    +0     open <mss 1000> win 2000 ack none
+    +0     open <mss 1000> win 2000
     +0     source  P.  100:5100(5000) ack 301
     +0     sent    .   100:1100(1000) ack 501
     +0     sent    .   1100:2100(1000) ack 501
@@ -116,7 +116,7 @@ test('a window update without a new acknowledgment releases data at once (RFC 92
 
 test('when the target shrinks its window, unacknowledged data is retransmitted once per timeout (RFC 9293 §3.8.6)', () => {
   drill(`
-    +0     open <mss 1000> win 2000 ack none
+    +0     open <mss 1000> win 2000
     +0     source  P.  100:2100(2000) ack 301
     +0     sent    .   100:1100(1000) ack 501
     +0     sent    P.  1100:2100(1000) ack 501
@@ -147,7 +147,7 @@ test('an old segment does not change the window', () => {
 
 test('an old segment that acknowledges more data updates the window from there', () => {
   drillTcp(`
-    +0     open <mss 1000> win 2000 ack none
+    +0     open <mss 1000> win 2000
     +0     source  P.  100:4100(4000) ack 301
     +0     sent    .   100:1100(1000) ack 501
     +0     sent    .   1100:2100(1000) ack 501

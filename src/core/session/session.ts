@@ -7,12 +7,14 @@
  * target side, and counters. After each call, the caller checks whether it has ended, and `deadline`.
  */
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
-import { add, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
+import { add, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
+import { ClientHandshake } from '../admission/half-open.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, reconnectsAfter } from '../books/drop.ts'
 import { NONE } from '../memory/send-pool.ts'
 import { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
+import { SourceState } from '../selection/source-sockets.ts'
 import type { CopiedIdentity } from '../target/copied-identity.ts'
 import { TargetEnd, type TargetSide, TargetState } from '../target/target-side.ts'
 import { scaledWindow } from '../tcp/segment-writer.ts'
@@ -62,6 +64,7 @@ export class Session {
   readonly #awakeSince: number
   /** While waiting: when it may connect; Infinity: not yet known. */
   #startAt = NEVER
+  readonly #handshake: ClientHandshake
 
   constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
     const { settings, pool, counters, roundTrips, hub } = context
@@ -70,7 +73,15 @@ export class Session {
     this.#context = context
     this.queue = new SendQueue(seq(0), pool, counters)
     const { capturedAddress, isJoined } = identity
-    this.client = new ClientSide(start.iss, capturedAddress, isJoined, this.queue, roundTrips, counters, now)
+    this.client = new ClientSide(
+      start.iss,
+      capturedAddress,
+      isJoined,
+      this.queue,
+      roundTrips,
+      counters,
+      start.capturedAt
+    )
     this.#gate = new Gate(settings.gate, counters)
     this.#hole = new HoleWatch(settings.holes, counters)
     const { tsVal, windowBytes } = start
@@ -78,6 +89,8 @@ export class Session {
     this.target = hub.create(id, identity, { base: add(start.iss, 1), tsVal, windowBytes, clientRttMs }, now)
     this.#progressAt = now
     this.#awakeSince = now
+    this.#handshake = new ClientHandshake(context.halfOpen, isJoined, now)
+    if (isJoined) this.target.clientConnected(clientRttMs, now)
     this.#plan()
   }
 
@@ -119,6 +132,7 @@ export class Session {
 
   /** See `Snapshot`. Saves or restores everything that a hibernated session needs, apart from its identity. */
   save(snapshot: Snapshot): void {
+    this.#handshake.end()
     this.#progressAt = snapshot.number(this.#progressAt)
     this.#reconnects.save(snapshot)
     this.client.save(snapshot)
@@ -142,6 +156,7 @@ export class Session {
   onSource(segment: Segment, now: number): Drop {
     const { client, target } = this
     const { flags, payloadLength } = segment
+    if (payloadLength > 0) this.#noteFirstSpeaker(segment)
     const wasIdle = (payloadLength > 0 || (flags & FIN) !== 0) && this.#isIdle()
     const drop = client.take(segment, target.segmentMax)
     if (flags & SYN) return drop
@@ -160,12 +175,32 @@ export class Session {
     return drop
   }
 
+  /** Notes who speaks first on this connection, with the client's first payload. */
+  #noteFirstSpeaker({ flags, ack }: Segment): void {
+    const { identity, queue, client } = this
+    const isFirst = client.stream.end === 0 && !identity.isJoined && identity.copy === 0 && (flags & SYN) === 0
+    if (!isFirst || queue.firstAck === 0 || this.#context.settings.isWithoutAcks) return
+    this.#context.firstSpeaker.saw(identity.mapIndex, isAfter(ack, queue.firstAck))
+  }
+
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
   #sawAck(ack: Seq, now: number): void {
     this.#gate.saw(ack)
-    if (!this.client.completesHandshake(now)) return
-    this.queue.firstAck = ack
-    this.#gate.begin(ack)
+    if (this.client.completesHandshake(now)) {
+      this.queue.firstAck = ack
+      this.#gate.begin(ack)
+    } else if (!this.#handshake.isPending) return
+    this.#handshake.end()
+    this.target.clientConnected(this.client.rttMs, now)
+  }
+
+  /** Asks the source's kernel about a handshake whose end was not captured. */
+  #askSource(now: number): void {
+    const state = this.#handshake.ask(this.identity, now)
+    if (state === SourceState.None) this.abort(Drop.NotConnected, now)
+    if (state !== SourceState.Connected) return
+    this.client.connects()
+    this.#handshake.end()
     this.target.clientConnected(this.client.rttMs, now)
   }
 
@@ -189,6 +224,7 @@ export class Session {
       if (stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
       this.abort(Drop.Hole, now)
     }
+    if (!isEnded(this) && now >= this.#handshake.askAt) this.#askSource(now)
     if (isEnded(this)) return
     this.target.onTimer(this.queue, now)
     this.step(now)
@@ -244,6 +280,10 @@ export class Session {
   step(now: number): void {
     if (isEnded(this)) return
     const { target, client } = this
+    if (this.#handshake.isPending && client.hasReset && !client.lacksBytes) {
+      this.abort(Drop.None, now)
+      return
+    }
     if (target.state === TargetState.Open) {
       if (target.prepare(now)) this.#deliver(now)
     } else if (target.state === TargetState.Waiting && this.#hasWork()) {
@@ -339,15 +379,25 @@ export class Session {
     this.endReason = reason
     const una = this.#unacknowledgedFrom()
     this.queue.acknowledge(una)
-    if (reconnectsAfter(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)) {
+    const isTakenUp = reconnectsAfter(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)
+    if (isTakenUp && this.#mayContinue()) {
       this.hasReconnected = true
       this.#progressAt = now
     } else {
       this.client.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
+      this.#handshake.end()
       this.hasEnded = true
       this.deadline = NEVER
     }
     if (trace !== undefined) trace.ended(this.identity, reason)
+  }
+
+  /** Where the server speaks first, another connection makes sense only if it delivers everything from the beginning. */
+  #mayContinue(): boolean {
+    const { mapIndex, sourcePort } = this.identity
+    if (!this.#context.firstSpeaker.isServer(mapIndex, sourcePort)) return true
+    const { first } = this.client.stream
+    return first !== NONE && this.#context.pool.offset(first) === 0
   }
 
   /** Offset of the first byte that the target has not acknowledged. */
@@ -366,6 +416,7 @@ export class Session {
     this.identity = identity
     this.target = hub.reconnect(this.id, identity, this.client.rttMs, now)
     if (identity.isJoined) this.client.joins()
+    if (!this.#handshake.isPending) this.target.clientConnected(this.client.rttMs, now)
     this.#gate.restart()
     this.#hole.close()
     counters.add(Counter.sessionsStarted, 1)
@@ -383,6 +434,7 @@ export class Session {
     this.deadline = Math.min(
       Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
       target.deadline,
+      this.#handshake.askAt,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
       isIdle ? this.#hibernatesAt() : start

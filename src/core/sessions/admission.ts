@@ -24,6 +24,8 @@ export class Admission {
   readonly #sessionsMax: number
   readonly #lifecycle: Lifecycle
   readonly #flow = new Flow()
+  /** When the SYN or the first bytes of the connection that starts were captured. */
+  #capturedAt = 0
 
   constructor(
     context: SessionContext<never>,
@@ -41,8 +43,18 @@ export class Admission {
     this.#lifecycle = lifecycle
   }
 
-  /** Starts the copies of a connection. @returns None if at least one was started, otherwise why not */
-  begin(segment: Segment, maps: readonly number[], previous: Session | undefined, now: number): Drop {
+  /**
+   * Starts the copies of a connection.
+   * @param capturedAt when its SYN was captured; @returns None if at least one was started, otherwise why not
+   */
+  begin(
+    segment: Segment,
+    maps: readonly number[],
+    previous: Session | undefined,
+    capturedAt: number,
+    now: number
+  ): Drop {
+    this.#capturedAt = capturedAt
     const count = this.#sampling.copies()
     const group = maps.length * count > 1 ? new CopyGroup(maps, count) : undefined
     const copies = previous === undefined ? [] : this.#tables.copiesOf(previous)
@@ -99,7 +111,13 @@ export class Admission {
     const identity = chooseIdentity(segment, mapIndex, copy, before?.identity.clientPort, mapping, this.#tables.ports)
     if (identity === undefined) return Drop.NoFreePort
     const slot = this.#tables.slots.take()
-    const session = new Session(slot, identity, sessionStartOf(segment, identity.isJoined), this.#context, now)
+    const session = new Session(
+      slot,
+      identity,
+      sessionStartOf(segment, identity.isJoined, this.#capturedAt),
+      this.#context,
+      now
+    )
     this.#tables.slots.set(session)
     this.#tables.groups[slot] = group
     if (group?.first === undefined) {
@@ -142,6 +160,7 @@ export class Admission {
   /** Starts copies again that ended before their connection did, at the connection's next payload. */
   restartCopies(group: CopyGroup, segment: Segment, now: number): void {
     const { counters } = this.#context
+    this.#capturedAt = now
     for (let place = group.absent.pop(); place !== undefined; place = group.absent.pop()) {
       counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
       const drop = this.#add(segment, group.mapAt(place), group.copyAt(place), undefined, group, now)

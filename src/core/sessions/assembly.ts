@@ -3,6 +3,8 @@
  * way to send, counters. Copier, simulation and benchmarks all start here.
  */
 import type { Segment } from '../../wire/segment.ts'
+import { FirstSpeaker } from '../admission/first-speaker.ts'
+import { HALF_OPEN_DEFAULT, HalfOpen } from '../admission/half-open.ts'
 import type { Counters } from '../books/counters.ts'
 import { Latency } from '../books/latency.ts'
 import { type CopyBytes, POOL_PAGE, SendPool } from '../memory/send-pool.ts'
@@ -29,6 +31,8 @@ export interface LimitSettings {
   /** `-m`: size of the send pool. */
   readonly poolBytes: number
   readonly sessionsMax: number
+  /** `--half-open`: most copies whose clients have not completed the handshake. */
+  readonly halfOpenMax: number
   /** `--max-rate`; Infinity: no limit. */
   readonly bytesPerSecondMax: number
   /** Most frames in the outbox. */
@@ -39,6 +43,7 @@ export interface LimitSettings {
 export const LIMIT_DEFAULTS: LimitSettings = {
   poolBytes: 256 << 20,
   sessionsMax: 1 << 20,
+  halfOpenMax: HALF_OPEN_DEFAULT,
   bytesPerSecondMax: Number.POSITIVE_INFINITY,
   framesMax: 1024
 }
@@ -140,10 +145,15 @@ export function assembleSessions<Answer>(
     idlePolicy,
     roundTrips: session.isWithoutAcks ? new LeastRoundTrips() : undefined,
     hub: makeHub(frames, pool, ports),
-    source: means.source,
+    halfOpen: new HalfOpen(limits.halfOpenMax, means.source),
+    firstSpeaker: new FirstSpeaker(selection.maps.length),
     trace
   }
   const sampling = new Sampling(selection.sampling, now, share?.sampling)
-  const sessions = new Sessions(context, { mapping, sampling, ports, sessionsMax: limits.sessionsMax }, now)
+  const sessions = new Sessions(
+    context,
+    { mapping, sampling, ports, joinAt: selection.joinAt, sessionsMax: limits.sessionsMax },
+    now
+  )
   return { sessions, outbox, pool, latency, idlePolicy }
 }

@@ -15,7 +15,7 @@ const CLOSED_LINGER_MS = 60_000
  */
 export function mayJoinAgain({ endReason, isClientDone }: Session): boolean {
   if (endReason === Drop.TimedOut) return !isClientDone
-  return endReason === Drop.Shutdown || endReason === Drop.Displaced
+  return endReason === Drop.Shutdown || endReason === Drop.NotConnected || endReason === Drop.Displaced
 }
 
 export class ClosedFlows {

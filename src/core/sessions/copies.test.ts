@@ -18,6 +18,7 @@ const BOTH_OPEN = `
     +0     sent    S   99:99(0) from 10.0.0.1:40001
     +0     sent    S   99:99(0) from ${SECOND}
     +9     target  S.  500:500(0) ack 100 win 65535 <mss 1460>
+    +0     source  .   100:100(0) ack 301
     +0     sent    .   100:100(0) ack 501 from 10.0.0.1:40001
     +1     target  S.  900:900(0) ack 100 win 65535 <mss 1460> to ${SECOND}
     +0     sent    .   100:100(0) ack 901 from ${SECOND}
@@ -72,11 +73,12 @@ test('a copy continues if the target resets the other one, which reconnects', ()
 test('all copies of a connection join it in mid-stream', () => {
   drill(
     `
-    +0     source  P.  100:110(10) ack 301
+    +0     source  P.  90:100(10) ack 261
+    +200   source  P.  100:110(10) ack 301
     +0     sent    S   99:99(0) from 10.0.0.1:40001
     +0     sent    S   99:99(0) from ${SECOND}
     +0     counter sessionsJoined 2
-    +0     counter capturedPayloadBytes 20
+    +0     counter capturedPayloadBytes 30
     +0     counter pendingBytes 20
   `,
     TWICE
@@ -94,13 +96,15 @@ test('a client takes its port back from a copy, which starts again on another po
     +0     counter copiesMoved 1
     +0     source  .   110:110(0) ack 301
     +0     source  P.  100:110(10) ack 301                     // retransmitted: starts nothing
-    +0     nothing
-    +9     source  P.  110:120(10) ack 301
-    +0     sent    S   109:109(0) from 10.0.0.1:9282
+    +9     source  P.  110:120(10) ack 301                     // the rest of a request: starts nothing
     +0     sent    P.  110:120(10) ack 501 from 10.0.0.1:40001
-    +1     target  S.  300:300(0) ack 110 win 65535 to 10.0.0.1:9282
-    +0     sent    .   110:110(0) ack 301 from 10.0.0.1:9282
-    +0     sent    P.  110:120(10) ack 301 from 10.0.0.1:9282
+    +9     target  P.  501:541(40) ack 120 win 65535
+    +9     source  P.  120:130(10) ack 341
+    +0     sent    S   119:119(0) from 10.0.0.1:9282
+    +0     sent    P.  120:130(10) ack 541 from 10.0.0.1:40001
+    +1     target  S.  300:300(0) ack 120 win 65535 to 10.0.0.1:9282
+    +0     sent    .   120:120(0) ack 301 from 10.0.0.1:9282
+    +0     sent    P.  120:130(10) ack 301 from 10.0.0.1:9282
     +0     sessions 4
   `,
     TWICE

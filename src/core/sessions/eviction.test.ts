@@ -25,11 +25,11 @@ class Client {
     this.#say(ACK, 100, 0)
   }
 
-  /** Sends a request after an answer was read. The turn continues. */
+  /** Sends a request, and reads an answer. The turn continues. */
   ask(): void {
-    this.#ack += 10
     this.#say(ACK | PSH, this.#seq, REQUEST)
     this.#seq += REQUEST
+    this.#ack += 10
   }
 
   #say(flags: number, seq: number, length: number): void {

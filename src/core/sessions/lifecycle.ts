@@ -2,6 +2,8 @@
  * Handles the end and the reconnect of sessions. Whoever gives a session anything to do must call `settle` afterwards,
  * which arms its deadline, replaces its connection, or removes it and starts its successor.
  */
+import type { Flow } from '../../wire/flow.ts'
+import type { JoinRule } from '../admission/join-rule.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
 import type { Session } from '../session/session.ts'
@@ -16,8 +18,10 @@ export class Lifecycle {
   readonly #context: SessionContext<never>
   readonly #tables: SessionTables
   readonly #closedFlows: ClosedFlows
+  readonly #joins: JoinRule
 
-  constructor(context: SessionContext<never>, tables: SessionTables, closedFlows: ClosedFlows) {
+  constructor(context: SessionContext<never>, tables: SessionTables, closedFlows: ClosedFlows, joins: JoinRule) {
+    this.#joins = joins
     this.#context = context
     this.#tables = tables
     this.#closedFlows = closedFlows
@@ -70,13 +74,21 @@ export class Lifecycle {
     if (bySource.get(flow) === entryOfSession(id)) {
       const heir = group?.first
       if (heir !== undefined) bySource.set(flow, entryOfSession(heir.id))
-      else if (mayJoinAgain(session)) bySource.delete(flow)
+      else if (mayJoinAgain(session)) this.#leave(session, flow, now)
       else this.#closedFlows.add(flow, session.isClientDone, now)
     }
     const holder = ports.holderOf(identity)
     if (holder !== id) replaceInQueue(session, successor, slots.awake[holder])
     else this.#passOn(id, identity, successor, session.endReason, now)
     this.#context.hub.leave(id)
+  }
+
+  /** The connection of a session that has ended continues, and may be joined where its next request begins. */
+  #leave(session: Session, flow: Flow, now: number): void {
+    this.#tables.bySource.delete(flow)
+    const { client, queue } = session
+    const isAllDelivered = queue.frontEnd === client.stream.end
+    this.#joins.leave(flow, client.endSequence, isAllDelivered ? queue.pushedAck : undefined, now)
   }
 
   /**

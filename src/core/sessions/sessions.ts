@@ -5,8 +5,10 @@
 import type { Flow } from '../../wire/flow.ts'
 import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add } from '../../wire/seq.ts'
+import { JoinRule } from '../admission/join-rule.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
+import type { JoinAt } from '../selection/join-at.ts'
 import type { Mapping } from '../selection/mapping.ts'
 import type { PortsPool } from '../selection/ports-pool.ts'
 import type { Sampling } from '../selection/sampling.ts'
@@ -15,13 +17,12 @@ import type { SessionContext } from '../session/session-context.ts'
 import { SessionState } from '../session/session-state.ts'
 import type { Route } from '../target/raw/route-events.ts'
 import { Admission } from './admission.ts'
+import { Arrivals } from './arrivals.ts'
 import { ClosedFlows } from './closed-flows.ts'
 import type { CopyGroup } from './copy-group.ts'
 import { relieve } from './eviction.ts'
-import { ignoredIdOf } from './flow-entries.ts'
 import { IgnoredFlows } from './ignored-flows.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { PendingSyns } from './pending-syns.ts'
 import { ReadyList } from './ready-list.ts'
 import { SessionTables } from './session-tables.ts'
 
@@ -33,6 +34,7 @@ export interface Selecting {
   readonly mapping: Mapping
   readonly sampling: Sampling
   readonly ports: PortsPool
+  readonly joinAt: JoinAt
   readonly sessionsMax: number
 }
 
@@ -40,29 +42,33 @@ export interface Selecting {
 export class Sessions<Answer> {
   readonly ready = new ReadyList()
   readonly #context: SessionContext<Answer>
-  readonly #mapping: Mapping
-  readonly #sampling: Sampling
   readonly #tables: SessionTables
   readonly #lifecycle: Lifecycle
   readonly #admission: Admission
   readonly #closedFlows: ClosedFlows
   readonly #ignoredFlows: IgnoredFlows
-  readonly #pendingSyns = new PendingSyns()
+  readonly #arrivals: Arrivals
   #now: number
   readonly #onDue = (slot: number): void => this.#step(slot)
 
-  constructor(context: SessionContext<Answer>, { mapping, sampling, ports, sessionsMax }: Selecting, now: number) {
+  constructor(
+    context: SessionContext<Answer>,
+    { mapping, sampling, ports, joinAt, sessionsMax }: Selecting,
+    now: number
+  ) {
     const { timeoutMs } = context.settings
     const shared: SessionContext<never> = context
     this.#context = context
-    this.#mapping = mapping
-    this.#sampling = sampling
     this.#now = now
     this.#tables = new SessionTables(shared, ports, now)
     this.#closedFlows = new ClosedFlows(this.#tables.bySource, timeoutMs)
     this.#ignoredFlows = new IgnoredFlows(this.#tables.bySource, timeoutMs)
-    this.#lifecycle = new Lifecycle(shared, this.#tables, this.#closedFlows)
-    this.#admission = new Admission(shared, this.#tables, mapping, sampling, sessionsMax, this.#lifecycle)
+    const joins = new JoinRule(joinAt)
+    this.#lifecycle = new Lifecycle(shared, this.#tables, this.#closedFlows, joins)
+    const admission = new Admission(shared, this.#tables, mapping, sampling, sessionsMax, this.#lifecycle)
+    this.#admission = admission
+    const parts = { tables: this.#tables, mapping, sampling, admission, ignoredFlows: this.#ignoredFlows, joins }
+    this.#arrivals = new Arrivals(shared, parts)
   }
 
   /** Sessions that have not ended. */
@@ -79,40 +85,50 @@ export class Sessions<Answer> {
   eachAddress(take: (address: number) => void): void {
     this.#tables.bySource.eachAddress(take)
     this.#tables.ports.eachAddress(take)
-    this.#pendingSyns.eachAddress(take)
+    this.#arrivals.eachAddress(take)
     this.#context.hub.eachAddress(take)
     this.#context.roundTrips?.eachAddress(take)
   }
 
   /** When `onTimer` must be called at the latest. */
   get deadline(): number {
-    return Math.min(this.#tables.deadlines.next, this.#context.rate.nextAt)
+    return Math.min(this.#tables.deadlines.next, this.#context.rate.nextAt, this.#arrivals.early.deadline)
   }
 
   /** Takes a valid segment from a client to the source. `settle` acts on it. */
   onSource(segment: Segment, now: number): Drop {
-    const { counters, pool, trace } = this.#context
-    pool.now = now
-    counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+    this.#context.pool.now = now
+    this.#context.counters.add(Counter.capturedPayloadBytes, segment.payloadLength)
+    return this.#take(segment, false, now)
+  }
+
+  /** @param isLate it was kept for a while in case its SYN was only overtaken */
+  #take(segment: Segment, isLate: boolean, now: number): Drop {
+    const { counters, trace } = this.#context
     if (segment.flags & SYN && segment.flags & (FIN | RST)) {
       counters.drop(Drop.BadFlags, 1, segment.payloadLength)
       return Drop.BadFlags
     }
-    if (this.#pendingSyns.size > 0) this.#beginPending(segment, now)
+    if (this.#arrivals.hasPending) this.#beginPending(segment, now)
     const found = this.#tables.find(segment)
     const session = this.#tables.sessionAt(found, now)
     trace?.captured(segment, session?.state)
     let drop: Drop
     if (session !== undefined && !isNewConnection(session, segment)) {
+      const group = this.#tables.groups[session.id]
+      const mayRestart = group !== undefined && group.absent.length > 0 && session.queue.mayBeginNext(segment.ack)
       drop = session.onSource(segment, now)
       this.ready.add(session)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
-      const group = this.#tables.groups[session.id]
-      if (group !== undefined) this.#giveToCopies(group, session, segment, drop === Drop.None, now)
+      if (group !== undefined) this.#giveToCopies(group, session, segment, mayRestart && drop === Drop.None, now)
     } else {
+      if (!isLate && session === undefined && this.#arrivals.keep(segment, found, now)) return Drop.None
       const isDoubtful = session !== undefined && !session.isClientDone
-      drop = isDoubtful ? this.#hold(segment, session, now) : this.#onOtherFlow(segment, found, session, now)
+      drop = isDoubtful ? this.#hold(segment, session, now) : this.#arrivals.take(segment, found, session, now)
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
+      if (segment.flags & SYN && this.#arrivals.early.has(segment)) {
+        for (const early of this.#arrivals.takeOvertaken(segment)) this.#take(early, true, now)
+      }
     }
     if (drop !== Drop.None) trace?.refused(segment.fromAddress, segment.fromPort, drop)
     return drop
@@ -122,17 +138,14 @@ export class Sessions<Answer> {
   #hold(segment: Segment, session: Session, now: number): Drop {
     // The session may have been woken for this, so its deadline must be armed.
     this.#lifecycle.settle(session, now)
-    return this.#pendingSyns.hold(segment, now) ? Drop.SynHeld : Drop.TableFull
+    return this.#arrivals.hold(segment, now)
   }
 
   /** Starts the connection of a pending SYN if this segment shows that the source accepted it. */
   #beginPending(segment: Segment, now: number): void {
     const found = this.#tables.find(segment)
     const session = this.#tables.sessionAt(found, now)
-    const syn = this.#pendingSyns.takeFor(segment, session?.client.endSequence)
-    if (syn === undefined) return
-    const drop = this.#onOtherFlow(syn, found, session, now)
-    if (drop !== Drop.None) this.#context.counters.drop(drop, 1, 0)
+    this.#arrivals.beginPending(segment, found, session, now)
   }
 
   /** Takes an answer of a target. `settle` acts on it. */
@@ -180,6 +193,7 @@ export class Sessions<Answer> {
     relieve(slots.awake, this.#context, this.#lifecycle, now)
     rate.refill(now)
     deadlines.advance(now, this.#onDue)
+    this.#expireEarly(now)
     for (let slot = rate.take(); slot >= 0; slot = rate.take()) {
       const session = slots.awake[slot]
       if (session === undefined) continue
@@ -188,7 +202,7 @@ export class Sessions<Answer> {
     }
     this.#closedFlows.expire(now, EXPIRIES_MAX)
     this.#ignoredFlows.expire(now, EXPIRIES_MAX)
-    this.#pendingSyns.expire(now, EXPIRIES_MAX)
+    this.#arrivals.expire(now, EXPIRIES_MAX)
     this.#countPool()
   }
 
@@ -202,8 +216,20 @@ export class Sessions<Answer> {
     else this.#tables.deadlines.hibernateOrSchedule(session, this.#now)
   }
 
+  /** Takes early packets whose SYN has not come. */
+  #expireEarly(now: number): void {
+    const { early } = this.#arrivals
+    if (now < early.deadline) return
+    this.#context.pool.now = now
+    for (let batch = this.#arrivals.takeExpired(now); batch.length > 0; batch = this.#arrivals.takeExpired(now)) {
+      for (const segment of batch) this.#take(segment, true, now)
+    }
+    this.settle(now)
+  }
+
   /** Resets every copied connection at its target. */
   shutdown(now: number): void {
+    this.#arrivals.dropEarly()
     this.#tables.slots.endAll((session) => this.#lifecycle.abort(session, Drop.Shutdown, now), now)
     this.#countPool()
   }
@@ -225,31 +251,11 @@ export class Sessions<Answer> {
     this.#context.counters.set(Counter.poolUsedBytes, this.#context.pool.usedBytes)
   }
 
-  /** Takes a segment without a session, or a SYN that starts a new connection after `previous`. */
-  #onOtherFlow(segment: Segment, found: number, previous: Session | undefined, now: number): Drop {
-    const isSyn = (segment.flags & SYN) !== 0
-    const ignored = ignoredIdOf(found)
-    if (ignored >= 0) {
-      const reason = this.#ignoredFlows.take(ignored, segment, now)
-      if (reason !== Drop.None) return reason
-    } else if (!isSyn && found >= 0) return Drop.AfterEnd
-    if (!isSyn && (segment.payloadLength === 0 || segment.flags & RST)) return Drop.NoSession
-    const maps = this.#mapping.find(segment.toAddress, segment.toPort)
-    if (maps.length === 0) return Drop.NotMapped
-    let refusal = this.#sampling.refusal(isSyn, now)
-    if (refusal === Drop.None) refusal = this.#admission.begin(segment, maps, previous, now)
-    else this.#context.counters.add(Counter.flowsLeftOut, 1)
-    if (refusal === Drop.None) return refusal
-    this.#ignoredFlows.add(segment, refusal, now)
-    if (previous !== undefined) this.#admission.supersede(this.#tables.copiesOf(previous), [], now)
-    return refusal
-  }
-
   /**
    * Passes a segment that the first session of a group has taken to the others.
-   * @param isNew it contained anything new
+   * @param mayRestart a request certainly begins with it, so absent copies may start with it
    */
-  #giveToCopies(group: CopyGroup, first: Session, segment: Segment, isNew: boolean, now: number): void {
+  #giveToCopies(group: CopyGroup, first: Session, segment: Segment, mayRestart: boolean, now: number): void {
     const { counters } = this.#context
     for (let place = 0; place < group.members.length; place++) {
       const member = group.members[place]
@@ -259,7 +265,7 @@ export class Sessions<Answer> {
       this.ready.add(member)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
     }
-    if (group.absent.length === 0 || !isNew || segment.payloadLength === 0 || segment.flags & (SYN | RST)) return
+    if (!mayRestart || segment.payloadLength === 0 || segment.flags & (SYN | RST)) return
     // Only a segment at the end of the contiguous stream can start a copy, not one beyond a hole or a retransmission.
     if (first.client.endSequence === add(segment.seq, segment.payloadLength)) {
       this.#admission.restartCopies(group, segment, now)

@@ -14,8 +14,6 @@ import { SEGMENT_MIN, type Sender } from './sender.ts'
 import type { TcpContext } from './tcp-context.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
-/** A target repeats its SYN-ACK after a second. It is acknowledged before that in any case. */
-const ACK_PATIENCE_MS = 900
 
 export class Opening {
   /** SYNs sent. */
@@ -23,13 +21,18 @@ export class Opening {
   /** The target has refused a SYN. */
   isRefused = false
   /**
-   * When to acknowledge the SYN-ACK, as late as the client does at the source; Infinity: there is none to acknowledge.
+   * When to acknowledge the SYN-ACK, as late as the client does at the source; Infinity: there is none to acknowledge, or
+   * the client has not acknowledged the source's.
    */
   ackAt = NEVER
   /** When the SYN-ACK arrived; Infinity before. */
   openedAt = NEVER
+  /** The SYN-ACK is acknowledged, so the connection is open for the target too. */
+  isAcknowledged = false
   /** The client's round trip to the source; 0: unknown. */
   #clientRttMs: number
+  /** The client has acknowledged the source's SYN-ACK. */
+  #isClientConnected = false
   #sentAt = 0
   readonly #tcb: ControlBlock
   readonly #sender: Sender
@@ -57,6 +60,7 @@ export class Opening {
   /** See `Snapshot`. Only for an open connection. */
   save(snapshot: Snapshot): void {
     this.openedAt = snapshot.number(this.openedAt)
+    this.isAcknowledged = true
   }
 
   /** Sends the SYN, for the first time or again. */
@@ -112,41 +116,47 @@ export class Opening {
     this.#receiver.asked(now)
     this.openedAt = now
     this.#context.counters.add(Counter.synAcks, 1)
-    this.ackAt = now + this.#patience(now)
-  }
-
-  /** How long after the target's SYN-ACK to wait for the client's own acknowledgment, in ms. */
-  #patience(now: number): number {
-    const { roundTripMs: given, isWithoutAcks } = this.#context
-    const clientRttMs = given ?? this.#clientRttMs
-    if (given === undefined && this.#tcb.identity.isJoined) return 0
-    if (given === undefined && clientRttMs === 0) return ACK_PATIENCE_MS
-    // The round trip was measured with the captured acknowledgment, so the client has sent it.
-    if (given === undefined && !isWithoutAcks) return 0
-    return Math.max(0, clientRttMs - (now - this.#sentAt))
+    this.#planAck(now)
   }
 
   /**
-   * Takes a repeated SYN-ACK, which is acknowledged at once.
+   * Plans the acknowledgment of the SYN-ACK: never before the client's own. A connection that a client leaves half-open
+   * at the source stays half-open at the target.
+   */
+  #planAck(now: number): void {
+    if (!this.#isClientConnected || this.openedAt === NEVER || this.isAcknowledged) return
+    const { roundTripMs: given, isWithoutAcks } = this.#context
+    // The round trip was measured with the client's acknowledgment, so the client has waited that long.
+    const isMeasured = given === undefined && !isWithoutAcks
+    this.ackAt = isMeasured ? now : Math.max(now, this.#sentAt + (given ?? this.#clientRttMs))
+  }
+
+  /**
+   * Takes a repeated SYN-ACK, which is acknowledged at once if the client has acknowledged the source's.
    * @returns false if the first one was acknowledged before
    */
   hurry(now: number): boolean {
-    if (this.ackAt === NEVER) return false
-    this.ackAt = now
+    if (this.isAcknowledged) return false
+    if (this.#isClientConnected) this.ackAt = now
     return true
   }
 
-  /** The client's acknowledgment was captured. @param rttMs its time since the client's SYN, or the least known one */
+  /**
+   * The client's handshake is complete: its acknowledgment was captured, or the connection is joined.
+   * @param rttMs time between the client's SYN and acknowledgment, or the least known one; 0: unknown
+   */
   clientHasAcknowledged(rttMs: number, now: number): void {
+    this.#isClientConnected = true
     this.#clientRttMs = rttMs
-    if (this.ackAt !== NEVER && this.#context.roundTripMs === undefined) this.ackAt = now
+    this.#planAck(now)
   }
 
   /** Acknowledges the SYN-ACK if it is time. @returns true if that is done: data may be sent */
   acknowledge(now: number): boolean {
-    if (this.ackAt === NEVER) return true
+    if (this.isAcknowledged) return true
     if (now < this.ackAt) return false
     this.ackAt = NEVER
+    this.isAcknowledged = true
     this.#writer.control(ACK, this.#tcb.sndMax, Purpose.Handshake)
     this.#receiver.setPace((this.#context.roundTripMs ?? this.#clientRttMs) - this.#sender.roundTrip.smoothedMs)
     return true

@@ -19,11 +19,15 @@ export function openingLines(afterMs: number, text: string): string[] {
   const lines = [
     `+${afterMs} source S 99:99(0) win ${CLIENT_WINDOW} <${synOptions}>`,
     '+0 sent S 99:99(0)',
-    `+${said.get('rtt') ?? 20} target S. 500:500(0) ack 100 win ${said.get('win') ?? 65535} <${synAckOptions}>`,
-    '+0 sent . 100:100(0) ack 501'
+    `+${said.get('rtt') ?? 20} target S. 500:500(0) ack 100 win ${said.get('win') ?? 65535} <${synAckOptions}>`
   ]
   const ack = said.get('ack') ?? '+0'
-  if (ack !== 'none') lines.push(`${ack} source . 100:100(0) ack 301 ${clientFields(synOptions, synAckOptions)}`)
+  if (ack !== 'none') {
+    lines.push(
+      `${ack} source . 100:100(0) ack 301 ${clientFields(synOptions, synAckOptions)}`,
+      '+0 sent . 100:100(0) ack 501'
+    )
+  }
   const end = 100 + Number(said.get('request') ?? 0)
   const request = `P. 100:${end}(${end - 100})`
   if (said.has('request')) lines.push(`+0 source ${request} ack 301`, `+0 sent ${request} ack 501`)

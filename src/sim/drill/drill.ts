@@ -36,8 +36,8 @@
  * +0     source  S   99:99(0) win 64240 <mss 1460>
  * +0     sent    S   99:99(0)
  * +20    target  S.  500:500(0) ack 100 win 65535 <mss 1460>
- * +0     sent    .   100:100(0) ack 501
  * +0     source  .   100:100(0) ack 301 win 64240
+ * +0     sent    .   100:100(0) ack 501
  * ```
  *
  * Then the client's next byte is 100, the source's 301 and the target's 501. Its options, in any order:
@@ -45,7 +45,7 @@
  * - `<options>`: those of both SYNs. `<options> <options>`: those of the SYN and of the SYN-ACK. The client's ACK has
  * the timestamps and the scaled window that they imply.
  * - `rtt N`: time until the SYN-ACK (default: 20). `win N`: window of the SYN-ACK (default: 65535).
- * - `ack +N`: the client's ACK is captured N ms later. `ack none`: it is not captured.
+ * - `ack +N`: the client's ACK is captured N ms later. `ack none`: it is not captured, and nothing is sent yet.
  * - `request N`: the client's first N bytes follow and are sent at once. `answer N`: 9 ms later the target answers with
  * N bytes, acknowledged after 40 ms. Neither has timestamps. With `request 10 answer 40` the added lines are
  *

@@ -43,6 +43,7 @@ export interface SimulatedWorkerOptions extends Omit<SessionSettings, 'gate'> {
   readonly poolPages: number
   readonly framesMax: number
   readonly sessionsMax: number
+  readonly halfOpenMax: number
   readonly mtuBytes: number
   readonly isWaiting: boolean
   readonly epochTimeoutMs: number
@@ -72,6 +73,7 @@ const DEFAULTS = {
   poolPages: 4096,
   framesMax: 64,
   sessionsMax: 1024,
+  halfOpenMax: 1024,
   mtuBytes: 1500,
   isWaiting: true,
   epochTimeoutMs: 3000,
@@ -100,12 +102,12 @@ export const LINGER_MAX_MS = 86_400_000
 /** What the options mean for the sessions. */
 export function settingsOf(given: WorkerChoice): CopySettings {
   const options = { ...DEFAULTS, ...given }
-  const { maps, ranges, portShift, sessionsMax, bytesPerSecondMax, framesMax } = options
+  const { maps, ranges, portShift, sessionsMax, halfOpenMax, bytesPerSecondMax, framesMax } = options
   return {
     selection: { ...SELECTION_DEFAULTS, maps, ranges, sampling: { ...ALL_FLOWS, ...options.selection }, portShift },
     // The options have all of its fields but the gate.
     session: { ...options, gate: { isWaiting: options.isWaiting, timeoutMs: options.epochTimeoutMs } },
-    limits: { poolBytes: options.poolPages * POOL_PAGE, sessionsMax, bytesPerSecondMax, framesMax }
+    limits: { poolBytes: options.poolPages * POOL_PAGE, sessionsMax, halfOpenMax, bytesPerSecondMax, framesMax }
   }
 }
 

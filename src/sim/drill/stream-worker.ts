@@ -26,6 +26,7 @@ export class StreamWorker {
     const means = {
       memory: new Uint8Array(copyMemoryLength(settings.limits)),
       counters: this.counters,
+      source: choice.source,
       trace: { ...SILENT, ended: (_: unknown, reason: Drop) => this.ended.push(reason) },
       flush: () => assert.fail('a stream sends no frames'),
       canSegment: () => false,
@@ -33,8 +34,7 @@ export class StreamWorker {
     }
     let hub: StreamHub | undefined
     const makeHub: MakeHub<StreamAnswer> = (_frames, _pool, ports) => {
-      const isEager = settings.session.roundTripMs !== undefined
-      hub = new StreamHub(ports, { isEager, unreadMax: Infinity, retryMs: Infinity })
+      hub = new StreamHub(ports, { unreadMax: Infinity, retryMs: Infinity })
       return hub
     }
     const { sessions, pool } = assembleSessions(settings, means, makeHub, this.now)

@@ -91,14 +91,17 @@ function byCopy(connections: readonly CopiedConnection[]): CopiedConnection[][] 
  * has checked that bytes are right and in order.
  * @returns how many requests were sent again
  */
-function checkLife(life: readonly CopiedConnection[], witness: Witness, { counters }: Course): number {
+function checkLife(life: readonly CopiedConnection[], witness: Witness, { weather, witnesses }: Course): number {
   const epochs = epochsOf(witness.conversation)
   const name = nameOf(witness)
-  // A copy may join in mid-stream after packets were missed or dropped, or after it gave up its port.
-  const mayJoin = witness.missedCount > 0 || hasDroppedSome(counters)
   for (const { start } of life) {
     const isBeginning = start === 0 || epochs.some(({ begin }) => begin === start)
-    assert.ok(isBeginning || (mayJoin && witness.payloadStarts.has(start)), `${name}: a connection begins at ${start}`)
+    assert.ok(isBeginning, `${name}: a connection begins at ${start}`)
+    // Where the server speaks first, a connection goes on only from its beginning. Who does is known from connections
+    // whose first packets were captured.
+    const isKnown = witnesses.every(({ missedCount }) => missedCount === 0)
+    const isWholeOnly = weather.traffic.serverFirst > 0 && isKnown
+    assert.ok(start === 0 || !isWholeOnly, `${name}: the server speaks first, but a connection begins at ${start}`)
   }
   let repeats = 0
   for (const { begin, end } of epochs) {
@@ -127,6 +130,9 @@ function checkCost(life: readonly CopiedConnection[], witness: Witness, course: 
   const { repetition, disorderMs, corruption } = course.weather.capture
   // With retransmitted or late packets the beginning of a request is ambiguous more often, so more requests are lost.
   if (repetition > 0 || disorderMs > 0 || corruption > 0 || hasDroppedSome(course.counters)) return
+  // Where the server speaks first, a connection that breaks is given up.
+  const isBroken = witness.missedCount > 0 || life.some((one) => one.isCutShort)
+  if (course.weather.traffic.serverFirst > 0 && isBroken) return
   // Without its SYN a connection looks like the continuation of an earlier one.
   if (!witness.hasSyn || course.witnesses.some((one) => one.isTakenFor(witness))) return
   let isBeginningSeen = true

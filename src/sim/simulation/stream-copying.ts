@@ -43,7 +43,7 @@ export class StreamCopying implements Copying {
       canSegment: () => false,
       mtu: () => assert.fail('a stream has no packets')
     }
-    const options = { isEager: false, unreadMax: weather.target.bufferBytes, retryMs: RETRY_MS }
+    const options = { unreadMax: weather.target.bufferBytes, retryMs: RETRY_MS }
     let hub: StreamHub | undefined
     const makeHub: MakeHub<StreamAnswer> = (_frames, _pool, ports) => {
       hub = new StreamHub(ports, options)

@@ -13,8 +13,6 @@ export class Witness {
   missedCount = 0
   /** By offset: 1 if the byte was seen. */
   readonly #seen: Uint8Array
-  /** Offsets at which the payload of a captured packet began, where a copy may join. */
-  readonly payloadStarts = new Set<number>()
 
   constructor(conversation: Conversation) {
     this.conversation = conversation
@@ -42,7 +40,6 @@ export class Witness {
     if (flags & SYN) this.hasSyn = true
     if (flags & FIN) this.hasFin = true
     this.#seen.fill(1, offset, offset + length)
-    if (length > 0) this.payloadStarts.add(offset)
   }
 }
 

@@ -16,7 +16,6 @@ import { add, distance, isBefore, type Seq, seq } from '../../wire/seq.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
 /** Wait for the client's handshake if its round trip is unknown, as long as our TCP waits. */
-const CLIENT_PATIENCE_MS = 900
 /** A connection reset within this time after it was opened is unknown to the target. */
 const UNKNOWN_WITHIN_MS = 3000
 
@@ -55,8 +54,6 @@ export type StreamEvent =
   | (Step<'bytes'> & { readonly bytes: Uint8Array })
 
 export interface StreamOptions {
-  /** Bytes are sent before the client has completed its handshake. */
-  readonly isEager: boolean
   /** Most bytes sent and not yet read. Further bytes wait. */
   readonly unreadMax: number
   /** Time after which a refused connection is tried again; Infinity: never, the target may still accept it. */
@@ -95,21 +92,19 @@ export class StreamTarget implements TargetSide {
   readonly #context: StreamContext
   readonly #roundTrip = new RoundTrip()
   #isHalfClosed = false
-  /** When bytes may be sent even if the client has not completed its handshake; 0: it has. */
-  #readyAt: number
+  /** The client has completed its handshake with the source. No bytes are sent before. */
+  #isClientConnected = false
   #openedAt = NEVER
   #askedAt = 0
   /** When a refused connection is tried again. */
   #retryAt = NEVER
 
-  /** @param isReady bytes need not wait until the client has completed its handshake */
-  constructor(slot: number, { identity, base }: StreamClient, isReady: boolean, context: StreamContext, now: number) {
+  constructor(slot: number, { identity, base }: StreamClient, context: StreamContext, now: number) {
     this.#slot = slot
     this.#identity = identity
     this.base = base
     this.#context = context
     this.progressAt = now
-    this.#readyAt = isReady ? now : NEVER
   }
 
   get isFresh(): boolean {
@@ -121,7 +116,7 @@ export class StreamTarget implements TargetSide {
   }
 
   get isQuiescent(): boolean {
-    return this.state === TargetState.Open && this.#readyAt === 0 && !this.rhythm.isClosed
+    return this.state === TargetState.Open && this.#isClientConnected && !this.rhythm.isClosed
   }
 
   get isClosed(): boolean {
@@ -148,8 +143,8 @@ export class StreamTarget implements TargetSide {
     this.#context.events.push({ kind: 'open', slot, offset: this.start, at: now, identity, base })
   }
 
-  clientConnected(_rttMs: number, now: number): void {
-    if (this.#readyAt > 0) this.#readyAt = now
+  clientConnected(): void {
+    this.#isClientConnected = true
   }
 
   clientWindow(): void {}
@@ -198,7 +193,6 @@ export class StreamTarget implements TargetSide {
     this.#openedAt = now
     this.#askedAt = now
     this.#roundTrip.acknowledged(add(this.start, 1), now)
-    if (this.#readyAt === NEVER) this.#readyAt = now + CLIENT_PATIENCE_MS
     return Drop.None
   }
 
@@ -213,10 +207,8 @@ export class StreamTarget implements TargetSide {
     rhythm.quietSince = now
   }
 
-  prepare(now: number): boolean {
-    if (now < this.#readyAt) return false
-    this.#readyAt = 0
-    return true
+  prepare(): boolean {
+    return this.#isClientConnected
   }
 
   resend(): boolean {
@@ -265,8 +257,7 @@ export class StreamTarget implements TargetSide {
   }
 
   plan(): void {
-    if (this.state === TargetState.Opening) this.deadline = this.#retryAt
-    else this.deadline = this.state === TargetState.Open && this.#readyAt > 0 ? this.#readyAt : NEVER
+    this.deadline = this.state === TargetState.Opening ? this.#retryAt : NEVER
   }
 
   onTimer(_queue: SendQueue, now: number): void {
@@ -278,7 +269,7 @@ export class StreamTarget implements TargetSide {
   save(snapshot: Snapshot): void {
     this.state = TargetState.Open
     this.end = TargetEnd.None
-    this.#readyAt = 0
+    this.#isClientConnected = true
     this.base = snapshot.seq(this.base)
     this.start = snapshot.seq(this.start)
     this.sentEnd = snapshot.seq(this.sentEnd)
@@ -309,9 +300,8 @@ export class StreamHub implements TargetHub<StreamAnswer> {
     this.#context = { options, events: this.events }
   }
 
-  create(slot: number, identity: CopiedIdentity, { base, clientRttMs }: ConnectionStart, now: number): StreamTarget {
-    const isReady = this.#context.options.isEager || identity.isJoined || clientRttMs > 0
-    const target = new StreamTarget(slot, { identity, base }, isReady, this.#context, now)
+  create(slot: number, identity: CopiedIdentity, { base }: ConnectionStart, now: number): StreamTarget {
+    const target = new StreamTarget(slot, { identity, base }, this.#context, now)
     this.#targets.set(slot, target)
     return target
   }

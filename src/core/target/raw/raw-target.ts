@@ -78,7 +78,7 @@ export class RawTarget implements TargetSide {
   }
 
   get isQuiescent(): boolean {
-    return this.#receiver.isQuiescent && this.#opening.ackAt === NEVER && this.#sender.rtoAt === NEVER
+    return this.#receiver.isQuiescent && this.#opening.isAcknowledged && this.#sender.rtoAt === NEVER
   }
 
   get isClosed(): boolean {
@@ -88,7 +88,7 @@ export class RawTarget implements TargetSide {
   get waitsFor(): string {
     const { sndWnd, flightBytes } = this.tcb
     if (this.state === TargetState.Opening) return "the target's SYN-ACK"
-    if (this.#opening.ackAt !== NEVER) return "the time of the client's own acknowledgment"
+    if (!this.#opening.isAcknowledged) return "the client's own acknowledgment, and its time"
     if (flightBytes + this.#sender.segmentMax > sndWnd) return "the target's window"
     return 'acknowledgments: the congestion window is full'
   }

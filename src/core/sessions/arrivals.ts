@@ -1,0 +1,188 @@
+/**
+ * Decides what becomes of a captured segment that belongs to no session: whether a connection begins with it, waits for
+ * its client's acknowledgment or for its SYN, is joined, or is left alone.
+ */
+import { ACK, FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
+import { add, distance } from '../../wire/seq.ts'
+import { EarlyPackets } from '../admission/early-packets.ts'
+import type { JoinRule } from '../admission/join-rule.ts'
+import { PendingSyns, REACH } from '../admission/pending-syns.ts'
+import { Counter } from '../books/counters.ts'
+import { Drop } from '../books/drop.ts'
+import type { Mapping } from '../selection/mapping.ts'
+import type { Sampling } from '../selection/sampling.ts'
+import type { Session } from '../session/session.ts'
+import type { SessionContext } from '../session/session-context.ts'
+import type { Admission } from './admission.ts'
+import { ignoredIdOf } from './flow-entries.ts'
+import type { IgnoredFlows } from './ignored-flows.ts'
+import type { SessionTables } from './session-tables.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+
+/** The parts of `Sessions` that it needs. */
+export interface ArrivalParts {
+  readonly tables: SessionTables
+  readonly mapping: Mapping
+  readonly sampling: Sampling
+  readonly admission: Admission
+  readonly ignoredFlows: IgnoredFlows
+  readonly joins: JoinRule
+}
+
+export class Arrivals {
+  readonly early = new EarlyPackets()
+  readonly #pendingSyns = new PendingSyns()
+  readonly #context: SessionContext<never>
+  readonly #parts: ArrivalParts
+
+  constructor(context: SessionContext<never>, parts: ArrivalParts) {
+    this.#context = context
+    this.#parts = parts
+  }
+
+  get hasPending(): boolean {
+    return this.#pendingSyns.size > 0
+  }
+
+  /** Passes every address that is in use to `take`. */
+  eachAddress(take: (address: number) => void): void {
+    this.early.eachAddress(take)
+    this.#pendingSyns.eachAddress(take)
+    this.#parts.joins.eachAddress(take)
+  }
+
+  /** Forgets up to `most` of what has expired. */
+  expire(now: number, most: number): void {
+    this.#pendingSyns.expire(now, most)
+  }
+
+  /** Holds a SYN until its client's next packet shows that the source accepted it. */
+  hold(segment: Segment, now: number): Drop {
+    this.#pendingSyns.hold(segment, now)
+    return Drop.SynHeld
+  }
+
+  /**
+   * Starts the connection of a pending SYN if this segment shows that the source accepted it.
+   * @param found the entry of its flow; @param previous the session of its flow
+   */
+  beginPending(segment: Segment, found: number, previous: Session | undefined, now: number): void {
+    const syn = this.#pendingSyns.takeFor(segment, previous?.client.endSequence, now)
+    if (syn === undefined) {
+      if (segment.flags & RST && previous === undefined) this.#pendingSyns.forget(segment)
+      return
+    }
+    const drop =
+      this.#parts.mapping.find(syn.toAddress, syn.toPort).length === 0 ? Drop.NotMapped : this.#known(syn, found, now)
+    const refusal = drop === Drop.None ? this.#begin(syn, previous, this.#pendingSyns.takenAt, now) : drop
+    if (refusal !== Drop.None) this.#context.counters.drop(refusal, 1, 0)
+  }
+
+  /**
+   * Takes a segment without a session, or a SYN that starts a new connection after `previous`.
+   * @param found the entry of its flow, or −1
+   */
+  take(segment: Segment, found: number, previous: Session | undefined, now: number): Drop {
+    const isSyn = (segment.flags & SYN) !== 0
+    const known = this.#known(segment, found, now)
+    if (known !== Drop.None) return known
+    if (!isSyn && (segment.payloadLength === 0 || segment.flags & RST)) return Drop.NoSession
+    const maps = this.#parts.mapping.find(segment.toAddress, segment.toPort)
+    if (maps.length === 0) return Drop.NotMapped
+    if (isSyn && this.#mustWait(segment, maps.length)) return this.hold(segment, now)
+    const isJoined = !isSyn && !this.#parts.sampling.isOnlyNew
+    if (isJoined && !this.#mayJoin(segment, maps[0] ?? 0, now)) return Drop.NotJoined
+    return this.#begin(segment, previous, now, now)
+  }
+
+  /** Keeps a packet whose SYN may still come. @returns false if that is not to be expected */
+  keep(segment: Segment, found: number, now: number): boolean {
+    const { early } = this
+    if (segment.flags & (SYN | RST | FIN) || (segment.flags & ACK) === 0 || found >= 0) return false
+    if (!early.has(segment)) {
+      if (this.#parts.joins.knows(segment)) return false
+      if (this.#parts.mapping.find(segment.toAddress, segment.toPort).length === 0) return false
+    }
+    if (!early.keep(segment, now)) return false
+    this.#context.counters.add(Counter.pendingBytes, segment.payloadLength)
+    return true
+  }
+
+  /** Removes the early packets of the connection that a SYN begins, in the order of their capture. */
+  takeOvertaken(syn: Segment): readonly Segment[] {
+    const all = this.#takeEarly(syn)
+    const own = all.filter((one) => isWithin(one, syn))
+    // The others are of an earlier connection.
+    for (const one of all) if (!own.includes(one)) this.#context.counters.drop(Drop.NotJoined, 1, one.payloadLength)
+    return own
+  }
+
+  /**
+   * Removes the early packets of a flow that has waited long enough for its SYN, in the order of the client's stream.
+   * The connection begins with them if the source has received nothing else.
+   */
+  takeExpired(now: number): readonly Segment[] {
+    const first = this.early.expired(now)
+    if (first === undefined) return []
+    const segments = this.#takeEarly(first).sort((a, b) => distance(a.seq, first.seq) - distance(b.seq, first.seq))
+    const [least, last] = [segments[0] ?? first, segments.at(-1) ?? first]
+    const span = distance(last.seq, least.seq) + last.payloadLength
+    if (span > 0 && this.#context.halfOpen.hasReceivedOnly(span, least, now)) this.#parts.joins.allow(least, now)
+    return segments
+  }
+
+  #takeEarly(segment: Segment): Segment[] {
+    const segments = this.early.take(segment)
+    for (const { payloadLength } of segments) this.#context.counters.add(Counter.pendingBytes, -payloadLength)
+    return segments
+  }
+
+  /** Drops all early packets. */
+  dropEarly(): void {
+    const { early } = this
+    for (let first = early.expired(NEVER); first !== undefined; first = early.expired(NEVER)) {
+      for (const { payloadLength } of this.#takeEarly(first))
+        this.#context.counters.drop(Drop.Shutdown, 1, payloadLength)
+    }
+  }
+
+  /** What is known of the flow of a segment. @returns why the segment is dropped, or None */
+  #known(segment: Segment, found: number, now: number): Drop {
+    const ignored = ignoredIdOf(found)
+    if (ignored >= 0) return this.#parts.ignoredFlows.take(ignored, segment, now)
+    return (segment.flags & SYN) === 0 && found >= 0 ? Drop.AfterEnd : Drop.None
+  }
+
+  /** A SYN waits for its client while many are half-open, or if no acknowledgment of it will be captured. */
+  #mustWait(segment: Segment, maps: number): boolean {
+    const { settings, halfOpen } = this.#context
+    if (settings.isWithoutAcks && segment.payloadLength === 0) return true
+    return !halfOpen.hasRoomFor(maps * this.#parts.sampling.copiesMax)
+  }
+
+  #mayJoin(segment: Segment, map: number, now: number): boolean {
+    const { joins } = this.#parts
+    if (joins.isStart(segment)) return true
+    return !this.#context.firstSpeaker.isServer(map, segment.toPort) && joins.begins(segment, now)
+  }
+
+  /** @param capturedAt when its first packet was captured */
+  #begin(segment: Segment, previous: Session | undefined, capturedAt: number, now: number): Drop {
+    const { mapping, sampling, admission, tables, ignoredFlows } = this.#parts
+    const maps = mapping.find(segment.toAddress, segment.toPort)
+    let refusal = sampling.refusal((segment.flags & SYN) !== 0, now)
+    if (refusal === Drop.None) refusal = admission.begin(segment, maps, previous, capturedAt, now)
+    else this.#context.counters.add(Counter.flowsLeftOut, 1)
+    if (refusal === Drop.None) return refusal
+    ignoredFlows.add(segment, refusal, now)
+    if (previous !== undefined) admission.supersede(tables.copiesOf(previous), [], now)
+    return refusal
+  }
+}
+
+/** Whether a segment may be of the connection that a SYN begins. */
+function isWithin(segment: Segment, syn: Segment): boolean {
+  const into = distance(segment.seq, add(syn.seq, 1))
+  return into >= 0 && into <= REACH
+}
