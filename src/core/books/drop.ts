@@ -58,7 +58,9 @@ export const Drop = {
   /**
    * A SYN for a connection that continues. The client's next packet starts a new one if it shows that the source did.
    */
-  SynHeld: 42
+  SynHeld: 42,
+  /** Numbers that the source would not accept. It waits for a second packet that agrees, or a reset for silence. */
+  Implausible: 43
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 

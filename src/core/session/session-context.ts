@@ -1,5 +1,6 @@
 /** What all sessions of a worker share. */
 import type { Segment } from '../../wire/segment.ts'
+import type { BeliefContext } from '../belief/belief-context.ts'
 import type { Counters } from '../books/counters.ts'
 import type { Drop } from '../books/drop.ts'
 import type { Latency } from '../books/latency.ts'
@@ -25,6 +26,7 @@ export interface SessionContext<Answer> {
   /** `--acks drop`: estimates clients' round trips, because their acknowledgments are not captured. */
   readonly roundTrips: LeastRoundTrips | undefined
   readonly hub: TargetHub<Answer>
+  readonly belief: BeliefContext
   /** Undefined: the source is not this host, so its kernel cannot be asked. */
   readonly source: SourceSockets | undefined
   /** With `--trace` only. */

@@ -7,7 +7,7 @@
  * target side, and counters. After each call, the caller checks whether it has ended, and `deadline`.
  */
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
-import { add, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
+import { add, isBefore, type Seq, seq } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, reconnectsAfter } from '../books/drop.ts'
 import { NONE } from '../memory/send-pool.ts'
@@ -19,7 +19,7 @@ import { scaledWindow } from '../tcp/segment-writer.ts'
 import { ClientSide } from './client-side.ts'
 import { Gate } from './gate.ts'
 import { HoleWatch } from './hole-watch.ts'
-import { Reconnects } from './reconnects.ts'
+import { Reconnects, unacknowledgedFrom } from './reconnects.ts'
 import type { SessionContext } from './session-context.ts'
 import type { SessionStart } from './session-start.ts'
 import { SessionState } from './session-state.ts'
@@ -64,13 +64,12 @@ export class Session {
   #startAt = NEVER
 
   constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
-    const { settings, pool, counters, roundTrips, hub } = context
+    const { settings, pool, counters, hub } = context
     this.id = id
     this.identity = identity
     this.#context = context
     this.queue = new SendQueue(seq(0), pool, counters)
-    const { capturedAddress, isJoined } = identity
-    this.client = new ClientSide(start.iss, capturedAddress, isJoined, this.queue, roundTrips, counters, now)
+    this.client = new ClientSide(start.iss, identity, this.queue, context, now)
     this.#gate = new Gate(settings.gate, counters)
     this.#hole = new HoleWatch(settings.holes, counters)
     const { tsVal, windowBytes } = start
@@ -113,7 +112,7 @@ export class Session {
   /** `hibernateAt` of an idle session. */
   #hibernatesAt(): number {
     if (!this.target.isQuiescent || this.successor !== undefined || this.isReady) return NEVER
-    if (this.#gate.lookAgainAt !== NEVER || this.client.stream.lacksRefused) return NEVER
+    if (this.#gate.lookAgainAt !== NEVER || !this.client.isSettled) return NEVER
     return Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
   }
 
@@ -138,12 +137,27 @@ export class Session {
     this.allowStart(now + this.#reconnects.delayMs, now)
   }
 
-  /** Takes a captured segment of this client connection, except for the SYN that began it. `step` acts on it. */
+  /** Judges a captured segment of this client connection, and takes it if it is believed. `step` acts on it. */
   onSource(segment: Segment, now: number): Drop {
+    const { belief } = this.client
+    const doubt = this.client.judge(segment, now)
+    if (doubt !== Drop.None) return doubt
+    if (belief.isConfirmed) this.#takeHeld(belief.release(), now)
+    const drop = this.#take(segment, now)
+    if (belief.isWaiting && belief.review()) this.#takeHeld(belief.release(), now)
+    return drop
+  }
+
+  #takeHeld(segment: Segment | undefined, now: number): void {
+    if (segment !== undefined) this.#take(segment, now)
+  }
+
+  /** Takes a segment that is believed, except for the SYN that began the connection. */
+  #take(segment: Segment, now: number): Drop {
     const { client, target } = this
     const { flags, payloadLength } = segment
     const wasIdle = (payloadLength > 0 || (flags & FIN) !== 0) && this.#isIdle()
-    const drop = client.take(segment, target.segmentMax)
+    const drop = client.take(segment, target.segmentMax, now)
     if (flags & SYN) return drop
     if (flags & RST) {
       if (drop === Drop.None) this.#progressAt = now
@@ -190,6 +204,7 @@ export class Session {
       this.abort(Drop.Hole, now)
     }
     if (isEnded(this)) return
+    if (now >= this.client.belief.deadline) this.#takeHeld(this.client.onTimer(now), now)
     this.target.onTimer(this.queue, now)
     this.step(now)
   }
@@ -223,7 +238,7 @@ export class Session {
   #holeLimit(): number {
     if (!this.#hole.isOpen || !this.#isDelivered()) return NEVER
     if (this.client.stream.isHoleOurs) return this.progressAt
-    return this.#hole.limit(this.client.rttMs, this.isClientDone)
+    return this.#hole.limit(this.client.rttMs, this.client.isEnding)
   }
 
   /** Every byte in the queue is acknowledged. */
@@ -335,25 +350,17 @@ export class Session {
     const { counters, trace } = this.#context
     counters.add(Counter.sessionsEnded, 1)
     this.endReason = reason
-    const una = this.#unacknowledgedFrom()
+    const una = unacknowledgedFrom(this.client.stream, this.target)
     this.queue.acknowledge(una)
     if (reconnectsAfter(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)) {
       this.hasReconnected = true
       this.#progressAt = now
     } else {
-      this.client.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
+      this.client.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
       this.hasEnded = true
       this.deadline = NEVER
     }
     if (trace !== undefined) trace.ended(this.identity, reason)
-  }
-
-  /** Offset of the first byte that the target has not acknowledged. */
-  #unacknowledgedFrom(): Seq {
-    const { target, queue } = this
-    const { first } = this.client.stream
-    if (target.state !== TargetState.Waiting) return later(target.acknowledgedEnd, target.start)
-    return first === NONE ? queue.end : this.#context.pool.offset(first)
   }
 
   /** Replaces the connection that has ended by one that waits for `allowStart`. @param identity that of the new one */
@@ -381,6 +388,7 @@ export class Session {
     this.deadline = Math.min(
       Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
       target.deadline,
+      this.client.belief.deadline,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
       isIdle ? this.#hibernatesAt() : start

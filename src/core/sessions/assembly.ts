@@ -3,6 +3,7 @@
  * way to send, counters. Copier, simulation and benchmarks all start here.
  */
 import type { Segment } from '../../wire/segment.ts'
+import { BeliefContext } from '../belief/belief-context.ts'
 import type { Counters } from '../books/counters.ts'
 import { Latency } from '../books/latency.ts'
 import { type CopyBytes, POOL_PAGE, SendPool } from '../memory/send-pool.ts'
@@ -140,6 +141,7 @@ export function assembleSessions<Answer>(
     idlePolicy,
     roundTrips: session.isWithoutAcks ? new LeastRoundTrips() : undefined,
     hub: makeHub(frames, pool, ports),
+    belief: new BeliefContext(counters, means.source, session.isWithoutAcks),
     source: means.source,
     trace
   }

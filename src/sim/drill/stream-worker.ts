@@ -26,6 +26,7 @@ export class StreamWorker {
     const means = {
       memory: new Uint8Array(copyMemoryLength(settings.limits)),
       counters: this.counters,
+      source: choice.source,
       trace: { ...SILENT, ended: (_: unknown, reason: Drop) => this.ended.push(reason) },
       flush: () => assert.fail('a stream sends no frames'),
       canSegment: () => false,
