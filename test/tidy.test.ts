@@ -20,6 +20,7 @@ const ordered: Readonly<Record<string, readonly string[]>> = {
     'admission',
     'tcp',
     'target',
+    'belief',
     'session',
     'sessions',
     'assistant',

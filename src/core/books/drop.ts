@@ -62,7 +62,9 @@ export const Drop = {
   /** The client never acknowledged the source's SYN-ACK, so the copied connection was not opened either. */
   NotConnected: 43,
   /** Of a connection whose SYN was not captured, before a request that is certainly whole. */
-  NotJoined: 44
+  NotJoined: 44,
+  /** Numbers that the source would not accept. It waits for a second packet that agrees, or a reset for silence. */
+  Implausible: 45
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 

@@ -66,7 +66,7 @@ test('a flow that was left out is forgotten a minute after its end', () => {
     +0     sent    R.  100:100(0)
     +0     source  P.  100:110(10) ack 301 from 10.0.0.1:40002
     +0     source  F.  110:110(0) ack 301 from 10.0.0.1:40002
-    +59000 source  P.  100:110(10) ack 301 from 10.0.0.1:40002
+    +59000 source  .   111:111(0) ack 302 from 10.0.0.1:40002
     +0     dropped sampledOut 3
     +1100  source  P.  100:110(10) ack 301 from 10.0.0.1:40002
     +0     sent    S   99:99(0) from 10.0.0.1:40002
@@ -137,6 +137,19 @@ test('-O does not join connections in mid-stream', () => {
     { selection: { isOnlyNew: true } }
   )
   assert.equal(counters.droppedBytes(Drop.NotFromSyn), 20)
+})
+
+test('a connection that is left out stays so although a stranger has forged its FIN', () => {
+  drill(
+    `
+    +0     source  P.  100:110(10) ack 301
+    +1     source  F.  7000:7000(0) ack 301
+    +1     source  P.  110:120(10) ack 301
+    +61000 source  P.  120:130(10) ack 301
+    +0     counter flowsLeftOut 1
+  `,
+    { selection: { isOnlyNew: true } }
+  )
 })
 
 test('with -O and -r the share is of the connections seen from their SYN', () => {

@@ -3,20 +3,21 @@
  * round trip, how much it sends at once, and how it ended. It does not know the target and outlives every connection to
  * it.
  */
-import { ACK, FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
+import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add, distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
+import { Belief } from '../belief/belief.ts'
 import type { Counters } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
+import type { CopiedIdentity } from '../target/copied-identity.ts'
 import { ClientStream } from './client-stream.ts'
 import type { LeastRoundTrips } from './least-round-trips.ts'
-
-/** A reset farther away than any window belongs to another connection. The source ignores it too. */
-const RESET_REACH = 1 << 24
+import type { SessionContext } from './session-context.ts'
 
 export class ClientSide {
   readonly stream: ClientStream
+  readonly belief: Belief
   /** The initial sequence number of the client's connection. */
   iss: Seq
   /** The client's round trip to the source, in ms; 0: unknown. */
@@ -40,25 +41,21 @@ export class ClientSide {
   readonly #roundTrips: LeastRoundTrips | undefined
   readonly #counters: Counters
 
-  /**
-   * @param address captured address of the client; @param isJoined the capture begins in mid-stream
-   * @param roundTrips estimates of round trips; undefined if acknowledgments are captured
-   */
   constructor(
     iss: Seq,
-    address: number,
-    isJoined: boolean,
+    identity: CopiedIdentity,
     queue: SendQueue,
-    roundTrips: LeastRoundTrips | undefined,
-    counters: Counters,
-    now: number
+    { roundTrips, counters, belief }: SessionContext<never>,
+    capturedAt: number
   ) {
+    const { capturedAddress, isJoined } = identity
     this.iss = iss
     this.stream = new ClientStream(add(iss, 1), queue, counters)
-    this.rttMs = roundTrips?.of(address, now) ?? 0
+    this.belief = new Belief(this.stream, identity, belief)
+    this.rttMs = roundTrips?.of(capturedAddress, capturedAt) ?? 0
     this.#hasHandshake = isJoined
-    this.beganAt = now
-    this.#address = address
+    this.beganAt = capturedAt
+    this.#address = capturedAddress
     this.#isJoined = isJoined
     this.#roundTrips = roundTrips
     this.#counters = counters
@@ -72,6 +69,7 @@ export class ClientSide {
     this.beganAt = snapshot.number(this.beganAt)
     this.#firstFlightEnds = snapshot.number(this.#firstFlightEnds)
     this.stream.save(snapshot)
+    this.belief.save(snapshot)
   }
 
   /** The sequence number after the last contiguous byte captured. */
@@ -84,17 +82,46 @@ export class ClientSide {
     return this.stream.hasFin || this.hasReset
   }
 
+  /** Like `isDone`, or its FIN is captured but not reached yet. */
+  get isEnding(): boolean {
+    return this.isDone || this.stream.expectsFin
+  }
+
+  /** Nothing of the client waits for its next packets or for time. */
+  get isSettled(): boolean {
+    return !this.stream.lacksRefused && this.belief.deadline === Number.POSITIVE_INFINITY
+  }
+
   /** Bytes before a later byte, the FIN or the reset are not captured yet. */
   get lacksBytes(): boolean {
     const end = this.stream.isComplete ? add(this.stream.end, 1) : this.stream.end
     return this.stream.hasHole || (this.hasReset && isAfter(this.#resetAt, end))
   }
 
+  /** Judges a captured segment. @returns None: it is to be taken. Otherwise why not, or not yet */
+  judge(segment: Segment, now: number): Drop {
+    return this.belief.judge(segment, this.rttMs, now)
+  }
+
   /**
-   * Takes a captured segment, except for the SYN that began the connection.
+   * Takes a segment that is believed, except for the SYN that began the connection.
    * @param unit see `ClientStream.insert`; @returns None if it contains anything new
    */
-  take(segment: Segment, unit: number): Drop {
+  take(segment: Segment, unit: number, now: number): Drop {
+    const drop = this.#take(segment, unit)
+    const { belief } = this
+    if (belief.reset.isWaiting && belief.reviewReset(segment, now)) this.#endWith(belief.reset.at)
+    return drop
+  }
+
+  /** Judges what waited for the client's silence. @returns a held segment that is to be taken now */
+  onTimer(now: number): Segment | undefined {
+    const { belief } = this
+    if (belief.isResetDue(now)) this.#endWith(this.stream.end)
+    return belief.isHeldDue(now) ? belief.release() : undefined
+  }
+
+  #take(segment: Segment, unit: number): Drop {
     // Bytes in a SYN (RFC 7413) are sent once the target has answered our SYN.
     if (segment.flags & SYN) return segment.payloadLength > 0 ? this.stream.insert(segment, unit) : Drop.Duplicate
     if (segment.flags & RST) return this.#takeReset(segment)
@@ -112,6 +139,12 @@ export class ClientSide {
   /** The source's kernel says that the client's handshake is complete. */
   connects(): void {
     this.#hasHandshake = true
+  }
+
+  /** Frees everything. @param una, reason see `ClientStream.clear` */
+  clear(una: Seq, reason: Drop): void {
+    this.stream.clear(una, reason)
+    this.belief.clear()
   }
 
   /** A connection to the target follows in mid-stream, so the client's handshake and first flight are over. */
@@ -153,9 +186,16 @@ export class ClientSide {
     if (segment.payloadLength > 0) this.#counters.drop(Drop.BeyondEnd, 0, segment.payloadLength)
     if (this.hasReset) return Drop.Duplicate
     const at = this.stream.offsetOf(segment.seq)
-    if (Math.abs(distance(at, this.stream.end)) > RESET_REACH) return Drop.TooFarAhead
-    this.#reset(at, segment.flags & ACK ? segment.ack : this.finAck)
+    // Elsewhere it is believed because the source's kernel no longer knows the connection.
+    this.#reset(this.belief.isAtEnd(at) ? at : this.stream.end, this.belief.hasAck(segment) ? segment.ack : this.finAck)
     return Drop.None
+  }
+
+  /** The reset that waited counts. */
+  #endWith(at: Seq): void {
+    const { ack } = this.belief.reset
+    this.belief.reset.forget()
+    if (!this.hasReset) this.#reset(at, ack === 0 ? this.finAck : ack)
   }
 
   #reset(at: Seq, ack: Seq): void {

@@ -5,6 +5,7 @@
  */
 import { PSH, payloadSeq, type Segment } from '../../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
+import { PendingFin } from '../belief/pending-fin.ts'
 import type { Counters } from '../books/counters.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
@@ -27,9 +28,10 @@ export class ClientStream {
   #last = NONE
   /** Offset after the farthest byte that was taken, across holes. */
   #farthest: Seq
-  /** The client's FIN is known; its offset is `finAt`. */
+  /** The stream has reached the client's FIN at `finAt`. */
   hasFin = false
   finAt: Seq = seq(0)
+  readonly #fin = new PendingFin()
   /**
    * After bytes were lost: bytes are dropped until a request certainly begins, so that the target never gets the rest
    * of a request whose beginning is lost.
@@ -51,7 +53,7 @@ export class ClientStream {
     this.#counters = counters
   }
 
-  /** See `Snapshot`. Only while there are no pieces and no FIN. */
+  /** See `Snapshot`. Only while there are no pieces and no FIN. A doubtful FIN is forgotten. */
   save(snapshot: Snapshot): void {
     this.base = snapshot.seq(this.base)
     this.#farthest = snapshot.seq(this.#farthest)
@@ -70,9 +72,19 @@ export class ClientStream {
     return this.#queue.head === NONE ? this.#ahead : this.#queue.head
   }
 
+  /** Offset of the first piece; of the end if there is none. */
+  get firstAt(): Seq {
+    return this.first === NONE ? this.end : this.#pool.offset(this.first)
+  }
+
   /** True while bytes are missing between the contiguous part and a piece or FIN beyond it. */
   get hasHole(): boolean {
-    return this.#ahead !== NONE || (this.hasFin && isBefore(this.end, this.finAt))
+    return this.#ahead !== NONE || this.expectsFin
+  }
+
+  /** A FIN was captured beyond the contiguous part, and nothing speaks against it. */
+  get expectsFin(): boolean {
+    return this.#fin.isPending && !this.#fin.isDoubtful
   }
 
   /** True if the hole's bytes were captured while the pool was full. The client does not send them again. */
@@ -105,7 +117,13 @@ export class ClientStream {
    * @returns None if any new byte was kept
    */
   insert(segment: Segment, unit: number): Drop {
-    if (this.isSeeking && !this.#finds(segment)) return this.#seekReason
+    const before = this.end
+    const drop = this.isSeeking && !this.#finds(segment) ? this.#seekReason : this.#insert(segment, unit)
+    if (this.#fin.isPending) this.#reviewFin(before)
+    return drop
+  }
+
+  #insert(segment: Segment, unit: number): Drop {
     const pool = this.#pool
     const queue = this.#queue
     const begin = this.offsetOf(payloadSeq(segment))
@@ -162,13 +180,33 @@ export class ClientStream {
     return true
   }
 
-  /** Takes the client's FIN at an offset. @returns why it was dropped, or None */
+  /** Takes the client's FIN at an offset, which the stream may still have to reach. @returns None, or why it is dropped */
   close(at: Seq): Drop {
-    if (this.hasFin || isBefore(at, this.#farthest)) return Drop.Duplicate
+    if (this.hasFin || isBefore(at, this.end)) return Drop.Duplicate
+    if (at === this.end) {
+      this.#freeFrom(this.#ahead, at, Drop.BeyondEnd)
+      this.#ahead = NONE
+      this.#endAt(at)
+      return Drop.None
+    }
+    if (isBefore(at, this.#farthest)) return Drop.Duplicate
     if (distance(at, this.end) > AHEAD_MAX) return Drop.TooFarAhead
+    this.#fin.expect(at)
+    return Drop.None
+  }
+
+  #endAt(at: Seq): void {
     this.hasFin = true
     this.finAt = at
-    return Drop.None
+    this.#fin.forget()
+  }
+
+  /** The stream has taken bytes while a FIN is ahead of it. @param before its end before that */
+  #reviewFin(before: Seq): void {
+    const fin = this.#fin
+    if (isAfter(this.#farthest, fin.at)) fin.forget()
+    else if (this.end === fin.at) this.#endAt(fin.at)
+    else if (this.end !== before) fin.isDoubtful = true
   }
 
   /**
@@ -199,6 +237,10 @@ export class ClientStream {
     this.#seekReason = reason
     this.isSeeking = piece === NONE
     this.#moveUp()
+    if (!this.#fin.isPending) return
+    // The bytes in front of the FIN are given up.
+    const isLast = piece === NONE && reason === Drop.Hole && !this.#fin.isDoubtful
+    if (isLast || this.end === this.#fin.at) this.#endAt(this.end)
   }
 
   /** While seeking: drops the segment's bytes unless a request begins with it. @returns true if one does */
@@ -222,15 +264,20 @@ export class ClientStream {
 
   /** Frees all pieces. Unacknowledged bytes count as dropped for `reason`. @param una offset of the first of them */
   clear(una: Seq, reason: Drop): void {
+    this.#freeFrom(this.#takeAll(), una, reason)
+    this.#ahead = NONE
+  }
+
+  /** Frees a piece and those linked to it. Their bytes from `una` on count as dropped. */
+  #freeFrom(first: number, una: Seq, reason: Drop): void {
     const pool = this.#pool
     let lost = 0
-    for (let piece = this.#takeAll(); piece !== NONE; ) {
+    for (let piece = first; piece !== NONE; ) {
       lost += Math.max(0, distance(pool.end(piece), later(pool.offset(piece), una)))
       const next = pool.next(piece)
       pool.free(piece)
       piece = next
     }
-    this.#ahead = NONE
     this.#countLost(lost, reason)
   }
 

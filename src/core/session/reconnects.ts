@@ -2,12 +2,13 @@
  * Decides how a session reconnects after its connection to the target ended before its client did: what is sent again,
  * what is given up, and how long it waits.
  */
-import { isAfter, isBefore, type Seq } from '../../wire/seq.ts'
+import { isAfter, isBefore, later, type Seq } from '../../wire/seq.ts'
 import { Drop } from '../books/drop.ts'
 import { NONE } from '../memory/send-pool.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 import { TargetEnd, type TargetSide, TargetState } from '../target/target-side.ts'
 import type { ClientSide } from './client-side.ts'
+import type { ClientStream } from './client-stream.ts'
 
 /** Delay after a connection that brought no progress. It doubles each time. */
 const DELAY_FIRST_MS = 1000
@@ -60,4 +61,9 @@ export class Reconnects {
     if (wasOpened && isFarther) this.repeatedEnd = target.sentEnd
     return true
   }
+}
+
+/** Offset of the first byte that the target has not acknowledged on a connection that has ended. */
+export function unacknowledgedFrom({ firstAt }: ClientStream, target: TargetSide): Seq {
+  return target.state === TargetState.Waiting ? firstAt : later(target.acknowledgedEnd, target.start)
 }

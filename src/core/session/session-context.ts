@@ -2,6 +2,7 @@
 import type { Segment } from '../../wire/segment.ts'
 import type { FirstSpeaker } from '../admission/first-speaker.ts'
 import type { HalfOpen } from '../admission/half-open.ts'
+import type { BeliefContext } from '../belief/belief-context.ts'
 import type { Counters } from '../books/counters.ts'
 import type { Drop } from '../books/drop.ts'
 import type { Latency } from '../books/latency.ts'
@@ -29,6 +30,7 @@ export interface SessionContext<Answer> {
   /** Counts the copies of connections that are half-open at the source. */
   readonly halfOpen: HalfOpen
   readonly firstSpeaker: FirstSpeaker
+  readonly belief: BeliefContext
   /** With `--trace` only. */
   readonly trace?: SessionTrace | undefined
 }

@@ -263,6 +263,7 @@ test('the books balance wherever a session stands that waits to reconnect', () =
     +9     target  .   501:501(0) ack 110 win 65535
     +1     target  R   501:501(0)
     +0     source  .   1500000000:1500000010(10) ack 301
+    +0     source  .   1500000010:1500000010(0) ack 301
     +0     source  P.  3000000000:3000000010(10) ack 301
     +0     source  P.  3000000010:3000000020(10) ack 351
     +0     sent    S   3000000009:3000000009(0)
@@ -298,7 +299,11 @@ test('a request waits for an answer of more than 2³¹ bytes', () => {
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +1     source  .   110:110(0) ack 1250000301
+    +1     source  .   110:110(0) ack 1250000341
     +1     source  P.  110:120(10) ack 2500000301
+    +1     source  .   120:120(0) ack 2500000341
+    +0     dropped implausible 2
+    +0     dropped pureAck 3
     +100   nothing
   `)
 })

@@ -88,8 +88,8 @@ test('a reset after bytes that were never captured ends the session', () => {
     +0     open request 10
     +9     target  .   501:501(0) ack 110 win 65535
     +0     source  R   130:130(0)
-    +1000  sent    R.  110:110(0) ack 501
-    +0     ended   hole
+    +3000  sent    R.  110:110(0) ack 501
+    +0     ended   none
     +0     sessions 0
   `)
 })

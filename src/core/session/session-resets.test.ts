@@ -66,21 +66,21 @@ test('a FIN and a reset far outside the window are ignored', () => {
     +9     source  F.  1000000000:1000000000(0) ack 341
     +9     source  R   100000000:100000000(0)
     +9     source  R   4200000000:4200000000(0)
-    +0     dropped tooFarAhead 3
+    +0     dropped implausible 3
     +5000  nothing
     +0     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
   `)
 })
 
-test('a reset before bytes that the source had not acknowledged is sent after those bytes', () => {
+test('a reset before bytes that the source had not acknowledged is sent after those bytes and some silence', () => {
   drill(`
     +0     open request 10 answer 40
     +9     source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
     +1     source  R   110:110(0)
     +9     target  .   541:541(0) ack 120 win 65535
-    +0     sent    R.  120:120(0) ack 541
+    +2991  sent    R.  120:120(0) ack 541
     +0     ended   none
   `)
 })

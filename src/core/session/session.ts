@@ -7,7 +7,7 @@
  * target side, and counters. After each call, the caller checks whether it has ended, and `deadline`.
  */
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
-import { add, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
+import { add, isAfter, isBefore, type Seq, seq } from '../../wire/seq.ts'
 import { ClientHandshake } from '../admission/half-open.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, reconnectsAfter } from '../books/drop.ts'
@@ -21,7 +21,7 @@ import { scaledWindow } from '../tcp/segment-writer.ts'
 import { ClientSide } from './client-side.ts'
 import { Gate } from './gate.ts'
 import { HoleWatch } from './hole-watch.ts'
-import { Reconnects } from './reconnects.ts'
+import { Reconnects, unacknowledgedFrom } from './reconnects.ts'
 import type { SessionContext } from './session-context.ts'
 import type { SessionStart } from './session-start.ts'
 import { SessionState } from './session-state.ts'
@@ -67,21 +67,13 @@ export class Session {
   readonly #handshake: ClientHandshake
 
   constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
-    const { settings, pool, counters, roundTrips, hub } = context
+    const { settings, pool, counters, hub } = context
     this.id = id
     this.identity = identity
     this.#context = context
     this.queue = new SendQueue(seq(0), pool, counters)
-    const { capturedAddress, isJoined } = identity
-    this.client = new ClientSide(
-      start.iss,
-      capturedAddress,
-      isJoined,
-      this.queue,
-      roundTrips,
-      counters,
-      start.capturedAt
-    )
+    const { isJoined } = identity
+    this.client = new ClientSide(start.iss, identity, this.queue, context, start.capturedAt)
     this.#gate = new Gate(settings.gate, counters)
     this.#hole = new HoleWatch(settings.holes, counters)
     const { tsVal, windowBytes } = start
@@ -126,7 +118,7 @@ export class Session {
   /** `hibernateAt` of an idle session. */
   #hibernatesAt(): number {
     if (!this.target.isQuiescent || this.successor !== undefined || this.isReady) return NEVER
-    if (this.#gate.lookAgainAt !== NEVER || this.client.stream.lacksRefused) return NEVER
+    if (this.#gate.lookAgainAt !== NEVER || !this.client.isSettled) return NEVER
     return Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
   }
 
@@ -152,13 +144,28 @@ export class Session {
     this.allowStart(now + this.#reconnects.delayMs, now)
   }
 
-  /** Takes a captured segment of this client connection, except for the SYN that began it. `step` acts on it. */
+  /** Judges a captured segment of this client connection, and takes it if it is believed. `step` acts on it. */
   onSource(segment: Segment, now: number): Drop {
+    const { belief } = this.client
+    const doubt = this.client.judge(segment, now)
+    if (doubt !== Drop.None) return doubt
+    if (belief.isConfirmed) this.#takeHeld(belief.release(), now)
+    const drop = this.#take(segment, now)
+    if (belief.isWaiting && belief.review()) this.#takeHeld(belief.release(), now)
+    return drop
+  }
+
+  #takeHeld(segment: Segment | undefined, now: number): void {
+    if (segment !== undefined) this.#take(segment, now)
+  }
+
+  /** Takes a segment that is believed, except for the SYN that began the connection. */
+  #take(segment: Segment, now: number): Drop {
     const { client, target } = this
     const { flags, payloadLength } = segment
     if (payloadLength > 0) this.#noteFirstSpeaker(segment)
     const wasIdle = (payloadLength > 0 || (flags & FIN) !== 0) && this.#isIdle()
-    const drop = client.take(segment, target.segmentMax)
+    const drop = client.take(segment, target.segmentMax, now)
     if (flags & SYN) return drop
     if (flags & RST) {
       if (drop === Drop.None) this.#progressAt = now
@@ -226,6 +233,7 @@ export class Session {
     }
     if (!isEnded(this) && now >= this.#handshake.askAt) this.#askSource(now)
     if (isEnded(this)) return
+    if (now >= this.client.belief.deadline) this.#takeHeld(this.client.onTimer(now), now)
     this.target.onTimer(this.queue, now)
     this.step(now)
   }
@@ -261,7 +269,7 @@ export class Session {
   #holeLimit(): number {
     if (!this.#hole.isOpen || !this.#isDelivered()) return NEVER
     if (this.client.stream.isHoleOurs) return this.progressAt
-    return this.#hole.limit(this.client.rttMs, this.isClientDone)
+    return this.#hole.limit(this.client.rttMs, this.client.isEnding)
   }
 
   /** Every byte in the queue is acknowledged. */
@@ -377,14 +385,14 @@ export class Session {
     const { counters, trace } = this.#context
     counters.add(Counter.sessionsEnded, 1)
     this.endReason = reason
-    const una = this.#unacknowledgedFrom()
+    const una = unacknowledgedFrom(this.client.stream, this.target)
     this.queue.acknowledge(una)
     const isTakenUp = reconnectsAfter(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)
     if (isTakenUp && this.#mayContinue()) {
       this.hasReconnected = true
       this.#progressAt = now
     } else {
-      this.client.stream.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
+      this.client.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
       this.#handshake.end()
       this.hasEnded = true
       this.deadline = NEVER
@@ -398,14 +406,6 @@ export class Session {
     if (!this.#context.firstSpeaker.isServer(mapIndex, sourcePort)) return true
     const { first } = this.client.stream
     return first !== NONE && this.#context.pool.offset(first) === 0
-  }
-
-  /** Offset of the first byte that the target has not acknowledged. */
-  #unacknowledgedFrom(): Seq {
-    const { target, queue } = this
-    const { first } = this.client.stream
-    if (target.state !== TargetState.Waiting) return later(target.acknowledgedEnd, target.start)
-    return first === NONE ? queue.end : this.#context.pool.offset(first)
   }
 
   /** Replaces the connection that has ended by one that waits for `allowStart`. @param identity that of the new one */
@@ -435,6 +435,7 @@ export class Session {
       Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
       target.deadline,
       this.#handshake.askAt,
+      this.client.belief.deadline,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
       isIdle ? this.#hibernatesAt() : start

@@ -5,6 +5,7 @@
 import type { Segment } from '../../wire/segment.ts'
 import { FirstSpeaker } from '../admission/first-speaker.ts'
 import { HALF_OPEN_DEFAULT, HalfOpen } from '../admission/half-open.ts'
+import { BeliefContext } from '../belief/belief-context.ts'
 import type { Counters } from '../books/counters.ts'
 import { Latency } from '../books/latency.ts'
 import { type CopyBytes, POOL_PAGE, SendPool } from '../memory/send-pool.ts'
@@ -147,6 +148,7 @@ export function assembleSessions<Answer>(
     hub: makeHub(frames, pool, ports),
     halfOpen: new HalfOpen(limits.halfOpenMax, means.source),
     firstSpeaker: new FirstSpeaker(selection.maps.length),
+    belief: new BeliefContext(counters, means.source, session.isWithoutAcks),
     trace
   }
   const sampling = new Sampling(selection.sampling, now, share?.sampling)

@@ -79,8 +79,9 @@ export class IgnoredFlows {
       this.#forget(id)
       return Drop.None
     }
-    if (this.#isClosed[id] === 0) {
-      const isEnd = (segment.flags & (FIN | RST)) !== 0
+    const isEnd = (segment.flags & (FIN | RST)) !== 0
+    // Payload after a FIN or RST shows that the source did not believe it.
+    if (this.#isClosed[id] === 0 || (!isEnd && segment.payloadLength > 0)) {
       this.#unlink(id)
       this.#isClosed[id] = isEnd ? 1 : 0
       this.#append(isEnd ? CLOSED : OPEN, id, now)

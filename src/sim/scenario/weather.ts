@@ -66,6 +66,8 @@ export interface CaptureWeather {
   readonly isTold: boolean
   /** Packets before this time are missed, because tcpcopy was not running yet. */
   readonly beginsAt: number
+  /** Probability that a stranger's packets precede a client's packet. */
+  readonly forging: number
 }
 
 export interface TargetWeather {
@@ -132,6 +134,9 @@ export interface Weather {
 }
 
 const WHOLE = 1_000_000
+/** Strangers forge packets in one seed of so many. */
+const FORGING_EVERY = 7
+const FORGING_AT = 2
 /** Faults begin within this time, while most clients are busy. */
 const BUSY_MS = 3000
 
@@ -157,7 +162,7 @@ export function makeWeather(random: Random, seed: number): Weather {
       answerError: random.pick([0, 0, 0, 0.05] as const),
       closedWindow: random.pick([0, 0, 0, 0.1] as const)
     },
-    capture: makeCapture(random),
+    capture: { ...makeCapture(random), forging: seed % FORGING_EVERY === FORGING_AT ? 0.3 : 0 },
     target: makeTarget(random),
     copier: {
       poolBytes: random.pick([8 << 20, 8 << 20, 8 << 20, 1 << 17, 1 << 15] as const),
@@ -186,7 +191,7 @@ function makeLink(random: Random): LinkWeather {
   }
 }
 
-function makeCapture(random: Random): CaptureWeather {
+function makeCapture(random: Random): Omit<CaptureWeather, 'forging'> {
   return {
     repetition: random.pick([0, 0, 0.1] as const),
     disorderMs: random.pick([0, 0, 0.3, 3] as const),

@@ -13,6 +13,7 @@ import { Scheduler } from '../scenario/scheduler.ts'
 import { describe, makeWeather, type Weather } from '../scenario/weather.ts'
 import { type Copying, type Scene, SOURCE } from './copying.ts'
 import { Diary } from './diary.ts'
+import { Forger } from './forger.ts'
 import { PacketCopying } from './packet-copying.ts'
 import { checkProperties } from './properties.ts'
 import { StreamCopying } from './stream-copying.ts'
@@ -74,6 +75,7 @@ class Simulation {
   readonly #firstIss: number
   readonly #counters = new Counters()
   readonly #copying: Copying
+  readonly #forger: Forger
   readonly #segment = new Segment()
   #captureEndsAt = START
   /** Bytes of payload in all captured packets. */
@@ -84,6 +86,7 @@ class Simulation {
     this.#side = side
     this.#random = random
     this.#weather = weather
+    this.#forger = new Forger(seed, weather.capture.forging)
     this.#diary = new Diary(this.#scheduler, trace)
     const { conversations } = weather.traffic
     // Sequence numbers wrap in half of the runs, mostly soon after the start.
@@ -152,12 +155,12 @@ class Simulation {
       const endsAt = Math.max(...packets.map((packet) => packet.at))
       freeAt[client] = endsAt + this.#random.between(0, traffic.reuseMs)
       this.#captureEndsAt = Math.max(this.#captureEndsAt, endsAt)
-      for (const packet of packets) this.#scheduler.at(packet.at, () => this.#pass(packet, witness))
+      for (const packet of packets) this.#scheduler.at(packet.at, () => this.#pass(packet, packets, witness))
     }
   }
 
   /** Takes a packet of a client that passes the capture on the source. */
-  #pass(packet: PassingPacket, witness: Witness): void {
+  #pass(packet: PassingPacket, all: readonly PassingPacket[], witness: Witness): void {
     const { capture } = this.#weather
     const at = packet.at - START
     if (isMissed(at, capture, this.#random)) {
@@ -166,10 +169,18 @@ class Simulation {
       if (capture.isTold && at >= capture.beginsAt) this.#copying.missed()
       return
     }
+    // A flow that nobody has seen begins with a client's packet.
+    for (const forged of witness.hasSyn ? this.#forger.before(packet, all) : []) {
+      this.#diary.packet('forged', forged)
+      this.#capture(forged)
+    }
     this.#diary.packet(packet.isDamaged ? 'damaged' : 'source', packet.bytes)
     if (packet.isDamaged) witness.missedCount += 1
     else witness.sees(packet)
-    const { bytes } = packet
+    this.#capture(packet.bytes)
+  }
+
+  #capture(bytes: Uint8Array): void {
     if (parseIpv4(bytes, 0, bytes.length, bytes.length, false, this.#segment) === Flaw.None)
       this.#offeredBytes += this.#segment.payloadLength
     this.#copying.captured(bytes)
