@@ -19,6 +19,7 @@ const ordered: Readonly<Record<string, readonly string[]>> = {
     'selection',
     'tcp',
     'target',
+    'gate',
     'session',
     'sessions',
     'assistant',
