@@ -3,6 +3,7 @@ import type { Segment } from '../../wire/segment.ts'
 import type { Counters } from '../books/counters.ts'
 import type { Drop } from '../books/drop.ts'
 import type { Latency } from '../books/latency.ts'
+import type { MapCounts } from '../books/map-counts.ts'
 import type { SendPool } from '../memory/send-pool.ts'
 import type { RateLimit } from '../packets/rate-limit.ts'
 import type { SourceSockets } from '../selection/source-sockets.ts'
@@ -17,6 +18,7 @@ export interface SessionContext<Answer> {
   readonly settings: SessionSettings
   readonly pool: SendPool
   readonly counters: Counters
+  readonly mapCounts: MapCounts
   readonly latency: Latency
   /** `--max-rate`. */
   readonly rate: RateLimit

@@ -5,6 +5,7 @@
 import type { Segment } from '../../wire/segment.ts'
 import type { Counters } from '../books/counters.ts'
 import { Latency } from '../books/latency.ts'
+import { MapCounts } from '../books/map-counts.ts'
 import { type CopyBytes, POOL_PAGE, SendPool } from '../memory/send-pool.ts'
 import { Frames } from '../packets/frames.ts'
 import { Outbox } from '../packets/outbox.ts'
@@ -79,6 +80,7 @@ export interface Copy<Answer> {
   readonly outbox: Outbox
   readonly pool: SendPool
   readonly latency: Latency
+  readonly mapCounts: MapCounts
   /** Its `count` is the number of sessions that are awake. */
   readonly idlePolicy: IdlePolicy
   /** To be drained into the channel before packets are sent. */
@@ -131,10 +133,12 @@ export function assembleSessions<Answer>(
   // Copies of one connection refer to each other, so they stay awake.
   const hibernateAfterMs = hasCopies(selection, mapping) ? Number.POSITIVE_INFINITY : session.hibernateAfterMs
   const idlePolicy = new IdlePolicy(hibernateAfterMs)
+  const mapCounts = new MapCounts(selection.maps.length)
   const context = {
     settings: session,
     pool,
     counters,
+    mapCounts,
     latency,
     rate,
     idlePolicy,
@@ -145,5 +149,5 @@ export function assembleSessions<Answer>(
   }
   const sampling = new Sampling(selection.sampling, now, share?.sampling)
   const sessions = new Sessions(context, { mapping, sampling, ports, sessionsMax: limits.sessionsMax }, now)
-  return { sessions, outbox, pool, latency, idlePolicy }
+  return { sessions, outbox, pool, latency, mapCounts, idlePolicy }
 }
