@@ -58,7 +58,11 @@ export const Drop = {
   /**
    * A SYN for a connection that continues. The client's next packet starts a new one if it shows that the source did.
    */
-  SynHeld: 42
+  SynHeld: 42,
+  /** Captured while the session paused because its connections to the target were of no use. */
+  ReconnectPaused: 43,
+  /** The connection uses TLS, and a copy of it cannot work. */
+  Tls: 44
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 

@@ -7,12 +7,14 @@ import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
+import { MapCount } from '../books/map-counts.ts'
 import type { Mapping } from '../selection/mapping.ts'
 import type { PortsPool } from '../selection/ports-pool.ts'
 import type { Sampling } from '../selection/sampling.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionContext } from '../session/session-context.ts'
 import { SessionState } from '../session/session-state.ts'
+import { beginsTls, isTls } from '../session/tls-start.ts'
 import type { Route } from '../target/raw/route-events.ts'
 import { Admission } from './admission.ts'
 import { ClosedFlows } from './closed-flows.ts'
@@ -103,7 +105,9 @@ export class Sessions<Answer> {
     const session = this.#tables.sessionAt(found, now)
     trace?.captured(segment, session?.state)
     let drop: Drop
-    if (session !== undefined && !isNewConnection(session, segment)) {
+    if (session !== undefined && !isNewConnection(session, segment) && beginsTls(session, segment)) {
+      drop = this.#leaveOutTls(session, segment, now)
+    } else if (session !== undefined && !isNewConnection(session, segment)) {
       drop = session.onSource(segment, now)
       this.ready.add(session)
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
@@ -237,12 +241,30 @@ export class Sessions<Answer> {
     const maps = this.#mapping.find(segment.toAddress, segment.toPort)
     if (maps.length === 0) return Drop.NotMapped
     let refusal = this.#sampling.refusal(isSyn, now)
-    if (refusal === Drop.None) refusal = this.#admission.begin(segment, maps, previous, now)
-    else this.#context.counters.add(Counter.flowsLeftOut, 1)
+    if (refusal !== Drop.None) this.#context.counters.add(Counter.flowsLeftOut, 1)
+    else if (isTls(segment)) refusal = this.#refuseTls(maps)
+    else refusal = this.#admission.begin(segment, maps, previous, now)
     if (refusal === Drop.None) return refusal
-    this.#ignoredFlows.add(segment, refusal, now)
+    this.#ignoredFlows.add(segment, segment.seq, refusal, now)
     if (previous !== undefined) this.#admission.supersede(this.#tables.copiesOf(previous), [], now)
     return refusal
+  }
+
+  /** Counts a connection that is left out because it uses TLS. @param maps its `-x` */
+  #refuseTls(maps: readonly number[]): Drop {
+    const { counters, mapCounts } = this.#context
+    counters.add(Counter.tlsLeftOut, 1)
+    for (const map of maps) mapCounts.add(map, MapCount.TlsLeftOut)
+    return Drop.Tls
+  }
+
+  /** A connection turns out to use TLS: ends its copies and ignores what follows. @returns why */
+  #leaveOutTls(session: Session, segment: Segment, now: number): Drop {
+    const copies = this.#tables.copiesOf(session)
+    for (const copy of copies) if (copy !== undefined) this.#lifecycle.abort(copy, Drop.Tls, now)
+    this.#ignoredFlows.add(segment, session.client.iss, Drop.Tls, now)
+    this.#context.counters.drop(Drop.Tls, 1, segment.payloadLength)
+    return this.#refuseTls(this.#mapping.find(segment.toAddress, segment.toPort))
   }
 
   /**
