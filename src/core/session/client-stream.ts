@@ -37,6 +37,8 @@ export class ClientStream {
   isSeeking = false
   /** Why bytes are dropped while seeking. */
   #seekReason: Drop = Drop.None
+  /** While seeking: no request is found before this time. */
+  #seekFrom = 0
   /** Bytes that were dropped because the pool was full; created when first needed. */
   #refused: Ranges | undefined
   readonly #queue: SendQueue
@@ -201,12 +203,18 @@ export class ClientStream {
     this.#moveUp()
   }
 
+  /** Drops what is held and what is captured before `until`, then seeks. */
+  pause(until: number): void {
+    this.resume(this.#queue.acknowledgedEnd, false, true, Drop.ReconnectPaused)
+    this.#seekFrom = until
+  }
+
   /** While seeking: drops the segment's bytes unless a request begins with it. @returns true if one does */
   #finds(segment: Segment): boolean {
     const queue = this.#queue
     const begin = this.offsetOf(payloadSeq(segment))
     const end = add(begin, segment.payloadLength)
-    if (queue.beginsRequest(begin, segment.ack)) {
+    if (this.#pool.now >= this.#seekFrom && queue.beginsRequest(begin, segment.ack)) {
       this.isSeeking = false
       queue.restart(begin)
       return true

@@ -55,7 +55,7 @@ export class Session {
   readonly #gate: Gate
   readonly #context: SessionContext<never>
   readonly #hole: HoleWatch
-  readonly #reconnects = new Reconnects()
+  readonly #reconnects: Reconnects
   /** When the client last made progress. */
   #progressAt: number
   /** When it started or woke up. */
@@ -71,7 +71,8 @@ export class Session {
     this.queue = new SendQueue(seq(0), pool, counters)
     const { capturedAddress, isJoined } = identity
     this.client = new ClientSide(start.iss, capturedAddress, isJoined, this.queue, roundTrips, counters, now)
-    this.#gate = new Gate(settings.gate, counters)
+    this.#reconnects = new Reconnects(context, identity.mapIndex)
+    this.#gate = new Gate(context, identity, this.#reconnects.use)
     this.#hole = new HoleWatch(settings.holes, counters)
     const { tsVal, windowBytes } = start
     const { rttMs: clientRttMs } = this.client
@@ -151,7 +152,7 @@ export class Session {
     }
     if (wasIdle && (payloadLength > 0 || drop === Drop.None)) this.#progressAt = now
     target.clientWindow(scaledWindow(segment.window, this.identity.windowScale))
-    if (flags & ACK) this.#sawAck(segment.ack, now)
+    if (flags & ACK) this.#sawAck(segment, payloadLength > 0 && drop === Drop.None, now)
     if (payloadLength > 0) {
       const flight = client.firstFlightBytes(now)
       if (flight > 0) target.clientFlight(flight)
@@ -161,8 +162,9 @@ export class Session {
   }
 
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
-  #sawAck(ack: Seq, now: number): void {
-    this.#gate.saw(ack)
+  #sawAck(segment: Segment, hasBytes: boolean, now: number): void {
+    const { ack } = segment
+    this.#gate.saw(segment, hasBytes)
     if (!this.client.completesHandshake(now)) return
     this.queue.firstAck = ack
     this.#gate.begin(ack)
@@ -246,9 +248,9 @@ export class Session {
       if (target.prepare(now)) this.#deliver(now)
     } else if (target.state === TargetState.Waiting && this.#hasWork()) {
       if (now >= this.#startAt) this.#open(now)
-    } else if (target.state === TargetState.Waiting && this.isClientDone && !client.lacksBytes) {
-      this.#end(Drop.None, now)
     }
+    const isWaiting = target.state === TargetState.Waiting && !this.#hasWork()
+    if (isWaiting && !isEnded(this) && this.isClientDone && !client.lacksBytes) this.#end(Drop.None, now)
     if (isEnded(this) || this.hasReconnected) return
     if (client.lacksBytes) this.#hole.update(client.stream.aheadSince, now)
     else this.#hole.close()
@@ -260,9 +262,11 @@ export class Session {
     return !this.#reconnects.isReconnect || this.queue.tail !== NONE
   }
 
-  /** Opens the connection. After a reconnect it begins at the first byte that is not delivered. */
+  /** Opens the connection, unless a pause begins. After a reconnect it begins at the first byte that is not delivered. */
   #open(now: number): void {
-    this.#progressAt = now
+    // A pause is no lack of progress.
+    this.#progressAt = this.#reconnects.pauseUntil(this.client, this.queue, now)
+    if (this.#progressAt > now) return
     this.target.open(this.#reconnects.isReconnect ? this.queue.acknowledgedEnd : seq(0), now)
   }
 
@@ -303,7 +307,8 @@ export class Session {
   #halfClose(now: number): void {
     const { client, target } = this
     if (!client.stream.isComplete || target.sentEnd !== client.stream.finAt) return
-    if (this.#gate.mayEnd(client.finAck, target, now)) target.halfClose(client.finIpId, now)
+    if (this.#gate.mayEnd(client.finAck, target, this.successor !== undefined, now))
+      target.halfClose(client.finIpId, now)
   }
 
   /** @returns true if the session ended with the client's reset */
@@ -311,7 +316,8 @@ export class Session {
     const { client, target } = this
     if (!client.hasReset || client.lacksBytes) return false
     if (target.acknowledgedEnd !== target.sentEnd || !this.#isDelivered()) return false
-    if (client.resetAck !== 0 && !this.#gate.mayEnd(client.resetAck, target, now)) return false
+    const isWanted = this.successor !== undefined
+    if (client.resetAck !== 0 && !this.#gate.mayEnd(client.resetAck, target, isWanted, now)) return false
     target.reset(now)
     this.#end(Drop.None, now)
     return true
@@ -337,6 +343,7 @@ export class Session {
     this.endReason = reason
     const una = this.#unacknowledgedFrom()
     this.queue.acknowledge(una)
+    this.#gate.ended(this.target)
     if (reconnectsAfter(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)) {
       this.hasReconnected = true
       this.#progressAt = now
