@@ -16,8 +16,9 @@ async function answer(socket: Socket, request: Uint8Array): Promise<void> {
   }
   if (mode === 'slow') await sleep(SLOW_MS)
   console.log(socket.readableEnded || socket.destroyed ? 'gone' : 'answered')
-  if (mode === 'close') socket.end(request)
-  else socket.write(request)
+  socket.write(request)
+  // It reads no more. With `end` alone it would.
+  if (mode === 'close') socket.destroySoon()
 }
 
 createServer({ allowHalfOpen: true }, (socket) => {
