@@ -20,6 +20,7 @@ const ordered: Readonly<Record<string, readonly string[]>> = {
     'admission',
     'tcp',
     'target',
+    'gate',
     'belief',
     'session',
     'sessions',

@@ -11,6 +11,7 @@ import { LogFile } from './log.ts'
 import type { ProcessOptions } from './options/command.ts'
 import { seconds } from './options/values.ts'
 import { PidFile } from './pid-file.ts'
+import { Repeats } from './threads/repeats.ts'
 import type { WorkerWord } from './threads/worker-protocol.ts'
 import { WorkerPool } from './worker-pool.ts'
 
@@ -37,6 +38,8 @@ export interface DaemonSpec {
   readonly partingWarnings?: () => readonly string[]
   /** A hint for a log message of a worker. */
   readonly explain?: (message: string, fields: Readonly<Record<string, unknown>>) => string | undefined
+  /** Messages of workers that are logged once, not once for each worker. */
+  readonly loggedOnce?: readonly string[]
 }
 
 const STOP_PATIENCE_MS = 5000
@@ -83,6 +86,7 @@ class Daemon {
   readonly #spec: DaemonSpec
   readonly #logFile: LogFile
   readonly #workerPool: WorkerPool
+  readonly #repeats: Repeats
   #timer: NodeJS.Timeout | undefined
   #isReady = false
   #hasFailed = false
@@ -90,6 +94,7 @@ class Daemon {
   constructor(spec: DaemonSpec, logFile: LogFile) {
     this.#spec = spec
     this.#logFile = logFile
+    this.#repeats = new Repeats(spec.loggedOnce ?? [])
     this.#workerPool = new WorkerPool({
       url: spec.workerUrl,
       data: spec.workers,
@@ -151,6 +156,7 @@ class Daemon {
       return
     }
     const fields = this.#spec.workers.length === 1 ? (word.fields ?? {}) : { ...word.fields, worker }
+    if (this.#repeats.isRepeat(word.message, fields, worker, Date.now())) return
     const hint = this.#spec.explain?.(word.message, fields)
     this.#logFile.log(word.level, word.message, hint === undefined ? fields : { ...fields, hint })
   }

@@ -22,8 +22,9 @@ function dropsText(report: Report): string {
 }
 
 function payloadText(report: Report): string {
-  // What -r, -g and -O exclude is not lost.
-  const leftOut = pick(report, 'dropped.sampledOut.bytes') + pick(report, 'dropped.notFromSyn.bytes')
+  // What -r, -g and -O exclude is not lost, and neither is TLS, which cannot be copied.
+  const reasons = ['sampledOut', 'notFromSyn', 'tls']
+  const leftOut = reasons.reduce((total, reason) => total + pick(report, `dropped.${reason}.bytes`), 0)
   return (
     `payload captured ${octets(pick(report, 'capturedPayloadBytes'))}, delivered ${octets(pick(report, 'deliveredBytes'))}, ` +
     `pending ${octets(pick(report, 'pendingBytes'))}, lost ${octets(pick(report, 'droppedBytes') - leftOut)}`

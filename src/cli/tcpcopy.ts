@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { Counters } from '../core/books/counters.ts'
 import { Sampling } from '../core/selection/sampling.ts'
+import { MAP_MESSAGES } from '../daemon/copier/map-warnings.ts'
 import { INSTANCE_LENGTH } from '../wire/channel/channel-v2.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
@@ -68,7 +69,8 @@ async function main(): Promise<number> {
       return { ...total.report(), unaccountedBytes: total.unaccountedBytes() }
     },
     summary: plan.isUdp ? datagramSummary : copySummary,
-    explain
+    explain,
+    loggedOnce: MAP_MESSAGES
   })
   return status.finally(() => source?.close())
 }

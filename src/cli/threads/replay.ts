@@ -104,11 +104,13 @@ export class Replay {
   #undelivered(): string {
     const counters = this.#counters
     const leftOut = counters.droppedBytes(Drop.SampledOut) + counters.droppedBytes(Drop.NotFromSyn)
-    const octets = counters.allDroppedBytes() - leftOut
+    const tls = counters.droppedBytes(Drop.Tls)
+    const octets = counters.allDroppedBytes() - leftOut - tls
     const cut = counters.droppedPackets(Drop.Truncated)
     const fragments = counters.droppedPackets(Drop.Fragment)
     const parts = [
       octets > 0 ? `${octets} bytes were lost (see dropped… in the statistics)` : '',
+      tls > 0 ? `${tls} bytes belong to TLS connections, which cannot be copied` : '',
       cut > 0 ? `${cut} packets are truncated in the file (capture with tcpdump -s 0)` : '',
       fragments > 0 ? `${fragments} IP fragments are incomplete in the file` : ''
     ].filter((part) => part !== '')

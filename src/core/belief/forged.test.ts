@@ -9,10 +9,10 @@ import { writePacket } from '../../sim/network/packet.ts'
 import { Random } from '../../sim/scenario/random.ts'
 import { ACK, FIN, PSH, RST, Segment, SYN } from '../../wire/segment.ts'
 import { Counter } from '../books/counters.ts'
+import { Gate } from '../gate/gate.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 import { type SourceSockets, SourceState } from '../selection/source-sockets.ts'
 import { ClientSide } from '../session/client-side.ts'
-import { Gate } from '../session/gate.ts'
 
 const SEED = Number(process.env.FORGED_SEED ?? 1)
 const PACKETS = 100_000

@@ -50,7 +50,7 @@ export const Counter = {
   answers: 18,
   /** Epochs (requests) sent for the first time. */
   epochs: 19,
-  /** Epochs and ends of connections sent after `--epoch-timeout` without the expected answer. */
+  /** Epochs sent after `--epoch-timeout`, and ends of connections sent after theirs, without the expected answer. */
   epochTimeouts: 20,
   /** Epochs sent because the target fell silent before it had answered as much as the source. */
   epochsQuiet: 21,
@@ -103,7 +103,13 @@ export const Counter = {
   /** Packets captured on devices of `-i` that are not to be copied. */
   captureLeftOut: 45,
   /** Routes to IPv6 targets that were not announced because intercept speaks version 1 of the channel. */
-  routesUntold: 46
+  routesUntold: 46,
+  /** Pauses of sessions before they reconnect, because two connections in a row were of no use. */
+  reconnectPauses: 47,
+  /** Connections left out because they use TLS. */
+  tlsLeftOut: 48,
+  /** Connections on which requests no longer wait, because both sides talk at once. */
+  sessionsUngated: 49
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 

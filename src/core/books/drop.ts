@@ -64,7 +64,11 @@ export const Drop = {
   /** Of a connection whose SYN was not captured, before a request that is certainly whole. */
   NotJoined: 44,
   /** Numbers that the source would not accept. It waits for a second packet that agrees, or a reset for silence. */
-  Implausible: 45
+  Implausible: 45,
+  /** Captured while the session paused because its connections to the target were of no use. */
+  ReconnectPaused: 46,
+  /** The connection uses TLS, and a copy of it cannot work. */
+  Tls: 47
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 

@@ -176,6 +176,11 @@ export class SendPool {
     return this.#blocks.usedBytes
   }
 
+  /** Bytes of all blocks. */
+  get capacity(): number {
+    return this.#pagesMax * PAGE
+  }
+
   /** How full the pool is, 0 to 1, by bytes or by pieces, whichever is more. */
   get fill(): number {
     return Math.max(this.#blocks.usedBytes / (this.#pagesMax * PAGE), this.usedCount / this.piecesMax)

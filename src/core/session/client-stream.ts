@@ -37,8 +37,12 @@ export class ClientStream {
    * of a request whose beginning is lost.
    */
   isSeeking = false
+  /** The session holds most of the pool: new bytes are dropped as if the pool were full. */
+  isRefusing = false
   /** Why bytes are dropped while seeking. */
   #seekReason: Drop = Drop.None
+  /** While seeking: no request is found before this time. */
+  #seekFrom = 0
   /** Bytes that were dropped because the pool was full; created when first needed. */
   #refused: Ranges | undefined
   readonly #queue: SendQueue
@@ -65,6 +69,11 @@ export class ClientStream {
   /** Offset after the last contiguous byte captured. */
   get end(): Seq {
     return this.#queue.end
+  }
+
+  /** About how many bytes the stream holds. */
+  get heldBytes(): number {
+    return this.first === NONE ? 0 : (this.#farthest - this.#queue.acknowledgedEnd) >>> 0
   }
 
   /** The first piece, in the queue or beyond a hole; NONE if there is none. */
@@ -134,6 +143,7 @@ export class ClientStream {
     if (this.hasFin && isAfter(end, this.finAt)) return this.#refuse(Drop.BeyondEnd, distance(end, from))
     // Compare where it begins, because the end of a segment could be half the number space away and wrap.
     if (distance(from, queue.end) > AHEAD_MAX) return this.#refuse(Drop.TooFarAhead, distance(end, from))
+    if (this.isRefusing) return this.#refuseForPool(from, end)
     // Beyond a hole, most segments follow the last piece. Do not walk the whole list for these.
     const isBehindAll = this.#ahead !== NONE && !isBefore(from, pool.end(this.#last))
     let before = isBehindAll ? this.#last : NONE
@@ -243,12 +253,18 @@ export class ClientStream {
     if (isLast || this.end === this.#fin.at) this.#endAt(this.end)
   }
 
+  /** Drops what is held and what is captured before `until`, then seeks. */
+  pause(until: number): void {
+    this.resume(this.#queue.acknowledgedEnd, false, true, Drop.ReconnectPaused)
+    this.#seekFrom = until
+  }
+
   /** While seeking: drops the segment's bytes unless a request begins with it. @returns true if one does */
   #finds(segment: Segment): boolean {
     const queue = this.#queue
     const begin = this.offsetOf(payloadSeq(segment))
     const end = add(begin, segment.payloadLength)
-    if (queue.beginsRequest(begin, segment.ack)) {
+    if (this.#pool.now >= this.#seekFrom && queue.beginsRequest(begin, segment.ack)) {
       this.isSeeking = false
       queue.restart(begin)
       return true
@@ -309,10 +325,7 @@ export class ClientStream {
       const isPushed = (segment.flags & PSH) !== 0 && offset + length === segment.payloadLength
       const piece = pool.add(segment, at, offset, length, Math.floor(offset / unit), isPushed)
       if (piece === NONE) {
-        this.#refused ??= new Ranges()
-        this.#refused.dropBefore(this.end)
-        this.#refused.add(at, end)
-        this.#refuse(Drop.PoolFull, distance(end, at))
+        this.#refuseForPool(at, end)
         return FULL
       }
       this.#counters.add(Counter.pendingBytes, length)
@@ -339,6 +352,14 @@ export class ClientStream {
       this.#ahead = this.#pool.next(piece)
       this.#queue.append(piece)
     }
+  }
+
+  /** Drops bytes [from, end) for which there is no space. The client does not send them again. */
+  #refuseForPool(from: Seq, end: Seq): Drop {
+    this.#refused ??= new Ranges()
+    this.#refused.dropBefore(this.end)
+    this.#refused.add(from, end)
+    return this.#refuse(Drop.PoolFull, distance(end, from))
   }
 
   #countDuplicate(byteCount: number): void {

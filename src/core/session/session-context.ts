@@ -6,6 +6,7 @@ import type { BeliefContext } from '../belief/belief-context.ts'
 import type { Counters } from '../books/counters.ts'
 import type { Drop } from '../books/drop.ts'
 import type { Latency } from '../books/latency.ts'
+import type { MapCounts } from '../books/map-counts.ts'
 import type { SendPool } from '../memory/send-pool.ts'
 import type { RateLimit } from '../packets/rate-limit.ts'
 import type { TargetHub } from '../target/target-hub.ts'
@@ -19,6 +20,7 @@ export interface SessionContext<Answer> {
   readonly settings: SessionSettings
   readonly pool: SendPool
   readonly counters: Counters
+  readonly mapCounts: MapCounts
   readonly latency: Latency
   /** `--max-rate`. */
   readonly rate: RateLimit

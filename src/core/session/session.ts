@@ -7,10 +7,11 @@
  * target side, and counters. After each call, the caller checks whether it has ended, and `deadline`.
  */
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
-import { add, isAfter, isBefore, type Seq, seq } from '../../wire/seq.ts'
+import { add, isAfter, isBefore, seq } from '../../wire/seq.ts'
 import { ClientHandshake } from '../admission/half-open.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, reconnectsAfter } from '../books/drop.ts'
+import { Gate } from '../gate/gate.ts'
 import { NONE } from '../memory/send-pool.ts'
 import { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
@@ -19,7 +20,7 @@ import type { CopiedIdentity } from '../target/copied-identity.ts'
 import { TargetEnd, type TargetSide, TargetState } from '../target/target-side.ts'
 import { scaledWindow } from '../tcp/segment-writer.ts'
 import { ClientSide } from './client-side.ts'
-import { Gate } from './gate.ts'
+import { Delivered, Delivery } from './delivery.ts'
 import { HoleWatch } from './hole-watch.ts'
 import { Reconnects, unacknowledgedFrom } from './reconnects.ts'
 import type { SessionContext } from './session-context.ts'
@@ -57,7 +58,7 @@ export class Session {
   readonly #gate: Gate
   readonly #context: SessionContext<never>
   readonly #hole: HoleWatch
-  readonly #reconnects = new Reconnects()
+  readonly #reconnects: Reconnects
   /** When the client last made progress. */
   #progressAt: number
   /** When it started or woke up. */
@@ -65,6 +66,7 @@ export class Session {
   /** While waiting: when it may connect; Infinity: not yet known. */
   #startAt = NEVER
   readonly #handshake: ClientHandshake
+  readonly #delivery: Delivery
 
   constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
     const { settings, pool, counters, hub } = context
@@ -74,8 +76,10 @@ export class Session {
     this.queue = new SendQueue(seq(0), pool, counters)
     const { isJoined } = identity
     this.client = new ClientSide(start.iss, identity, this.queue, context, start.capturedAt)
-    this.#gate = new Gate(settings.gate, counters)
+    this.#reconnects = new Reconnects(context, identity)
+    this.#gate = new Gate(context, identity, this.#reconnects.use)
     this.#hole = new HoleWatch(settings.holes, counters)
+    this.#delivery = new Delivery(id, this.client, this.queue, this.#gate, this.#reconnects, context)
     const { tsVal, windowBytes } = start
     const { rttMs: clientRttMs } = this.client
     this.target = hub.create(id, identity, { base: add(start.iss, 1), tsVal, windowBytes, clientRttMs }, now)
@@ -173,7 +177,7 @@ export class Session {
     }
     if (wasIdle && (payloadLength > 0 || drop === Drop.None)) this.#progressAt = now
     target.clientWindow(scaledWindow(segment.window, this.identity.windowScale))
-    if (flags & ACK) this.#sawAck(segment.ack, now)
+    if (flags & ACK) this.#sawAck(segment, payloadLength > 0 && drop === Drop.None, now)
     if (payloadLength > 0) {
       const flight = client.firstFlightBytes(now)
       if (flight > 0) target.clientFlight(flight)
@@ -191,8 +195,9 @@ export class Session {
   }
 
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
-  #sawAck(ack: Seq, now: number): void {
-    this.#gate.saw(ack)
+  #sawAck(segment: Segment, hasBytes: boolean, now: number): void {
+    const { ack } = segment
+    this.#gate.saw(segment, hasBytes)
     if (this.client.completesHandshake(now)) {
       this.queue.firstAck = ack
       this.#gate.begin(ack)
@@ -296,9 +301,9 @@ export class Session {
       if (target.prepare(now)) this.#deliver(now)
     } else if (target.state === TargetState.Waiting && this.#hasWork()) {
       if (now >= this.#startAt) this.#open(now)
-    } else if (target.state === TargetState.Waiting && this.isClientDone && !client.lacksBytes) {
-      this.#end(Drop.None, now)
     }
+    const isWaiting = target.state === TargetState.Waiting && !this.#hasWork()
+    if (isWaiting && !isEnded(this) && this.isClientDone && !client.lacksBytes) this.#end(Drop.None, now)
     if (isEnded(this) || this.hasReconnected) return
     if (client.lacksBytes) this.#hole.update(client.stream.aheadSince, now)
     else this.#hole.close()
@@ -310,74 +315,18 @@ export class Session {
     return !this.#reconnects.isReconnect || this.queue.tail !== NONE
   }
 
-  /** Opens the connection. After a reconnect it begins at the first byte that is not delivered. */
+  /** Opens the connection, unless a pause begins. After a reconnect it begins at the first byte that is not delivered. */
   #open(now: number): void {
-    this.#progressAt = now
+    // A pause is no lack of progress.
+    this.#progressAt = this.#reconnects.pauseUntil(this.client, this.queue, now)
+    if (this.#progressAt > now) return
     this.target.open(this.#reconnects.isReconnect ? this.queue.acknowledgedEnd : seq(0), now)
   }
 
   #deliver(now: number): void {
-    const { target, queue } = this
-    this.#gate.beginTurn()
-    if (target.resend(queue, now)) {
-      while (this.#sendNext(now)) {}
-      if (this.client.isDone) this.#halfClose(now)
-    }
-    if (this.client.isDone && (this.#reset(now) || this.#closeWhenDone(now))) return
-    if (this.#gate.isTargetGone) {
-      this.abort(Drop.TargetClosed, now)
-      return
-    }
-    target.acknowledge(now)
-  }
-
-  /** @returns true if bytes were sent and more may follow */
-  #sendNext(now: number): boolean {
-    const { target, queue } = this
-    const { sentEnd } = target
-    if (!isBefore(sentEnd, queue.end)) return false
-    const most = this.#context.rate.room(this.id)
-    if (most <= 0) return false
-    const { repeatedEnd } = this.#reconnects
-    if (sentEnd === queue.admittedEnd && !this.#gate.admit(queue, target, repeatedEnd, now)) return false
-    if (!target.send(queue, queue.admittedEnd, most, now)) return false
-    if (repeatedEnd !== undefined) this.#reconnects.sent(target.sentEnd)
-    const { exchange } = this.#gate
-    if (!Number.isNaN(exchange.answeredAt)) {
-      this.#context.latency.departs(exchange.answeredAt)
-      exchange.answeredAt = Number.NaN
-    }
-    return true
-  }
-
-  #halfClose(now: number): void {
-    const { client, target } = this
-    if (!client.stream.isComplete || target.sentEnd !== client.stream.finAt) return
-    if (this.#gate.mayEnd(client.finAck, target, now)) target.halfClose(client.finIpId, now)
-  }
-
-  /** @returns true if the session ended with the client's reset */
-  #reset(now: number): boolean {
-    const { client, target } = this
-    if (!client.hasReset || client.lacksBytes) return false
-    if (target.acknowledgedEnd !== target.sentEnd || !this.#isDelivered()) return false
-    if (client.resetAck !== 0 && !this.#gate.mayEnd(client.resetAck, target, now)) return false
-    target.reset(now)
-    this.#end(Drop.None, now)
-    return true
-  }
-
-  #closeWhenDone(now: number): boolean {
-    const { target } = this
-    if (!target.isClosed) {
-      if (this.successor !== undefined) target.hasten(now)
-      return false
-    }
-    // A delayed acknowledgment would be lost with the session.
-    target.finish()
-    this.#context.counters.add(Counter.sessionsClosed, 1)
-    this.#end(Drop.None, now)
-    return true
+    const delivered = this.#delivery.run(this.target, this.successor !== undefined, now)
+    if (delivered === Delivered.Ended) this.#end(Drop.None, now)
+    else if (delivered === Delivered.TargetClosed) this.abort(Drop.TargetClosed, now)
   }
 
   /** The connection has ended. So has the session, unless it reconnects. */
@@ -387,8 +336,9 @@ export class Session {
     this.endReason = reason
     const una = unacknowledgedFrom(this.client.stream, this.target)
     this.queue.acknowledge(una)
+    this.#gate.ended(this.target)
     const isTakenUp = reconnectsAfter(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)
-    if (isTakenUp && this.#mayContinue()) {
+    if (isTakenUp) {
       this.hasReconnected = true
       this.#progressAt = now
     } else {
@@ -398,14 +348,6 @@ export class Session {
       this.deadline = NEVER
     }
     if (trace !== undefined) trace.ended(this.identity, reason)
-  }
-
-  /** Where the server speaks first, another connection makes sense only if it delivers everything from the beginning. */
-  #mayContinue(): boolean {
-    const { mapIndex, sourcePort } = this.identity
-    if (!this.#context.firstSpeaker.isServer(mapIndex, sourcePort)) return true
-    const { first } = this.client.stream
-    return first !== NONE && this.#context.pool.offset(first) === 0
   }
 
   /** Replaces the connection that has ended by one that waits for `allowStart`. @param identity that of the new one */

@@ -1,5 +1,5 @@
 /** The settings of sessions that the command line provides. */
-import type { GateSettings } from './epochs.ts'
+import type { GateSettings } from '../gate/epochs.ts'
 import type { HolePatience } from './hole-watch.ts'
 import { HIBERNATE_AFTER_MS } from './idle-policy.ts'
 

@@ -9,10 +9,12 @@ import type { JoinRule } from '../admission/join-rule.ts'
 import { PendingSyns, REACH } from '../admission/pending-syns.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
+import { MapCount } from '../books/map-counts.ts'
 import type { Mapping } from '../selection/mapping.ts'
 import type { Sampling } from '../selection/sampling.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionContext } from '../session/session-context.ts'
+import { isTls } from '../session/tls-start.ts'
 import type { Admission } from './admission.ts'
 import { ignoredIdOf } from './flow-entries.ts'
 import type { IgnoredFlows } from './ignored-flows.ts'
@@ -138,6 +140,14 @@ export class Arrivals {
     return segments
   }
 
+  /** Counts a connection that is left out because it uses TLS. */
+  refuseTls({ toAddress, toPort }: Segment): Drop {
+    const { counters, mapCounts } = this.#context
+    counters.add(Counter.tlsLeftOut, 1)
+    for (const map of this.#parts.mapping.find(toAddress, toPort)) mapCounts.add(map, MapCount.TlsLeftOut)
+    return Drop.Tls
+  }
+
   /** Drops all early packets. */
   dropEarly(): void {
     const { early } = this
@@ -172,10 +182,11 @@ export class Arrivals {
     const { mapping, sampling, admission, tables, ignoredFlows } = this.#parts
     const maps = mapping.find(segment.toAddress, segment.toPort)
     let refusal = sampling.refusal((segment.flags & SYN) !== 0, now)
-    if (refusal === Drop.None) refusal = admission.begin(segment, maps, previous, capturedAt, now)
-    else this.#context.counters.add(Counter.flowsLeftOut, 1)
+    if (refusal !== Drop.None) this.#context.counters.add(Counter.flowsLeftOut, 1)
+    else if (isTls(segment)) refusal = this.refuseTls(segment)
+    else refusal = admission.begin(segment, maps, previous, capturedAt, now)
     if (refusal === Drop.None) return refusal
-    ignoredFlows.add(segment, refusal, now)
+    ignoredFlows.add(segment, segment.seq, refusal, now)
     if (previous !== undefined) admission.supersede(tables.copiesOf(previous), [], now)
     return refusal
   }

@@ -8,6 +8,7 @@ import { HALF_OPEN_DEFAULT, HalfOpen } from '../admission/half-open.ts'
 import { BeliefContext } from '../belief/belief-context.ts'
 import type { Counters } from '../books/counters.ts'
 import { Latency } from '../books/latency.ts'
+import { MapCounts } from '../books/map-counts.ts'
 import { type CopyBytes, POOL_PAGE, SendPool } from '../memory/send-pool.ts'
 import { Frames } from '../packets/frames.ts'
 import { Outbox } from '../packets/outbox.ts'
@@ -85,6 +86,7 @@ export interface Copy<Answer> {
   readonly outbox: Outbox
   readonly pool: SendPool
   readonly latency: Latency
+  readonly mapCounts: MapCounts
   /** Its `count` is the number of sessions that are awake. */
   readonly idlePolicy: IdlePolicy
   /** To be drained into the channel before packets are sent. */
@@ -137,10 +139,12 @@ export function assembleSessions<Answer>(
   // Copies of one connection refer to each other, so they stay awake.
   const hibernateAfterMs = hasCopies(selection, mapping) ? Number.POSITIVE_INFINITY : session.hibernateAfterMs
   const idlePolicy = new IdlePolicy(hibernateAfterMs)
+  const mapCounts = new MapCounts(selection.maps.length)
   const context = {
     settings: session,
     pool,
     counters,
+    mapCounts,
     latency,
     rate,
     idlePolicy,
@@ -157,5 +161,5 @@ export function assembleSessions<Answer>(
     { mapping, sampling, ports, joinAt: selection.joinAt, sessionsMax: limits.sessionsMax },
     now
   )
-  return { sessions, outbox, pool, latency, idlePolicy }
+  return { sessions, outbox, pool, latency, mapCounts, idlePolicy }
 }

@@ -6,6 +6,7 @@
 import { float64At, int32At } from '../../wire/bytes.ts'
 import { Flow } from '../../wire/flow.ts'
 import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
+import type { Seq } from '../../wire/seq.ts'
 import { Drop } from '../books/drop.ts'
 import type { FlowTable } from '../memory/flow-table.ts'
 import { entryOfIgnored } from './flow-entries.ts'
@@ -54,8 +55,8 @@ export class IgnoredFlows {
     return this.#end - HEADS - this.#free.length
   }
 
-  /** Adds a flow. @param segment its first packet */
-  add(segment: Segment, reason: Drop, now: number): void {
+  /** Adds the flow of a segment. @param iss sequence number of its SYN, or of its first packet */
+  add(segment: Segment, iss: Seq, reason: Drop, now: number): void {
     if (this.size >= IGNORED_MAX) this.#forget(this.#oldest())
     const id = this.#free.pop() ?? this.#end++
     if (id === this.#seenAt.length) this.#grow()
@@ -63,7 +64,7 @@ export class IgnoredFlows {
     this.#words[at + ADDRESS] = segment.fromAddress
     this.#words[at + SOURCE_ADDRESS] = segment.toAddress
     this.#words[at + PORTS] = (segment.fromPort << 16) | segment.toPort
-    this.#words[at + ISS] = segment.seq
+    this.#words[at + ISS] = iss
     this.#reason[id] = reason
     this.#isClosed[id] = 0
     this.#append(OPEN, id, now)

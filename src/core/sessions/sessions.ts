@@ -15,12 +15,13 @@ import type { Sampling } from '../selection/sampling.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionContext } from '../session/session-context.ts'
 import { SessionState } from '../session/session-state.ts'
+import { beginsTls } from '../session/tls-start.ts'
 import type { Route } from '../target/raw/route-events.ts'
 import { Admission } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
 import { ClosedFlows } from './closed-flows.ts'
 import type { CopyGroup } from './copy-group.ts'
-import { relieve } from './eviction.ts'
+import { Eviction } from './eviction.ts'
 import { IgnoredFlows } from './ignored-flows.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { ReadyList } from './ready-list.ts'
@@ -48,6 +49,7 @@ export class Sessions<Answer> {
   readonly #closedFlows: ClosedFlows
   readonly #ignoredFlows: IgnoredFlows
   readonly #arrivals: Arrivals
+  readonly #eviction: Eviction
   #now: number
   readonly #onDue = (slot: number): void => this.#step(slot)
 
@@ -69,6 +71,7 @@ export class Sessions<Answer> {
     this.#admission = admission
     const parts = { tables: this.#tables, mapping, sampling, admission, ignoredFlows: this.#ignoredFlows, joins }
     this.#arrivals = new Arrivals(shared, parts)
+    this.#eviction = new Eviction(shared, this.#lifecycle)
   }
 
   /** Sessions that have not ended. */
@@ -114,7 +117,9 @@ export class Sessions<Answer> {
     const session = this.#tables.sessionAt(found, now)
     trace?.captured(segment, session?.state)
     let drop: Drop
-    if (session !== undefined && !isNewConnection(session, segment)) {
+    if (session !== undefined && !isNewConnection(session, segment) && beginsTls(session, segment)) {
+      drop = this.#leaveOutTls(session, segment, now)
+    } else if (session !== undefined && !isNewConnection(session, segment)) {
       const group = this.#tables.groups[session.id]
       const mayRestart = group !== undefined && group.absent.length > 0 && session.queue.mayBeginNext(segment.ack)
       drop = session.onSource(segment, now)
@@ -190,7 +195,7 @@ export class Sessions<Answer> {
     this.#now = now
     const { rate } = this.#context
     const { slots, deadlines } = this.#tables
-    relieve(slots.awake, this.#context, this.#lifecycle, now)
+    this.#eviction.relieve(slots.awake, now)
     rate.refill(now)
     deadlines.advance(now, this.#onDue)
     this.#expireEarly(now)
@@ -249,6 +254,15 @@ export class Sessions<Answer> {
 
   #countPool(): void {
     this.#context.counters.set(Counter.poolUsedBytes, this.#context.pool.usedBytes)
+  }
+
+  /** A connection turns out to use TLS: ends its copies and ignores what follows. @returns why */
+  #leaveOutTls(session: Session, segment: Segment, now: number): Drop {
+    const copies = this.#tables.copiesOf(session)
+    for (const copy of copies) if (copy !== undefined) this.#lifecycle.abort(copy, Drop.Tls, now)
+    this.#ignoredFlows.add(segment, session.client.iss, Drop.Tls, now)
+    this.#context.counters.drop(Drop.Tls, 1, segment.payloadLength)
+    return this.#arrivals.refuseTls(segment)
   }
 
   /**

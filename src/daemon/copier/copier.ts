@@ -29,6 +29,7 @@ import { ChannelClient } from '../channel/channel-client.ts'
 import type { ChannelEvents } from '../channel/client-connection.ts'
 import type { Notices } from '../notices/notices.ts'
 import { Diagnosis } from './diagnosis.ts'
+import { MapWarnings } from './map-warnings.ts'
 import { packetLimit, packetMax } from './packet-max.ts'
 import type { CopierSettings } from './settings.ts'
 
@@ -84,6 +85,7 @@ export class Copier {
   readonly #copy: Copy<Segment>
   readonly #channel: ChannelClient
   readonly #diagnosis: Diagnosis
+  readonly #mapWarnings: MapWarnings
   readonly #segment = new Segment()
   #now: number
   #housekeepingAt: number
@@ -120,6 +122,7 @@ export class Copier {
     this.outbox = this.#copy.outbox
     const { maps } = settings.selection
     this.#diagnosis = new Diagnosis(maps, this.#copy.reach, counters, sender, notices, this.#now)
+    this.#mapWarnings = new MapWarnings(maps, this.#copy.mapCounts, notices)
     const { options } = settings.channel
     const instance = means.instance ?? cryptography.random(INSTANCE_LENGTH)
     const hasIpv6 = hasIpv6Target(settings.selection)
@@ -248,6 +251,7 @@ export class Copier {
       })
     }
     this.#diagnosis.onTimer(this.#now)
+    this.#mapWarnings.onTimer(this.#now)
   }
 }
 

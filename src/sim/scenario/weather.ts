@@ -78,6 +78,8 @@ export interface TargetWeather {
   readonly bufferBytes: number
   /** Longest time that the application takes for an answer. */
   readonly serviceMs: number
+  /** 1: the application ends each connection as soon as it has read something, and answers nothing. */
+  readonly refusing: number
   /** Probability that the application stops reading for a while, each time something arrives. */
   readonly stalling: number
   /** Probability that a connection is closed before its client has ended. */
@@ -137,6 +139,10 @@ const WHOLE = 1_000_000
 /** Strangers forge packets in one seed of so many. */
 const FORGING_EVERY = 7
 const FORGING_AT = 2
+/** Of so many seeds, one has a target that refuses, and one a target that is slower than the longest wait for an answer. */
+const REFUSING_EVERY = 19
+const SLOW_EVERY = 13
+const SLOW_MS = 8000
 /** Faults begin within this time, while most clients are busy. */
 const BUSY_MS = 3000
 
@@ -163,7 +169,7 @@ export function makeWeather(random: Random, seed: number): Weather {
       closedWindow: random.pick([0, 0, 0, 0.1] as const)
     },
     capture: { ...makeCapture(random), forging: seed % FORGING_EVERY === FORGING_AT ? 0.3 : 0 },
-    target: makeTarget(random),
+    target: makeTarget(random, seed),
     copier: {
       poolBytes: random.pick([8 << 20, 8 << 20, 8 << 20, 1 << 17, 1 << 15] as const),
       copies: random.pick([1, 1, 1, 1, 1.3, 2, 4] as const) * WHOLE,
@@ -204,8 +210,15 @@ function makeCapture(random: Random): Omit<CaptureWeather, 'forging'> {
   }
 }
 
-function makeTarget(random: Random): TargetWeather {
+function makeTarget(random: Random, seed: number): TargetWeather {
+  const drawn = drawTarget(random)
+  if (seed % REFUSING_EVERY === 2) return { ...drawn, refusing: 1 }
+  return seed % SLOW_EVERY === 5 ? { ...drawn, serviceMs: SLOW_MS } : drawn
+}
+
+function drawTarget(random: Random): TargetWeather {
   return {
+    refusing: 0,
     mss: random.pick([1460, 1460, 536, 8960] as const),
     hasTimestamps: random.chance(0.8),
     windowScale: random.pick([-1, 0, 7, 9] as const),

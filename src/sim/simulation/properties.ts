@@ -42,6 +42,8 @@ export interface Course {
 }
 
 const WHOLE = 1_000_000
+/** Connections to a target that refuses each of them: two before a pause, and few conversations last for two pauses. */
+const REFUSED_MAX = 4
 
 export function checkProperties(course: Course): void {
   checkBooks(course)
@@ -52,6 +54,7 @@ export function checkProperties(course: Course): void {
     const lives = byCopy(connections)
     for (const life of lives) repeats += checkLife(life, witness, course)
     for (const life of lives) checkCost(life, witness, course)
+    for (const life of lives) checkStorm(life, witness, course)
     copies += checkWhole(lives, witness, course)
   }
   checkSelection(copies, course)
@@ -122,6 +125,16 @@ function hasDroppedSome(counters: Counters): boolean {
   return wasPoolShort(counters) || counters.get(Counter.copiesMoved) > 0
 }
 
+/** A target that ends each connection gets few of them, and a pause follows. */
+function checkStorm(life: readonly CopiedConnection[], witness: Witness, { weather, counters }: Course): void {
+  const { earlyClose, earlyReset, restarts, outages, refusing } = weather.target
+  const isCalm = earlyClose === 0 && earlyReset === 0 && refusing === 0 && restarts.length + outages.length === 0
+  if (isCalm) assert.equal(counters.get(Counter.reconnectPauses), 0, 'a session paused, but its target works')
+  if (refusing === 0) return
+  const read = life.filter((one) => one.end > one.start).length
+  assert.ok(read <= REFUSED_MAX, `${nameOf(witness)}: a target that refuses got ${read} connections`)
+}
+
 /**
  * A fault only costs the requests that it affects: the one in flight if the target ended the connection, and the one
  * whose bytes were missed, and also the next one if its beginning is ambiguous.
@@ -133,6 +146,7 @@ function checkCost(life: readonly CopiedConnection[], witness: Witness, course: 
   // Where the server speaks first, a connection that breaks is given up.
   const isBroken = witness.missedCount > 0 || life.some((one) => one.isCutShort)
   if (course.weather.traffic.serverFirst > 0 && isBroken) return
+  if (course.counters.get(Counter.reconnectPauses) > 0) return
   // Without its SYN a connection looks like the continuation of an earlier one.
   if (!witness.hasSyn || course.witnesses.some((one) => one.isTakenFor(witness))) return
   let isBeginningSeen = true

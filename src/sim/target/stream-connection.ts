@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { u8 } from '../../wire/bytes.ts'
 import { add, distance, type Seq } from '../../wire/seq.ts'
-import { type Conversation, clientByte, readBefore } from '../scenario/conversation.ts'
+import { type Conversation, clientByte, Ending, readBefore } from '../scenario/conversation.ts'
 import type { Random } from '../scenario/random.ts'
 import type { Scheduler } from '../scenario/scheduler.ts'
 import type { TargetWeather } from '../scenario/weather.ts'
@@ -34,7 +34,7 @@ export class StreamConnection {
   isClosed = false
   /** The target ended it before the client did: the program quit, or the host restarted. */
   isCutShort = false
-  /** A request arrived before the answer that its client had read first. */
+  /** A request or FIN arrived before the answer that its client had read first. */
   hasOvertaken = false
   readonly conversation: Conversation
   readonly clientAddress: number
@@ -120,7 +120,11 @@ export class StreamConnection {
     const at = this.start + distance(event.offset, this.#first)
     assert.equal(at, this.end, `${event.kind} at ${at}, where the stream goes on at ${this.end}`)
     if (event.kind === 'bytes') this.#takeBytes(event.bytes)
-    else this.hasClientFin = true
+    else {
+      if (this.conversation.ending === Ending.ClientCloses && !this.isCutShort && this.start === 0)
+        this.#noteOrder(this.end)
+      this.hasClientFin = true
+    }
     if (this.isClosed) return
     this.#acknowledge()
     this.#finish()
@@ -139,8 +143,12 @@ export class StreamConnection {
       assert.equal(u8(bytes, index), clientByte(this.conversation, offset), `byte ${offset} is not the client's`)
     }
     this.end += bytes.length
+    this.#noteOrder(this.end - 1)
+  }
+
+  #noteOrder(offset: number): void {
     const answered = this.#saidBytes + (this.#hasSaidClosed ? 1 : 0)
-    if (readBefore(this.conversation, this.end - 1) - this.#readBefore > answered) this.hasOvertaken = true
+    if (readBefore(this.conversation, offset) - this.#readBefore > answered) this.hasOvertaken = true
   }
 
   #read(): void {

@@ -77,6 +77,11 @@ export class TargetApplication {
   onRead(to: number, hasFin: boolean): void {
     this.readTo = to
     if (this.hasQuit !== Quit.Never) return
+    if (this.#weather.refusing > 0 && to > this.#start) {
+      this.hasQuit = Quit.Closes
+      this.hasClosed = true
+      return
+    }
     this.answerBytes = answerDue(this.#conversation, this.#start, to)
     if (hasFin || to >= serverClosesAt(this.#conversation)) this.hasClosed = true
     else if (this.#quit !== Quit.Never && to >= this.#quitAt) {

@@ -5,7 +5,7 @@
 import { ACK, FIN, PSH, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
 import { encodeOptions, writePacket } from '../network/packet.ts'
-import { type Conversation, offsetOf, readBefore, requestLengthOf } from '../scenario/conversation.ts'
+import { type Conversation, Ending, offsetOf, readBefore, requestLengthOf } from '../scenario/conversation.ts'
 import type { Random } from '../scenario/random.ts'
 import type { Scheduler } from '../scenario/scheduler.ts'
 import type { TargetWeather } from '../scenario/weather.ts'
@@ -204,6 +204,8 @@ export class TargetConnection {
     const before = this.#rcvNxt
     this.#drainHeld()
     if (this.#finSeq !== undefined && this.#finSeq === this.#rcvNxt && !this.hasClientFin) {
+      if (this.conversation.ending === Ending.ClientCloses && !this.isCutShort && this.start === 0)
+        this.#noteOrder(this.end)
       this.hasClientFin = true
       this.#rcvNxt = add(this.#rcvNxt, 1)
     }

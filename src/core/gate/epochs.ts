@@ -3,7 +3,7 @@
  * after the client had read the same amount of answer. An epoch is released when the target has answered as much as the
  * source had, or will evidently not do so (docs/internals/requests.md).
  */
-import { distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
+import { add, distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 import type { AnswerRhythm, TargetSide } from '../target/target-side.ts'
 
@@ -19,10 +19,24 @@ export const Release = {
   Quiet: 3,
   /** The target has closed, so there is nothing to wait for. */
   TargetClosed: 4,
-  /** `--epoch-timeout` is over. */
-  TimedOut: 5
+  /** `--epoch-timeout` is over, or for an end its own, longer limit. */
+  TimedOut: 5,
+  /** The target has answered, but does not close its half as the source had. */
+  NotClosed: 6,
+  /** Both sides talk at once, so there is no answer to wait for. */
+  Ungated: 7
 } as const
 export type Release = (typeof Release)[keyof typeof Release]
+
+/** What asks to be sent. */
+export const Asking = {
+  Request: 0,
+  /** The client's FIN or RST. */
+  End: 1,
+  /** The client's FIN or RST, while a new connection needs the port. */
+  HurriedEnd: 2
+} as const
+export type Asking = (typeof Asking)[keyof typeof Asking]
 
 export interface GateSettings {
   /** False: epochs do not wait (`-W`). */
@@ -39,6 +53,10 @@ const PAUSE_FACTOR = 2
 const QUIET_LEAST_MS = 1
 /** No request waits behind a FIN or RST, and one sent too early may cut off the rest of an answer. */
 const QUIET_BEFORE_END_MS = 200
+/** How long an end waits for answers. An end that is sent earlier tells a slow target that nobody wants its answer. */
+const END_TIMEOUT_MS = 60_000
+/** Least time from the end of an answer until the target closes, if the source had closed. */
+const CLOSE_MS = 1000
 /**
  * This many bytes within the timeout show that a long answer is still coming. What a target says by itself is shorter.
  */
@@ -49,8 +67,12 @@ export class Epochs {
   lookAgainAt = Number.POSITIVE_INFINITY
   /** Bytes of the source's answer that the client had read between the last two released epochs. */
   answerBytes = 0
+  /** Bytes that the target had answered meanwhile; its close does not count. */
+  targetBytes = 0
   /** The last released epoch had to wait. */
   hasWaited = false
+  /** Both sides talk at once: requests do not wait. Ends do. */
+  isUngated = false
   /** Answer bytes that the client had acknowledged in the last released epoch. */
   #released = 0
   /** The client's latest acknowledgment number, from which distances are counted. */
@@ -103,19 +125,17 @@ export class Epochs {
     return this.#answerBytesAt(ack) > this.#released
   }
 
-  /**
-   * Asks whether the bytes that the client sent with `ack` may be sent.
-   * @param isEnd a FIN or RST instead of bytes
-   */
-  ask(ack: Seq, isEnd: boolean, target: Answering, now: number): Release {
+  /** Asks whether what the client sent with `ack` may be sent. */
+  ask(ack: Seq, asking: Asking, target: Answering, now: number): Release {
     this.begin(ack)
     this.saw(ack)
     this.lookAgainAt = Number.POSITIVE_INFINITY
     if (!this.isNew(ack)) return Release.SameEpoch
-    const release = this.#judge(ack, isEnd, target, now)
+    const release = this.#judge(ack, asking, target, now)
     if (release === Release.Closed) return release
     this.#adjust(release, ack, target)
     this.answerBytes = this.#answerBytesAt(ack) - this.#released
+    this.targetBytes = this.answeredBytes(target.rhythm)
     this.#released = this.#answerBytesAt(ack)
     this.#receivedBefore = target.rhythm.receivedBytes
     this.hasWaited = !Number.isNaN(this.#waitingSince)
@@ -123,19 +143,36 @@ export class Epochs {
     return release
   }
 
-  #judge(ack: Seq, isEnd: boolean, target: Answering, now: number): Release {
+  /** The acknowledgment number of the last released epoch. */
+  get releasedAck(): Seq {
+    return add(this.#ack, this.#released - this.#acknowledged)
+  }
+
+  /** Bytes of the source's answers that the client has read on this connection. */
+  get readBytes(): number {
+    return this.#acknowledged
+  }
+
+  /** Bytes that the target has answered since the last epoch was released. */
+  answeredBytes({ receivedBytes, isClosed }: AnswerRhythm): number {
+    return receivedBytes - (isClosed ? 1 : 0) - this.#receivedBefore
+  }
+
+  #judge(ack: Seq, asking: Asking, target: Answering, now: number): Release {
     const answer = target.rhythm
+    const isEnd = asking !== Asking.Request
     // The target's FIN counts as a byte, as the source's does in the acknowledgment numbers of a client that has read
     // it.
     const isAtEnd = answer.receivedBytes === this.#expected(ack) || answer.receivedBytes === this.#answerBytesAt(ack)
     if (answer.isClosed && !isAtEnd) return Release.TargetClosed
     if (answer.receivedBytes >= this.#expected(ack) || !this.#options.isWaiting) return Release.Answered
-    const timeoutAt = this.#timeoutAt(answer, now)
-    if (now >= timeoutAt) return Release.TimedOut
-    this.lookAgainAt = timeoutAt
-    const hasAnswered = answer.receivedBytes > this.#receivedBefore && answer.isPushed && isAllAcknowledged(target)
+    if (this.isUngated && !isEnd) return Release.Ungated
     // If a client's FIN or RST lacks exactly one byte, that byte is the source's FIN. Wait for the target's FIN.
     const lacksFin = isEnd && answer.receivedBytes === this.#expected(ack) - 1
+    const timeoutAt = lacksFin ? this.#closeBy(answer, now) : this.#timeoutAt(asking, answer, now)
+    if (now >= timeoutAt) return lacksFin ? Release.NotClosed : Release.TimedOut
+    this.lookAgainAt = timeoutAt
+    const hasAnswered = answer.receivedBytes > this.#receivedBefore && answer.isPushed && isAllAcknowledged(target)
     if (hasAnswered && !lacksFin) {
       const quietAt = answer.quietSince + this.#quietMs(ack, isEnd, target)
       if (now >= quietAt) return Release.Quiet
@@ -145,8 +182,8 @@ export class Epochs {
   }
 
   /** When the timeout of an epoch is over. It starts again while a long answer is still coming. */
-  #timeoutAt({ receivedBytes }: AnswerRhythm, now: number): number {
-    const { timeoutMs } = this.#options
+  #timeoutAt(asking: Asking, { receivedBytes }: AnswerRhythm, now: number): number {
+    const timeoutMs = this.#timeoutMs(asking)
     const isNew = Number.isNaN(this.#waitingSince)
     const isOver = now - this.#waitingSince >= timeoutMs
     if (isNew || (isOver && receivedBytes - this.#receivedThen >= ON_ITS_WAY)) {
@@ -154,6 +191,19 @@ export class Epochs {
       this.#receivedThen = receivedBytes
     }
     return this.#waitingSince + timeoutMs
+  }
+
+  #timeoutMs(asking: Asking): number {
+    const { timeoutMs } = this.#options
+    return asking === Asking.End ? Math.max(timeoutMs, END_TIMEOUT_MS) : timeoutMs
+  }
+
+  /** How long to wait for the target's FIN once its answer is there. */
+  #closeBy({ quietSince }: AnswerRhythm, now: number): number {
+    const { timeoutMs } = this.#options
+    if (Number.isNaN(this.#waitingSince)) this.#waitingSince = now
+    const answeredAt = Math.min(quietSince, now)
+    return Math.max(this.#waitingSince + timeoutMs, answeredAt + Math.min(timeoutMs, CLOSE_MS))
   }
 
   /** How long a target must be silent before its answer counts as finished, in ms. */

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { seq } from '../../wire/seq.ts'
 import type { AnswerRhythm } from '../target/target-side.ts'
-import { type Answering, Epochs, Release } from './epochs.ts'
+import { type Answering, Asking, Epochs, Release } from './epochs.ts'
 
 /** A connection that has acknowledged everything. */
 function targetOf(rhythm: AnswerRhythm): Answering {
@@ -27,7 +27,7 @@ test('a target that answers as the source did releases each epoch with its last 
         isClosed: false,
         arrivedAt: 0
       }
-      const ask = (ack: number) => epochs.ask(seq(start + ack), false, targetOf(response), 0)
+      const ask = (ack: number) => epochs.ask(seq(start + ack), Asking.Request, targetOf(response), 0)
       assert.equal(ask(0), Release.SameEpoch)
       let total = 0
       for (const length of answers) {
@@ -65,11 +65,11 @@ test('answers that are all slightly shorter or longer do not stall the connectio
         ack += 1000
         response.receivedBytes += 1000 + difference
         response.quietSince = now
-        let gate = epochs.ask(seq(ack), false, targetOf(response), now)
+        let gate = epochs.ask(seq(ack), Asking.Request, targetOf(response), now)
         if (gate === Release.Closed) {
           assert.equal(epochs.lookAgainAt, now + 20)
           now += 20
-          gate = epochs.ask(seq(ack), false, targetOf(response), now)
+          gate = epochs.ask(seq(ack), Asking.Request, targetOf(response), now)
         }
         assert.ok(gate === Release.Answered || gate === Release.Quiet)
         assert.equal(gate === Release.Quiet, difference < 0, 'only a shorter answer costs a moment of quiet')
@@ -90,8 +90,8 @@ test('without a captured ACK the first payload tells where answers start', () =>
     isClosed: false,
     arrivedAt: 0
   }
-  assert.equal(epochs.ask(seq(500), false, targetOf(response), 0), Release.SameEpoch)
-  assert.equal(epochs.ask(seq(501), false, targetOf(response), 0), Release.Closed)
+  assert.equal(epochs.ask(seq(500), Asking.Request, targetOf(response), 0), Release.SameEpoch)
+  assert.equal(epochs.ask(seq(501), Asking.Request, targetOf(response), 0), Release.Closed)
   assert.equal(epochs.lookAgainAt, 3000)
-  assert.equal(epochs.ask(seq(501), false, targetOf(response), 3000), Release.TimedOut)
+  assert.equal(epochs.ask(seq(501), Asking.Request, targetOf(response), 3000), Release.TimedOut)
 })

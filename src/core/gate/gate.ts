@@ -1,0 +1,172 @@
+/**
+ * The gate between client side and target side: it holds each request back until the target has answered the previous
+ * one, and records the exchange that it releases.
+ */
+import { PSH, type Segment } from '../../wire/segment.ts'
+import { isBefore, type Seq } from '../../wire/seq.ts'
+import { Counter, type Counters } from '../books/counters.ts'
+import { MapCount, type MapCounts } from '../books/map-counts.ts'
+import { NONE } from '../memory/send-pool.ts'
+import type { SendQueue } from '../memory/send-queue.ts'
+import type { Snapshot } from '../memory/snapshot.ts'
+import type { CopiedIdentity } from '../target/copied-identity.ts'
+import { type AnswerRhythm, type TargetSide, TargetState } from '../target/target-side.ts'
+import type { ConnectionUse } from './connection-use.ts'
+import { DuplexWatch } from './duplex-watch.ts'
+import { Asking, Epochs, type GateSettings, Release } from './epochs.ts'
+import { Exchange } from './exchange.ts'
+
+/** If a SYN has no MSS option (RFC 9293 §3.7.1). */
+const MSS_DEFAULT = 536
+/** Bytes of the timestamps option in a segment. */
+const TIMESTAMPS_LENGTH = 12
+
+/** What all gates of a worker share. */
+export interface GateContext {
+  readonly settings: { readonly gate: GateSettings }
+  readonly counters: Counters
+  readonly mapCounts: MapCounts
+}
+
+export class Gate {
+  /** When to ask again; Infinity: nothing is held back, or only an event can release it. */
+  lookAgainAt = Number.POSITIVE_INFINITY
+  /** The target has closed, but the client has more to say, which takes a new connection. */
+  isTargetGone = false
+  /** The exchange that was released last. */
+  readonly exchange = new Exchange()
+  readonly #context: GateContext
+  readonly #identity: Pick<CopiedIdentity, 'mapIndex' | 'mss'>
+  readonly #use: ConnectionUse
+  readonly #duplex = new DuplexWatch()
+  #epochs: Epochs
+
+  /** @param use is told how the target answers */
+  constructor(context: GateContext, identity: Pick<CopiedIdentity, 'mapIndex' | 'mss'>, use: ConnectionUse) {
+    this.#context = context
+    this.#identity = identity
+    this.#use = use
+    this.#epochs = new Epochs(context.settings.gate)
+  }
+
+  /** See `Snapshot`. */
+  save(snapshot: Snapshot): void {
+    this.#epochs.save(snapshot)
+    this.#duplex.save(snapshot)
+    this.#epochs.isUngated = this.#duplex.isDuplex
+  }
+
+  /** Starts anew for another connection to the target, on which nothing is answered yet. */
+  restart(): void {
+    this.#epochs = new Epochs(this.#context.settings.gate)
+    this.#epochs.isUngated = this.#duplex.isDuplex
+    this.lookAgainAt = Number.POSITIVE_INFINITY
+    this.isTargetGone = false
+    this.exchange.answeredAt = Number.NaN
+  }
+
+  /** Clears `lookAgainAt` before the gate is asked again in this turn. */
+  beginTurn(): void {
+    this.lookAgainAt = Number.POSITIVE_INFINITY
+  }
+
+  /** Takes the client's first acknowledgment number, where the source's answers begin. */
+  begin(ack: Seq): void {
+    this.#epochs.begin(ack)
+  }
+
+  /** Takes every captured segment with an acknowledgment number. @param hasBytes it contains new bytes */
+  saw(segment: Segment, hasBytes: boolean): void {
+    this.#epochs.saw(segment.ack)
+    if (this.#duplex.isDuplex || !this.#context.settings.gate.isWaiting) return
+    const segmentBytes = (this.#identity.mss || MSS_DEFAULT) - (segment.hasTimestamps ? TIMESTAMPS_LENGTH : 0)
+    this.#duplex.saw(segment.ack, hasBytes, (segment.flags & PSH) !== 0, segmentBytes)
+    if (!this.#duplex.isDuplex) return
+    this.#epochs.isUngated = true
+    this.#context.counters.add(Counter.sessionsUngated, 1)
+  }
+
+  /** The connection has ended. The client's next request will tell how much it had read of the last answer. */
+  ended({ state, rhythm }: TargetSide): void {
+    const epochs = this.#epochs
+    if (state === TargetState.Waiting) return
+    const isGated = this.#context.settings.gate.isWaiting && !epochs.isUngated
+    if (!isGated) this.#use.answeredInAll(epochs.readBytes, rhythm.receivedBytes)
+    this.#use.ended(epochs.releasedAck, epochs.answeredBytes(rhythm))
+  }
+
+  /**
+   * Admits the next piece of the queue if it may go.
+   * @param repeatedEnd offset after the last byte that was sent on an earlier connection
+   * @returns false if the piece has to wait, or there is none
+   */
+  admit(queue: SendQueue, target: TargetSide, repeatedEnd: Seq | undefined, now: number): boolean {
+    const { pool } = queue
+    const piece = queue.nextToAdmit
+    if (piece === NONE) return false
+    // Bytes of a SYN do not wait.
+    if (!pool.isFromSyn(piece)) {
+      const ack = pool.ack(piece)
+      const release = this.#ask(ack, Asking.Request, target, now)
+      if (release === Release.Closed) return false
+      if (release === Release.TargetClosed) {
+        this.isTargetGone = true
+        return false
+      }
+      if (release === Release.Quiet) this.#context.counters.add(Counter.epochsQuiet, 1)
+      if (release !== Release.SameEpoch || target.isFresh) {
+        this.#begin(queue, piece, release, target.rhythm, repeatedEnd, now)
+      }
+    }
+    queue.admit(piece)
+    return true
+  }
+
+  /**
+   * Whether the client's FIN or RST may go. It waits for the answers that the client had read, but asks for none.
+   * @param isPortWanted a new connection waits for its port
+   */
+  mayEnd(ack: Seq, target: TargetSide, isPortWanted: boolean, now: number): boolean {
+    return this.#ask(ack, isPortWanted ? Asking.HurriedEnd : Asking.End, target, now) !== Release.Closed
+  }
+
+  #ask(ack: Seq, asking: Asking, target: TargetSide, now: number): Release {
+    const { counters, mapCounts } = this.#context
+    const release = this.#epochs.ask(ack, asking, target, now)
+    if (release === Release.SameEpoch) return release
+    if (release === Release.Closed) {
+      this.lookAgainAt = this.#epochs.lookAgainAt
+      return release
+    }
+    if (release === Release.TimedOut || release === Release.NotClosed) counters.add(Counter.epochTimeouts, 1)
+    if (release === Release.TimedOut) mapCounts.add(this.#identity.mapIndex, MapCount.Unanswered)
+    // What the client had read before its first request answers none.
+    if (target.isFresh) this.#use.isServerFirst = true
+    else this.#use.answered(this.#epochs.answerBytes, this.#epochs.targetBytes)
+    return release
+  }
+
+  #begin(
+    queue: SendQueue,
+    piece: number,
+    release: Release,
+    rhythm: AnswerRhythm,
+    repeatedEnd: Seq | undefined,
+    now: number
+  ): void {
+    const { exchange } = this
+    const { pool } = queue
+    const hasWaited = release === Release.Answered && this.#epochs.hasWaited
+    exchange.offset = pool.offset(piece)
+    exchange.capturedAt = pool.capturedAt(piece)
+    exchange.releasedAt = now
+    exchange.release = release
+    exchange.isRepeated = repeatedEnd !== undefined && isBefore(exchange.offset, repeatedEnd)
+    exchange.sourceAnswerBytes = this.#epochs.answerBytes
+    exchange.targetAnswerBytes = rhythm.receivedBytes
+    exchange.answeredAt = hasWaited ? rhythm.arrivedAt : Number.NaN
+    this.#context.counters.add(Counter.epochs, 1)
+    this.#context.mapCounts.add(this.#identity.mapIndex, MapCount.Requests)
+    if (exchange.isRepeated) this.#context.counters.add(Counter.epochsSentAgain, 1)
+  }
+}

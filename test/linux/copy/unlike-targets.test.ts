@@ -1,0 +1,132 @@
+/** Targets that do not behave as the source does: slow ones, and ones that end connections. */
+import assert from 'node:assert/strict'
+import { fileURLToPath } from 'node:url'
+import { PORT, SOURCE, TARGET } from '../../../lab/hosts/copy-lab.ts'
+import { hasMessage } from '../../../lab/hosts/json-log.ts'
+import type { Program } from '../../../lab/hosts/program.ts'
+import type { Server, StartServer } from '../../../lab/loads/server.ts'
+import { some, unchecked } from '../support/books.ts'
+import { type Copy, copied } from '../support/copied.ts'
+import { untilCounter } from '../support/waiting.ts'
+
+const serverProgram = fileURLToPath(new URL('../support/programs/answering-server.js', import.meta.url))
+
+/** The first bytes of TLS. */
+const HELLO = `\x16\x03\x01\x00\x37\x01\x00\x00\x33${'h'.repeat(51)}`
+
+const linesOf = (program: Program, word: string): number =>
+  program.stdout.split('\n').filter((line) => line === word).length
+
+class AnsweringServer implements Server {
+  readonly program: Program
+
+  constructor(program: Program) {
+    this.program = program
+  }
+
+  async requestCount(): Promise<number> {
+    return linesOf(this.program, 'answered') + linesOf(this.program, 'gone')
+  }
+
+  async digest(): Promise<string> {
+    return `${await this.requestCount()} requests`
+  }
+}
+
+/** The source keeps connections open; the target has this mode of answering-server.ts. */
+const startServers =
+  (mode: string): StartServer =>
+  async (host) => {
+    const program = host.spawn(process.execPath, [serverProgram, `${PORT}`, host.address === TARGET ? mode : 'keep'])
+    await host.waitForPort(PORT)
+    return new AnsweringServer(program)
+  }
+
+/** Each connection sends its requests one after the other, 30 ms after the last answer, and closes. */
+const clients = `
+const [connections, requests, text] = process.argv.slice(1)
+for (let number = 0; number < Number(connections); number++) {
+  const socket = require('net').connect({ host: '${SOURCE}', port: ${PORT} })
+  let left = Number(requests)
+  const ask = () => { left-- > 0 ? socket.write(Buffer.from(text, 'hex')) : socket.end() }
+  socket.on('connect', ask)
+  socket.on('data', () => setTimeout(ask, left > 0 ? 30 : 0))
+}`
+
+async function load({ lab }: Copy, connections: number, requests: number, text = 'request of 20 bytes\n') {
+  await lab.runScript(
+    lab.hosts.client,
+    clients,
+    `${connections}`,
+    `${requests}`,
+    Buffer.from(text, 'latin1').toString('hex')
+  )
+}
+
+async function warningOf(tcpcopy: Program, message: string): Promise<{ readonly hint: string }> {
+  const line = await tcpcopy.waitForLine('stderr', (one) => hasMessage(one, message), 15_000)
+  const times = tcpcopy.stderr.split('\n').filter((one) => hasMessage(one, message)).length
+  assert.equal(times, 1, `"${message}" was logged ${times} times`)
+  return JSON.parse(line) as { hint: string } // as: our own log
+}
+
+copied(
+  'a target that is slower than --epoch-timeout answers clients that close after their answer',
+  { server: startServers('slow'), tcpcopy: ['--epoch-timeout', '0.2'], books: { epochTimeouts: 0, sessionsClosed: 8 } },
+  async (copy) => {
+    await load(copy, 8, 1)
+    await copy.untilTargetHas(8)
+    assert.equal(linesOf(copy.target.program, 'answered'), 8)
+    await untilCounter(copy.tcpcopy, 'sessionsEnded', (count) => count === 8)
+  }
+)
+
+for (const workers of [1, 2]) {
+  copied(
+    `a target that ends every connection gets a few, then sessions pause; ${workers} workers warn once`,
+    {
+      server: startServers('refuse'),
+      tcpcopy: ['--workers', `${workers}`],
+      books: {
+        reconnectPauses: 8,
+        droppedBytes: some,
+        'dropped.reconnectPaused.bytes': some,
+        sessionsContinued: unchecked
+      }
+    },
+    async (copy) => {
+      await load(copy, 8, 40)
+      const connections = linesOf(copy.target.program, 'connection')
+      assert.ok(connections >= 8 && connections <= 16, `${connections} connections for 320 requests of 8 clients`)
+      const { hint } = await warningOf(
+        copy.tcpcopy,
+        'the target ends connections without a useful answer; copying pauses'
+      )
+      for (const cause of ['log-in', '-O', 'TLS', 'tcpdump', TARGET]) assert.ok(hint.includes(cause), hint)
+    }
+  )
+}
+
+copied(
+  'a target that closes after each answer gets every request',
+  { server: startServers('close'), books: { reconnectPauses: 0, sessionsContinued: some } },
+  async (copy) => {
+    await load(copy, 4, 20)
+    await copy.untilSame()
+  }
+)
+
+copied(
+  'TLS is left out with a warning',
+  {
+    server: startServers('keep'),
+    books: { tlsLeftOut: 4, droppedBytes: (count, books) => count === books['dropped.tls.bytes'] }
+  },
+  async (copy) => {
+    await load(copy, 4, 3, HELLO)
+    const { hint } = await warningOf(copy.tcpcopy, 'connections that use TLS are not copied')
+    assert.ok(hint.includes('terminator'), hint)
+    assert.equal(await copy.source.requestCount(), 12)
+    assert.equal(await copy.target.requestCount(), 0)
+  }
+)
