@@ -53,8 +53,7 @@ test('TLS is recognized in data of a SYN, and where the connection was open befo
   drill(`
     +0     source  P.  100:160(60) ack 301 "${DATA}"
     +9     source  P.  160:220(60) ack 341 "${DATA}"
-    +0     nothing
-    +0     dropped tls 2
+    +191   dropped tls 2
     +0     counter tlsLeftOut 1
     +0     counter sessionsJoined 0
   `)

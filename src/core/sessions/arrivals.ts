@@ -93,7 +93,7 @@ export class Arrivals {
     const maps = this.#parts.mapping.find(segment.toAddress, segment.toPort)
     if (maps.length === 0) return Drop.NotMapped
     if (isSyn && this.#mustWait(segment, maps.length)) return this.hold(segment, now)
-    const isJoined = !isSyn && !this.#parts.sampling.isOnlyNew
+    const isJoined = !isSyn && !isTls(segment) && !this.#parts.sampling.isOnlyNew
     if (isJoined && !this.#mayJoin(segment, maps[0] ?? 0, now)) return Drop.NotJoined
     return this.#begin(segment, previous, now, now)
   }

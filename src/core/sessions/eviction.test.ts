@@ -128,3 +128,24 @@ test('a hole made by a full pool is given up as soon as everything before it is 
   assert.equal(counters.get(Counter.sessionsContinued), 2)
   worker.close()
 })
+
+test('a session that holds most of the pool delivers it, and gives up only what comes meanwhile', () => {
+  const { worker, counters, clients } = setUp({ poolPages: 16, isWaiting: false }, [1001])
+  const [large] = clients
+  acknowledge(worker, 1001, 100)
+  for (let count = 0; count < 61; count++) large?.ask()
+  let acknowledged = 100
+  const deliver = (bytes: number): void => {
+    for (const end = acknowledged + bytes; acknowledged < end; ) acknowledge(worker, 1001, (acknowledged += 1460))
+  }
+  deliver(1460)
+  for (let count = 0; count < 5; count++) large?.ask()
+  deliver(61 * REQUEST - 1460)
+  assert.equal(counters.get(Counter.sessionsEvicted), 0)
+  assert.equal(counters.get(Counter.deliveredBytes), 61 * REQUEST)
+  assert.equal(counters.droppedBytes(Drop.PoolFull), 5 * REQUEST)
+  large?.ask()
+  worker.step(worker.now + 3)
+  assert.equal(counters.get(Counter.sessionsContinued), 1, 'it goes on with a request that is certainly whole')
+  worker.close()
+})

@@ -9,6 +9,7 @@ import { Drop } from '../books/drop.ts'
 import { NONE, type SendPool } from '../memory/send-pool.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionContext } from '../session/session-context.ts'
+import { TargetState } from '../target/target-side.ts'
 import type { Lifecycle } from './lifecycle.ts'
 
 /** Share of the pool from which it is short. The rest is for what one turn captures. */
@@ -76,7 +77,8 @@ export class Eviction {
 
 /** Whether the target takes what the session holds. */
 function isDelivering({ target }: Session, now: number): boolean {
-  return target.acknowledgedEnd !== target.start && now - target.progressAt < STANDSTILL_MS
+  const { state, acknowledgedEnd, start, progressAt } = target
+  return state === TargetState.Open && acknowledgedEnd !== start && now - progressAt < STANDSTILL_MS
 }
 
 /** When the first bytes that a session holds were captured. */

@@ -14,7 +14,7 @@ const SOURCE = { toAddress: 0x0a000002, toPort: 80 }
 const MAP = { sourceAddress: 0, sourcePort: 80, targetAddress: 0x0a000003, targetPort: 8080 }
 const FLOOD = 1_000_000
 /** Real connections, spread over the flood. */
-const CLIENTS = 100
+const CLIENTS = 20
 const MEGABYTE = 2 ** 20
 
 setFlagsFromString('--expose-gc')

@@ -4,10 +4,23 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { openCopyLab, PORT, SOURCE } from '../../../lab/hosts/copy-lab.ts'
 import { findMissingEnds } from '../../../lab/loads/server.ts'
-import { finishCopy } from '../support/books.ts'
+import { finishCopy, some } from '../support/books.ts'
 import { stopCleanly, untilCounter, untilRequests } from '../support/waiting.ts'
 
 const busyClient = fileURLToPath(new URL('../../../lab/loads/busy-client.js', import.meta.url))
+/** Stores a value of 400 lines, each a command, in 40 writes, and then sends a command. */
+const slowValue = `
+const socket = require('net').connect({ host: '${SOURCE}', port: ${PORT} })
+const line = 'INCR evil\\r\\n'
+let left = 40
+socket.write('*3\\r\\n$3\\r\\nSET\\r\\n$1\\r\\nk\\r\\n$' + 400 * line.length + '\\r\\n')
+const timer = setInterval(() => {
+  socket.write(left-- > 0 ? line.repeat(10) : '\\r\\n')
+  if (left < 0) clearInterval(timer)
+}, 50)
+socket.once('data', () => socket.write('*2\\r\\n$4\\r\\nINCR\\r\\n$5\\r\\nafter\\r\\n', () => socket.once('data', () => socket.end())))
+`
+
 const CONNECTIONS = 50
 /** Far more than there is time for. */
 const REQUESTS = 20_000
@@ -30,4 +43,16 @@ test('50 busy connections that are older than tcpcopy lose nothing after they ar
   await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === CONNECTIONS)
   assert.deepEqual(await findMissingEnds(source, target, CONNECTIONS), [])
   await finishCopy(tcpcopy, { sessionsJoined: CONNECTIONS, sessionsStarted: CONNECTIONS })
+})
+
+test('the lines of a value that is being stored when tcpcopy starts do not run at the target', async () => {
+  await using lab = await openCopyLab()
+  const { target } = await lab.startRedisPair()
+  await lab.startIntercept()
+  const load = lab.hosts.client.spawn(process.execPath, ['-e', slowValue])
+  const tcpcopy = await lab.startTcpcopy()
+  await untilRequests(target, 1)
+  assert.equal(await load.exited, 0)
+  assert.deepEqual([await lab.askTarget('GET', 'evil'), await lab.askTarget('GET', 'after')], ['', '1'])
+  await finishCopy(tcpcopy, { sessionsJoined: 1, droppedBytes: some, 'dropped.notJoined.bytes': some })
 })
