@@ -28,6 +28,8 @@ export interface CopiedConnection {
   readonly isCutShort: boolean
   /** A request arrived before the answer that its client had read first. */
   readonly hasOvertaken: boolean
+  /** The client's FIN did. */
+  readonly hasEndOvertaken: boolean
 }
 
 /** A finished run. */
@@ -62,6 +64,7 @@ export function checkProperties(course: Course): void {
   const continued = course.counters.get(Counter.sessionsContinued)
   assert.ok(repeats === 0 || continued > 0, `${repeats} requests were sent again, but no session reconnected`)
   checkOrder(course)
+  checkEnds(course)
 }
 
 /** The books close, and nothing is held. */
@@ -130,7 +133,7 @@ function checkStorm(life: readonly CopiedConnection[], witness: Witness, { weath
   const { earlyClose, earlyReset, restarts, outages, refusing } = weather.target
   const isCalm = earlyClose === 0 && earlyReset === 0 && refusing === 0 && restarts.length + outages.length === 0
   if (isCalm) assert.equal(counters.get(Counter.reconnectPauses), 0, 'a session paused, but its target works')
-  if (refusing === 0) return
+  if (refusing === 0 || witness.missedCount > 0) return
   const read = life.filter((one) => one.end > one.start).length
   assert.ok(read <= REFUSED_MAX, `${nameOf(witness)}: a target that refuses got ${read} connections`)
 }
@@ -233,6 +236,28 @@ function checkOrder({ weather, counters, witnesses, connections }: Course): void
   const overtaken = connections.filter((one) => one.hasOvertaken && known.has(one.conversation)).length
   const excused = counters.get(Counter.epochsQuiet) + counters.get(Counter.epochTimeouts)
   assert.ok(overtaken <= excused, `requests overtook answers on ${overtaken} connections, ${excused} are counted`)
+}
+
+/**
+ * The FIN of a client that had read everything does not overtake the answer, however slow the target is. After several
+ * requests, one that timed out may have been sent early; and a new connection may need the port.
+ */
+function checkEnds({ weather, counters, witnesses, connections }: Course): void {
+  if (weather.traffic.answerError > 0 || wasPoolShort(counters)) return
+  const known = new Set(witnesses.filter((one) => one.missedCount === 0).map((one) => one.conversation))
+  for (const { conversation, hasEndOvertaken, isCutShort, start } of connections) {
+    if (start > 0 || isCutShort || !known.has(conversation) || epochsOf(conversation).length > 1) continue
+    const isPortWanted = witnesses.some((one) => isSuccessor(one.conversation, conversation))
+    assert.ok(
+      !hasEndOvertaken || isPortWanted,
+      `the FIN of ${formatEndpoint(conversation.clientAddress, conversation.clientPort)} overtook the answer`
+    )
+  }
+}
+
+function isSuccessor(one: Conversation, before: Conversation): boolean {
+  const isSameClient = one.clientAddress === before.clientAddress && one.clientPort === before.clientPort
+  return isSameClient && one.beginsAt > before.beginsAt
 }
 
 function nameOf({ conversation }: Witness): string {

@@ -34,8 +34,10 @@ export class StreamConnection {
   isClosed = false
   /** The target ended it before the client did: the program quit, or the host restarted. */
   isCutShort = false
-  /** A request or FIN arrived before the answer that its client had read first. */
+  /** A request arrived before the answer that its client had read first. */
   hasOvertaken = false
+  /** The client's FIN did. */
+  hasEndOvertaken = false
   readonly conversation: Conversation
   readonly clientAddress: number
   readonly clientPort: number
@@ -121,8 +123,7 @@ export class StreamConnection {
     assert.equal(at, this.end, `${event.kind} at ${at}, where the stream goes on at ${this.end}`)
     if (event.kind === 'bytes') this.#takeBytes(event.bytes)
     else {
-      if (this.conversation.ending === Ending.ClientCloses && !this.isCutShort && this.start === 0)
-        this.#noteOrder(this.end)
+      if (this.conversation.ending === Ending.ClientCloses) this.hasEndOvertaken = this.#isAhead(this.end)
       this.hasClientFin = true
     }
     if (this.isClosed) return
@@ -143,12 +144,12 @@ export class StreamConnection {
       assert.equal(u8(bytes, index), clientByte(this.conversation, offset), `byte ${offset} is not the client's`)
     }
     this.end += bytes.length
-    this.#noteOrder(this.end - 1)
+    if (this.#isAhead(this.end - 1)) this.hasOvertaken = true
   }
 
-  #noteOrder(offset: number): void {
+  #isAhead(offset: number): boolean {
     const answered = this.#saidBytes + (this.#hasSaidClosed ? 1 : 0)
-    if (readBefore(this.conversation, offset) - this.#readBefore > answered) this.hasOvertaken = true
+    return readBefore(this.conversation, offset) - this.#readBefore > answered
   }
 
   #read(): void {

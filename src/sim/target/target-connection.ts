@@ -24,6 +24,8 @@ export class TargetConnection {
   isCutShort = false
   /** A request arrived before the answer that its client had read first was sent. */
   hasOvertaken = false
+  /** The client's FIN did. */
+  hasEndOvertaken = false
   readonly conversation: Conversation
   /** The client address and port that the target sees. */
   readonly clientAddress: number
@@ -204,8 +206,7 @@ export class TargetConnection {
     const before = this.#rcvNxt
     this.#drainHeld()
     if (this.#finSeq !== undefined && this.#finSeq === this.#rcvNxt && !this.hasClientFin) {
-      if (this.conversation.ending === Ending.ClientCloses && !this.isCutShort && this.start === 0)
-        this.#noteOrder(this.end)
+      if (this.conversation.ending === Ending.ClientCloses) this.hasEndOvertaken = this.#isAhead(this.end)
       this.hasClientFin = true
       this.#rcvNxt = add(this.#rcvNxt, 1)
     }
@@ -225,16 +226,16 @@ export class TargetConnection {
         if (from > at) continue
         this.#held.delete(from)
         if (from + length <= at) continue
-        this.#noteOrder(from + length - 1)
+        if (this.#isAhead(from + length - 1)) this.hasOvertaken = true
         this.#rcvNxt = add(this.#rcvNxt, from + length - at)
         isMoving = true
       }
     }
   }
 
-  #noteOrder(offset: number): void {
+  #isAhead(offset: number): boolean {
     const answered = Math.max(0, distance(this.#sndMax, this.#iss) - 1)
-    if (readBefore(this.conversation, offset) - this.#readBefore > answered) this.hasOvertaken = true
+    return readBefore(this.conversation, offset) - this.#readBefore > answered
   }
 
   #read(): void {

@@ -108,11 +108,15 @@ for (const workers of [1, 2]) {
 }
 
 copied(
-  'a target that closes after each answer gets every request',
-  { server: startServers('close'), books: { reconnectPauses: 0, sessionsContinued: some } },
+  'a target that closes after each answer is not throttled',
+  {
+    server: startServers('close'),
+    books: { reconnectPauses: 0, sessionsContinued: some, droppedBytes: unchecked }
+  },
   async (copy) => {
     await load(copy, 4, 20)
-    await copy.untilSame()
+    // One that arrives between answer and close is lost: the target has acknowledged it and never reads it.
+    await copy.untilTargetHas(60)
   }
 )
 
