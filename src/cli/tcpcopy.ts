@@ -8,6 +8,7 @@ import { runDaemon, runProgram } from './daemon-process.ts'
 import { explain } from './diagnosis.ts'
 import { conntrackWarnings, untrackRules } from './firewall/conntrack.ts'
 import { Firewall } from './firewall/firewall.ts'
+import { copyClaims } from './instance.ts'
 import { readOptions } from './options/command.ts'
 import { type CopyOptions, copyCommand } from './plans/copy-command.ts'
 import { type CopyPlan, copiesWarnings, copyPlan } from './plans/copy-plan.ts'
@@ -63,6 +64,7 @@ async function main(): Promise<number> {
     transfer: source === undefined ? [] : [source.chunks],
     onReady: (wake, logFile) => source?.start(wake, logFile, counters),
     options,
+    claims: copyClaims(plan),
     report: () => {
       const total = counters()
       return { ...total.report(), unaccountedBytes: total.unaccountedBytes() }
