@@ -1,6 +1,7 @@
 /** The program tcpcopy. */
 import { randomBytes } from 'node:crypto'
 import { Counters } from '../core/books/counters.ts'
+import { LoopGuard } from '../core/selection/loop-guard.ts'
 import { Sampling } from '../core/selection/sampling.ts'
 import { INSTANCE_LENGTH } from '../wire/channel/channel-v2.ts'
 import { isInBackground, startInBackground } from './background.ts'
@@ -25,10 +26,12 @@ import { helpText } from './topics.ts'
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
   const instance = randomBytes(INSTANCE_LENGTH)
   const sampling = sharedWords(Sampling.length)
+  const loopWords = sharedWords(LoopGuard.length)
   const groups = sharedWords(1)
   return Array.from({ length: plan.workers }, () => ({
     plan: partOfPlan(plan),
     sampling,
+    loopWords,
     instance,
     groups,
     counters: new SharedArrayBuffer(Counters.byteLength)

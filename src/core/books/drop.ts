@@ -58,7 +58,13 @@ export const Drop = {
   /**
    * A SYN for a connection that continues. The client's next packet starts a new one if it shows that the source did.
    */
-  SynHeld: 42
+  SynHeld: 42,
+  /** For an address that is not this host's, which forwards or discards the packet. */
+  Forwarded: 50,
+  /** The client has the address of a target. */
+  FromTarget: 51,
+  /** The target passes its copies on, and they came back as requests of this client. */
+  Loop: 52
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
@@ -71,6 +77,9 @@ export const dropNames: readonly (string | undefined)[] = (() => {
   for (const [name, reason] of Object.entries(Drop)) names[reason] = name.charAt(0).toLowerCase() + name.slice(1)
   return names
 })()
+
+/** Reasons that are choices: what is dropped for them is left out, not lost. */
+export const LEFT_OUT: readonly Drop[] = [Drop.SampledOut, Drop.NotFromSyn, Drop.FromTarget, Drop.Loop]
 
 /** Whether a session reconnects after its connection ended for this reason. */
 export function reconnectsAfter(reason: Drop): boolean {

@@ -5,6 +5,7 @@ import type { Drop } from '../books/drop.ts'
 import type { Latency } from '../books/latency.ts'
 import type { SendPool } from '../memory/send-pool.ts'
 import type { RateLimit } from '../packets/rate-limit.ts'
+import type { LoopGuard } from '../selection/loop-guard.ts'
 import type { SourceSockets } from '../selection/source-sockets.ts'
 import type { TargetHub } from '../target/target-hub.ts'
 import type { CapturedClient } from '../tcp/control-block.ts'
@@ -27,6 +28,8 @@ export interface SessionContext<Answer> {
   readonly hub: TargetHub<Answer>
   /** Undefined: the source is not this host, so its kernel cannot be asked. */
   readonly source: SourceSockets | undefined
+  /** Undefined: what is sent cannot be captured, because the capture is a file. */
+  readonly loops: LoopGuard | undefined
   /** With `--trace` only. */
   readonly trace?: SessionTrace | undefined
 }

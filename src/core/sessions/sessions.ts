@@ -82,6 +82,7 @@ export class Sessions<Answer> {
     this.#pendingSyns.eachAddress(take)
     this.#context.hub.eachAddress(take)
     this.#context.roundTrips?.eachAddress(take)
+    this.#context.loops?.eachAddress(take)
   }
 
   /** When `onTimer` must be called at the latest. */
@@ -115,6 +116,7 @@ export class Sessions<Answer> {
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
     }
     if (drop !== Drop.None) trace?.refused(segment.fromAddress, segment.fromPort, drop)
+    else if (segment.payloadLength > 0) this.#context.loops?.sawRequest(segment, now)
     return drop
   }
 
@@ -236,12 +238,17 @@ export class Sessions<Answer> {
     if (!isSyn && (segment.payloadLength === 0 || segment.flags & RST)) return Drop.NoSession
     const maps = this.#mapping.find(segment.toAddress, segment.toPort)
     if (maps.length === 0) return Drop.NotMapped
-    let refusal = this.#sampling.refusal(isSyn, now)
+    let refusal = this.#context.loops?.refusal(segment, now) ?? this.#leavesOut(isSyn, now)
     if (refusal === Drop.None) refusal = this.#admission.begin(segment, maps, previous, now)
-    else this.#context.counters.add(Counter.flowsLeftOut, 1)
     if (refusal === Drop.None) return refusal
     this.#ignoredFlows.add(segment, refusal, now)
     if (previous !== undefined) this.#admission.supersede(this.#tables.copiesOf(previous), [], now)
+    return refusal
+  }
+
+  #leavesOut(isSyn: boolean, now: number): Drop {
+    const refusal = this.#sampling.refusal(isSyn, now)
+    if (refusal !== Drop.None) this.#context.counters.add(Counter.flowsLeftOut, 1)
     return refusal
   }
 
