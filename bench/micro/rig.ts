@@ -140,29 +140,31 @@ export class Rig {
   #open(index: number): void {
     const client = { fromAddress: 0x0b000000 + (index >>> 14), fromPort: 1024 + (index & 0x3fff), toPort: PORT }
     const toClient = { fromAddress: TARGET, fromPort: PORT, toAddress: client.fromAddress, toPort: client.fromPort }
+    // Clients of other addresses with the same number or requests would be copies that came back.
+    const first = 100 + ((index >>> 14) << 16)
     const synOptions = encodeOptions(['mss 1460', 'sackOK', 'ts 1 0', 'nop', 'wscale 7'])
-    const syn = { ...client, toAddress: SOURCE, flags: SYN, seq: 99, options: synOptions }
+    const syn = { ...client, toAddress: SOURCE, flags: SYN, seq: first - 1, options: synOptions }
     this.#sourceOnce(syn)
-    const synAck = { ...toClient, flags: SYN | ACK, seq: 499, ack: 100, options: synOptions }
+    const synAck = { ...toClient, flags: SYN | ACK, seq: 499, ack: first, options: synOptions }
     this.#synAck(writePacket(synAck))
-    const fromClient = { ...client, toAddress: SOURCE, seq: 100, ack: 300, options: OPTIONS }
+    const fromClient = { ...client, toAddress: SOURCE, seq: first, ack: 300, options: OPTIONS }
     this.#sourceOnce({ ...fromClient, flags: ACK })
     const request: Placed[] = []
     for (let from = 0; from < this.#requestLength; from += SEGMENT_MAX) {
-      const payload = new Uint8Array(Math.min(SEGMENT_MAX, this.#requestLength - from)).fill(7)
+      const payload = new Uint8Array(Math.min(SEGMENT_MAX, this.#requestLength - from)).fill(7 + (index >>> 14))
       const flags = from + payload.length === this.#requestLength ? ACK | PSH : ACK
-      const packet = writePacket({ ...fromClient, seq: 100 + from, flags, payload })
+      const packet = writePacket({ ...fromClient, seq: first + from, flags, payload })
       request.push({ at: this.#place(packet), length: packet.length })
     }
-    this.#talks.push({ request, answerAt: this.#place(this.#record(client.fromAddress, client.fromPort)) })
+    this.#talks.push({ request, answerAt: this.#place(this.#record(client.fromAddress, client.fromPort, first)) })
   }
 
   /** The record of the answer to a client's first request, which is one segment. */
-  #record(clientAddress: number, clientPort: number): Uint8Array {
+  #record(clientAddress: number, clientPort: number, first: number): Uint8Array {
     const answers = new AnswerRecord()
     answers.flow.set(clientAddress, clientPort, TARGET, PORT)
     const times = { hasTimestamps: true, tsVal: seq(1), tsEcr: seq(1), age: 1 }
-    Object.assign(answers, times, { flags: ACK, ack: seq(100), window: 65_535, rangeCount: 1 })
+    Object.assign(answers, times, { flags: ACK, ack: seq(first), window: 65_535, rangeCount: 1 })
     answers.setRange(0, seq(500), this.#answerLength, PSH)
     const record = new Uint8Array(RECORD_MAX)
     return record.subarray(0, putAnswerRecord(answers, record, 0))

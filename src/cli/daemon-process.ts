@@ -7,6 +7,7 @@ import { OperatorError } from '../errors.ts'
 import { isInBackground, tellParent } from './background.ts'
 import type { Firewall } from './firewall/firewall.ts'
 import { closeInspector } from './inspector.ts'
+import { type Claim, claimAll } from './instance.ts'
 import { LogFile } from './log.ts'
 import type { ProcessOptions } from './options/command.ts'
 import { seconds } from './options/values.ts'
@@ -23,6 +24,8 @@ export interface DaemonSpec {
   /** The parts of `workers` that are transferred, not copied. */
   readonly transfer?: readonly TransferListItem[]
   readonly options: ProcessOptions
+  /** Work that no other process may do at the same time. */
+  readonly claims?: readonly Claim[]
   /** Called when the workers are ready. @param wake wakes them */
   readonly onReady?: (wake: () => void, logFile: LogFile) => void
   /** Counters by name, for the JSON log. */
@@ -58,6 +61,7 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
   const intervalMs = seconds('--statistics-interval', options.statisticsInterval, 0, 86_400)
   const logPath = options.log ?? (isInBackground() ? `${spec.name}.log` : undefined)
   const logFile = new LogFile(logPath, options.logFormat)
+  claimAll(spec.claims ?? [])
   const pidFile = options.pidFile === undefined ? undefined : new PidFile(options.pidFile)
   let daemon: Daemon | undefined
   try {

@@ -2,6 +2,7 @@
 import { RecordCounter } from '../daemon/capture/recorder.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { runDaemon } from './daemon-process.ts'
+import { recordClaims } from './instance.ts'
 import { readOptions } from './options/command.ts'
 import { type RecordCommandOptions, recordCommand, recordPlan } from './plans/record-plan.ts'
 
@@ -18,6 +19,7 @@ export async function record(argv: readonly string[]): Promise<number> {
     workerUrl: new URL('./threads/recorder-worker.js', import.meta.url),
     workers: [{ plan, counters: buffer }],
     options,
+    claims: recordClaims(plan),
     report: () => Object.fromEntries(Object.entries(RecordCounter).map(([name, slot]) => [name, counters[slot] ?? 0])),
     summary: ({ packets = 0, octets = 0, captureDropped = 0, files = 0, leftOut = 0, unreadable = 0 }) =>
       `statistics: packets recorded ${packets} (${captureDropped} lost by the kernel), bytes ${octets}, files ${files}` +

@@ -1,4 +1,5 @@
 /** Statistics as one line of text; the JSON log has every counter. */
+import { dropNames, LEFT_OUT } from '../core/books/drop.ts'
 
 type Report = Readonly<Record<string, number>>
 
@@ -22,9 +23,10 @@ function dropsText(report: Report): string {
 }
 
 function payloadText(report: Report): string {
-  // What -r, -g and -O exclude is not lost, and neither is TLS, which cannot be copied.
-  const reasons = ['sampledOut', 'notFromSyn', 'tls']
-  const leftOut = reasons.reduce((total, reason) => total + pick(report, `dropped.${reason}.bytes`), 0)
+  const leftOut = LEFT_OUT.reduce<number>(
+    (total, reason) => total + pick(report, `dropped.${dropNames[reason]}.bytes`),
+    0
+  )
   return (
     `payload captured ${octets(pick(report, 'capturedPayloadBytes'))}, delivered ${octets(pick(report, 'deliveredBytes'))}, ` +
     `pending ${octets(pick(report, 'pendingBytes'))}, lost ${octets(pick(report, 'droppedBytes') - leftOut)}`

@@ -1,6 +1,7 @@
 /** The program tcpcopy. */
 import { randomBytes } from 'node:crypto'
 import { Counters } from '../core/books/counters.ts'
+import { LoopGuard } from '../core/selection/loop-guard.ts'
 import { Sampling } from '../core/selection/sampling.ts'
 import { MAP_MESSAGES } from '../daemon/copier/map-warnings.ts'
 import { INSTANCE_LENGTH } from '../wire/channel/channel-v2.ts'
@@ -9,6 +10,7 @@ import { runDaemon, runProgram } from './daemon-process.ts'
 import { explain } from './diagnosis.ts'
 import { conntrackWarnings, untrackRules } from './firewall/conntrack.ts'
 import { Firewall } from './firewall/firewall.ts'
+import { copyClaims } from './instance.ts'
 import { readOptions } from './options/command.ts'
 import { type CopyOptions, copyCommand } from './plans/copy-command.ts'
 import { type CopyPlan, copiesWarnings, copyPlan } from './plans/copy-plan.ts'
@@ -25,10 +27,12 @@ import { helpText } from './topics.ts'
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
   const instance = randomBytes(INSTANCE_LENGTH)
   const sampling = sharedWords(Sampling.length)
+  const loopWords = sharedWords(LoopGuard.length)
   const groups = sharedWords(1)
   return Array.from({ length: plan.workers }, () => ({
     plan: partOfPlan(plan),
     sampling,
+    loopWords,
     instance,
     groups,
     counters: new SharedArrayBuffer(Counters.byteLength)
@@ -64,6 +68,7 @@ async function main(): Promise<number> {
     transfer: source === undefined ? [] : [source.chunks],
     onReady: (wake, logFile) => source?.start(wake, logFile, counters),
     options,
+    claims: copyClaims(plan),
     report: () => {
       const total = counters()
       return { ...total.report(), unaccountedBytes: total.unaccountedBytes() }

@@ -213,3 +213,27 @@ test('frames are sent only through a device that supports them', async () => {
   await assert.rejects(planOf('-o', 'nosuchdev'), { code: 'no-device', hint: /\blo\b/ })
   await assert.rejects(planOf('-o', 'lo', '--send', 'ip'), { code: 'contradiction', message: /cannot be used with -o/ })
 })
+
+test('a target on this host that is itself copied is a loop, unless a file is replayed', async () => {
+  const map = ['-x', '81-127.0.0.9:81']
+  await assert.rejects(
+    planOf(...map),
+    (error) => error instanceof OperatorError && /would be a loop/.test(error.message)
+  )
+  const { settings } = await planOf(...map, '-i', './requests.pcap')
+  assert.equal(settings.selection.isLive, false)
+  assert.equal((await planOf()).settings.selection.isLive, true)
+})
+
+test('-c leaves out addresses of this host, of targets and of intercept, and is refused if none is left', async () => {
+  const rangesOf = async (text: string): Promise<number[]> =>
+    (await planOf('-c', text)).settings.selection.ranges.map(({ count }) => count)
+  assert.deepEqual(await rangesOf('192.0.2.x'), [252])
+  assert.deepEqual(await rangesOf('192.0.2.1,192.0.2.9'), [1])
+  for (const text of ['127.0.0.x', '192.0.2.1', '192.0.2.2']) {
+    await assert.rejects(
+      planOf('-c', text),
+      (error) => error instanceof OperatorError && /no IPv4 address/.test(error.message)
+    )
+  }
+})

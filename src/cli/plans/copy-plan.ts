@@ -1,5 +1,4 @@
 /** The plan that tcpcopy's workers carry out, made from the options. */
-import { networkInterfaces } from 'node:os'
 import { JOIN_AT } from '../../core/selection/join-at.ts'
 import type { CopyMap } from '../../core/selection/mapping.ts'
 import { PORT_SHIFTS, PORTS_EACH } from '../../core/selection/ports-pool.ts'
@@ -9,6 +8,7 @@ import { HIBERNATE_AFTER_MS } from '../../core/session/idle-policy.ts'
 import type { InterceptAddress } from '../../daemon/channel/channel-client.ts'
 import type { CopierSettings } from '../../daemon/copier/settings.ts'
 import { OperatorError } from '../../errors.ts'
+import { type Prefix, readLocalPrefixes } from '../../io/linux/netlink/local-addresses.ts'
 import type { GivenNextHop } from '../../io/linux/send/next-hops.ts'
 import { formatEndpoint, parseAddress } from '../../wire/address.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
@@ -29,6 +29,7 @@ import {
 import { COPY_WORKERS_MAX, readWorkers, SINGLE_ALONE } from '../options/workers-option.ts'
 import { type CapturePlan, capturePlan, refuseIpv6ByIp } from './capture-plan.ts'
 import { readChannel } from './channel-plan.ts'
+import { isIn, rangesWithout } from './client-ranges.ts'
 import type { CopyOptions } from './copy-command.ts'
 import { givenNextHop } from './output-plan.ts'
 import { type ReplayPlan, replayPlan } from './replay-plan.ts'
@@ -92,19 +93,25 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
   const capture = capturePlan(options)
   const texts = listOf(options.map ?? [])
   const maps = await readMaps(texts)
+  const own = readLocalPrefixes()
+  if (replay === undefined) refuseLoops(maps, own)
   refuseIpv6ByIp(capture, maps)
   const workers = readWorkers(options.workers, COPY_WORKERS_MAX, doneAlone(options, replay, capture, maps))
   const keepAliveMs =
     keepAlive === undefined ? timeoutMs + KEEP_ALIVE_EXTRA_MS : seconds('--keep-alive', keepAlive, 1, 604_800)
   const sendBy = oneOf('--send', options.send, SEND_BY)
+  const intercepts = options.udp === true ? [] : await readIntercepts(options)
+  const taken = [...maps.map((map) => map.targetAddress), ...intercepts.map(({ address }) => address)]
+  const ranges = rangesWithout(listOf(options.clientAddresses ?? []).map(addressRange), own, taken)
   const settings: CopierSettings = {
     selection: {
       maps,
-      ranges: listOf(options.clientAddresses ?? []).map(addressRange),
+      ranges,
       loopbackAddress: loopbackAddress(options.loopbackAddress),
       sampling: readSampling(options),
       joinAt: oneOf('--join', options.join, JOIN_AT),
-      portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1)
+      portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1),
+      isLive: replay === undefined
     },
     session: {
       timeoutMs,
@@ -130,7 +137,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
       mssBytes: options.mss === undefined ? undefined : wholeNumber('--mss', options.mss, 536, 65_495)
     },
     channel: {
-      intercepts: options.udp === true ? [] : await readIntercepts(options),
+      intercepts,
       connectionsEach: wholeNumber('--connections', options.connections, 1, CONNECTIONS_MAX),
       options: readChannel(options)
     }
@@ -189,7 +196,6 @@ async function readMaps(texts: readonly string[]): Promise<CopyMap[]> {
       throw new OperatorError('contradiction', `--map copies the same connections twice to one target: ${what}`, hint)
     }
     refuseOtherVersion(texts[index] ?? '', map)
-    refuseLoop(map, maps)
   }
   return maps.map(({ sourceAddress, sourcePort, targetAddress, targetPort }) => ({
     sourceAddress,
@@ -220,19 +226,14 @@ function refuseOtherVersion(text: string, { sourceAddress, targetAddress }: Copy
 }
 
 /** Refuses a target on this host that is itself copied: its copies would be copied again, endlessly. */
-function refuseLoop(map: CopyMap, maps: readonly CopyMap[]): void {
-  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
-  const isOwn = own.some((one) => parseAddress(one.address) === map.targetAddress)
-  if (!isOwn) return
-  const target = { ...map, sourceAddress: map.targetAddress, sourcePort: map.targetPort }
-  if (maps.some((other) => isSameSource(other, target))) {
+function refuseLoops(maps: readonly CopyMap[], own: readonly Prefix[]): void {
+  for (const map of maps) {
+    if (!own.some((prefix) => isIn(map.targetAddress, prefix))) continue
+    const target = { ...map, sourceAddress: map.targetAddress, sourcePort: map.targetPort }
+    if (!maps.some((other) => isSameSource(other, target))) continue
     const where = formatEndpoint(map.targetAddress, map.targetPort)
-    const hint = 'Choose a target on another host or port.'
-    throw new OperatorError(
-      'contradiction',
-      `--map copies to ${where}, which is itself copied: this would be a loop`,
-      hint
-    )
+    const what = `--map copies to ${where}, which is itself copied: this would be a loop`
+    throw new OperatorError('contradiction', what, 'Choose a target on another host or port.')
   }
 }
 

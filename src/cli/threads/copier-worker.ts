@@ -7,6 +7,7 @@ import { copyMemoryLength } from '../../core/sessions/assembly.ts'
 import { Copier } from '../../daemon/copier/copier.ts'
 import { warmUp } from '../../daemon/copier/warm-up.ts'
 import { cryptography } from '../../io/cryptography.ts'
+import { LocalAddresses } from '../../io/linux/netlink/local-addresses.ts'
 import { SockDiag } from '../../io/linux/netlink/sock-diag.ts'
 import { LinuxNetwork } from '../../io/linux/sockets/streams.ts'
 import { monotonic } from '../../io/linux/system/clock.ts'
@@ -15,7 +16,7 @@ import { copyOctets } from '../../io/linux/system/native-copy.ts'
 import { Poller } from '../../io/linux/system/poller.ts'
 import { addressBook } from '../../wire/address-book.ts'
 import type { CopyPlan } from '../plans/copy-plan.ts'
-import { openCapture, openSender } from './live-ports.ts'
+import { loopMemory, openCapture, openSender } from './live-ports.ts'
 import { Replay } from './replay.ts'
 import { LineTrace } from './trace.ts'
 import type { WorkerMeans } from './worker-protocol.ts'
@@ -29,6 +30,8 @@ export interface CopierWorkerData {
   readonly plan: CopyPlan
   /** Shared by all workers: the counts of `Sampling`, and the id of this tcpcopy on the channel. */
   readonly sampling: Int32Array
+  /** `LoopGuard.length` words, shared by all workers. */
+  readonly loopWords: Int32Array
   readonly instance: Uint8Array
   /** Shared by all workers: the fanout group of the first worker's capture, which the others join. */
   readonly groups: Int32Array
@@ -62,7 +65,8 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
           counts,
           settings.session.gate.timeoutMs
         )
-  const live = replay === undefined ? openCapture(data.plan, data, poller, 'tcp', counts) : undefined
+  const own = replay === undefined ? new LocalAddresses() : undefined
+  const live = own === undefined ? undefined : openCapture(data.plan, data, poller, 'tcp', counts, own)
   const capture = replay?.capture ?? live
   assert(capture !== undefined)
   const sender = openSender(plan, memory.address)
@@ -81,7 +85,8 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   // With devices, the capture sees connections of other hosts.
   const isSourceHere = live !== undefined && plan.capture.devices.length === 0
   const source = isSourceHere ? new SockDiag() : undefined
-  const means = { memory: memory.bytes, counters: counts, share: data, source, instance: data.instance, trace }
+  const share = { ...data, loops: loopMemory(data.loopWords) }
+  const means = { memory: memory.bytes, counters: counts, share, source, own, instance: data.instance, trace }
   copier = new Copier(ports, settings, means)
   return {
     prepare: () => {

@@ -44,7 +44,7 @@ const NUMBERS = { tcp: TCP, udp: UDP }
 
 /** Captures what clients send to the servers over IPv4, as far as this host accepts it. The poller watches it. */
 export function openIpCapture(plan: CapturePlan, wanted: Wanted, poller: Poller): IpCapture {
-  const filter = packetFilter(plan, wanted)
+  const filter = packetFilter(plan, ofHost(wanted))
   const protocol = NUMBERS[wanted.protocol]
   const capture = new IpCapture({ protocol, filter, bufferMegabytes: plan.ringMegabytes, isHeld: true })
   poller.add(capture.fd, POLLIN)
@@ -65,7 +65,7 @@ export function openLiveCapture(
   poller: Poller,
   part: WorkerPart = { worker: 0, workers: 1, groups: new Int32Array(1) }
 ): TimedCapture & HeldCapture {
-  if (plan.devices.length === 0) return openRings(plan, wanted, poller, part)
+  if (plan.devices.length === 0) return openRings(plan, ofHost(wanted), poller, part)
   const devices = plan.devices.map((device) => {
     const link = isEthernet(device) ? 'ethernet' : 'cooked'
     const filter6 = wanted.servers6.length === 0 ? undefined : clientFilter6(wanted)
@@ -81,6 +81,12 @@ export function openLiveCapture(
   const isWanted = (address: number, port: number): boolean =>
     isAmong(isIpv6(address) ? servers6 : servers, address, port) && !isAmong(targets, address, port)
   return new LinkCapture(devices, { protocol: NUMBERS[protocol], isWanted, refuse })
+}
+
+/** Without an address in `-x`: only frames that the link layer sent to this host. */
+function ofHost(wanted: Wanted): Wanted {
+  const restrict = (server: FilterTarget): FilterTarget => ({ ...server, isForHost: server.address === 0 })
+  return { ...wanted, servers: wanted.servers.map(restrict), servers6: wanted.servers6.map(restrict) }
 }
 
 function openRings(

@@ -1,6 +1,10 @@
 /** Opens what tcpcopy captures and sends with on the live network. */
 import { Counter, type Counters } from '../../core/books/counters.ts'
+import { Drop } from '../../core/books/drop.ts'
+import type { LoopMemory } from '../../core/selection/loop-guard.ts'
 import type { CopyMap } from '../../core/selection/mapping.ts'
+import type { OwnAddresses } from '../../core/selection/own-addresses.ts'
+import { OwnCapture } from '../../daemon/capture/own-capture.ts'
 import { ReassemblingCapture } from '../../daemon/capture/reassembling-capture.ts'
 import type { TransportProtocol } from '../../io/linux/capture/filter.ts'
 import type { FilterTarget } from '../../io/linux/capture/filter-code.ts'
@@ -30,17 +34,23 @@ export function openSender({ sendBy: by, settings, nextHop }: CopyPlan, memoryAd
   return new XdpSender(link, (device, through) => notices.add('info', 'sending short packets', { device, through }))
 }
 
+/** What this worker shares about loops. All workers have the same clock for it, whenever they started. */
+export function loopMemory(words: Int32Array): LoopMemory {
+  return { words, clockMs: performance.timeOrigin % 2 ** 30 }
+}
+
 /**
  * Opens this worker's capture of client packets to the sources of `-x`. It is held, and watched by the poller. Do not
  * close it before the process ends: the kernel would give its flows to other workers.
- * @param counters counts what the capture itself leaves out
+ * @param counters counts what the capture itself leaves out; @param own the addresses of this host
  */
 export function openCapture(
   plan: CopyPlan,
   part: WorkerPart,
   poller: Poller,
   protocol: TransportProtocol,
-  counters: Counters
+  counters: Counters,
+  own: OwnAddresses
 ): HeldCapture {
   const { capture } = plan
   const { maps } = plan.settings.selection
@@ -58,11 +68,13 @@ export function openCapture(
     if (flaw === Flaw.NotIpv4) counters.add(Counter.captureLeftOut, packets)
     else counters.drop(flaw, packets, 0)
   }
-  if (capture.by === 'ip') return openIpCapture(capture, wanted, poller)
+  const ofHost = (live: HeldCapture): HeldCapture =>
+    new OwnCapture(live, own, [...wanted.servers, ...wanted.servers6], () => counters.drop(Drop.Forwarded, 1, 0))
+  if (capture.by === 'ip') return ofHost(openIpCapture(capture, wanted, poller))
   const live = openLiveCapture(capture, wanted, refuse, poller, part)
-  // With devices, the capture itself reassembles fragments.
-  if (maps6.length === 0 || capture.devices.length > 0) return live
-  return new ReassemblingCapture(live, monotonic, counters)
+  // With devices, the capture itself reassembles fragments, and sees connections of other hosts.
+  if (capture.devices.length > 0) return live
+  return ofHost(maps6.length === 0 ? live : new ReassemblingCapture(live, monotonic, counters))
 }
 
 function sourceOf({ sourceAddress, sourcePort }: CopyMap): FilterTarget {

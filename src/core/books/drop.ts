@@ -68,7 +68,13 @@ export const Drop = {
   /** Captured while the session paused because its connections to the target were of no use. */
   ReconnectPaused: 46,
   /** The connection uses TLS, and a copy of it cannot work. */
-  Tls: 47
+  Tls: 47,
+  /** For an address that is not this host's, which forwards or discards the packet. */
+  Forwarded: 48,
+  /** The client has the address of a target. */
+  FromTarget: 49,
+  /** The target passes its copies on, and they came back as requests of this client. */
+  Loop: 50
 } as const
 export type Drop = (typeof Drop)[keyof typeof Drop]
 
@@ -81,6 +87,16 @@ export const dropNames: readonly (string | undefined)[] = (() => {
   for (const [name, reason] of Object.entries(Drop)) names[reason] = name.charAt(0).toLowerCase() + name.slice(1)
   return names
 })()
+
+/** Reasons that are choices: what is dropped for them is left out, not lost. */
+export const LEFT_OUT: readonly Drop[] = [
+  Drop.SampledOut,
+  Drop.NotFromSyn,
+  Drop.NotJoined,
+  Drop.Tls,
+  Drop.FromTarget,
+  Drop.Loop
+]
 
 /** Whether a session reconnects after its connection ended for this reason. */
 export function reconnectsAfter(reason: Drop): boolean {

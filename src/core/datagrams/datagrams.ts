@@ -11,10 +11,12 @@ import { Counter, type Counters } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 import { TimerWheel } from '../memory/timer-wheel.ts'
+import type { LoopGuard } from '../selection/loop-guard.ts'
 import type { Mapping } from '../selection/mapping.ts'
+import type { OwnAddresses } from '../selection/own-addresses.ts'
 import { PortsPool } from '../selection/ports-pool.ts'
 import { Sampling } from '../selection/sampling.ts'
-import { mappingOf, type SelectionSettings } from '../selection/settings.ts'
+import { loopGuardOf, mappingOf, type SelectionSettings } from '../selection/settings.ts'
 import type { WorkerShare } from '../selection/worker-share.ts'
 import type { DatagramWriter } from './datagram-writer.ts'
 
@@ -26,6 +28,8 @@ export interface DatagramsOptions {
   /** Limit of flows. Beyond it, another flow is forgotten for each new one. */
   readonly flowsMax: number
   readonly share?: WorkerShare
+  /** The addresses of this host; undefined: unknown. */
+  readonly own?: OwnAddresses | undefined
 }
 
 /** A captured flow and its copies. */
@@ -56,6 +60,8 @@ export class Datagrams {
   readonly #writer: DatagramWriter
   readonly #counters: Counters
   readonly #sampling: Sampling
+  /** Undefined: there can be no loop. */
+  readonly loops: LoopGuard | undefined
   readonly #ports: PortsPool
   /** Captured flow → slot in `#flows`. */
   readonly #bySource = new FlowTable()
@@ -69,9 +75,10 @@ export class Datagrams {
   readonly #fire = (slot: number): void => this.#onDue(slot)
 
   constructor(options: DatagramsOptions, writer: DatagramWriter, counters: Counters, now: number) {
-    const { selection, share } = options
+    const { selection, share, own } = options
     this.#flowsMax = options.flowsMax
-    this.#mapping = mappingOf(selection)
+    this.#mapping = mappingOf(selection, own)
+    this.loops = loopGuardOf(selection, own, share?.loops)
     this.#writer = writer
     this.#counters = counters
     this.#sampling = new Sampling(selection.sampling, now, share?.sampling)
@@ -89,6 +96,7 @@ export class Datagrams {
   eachAddress(take: (address: number) => void): void {
     this.#bySource.eachAddress(take)
     this.#ports.eachAddress(take)
+    this.loops?.eachAddress(take)
   }
 
   /** When `onTimer` must be called at the latest. */
@@ -106,6 +114,8 @@ export class Datagrams {
     flow.usedAt = now
     const { copies } = flow
     if (copies.length === 0) return this.#refuse(flow.refusal, payloadLength)
+    if (payloadLength > 0) this.loops?.sawRequest(datagram, now)
+    if (this.loops?.refusesDatagram(datagram.fromAddress, now) === true) return this.#refuse(Drop.Loop, payloadLength)
     this.#counters.add(Counter.capturedPayloadBytes, payloadLength * (copies.length - 1))
     for (let index = 0; index < copies.length; index++) {
       const copy = copies[index]
@@ -134,9 +144,10 @@ export class Datagrams {
     const maps = this.#mapping.find(datagram.toAddress, datagram.toPort)
     if (maps.length === 0) return undefined
     const slot = this.#takeSlot()
-    const refusal = this.#sampling.refusal(true, now)
+    const isFromTarget = this.loops?.refusesClient(datagram.fromAddress) === true
+    const refusal = isFromTarget ? Drop.FromTarget : this.#sampling.refusal(true, now)
     const copies: CopiedFlow[] = []
-    if (refusal !== Drop.None) this.#counters.add(Counter.flowsLeftOut, 1)
+    if (refusal !== Drop.None) this.#counters.add(Counter.flowsLeftOut, isFromTarget ? 0 : 1)
     else {
       const count = this.#sampling.copies()
       for (const mapIndex of maps) this.#addCopies(datagram, mapIndex, count, slot, copies)

@@ -2,6 +2,7 @@
  * The mapping decides which connections are copied, to which target, and with which client address (`-x`, `-c`, `-H`).
  */
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
+import type { OwnAddresses } from './own-addresses.ts'
 
 /** One `-x`: packets to `sourceAddress:sourcePort` are copied to `targetAddress:targetPort`. */
 export interface CopyMap {
@@ -18,6 +19,8 @@ export interface AddressRange {
   readonly count: number
 }
 
+/** Addresses of `-c` that are tried before a client has none: this host may have got some of them since the start. */
+const TRIES_MAX = 64
 const LOOPBACK = 0x7f000001
 const LOOPBACK_6 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 
@@ -36,11 +39,21 @@ export class Mapping {
   readonly #pool4: Pool
   readonly #pool6: Pool
   readonly #loopbackAddress: number
+  readonly #own: OwnAddresses | undefined
   /** By source port: 1 + the index of the first mapping for it; 0: none. */
   readonly #byPort = new Uint8Array(65536)
 
-  /** @param loopbackAddress replaces 127.0.0.1, or ::1 if it is IPv6, as a client address (`-H`); 0: none */
-  constructor(maps: readonly CopyMap[], ranges: readonly AddressRange[] = [], loopbackAddress = 0) {
+  /**
+   * @param loopbackAddress replaces 127.0.0.1, or ::1 if it is IPv6, as a client address (`-H`); 0: none
+   * @param own no replacement address is one of these
+   */
+  constructor(
+    maps: readonly CopyMap[],
+    ranges: readonly AddressRange[] = [],
+    loopbackAddress = 0,
+    own: OwnAddresses | undefined = undefined
+  ) {
+    this.#own = own
     this.maps = maps
     this.#pool4 = poolOf(ranges.filter((range) => !isIpv6(range.first)))
     this.#pool6 = poolOf(ranges.filter((range) => isIpv6(range.first)))
@@ -78,16 +91,19 @@ export class Mapping {
   /**
    * The address as which a client appears at a target. It depends only on the client's address, so a client keeps it,
    * and on the number of the copy (`-n`), so copies have different addresses if there are several. A target's own
-   * address is skipped, because the target would answer itself.
-   * @returns 0 if it is IPv6 and the address book is full
+   * address is skipped, because the target would answer itself, and so are addresses of this host, whose connections
+   * the copy would disturb.
+   * @returns 0 if there is none, or it is IPv6 and the address book is full
    */
   clientAddress(address: number, targetAddress: number, copy = 0): number {
     const pool = this.#poolFor(targetAddress)
     if (pool.total === 0) return this.#isLoopback(address) ? this.#loopbackAddress : address
     const key = isIpv6(address) ? addressBook.hash(address) : Math.imul(address, 0x9e3779b1) >>> 0
-    const choice = (key + copy) % pool.total
-    const chosen = addressIn(pool, choice)
-    return chosen === targetAddress ? addressIn(pool, (choice + 1) % pool.total) : chosen
+    for (let step = 0; step < Math.min(pool.total, TRIES_MAX); step++) {
+      const chosen = addressIn(pool, (key + copy + step) % pool.total)
+      if (chosen === 0 || (chosen !== targetAddress && this.#own?.has(chosen) !== true)) return chosen
+    }
+    return 0
   }
 
   /** @returns the index of the first mapping from `from` on for this address and port; −1: none */

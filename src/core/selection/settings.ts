@@ -1,7 +1,9 @@
 /** The settings of selection that the command line provides. */
 import { isIpv6 } from '../../wire/address-book.ts'
 import type { JoinAt } from './join-at.ts'
+import { LoopGuard, type LoopMemory } from './loop-guard.ts'
 import { type AddressRange, type CopyMap, Mapping } from './mapping.ts'
+import type { OwnAddresses } from './own-addresses.ts'
 import { ALL_FLOWS, type Selection, WHOLE } from './sampling.ts'
 
 export interface SelectionSettings {
@@ -17,6 +19,8 @@ export interface SelectionSettings {
   readonly joinAt: JoinAt
   /** `-f` */
   readonly portShift: number
+  /** What is sent may be captured again: not if a file is replayed. */
+  readonly isLive: boolean
 }
 
 /** The defaults. */
@@ -26,11 +30,22 @@ export const SELECTION_DEFAULTS: SelectionSettings = {
   loopbackAddress: 0,
   sampling: ALL_FLOWS,
   joinAt: 'answered',
-  portShift: 0
+  portShift: 0,
+  isLive: true
 }
 
-export function mappingOf({ maps, ranges, loopbackAddress }: SelectionSettings): Mapping {
-  return new Mapping(maps, ranges, loopbackAddress)
+export function mappingOf({ maps, ranges, loopbackAddress }: SelectionSettings, own?: OwnAddresses): Mapping {
+  return new Mapping(maps, ranges, loopbackAddress, own)
+}
+
+/** @returns undefined if there can be no loop */
+export function loopGuardOf(
+  { maps, ranges, isLive, sampling }: SelectionSettings,
+  own: OwnAddresses | undefined,
+  memory: LoopMemory | undefined
+): LoopGuard | undefined {
+  const copiesMax = Math.ceil(sampling.copies / WHOLE) * maps.length
+  return isLive ? new LoopGuard({ maps, ranges, copiesMax, own, memory }) : undefined
 }
 
 /** Whether some connections are copied more than once. */

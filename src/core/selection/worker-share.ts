@@ -3,6 +3,7 @@
  * packet to the worker of its client's port (`steering`), and a worker's sessions use only its own ports. So workers
  * never collide at a target and need not ask each other.
  */
+import type { LoopMemory } from './loop-guard.ts'
 
 /** The share of one worker; undefined if there is only one. */
 export interface WorkerShare {
@@ -11,6 +12,8 @@ export interface WorkerShare {
   readonly workers: number
   /** `Sampling.length` words of memory that all workers share, zero at first. */
   readonly sampling: Int32Array
+  /** What all workers know of loops. */
+  readonly loops?: LoopMemory | undefined
 }
 
 /** 2³² divided by the golden ratio, which spreads consecutive ports evenly, and every second one too. */

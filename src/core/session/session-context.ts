@@ -9,6 +9,7 @@ import type { Latency } from '../books/latency.ts'
 import type { MapCounts } from '../books/map-counts.ts'
 import type { SendPool } from '../memory/send-pool.ts'
 import type { RateLimit } from '../packets/rate-limit.ts'
+import type { LoopGuard } from '../selection/loop-guard.ts'
 import type { TargetHub } from '../target/target-hub.ts'
 import type { CapturedClient } from '../tcp/control-block.ts'
 import type { IdlePolicy } from './idle-policy.ts'
@@ -33,6 +34,8 @@ export interface SessionContext<Answer> {
   readonly halfOpen: HalfOpen
   readonly firstSpeaker: FirstSpeaker
   readonly belief: BeliefContext
+  /** Undefined: what is sent cannot be captured, because the capture is a file. */
+  readonly loops: LoopGuard | undefined
   /** With `--trace` only. */
   readonly trace?: SessionTrace | undefined
 }

@@ -291,7 +291,7 @@ export class Session {
 
   /** Sends what may be sent and updates `deadline`. To be called after packets were taken. */
   step(now: number): void {
-    if (isEnded(this)) return
+    if (isEnded(this) || this.#context.loops?.holdsBack(this, now) === true) return
     const { target, client } = this
     if (this.#handshake.isPending && client.hasReset && !client.lacksBytes) {
       this.abort(Drop.None, now)

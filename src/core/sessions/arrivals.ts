@@ -92,6 +92,8 @@ export class Arrivals {
     if (!isSyn && (segment.payloadLength === 0 || segment.flags & RST)) return Drop.NoSession
     const maps = this.#parts.mapping.find(segment.toAddress, segment.toPort)
     if (maps.length === 0) return Drop.NotMapped
+    const loop = this.#context.loops?.refusal(segment, now)
+    if (loop !== undefined) return this.#refuse(segment, loop, previous, now)
     if (isSyn && this.#mustWait(segment, maps.length)) return this.hold(segment, now)
     const isJoined = !isSyn && !isTls(segment) && !this.#parts.sampling.isOnlyNew
     if (isJoined && !this.#mayJoin(segment, maps[0] ?? 0, now)) return Drop.NotJoined
@@ -179,16 +181,21 @@ export class Arrivals {
 
   /** @param capturedAt when its first packet was captured */
   #begin(segment: Segment, previous: Session | undefined, capturedAt: number, now: number): Drop {
-    const { mapping, sampling, admission, tables, ignoredFlows } = this.#parts
+    const { mapping, sampling, admission } = this.#parts
     const maps = mapping.find(segment.toAddress, segment.toPort)
     let refusal = sampling.refusal((segment.flags & SYN) !== 0, now)
     if (refusal !== Drop.None) this.#context.counters.add(Counter.flowsLeftOut, 1)
     else if (isTls(segment)) refusal = this.refuseTls(segment)
     else refusal = admission.begin(segment, maps, previous, capturedAt, now)
-    if (refusal === Drop.None) return refusal
-    ignoredFlows.add(segment, segment.seq, refusal, now)
+    return refusal === Drop.None ? refusal : this.#refuse(segment, refusal, previous, now)
+  }
+
+  /** Leaves a connection out, and ends the copies of the one before it. @returns why */
+  #refuse(segment: Segment, reason: Drop, previous: Session | undefined, now: number): Drop {
+    const { admission, tables, ignoredFlows } = this.#parts
+    ignoredFlows.add(segment, segment.seq, reason, now)
     if (previous !== undefined) admission.supersede(tables.copiesOf(previous), [], now)
-    return refusal
+    return reason
   }
 }
 

@@ -13,9 +13,11 @@ import { type CopyBytes, POOL_PAGE, SendPool } from '../memory/send-pool.ts'
 import { Frames } from '../packets/frames.ts'
 import { Outbox } from '../packets/outbox.ts'
 import { RateLimit } from '../packets/rate-limit.ts'
+import type { LoopGuard } from '../selection/loop-guard.ts'
+import type { OwnAddresses } from '../selection/own-addresses.ts'
 import { PortsPool } from '../selection/ports-pool.ts'
 import { Sampling } from '../selection/sampling.ts'
-import { hasCopies, mappingOf, type SelectionSettings } from '../selection/settings.ts'
+import { hasCopies, loopGuardOf, mappingOf, type SelectionSettings } from '../selection/settings.ts'
 import type { SourceSockets } from '../selection/source-sockets.ts'
 import type { WorkerShare } from '../selection/worker-share.ts'
 import { IdlePolicy } from '../session/idle-policy.ts'
@@ -71,6 +73,8 @@ export interface CopyMeans {
   readonly share?: WorkerShare | undefined
   /** Undefined: the source is not this host, so its kernel cannot be asked. */
   readonly source?: SourceSockets | undefined
+  /** The addresses of this host; undefined: unknown. */
+  readonly own?: OwnAddresses | undefined
   readonly trace?: CopyTrace | undefined
   /** Sends and empties the outbox. Called when it is full. */
   flush(): void
@@ -92,13 +96,20 @@ export interface Copy<Answer> {
   /** To be drained into the channel before packets are sent. */
   readonly routes: RouteEvents
   readonly reach: Reach
+  /** Undefined: there can be no loop. */
+  readonly loops: LoopGuard | undefined
 }
 
 /**
  * Creates the hub of a worker.
  * @param frames writes packets; @param ports knows which slot holds which address and port
  */
-export type MakeHub<Answer> = (frames: Frames, pool: SendPool, ports: PortsPool) => TargetHub<Answer>
+export type MakeHub<Answer> = (
+  frames: Frames,
+  pool: SendPool,
+  ports: PortsPool,
+  loops: LoopGuard | undefined
+) => TargetHub<Answer>
 
 function pagesOf({ poolBytes }: LimitSettings): number {
   return Math.max(1, Math.floor(poolBytes / POOL_PAGE))
@@ -116,8 +127,8 @@ export function assembleCopy(settings: CopySettings, means: CopyMeans, now: numb
   const routes = new RouteEvents()
   const reach = new Reach(settings.selection.maps.length)
   const mtu = (target: number): number => means.mtu(target)
-  const makeHub: MakeHub<Segment> = (frames, pool, ports) =>
-    new RawHub({ pool, frames, counters, roundTripMs, isWithoutAcks, mtu, trace, routes, reach }, ports, trace)
+  const makeHub: MakeHub<Segment> = (frames, pool, ports, loops) =>
+    new RawHub({ pool, frames, counters, roundTripMs, isWithoutAcks, mtu, trace, routes, reach, loops }, ports, trace)
   return { ...assembleSessions(settings, means, makeHub, now), routes, reach }
 }
 
@@ -134,7 +145,8 @@ export function assembleSessions<Answer>(
   const latency = new Latency(counters.latency, limits.framesMax)
   const rate = new RateLimit(limits.bytesPerSecondMax)
   const frames = new Frames(outbox, pool, () => means.flush(), means.canSegment, rate)
-  const mapping = mappingOf(selection)
+  const mapping = mappingOf(selection, means.own)
+  const loops = loopGuardOf(selection, means.own, share?.loops)
   const ports = new PortsPool(selection.portShift, share)
   // Copies of one connection refer to each other, so they stay awake.
   const hibernateAfterMs = hasCopies(selection, mapping) ? Number.POSITIVE_INFINITY : session.hibernateAfterMs
@@ -149,10 +161,11 @@ export function assembleSessions<Answer>(
     rate,
     idlePolicy,
     roundTrips: session.isWithoutAcks ? new LeastRoundTrips() : undefined,
-    hub: makeHub(frames, pool, ports),
+    hub: makeHub(frames, pool, ports, loops),
     halfOpen: new HalfOpen(limits.halfOpenMax, means.source),
     firstSpeaker: new FirstSpeaker(selection.maps.length),
     belief: new BeliefContext(counters, means.source, session.isWithoutAcks),
+    loops,
     trace
   }
   const sampling = new Sampling(selection.sampling, now, share?.sampling)
@@ -161,5 +174,5 @@ export function assembleSessions<Answer>(
     { mapping, sampling, ports, joinAt: selection.joinAt, sessionsMax: limits.sessionsMax },
     now
   )
-  return { sessions, outbox, pool, latency, mapCounts, idlePolicy }
+  return { sessions, outbox, pool, latency, mapCounts, idlePolicy, loops }
 }

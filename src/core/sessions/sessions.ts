@@ -91,6 +91,7 @@ export class Sessions<Answer> {
     this.#arrivals.eachAddress(take)
     this.#context.hub.eachAddress(take)
     this.#context.roundTrips?.eachAddress(take)
+    this.#context.loops?.eachAddress(take)
   }
 
   /** When `onTimer` must be called at the latest. */
@@ -136,6 +137,7 @@ export class Sessions<Answer> {
       }
     }
     if (drop !== Drop.None) trace?.refused(segment.fromAddress, segment.fromPort, drop)
+    else if (segment.payloadLength > 0) this.#context.loops?.sawRequest(segment, now)
     return drop
   }
 

@@ -1,4 +1,5 @@
 /** The recorder writes captured packets unchanged to files, together with how many packets the capture lost. */
+import type { OwnAddresses } from '../../core/selection/own-addresses.ts'
 import type { Clock, TimedCapture, Waiter } from '../../ports.ts'
 import { float64At } from '../../wire/bytes.ts'
 import { PcapngWriter } from '../../wire/capture-file/pcapng-writer.ts'
@@ -59,13 +60,14 @@ export class Recorder {
     this.#begin()
   }
 
-  /** Runs until `shouldStop` returns true, and completes the file. */
-  run(shouldStop: () => boolean): void {
+  /** Runs until `shouldStop` returns true, and completes the file. @param own the addresses of this host, if they matter */
+  run(shouldStop: () => boolean, own?: OwnAddresses): void {
     const { clock, waiter, files } = this.#ports
     while (!shouldStop()) {
       waiter.wait(Math.max(0, this.#writeAt - clock.now()))
       this.#now = clock.now()
       this.#drain()
+      own?.refresh(this.#now)
       if (this.#now >= this.#writeAt) this.#write()
       if (this.#now - this.#fileBeganAt >= this.#options.fileMsMax && this.#filePackets > 0) this.#rotate()
     }

@@ -64,7 +64,9 @@ class World {
 
   /** A packet of the client with this number. */
   send(number: number, flags: number): void {
-    const packet = writePacket({ fromAddress: CLIENT, fromPort: 40_000, toAddress: SOURCE, toPort: 80, flags, seq: 1 })
+    // Clients do not choose the same number: a second SYN with it would be a copy that came back.
+    const flow = { fromAddress: CLIENT, fromPort: 40_000, toAddress: SOURCE, toPort: 80 }
+    const packet = writePacket({ ...flow, flags, seq: number })
     // Replaces the address and keeps the checksum right, since the test shares the copier's book.
     put32(packet, 16, number)
     put32(packet, 20, ~number)

@@ -5,6 +5,7 @@ import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
 import type { CopyBytes } from '../../core/memory/send-pool.ts'
 import type { Outbox } from '../../core/packets/outbox.ts'
+import type { OwnAddresses } from '../../core/selection/own-addresses.ts'
 import { hasIpv6Target } from '../../core/selection/settings.ts'
 import type { SourceSockets } from '../../core/selection/source-sockets.ts'
 import type { WorkerShare } from '../../core/selection/worker-share.ts'
@@ -29,6 +30,7 @@ import { ChannelClient } from '../channel/channel-client.ts'
 import type { ChannelEvents } from '../channel/client-connection.ts'
 import type { Notices } from '../notices/notices.ts'
 import { Diagnosis } from './diagnosis.ts'
+import { reportLoops } from './loop-notices.ts'
 import { MapWarnings } from './map-warnings.ts'
 import { packetLimit, packetMax } from './packet-max.ts'
 import type { CopierSettings } from './settings.ts'
@@ -71,6 +73,8 @@ export interface CopierMeans {
   readonly share?: WorkerShare | undefined
   /** Undefined: the source is not this host, so its kernel cannot be asked. */
   readonly source?: SourceSockets | undefined
+  /** The addresses of this host; undefined: unknown. */
+  readonly own?: OwnAddresses | undefined
   /** Identifies this tcpcopy to intercept, `INSTANCE_LENGTH` bytes; default: random. */
   readonly instance?: Uint8Array | undefined
   readonly trace?: CopyTrace | undefined
@@ -86,6 +90,7 @@ export class Copier {
   readonly #channel: ChannelClient
   readonly #diagnosis: Diagnosis
   readonly #mapWarnings: MapWarnings
+  readonly #own: OwnAddresses | undefined
   readonly #segment = new Segment()
   #now: number
   #housekeepingAt: number
@@ -99,10 +104,11 @@ export class Copier {
 
   constructor(ports: CopierPorts, settings: CopierSettings, means: CopierMeans) {
     const { sender, network, cryptography, notices } = ports
-    const { memory, counters, share, source, trace } = means
+    const { memory, counters, share, source, own, trace } = means
     this.#ports = ports
     this.#settings = settings
     this.#counters = counters
+    this.#own = own
     this.#now = ports.clock.now()
     this.#housekeepingAt = this.#now
     const copyMeans = {
@@ -111,6 +117,7 @@ export class Copier {
       copy: ports.copy,
       share,
       source,
+      own,
       trace,
       flush: () => this.#flush(),
       // A trace shows each packet as it appears on the wire.
@@ -240,7 +247,7 @@ export class Copier {
   }
 
   #keepHouse(): void {
-    const { capture, sender } = this.#ports
+    const { capture, sender, notices } = this.#ports
     this.#housekeepingAt = this.#now + HOUSEKEEPING_MS
     this.#counters.set(Counter.captureDropped, capture.dropped())
     sender.refresh()
@@ -250,6 +257,8 @@ export class Copier {
         capture.eachAddress?.(keep)
       })
     }
+    this.#own?.refresh(this.#now)
+    reportLoops(this.#copy.loops, notices)
     this.#diagnosis.onTimer(this.#now)
     this.#mapWarnings.onTimer(this.#now)
   }

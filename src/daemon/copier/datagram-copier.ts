@@ -5,6 +5,7 @@ import { DatagramWriter } from '../../core/datagrams/datagram-writer.ts'
 import { Datagrams } from '../../core/datagrams/datagrams.ts'
 import { FragmentIds } from '../../core/datagrams/fragment-ids.ts'
 import { Outbox } from '../../core/packets/outbox.ts'
+import type { OwnAddresses } from '../../core/selection/own-addresses.ts'
 import type { SelectionSettings } from '../../core/selection/settings.ts'
 import type { WorkerShare } from '../../core/selection/worker-share.ts'
 import { type Capture, ChecksumState, type Clock, type Log, type PacketSender, type Waiter } from '../../ports.ts'
@@ -12,6 +13,7 @@ import { addressBook } from '../../wire/address-book.ts'
 import { Datagram, isDatagramPartial, parseDatagram } from '../../wire/datagram.ts'
 import { Flaw } from '../../wire/flaw.ts'
 import type { Notices } from '../notices/notices.ts'
+import { reportLoops } from './loop-notices.ts'
 import { packetMax } from './packet-max.ts'
 
 const BATCH = 256
@@ -39,6 +41,8 @@ export interface DatagramCopierOptions {
   readonly mtuBytes: number | undefined
   /** Undefined: this is the only worker. */
   readonly share?: WorkerShare
+  /** The addresses of this host; undefined: unknown. */
+  readonly own?: OwnAddresses | undefined
   /** First IP id of fragmented datagrams, 0 to 65,535. */
   readonly fragmentIdsFrom?: number
 }
@@ -52,6 +56,7 @@ export class DatagramCopier {
   readonly #ports: DatagramPorts
   readonly #counters: Counters
   readonly #writer: DatagramWriter
+  readonly #own: OwnAddresses | undefined
   readonly #datagram = new Datagram()
   #now: number
   #housekeepingAt: number
@@ -63,6 +68,7 @@ export class DatagramCopier {
   constructor(ports: DatagramPorts, options: DatagramCopierOptions, memory: Uint8Array, counters: Counters) {
     this.#ports = ports
     this.#counters = counters
+    this.#own = options.own
     this.#now = ports.clock.now()
     this.#housekeepingAt = this.#now
     this.#reportAt = this.#now
@@ -148,6 +154,8 @@ export class DatagramCopier {
     this.#counters.set(Counter.captureDropped, capture.dropped())
     sender.refresh()
     if (addressBook.isReclaimDue) addressBook.reclaim((keep) => this.datagrams.eachAddress(keep))
+    this.#own?.refresh(this.#now)
+    reportLoops(this.datagrams.loops, notices)
     const refused = this.#counters.get(Counter.sendRefused)
     if (refused === this.#refusedReported || this.#now < this.#reportAt) return
     this.#refusedReported = refused

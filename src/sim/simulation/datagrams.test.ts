@@ -351,3 +351,22 @@ test('no input makes the parser throw, or read beyond the captured bytes', () =>
     )
   )
 })
+
+test('datagrams of a target are not copied, and those that it passes back are soon left out', () => {
+  const rig = new Rig()
+  const payload = Uint8Array.of(1, 2, 3)
+  rig.send({ address: TARGET, port: 40_000, payload })
+  assert.equal(rig.counters.droppedPackets(Drop.FromTarget), 1)
+  rig.send({ port: 40_000, payload })
+  // Whatever arrives at the target comes back from another address.
+  for (let copied = 0; copied < rig.arrived.length && copied < 100; copied++) {
+    rig.wait(5)
+    rig.send({ address: 0x0a000004, port: 50_000 + copied, payload })
+  }
+  assert.equal(rig.arrived.length, 9 - 1)
+  assert.equal(rig.counters.droppedPackets(Drop.Loop), 1)
+  rig.wait(3000)
+  rig.send({ address: 0x0a000004, port: 40_000, payload: Uint8Array.of(9) })
+  assert.equal(rig.arrived.length, 9)
+  rig.stop()
+})

@@ -258,3 +258,12 @@ test('record exits with a message if it cannot write its file', async () => {
     assert.match(stderr, expected)
   }
 })
+
+replayed('a file can be replayed on the target itself', async ({ lab, source, target }) => {
+  const path = await record(lab, 'here.pcap', TO_SERVER, () =>
+    benchmark(lab.hosts.client, SOURCE, '-t', 'set', '-n', '200')
+  )
+  const { status, stderr } = await lab.hosts.target.run(TCPCOPY, ['-i', path, ...COPY, ...AT_ONCE])
+  assert.equal(status, 0, stderr)
+  assert.equal(await target.requestCount(), await source.requestCount())
+})

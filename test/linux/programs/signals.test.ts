@@ -33,7 +33,7 @@ test('SIGUSR2 prints the statistics, as text and as JSON, and the program keeps 
   const tcpcopy = await lab.startTcpcopy()
   assert.equal(counter(await statisticsOf(tcpcopy), 'channelsOpen'), 2)
   assert.equal(counter(await statisticsOf(intercept), 'peersOpen'), 2)
-  const inText = lab.hosts.source.spawn(TCPCOPY, COPY)
+  const inText = lab.hosts.source.spawn(TCPCOPY, [...COPY, '-f', '1'])
   await inText.waitForLine('stderr', (line) => line.includes('ready'))
   inText.signal('SIGUSR2')
   await inText.waitForLine('stderr', (line) =>

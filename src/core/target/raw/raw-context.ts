@@ -1,5 +1,6 @@
 /** What all raw target sides of a worker share, with counts of connections for each mapping. */
 import { float64At } from '../../../wire/bytes.ts'
+import type { LoopGuard } from '../../selection/loop-guard.ts'
 import type { TcpContext } from '../../tcp/tcp-context.ts'
 import type { RouteEvents } from './route-events.ts'
 
@@ -36,4 +37,5 @@ export class Reach {
 export interface RawContext extends TcpContext {
   readonly routes: RouteEvents
   readonly reach: Reach
+  readonly loops: LoopGuard | undefined
 }

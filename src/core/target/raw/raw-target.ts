@@ -101,8 +101,13 @@ export class RawTarget implements TargetSide {
     this.progressAt = now
     this.#context.reach.sent(this.#identity.mapIndex)
     this.#context.routes.announce(tcb.slot, tcb)
-    this.#opening.send(now)
+    this.#sendSyn(now)
     this.#moved()
+  }
+
+  #sendSyn(now: number): void {
+    this.#opening.send(now)
+    this.#context.loops?.sentSyn(this.tcb, now)
   }
 
   /** Updates the fields that the session reads from the control block. */
@@ -222,7 +227,7 @@ export class RawTarget implements TargetSide {
 
   onTimer(queue: SendQueue, now: number): void {
     if (now < this.#sender.rtoAt) return
-    if (this.state === TargetState.Opening) this.#opening.send(now)
+    if (this.state === TargetState.Opening) this.#sendSyn(now)
     else if (this.state === TargetState.Open) this.#output.timedOut(queue, now)
   }
 

@@ -38,6 +38,8 @@ export const NOTHING: FilterProgram = [REJECT]
 /** Loads from this offset on ask the kernel about the packet: SKF_AD_OFF. */
 export const ANCILLARY = 0xfffff000
 
+/** SKF_AD_PKTTYPE: whom the link layer sent a frame to: PACKET_HOST (0), PACKET_OTHERHOST, PACKET_OUTGOING and so on. */
+export const PACKET_TYPE = ANCILLARY + 4
 /** Offsets in an IPv4 header. */
 export const TARGET_ADDRESS_AT = 16
 export const FRAGMENT_OFFSET = 0x1fff
@@ -51,6 +53,8 @@ export interface FilterTarget {
   /** Address of the filter's IP version; 0: any. */
   readonly address: number
   readonly port: number
+  /** Only frames that were sent to this host's own link-layer address (PACKET_HOST). Default: all. */
+  readonly isForHost?: boolean
 }
 
 /** A load, and the value it must return. */
@@ -69,6 +73,9 @@ export function ifAll(tests: readonly Test[], verdict: FilterInstruction): Filte
   ])
   return [...jumps, verdict]
 }
+
+/** Whether a frame was sent to this host's own link-layer address. */
+export const TO_HOST: Test = [load(LOAD_BYTE, PACKET_TYPE), 0]
 
 /** Whether an IPv6 packet is for this port, which is only found without extension headers. */
 export function testPort6(port: number): Test {

@@ -31,6 +31,8 @@ import {
   SUBTRACT_X,
   TARGET_ADDRESS_AT,
   TARGET_PORT_AT,
+  type Test,
+  TO_HOST,
   TO_X,
   testAddress6,
   testPort6
@@ -87,17 +89,9 @@ export function copyFilter(
   ]
   if (isWithoutAcks) program.push(...REJECT_ACKS)
   for (const target of targets) {
-    program.push(load(LOAD_HALF_INDEXED, TARGET_PORT_AT))
-    if (target.address === 0) {
-      program.push({ code: JUMP_EQUAL, jt: 0, jf: 1, k: target.port }, ACCEPT)
-    } else {
-      program.push(
-        { code: JUMP_EQUAL, jt: 0, jf: 3, k: target.port },
-        load(LOAD_WORD, TARGET_ADDRESS_AT),
-        { code: JUMP_EQUAL, jt: 0, jf: 1, k: target.address >>> 0 },
-        ACCEPT
-      )
-    }
+    const port: Test = [load(LOAD_HALF_INDEXED, TARGET_PORT_AT), target.port]
+    const address: Test = [load(LOAD_WORD, TARGET_ADDRESS_AT), target.address >>> 0]
+    program.push(...ifAll([port, ...(target.address === 0 ? [] : [address]), ...hostTest(target)], ACCEPT))
   }
   program.push(REJECT)
   return program
@@ -148,6 +142,10 @@ const REJECT_ACKS_6: FilterProgram = [
   REJECT
 ]
 
+function hostTest({ isForHost }: FilterTarget): readonly Test[] {
+  return isForHost === true ? [TO_HOST] : []
+}
+
 /**
  * The same for IPv6. A program without loops cannot find TCP or UDP after extension headers. It accepts such packets to
  * any address, and the reader checks them. The same applies to fragments of the protocol, which the kernel does not
@@ -167,7 +165,7 @@ export function copyFilter6(
   if (isWithoutAcks) program.push(...REJECT_ACKS_6)
   for (const target of targets) {
     const tests = isIpv6(target.address) ? testAddress6(target.address) : []
-    program.push(...ifAll([testPort6(target.port), ...tests], ACCEPT))
+    program.push(...ifAll([testPort6(target.port), ...tests, ...hostTest(target)], ACCEPT))
   }
   program.push(REJECT)
   return program

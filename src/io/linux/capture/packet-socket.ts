@@ -20,7 +20,7 @@ import {
   socket
 } from '../system/libc.ts'
 import { allocate, type Mapping, mapDescriptor } from '../system/memory.ts'
-import { ANCILLARY, ifAll, LOAD_BYTE, load, NOTHING, REJECT } from './filter-code.ts'
+import { ifAll, LOAD_BYTE, load, NOTHING, PACKET_TYPE, REJECT } from './filter-code.ts'
 
 /** Options of a PacketRing. */
 export interface PacketRingOptions {
@@ -96,8 +96,6 @@ const MEGABYTE = 0x100000
  */
 const QUEUE_FACTOR = 4
 
-/** SKF_AD_PKTTYPE: whether a frame is received or sent. */
-const PACKET_TYPE = ANCILLARY + 4
 const PACKET_OUTGOING = 4
 const REJECT_SENT = ifAll([[load(LOAD_BYTE, PACKET_TYPE), PACKET_OUTGOING]], REJECT)
 

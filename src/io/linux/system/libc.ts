@@ -51,6 +51,8 @@ export const recv: Call4 = library.func('long recv(int, uintptr_t, size_t, int)'
 export const send: Call4 = library.func('long send(int, uintptr_t, size_t, int)')
 /** read(2): descriptor, address, length. */
 export const read: Call3 = library.func('long read(int, uintptr_t, size_t)')
+/** flock(2): descriptor, operation. */
+export const flock: Call2 = library.func('int flock(int, int)')
 /** close(2). */
 export const close: (fd: number) => number = library.func('int close(int)')
 /** clock_gettime(2): clock, timespec. */
@@ -74,6 +76,7 @@ export const errno: () => number = koffi.errno
 export const Errno = constants.errno
 
 /** socket(2), packet(7). */
+export const AF_UNIX = 1
 export const AF_INET = 2
 export const AF_INET6 = 10
 export const AF_NETLINK = 16
