@@ -101,6 +101,19 @@ test('a FIN that the client does not reach although it goes on in order opens no
   `)
 })
 
+test("a FIN ahead does not displace the client's, which is captured before its data", () => {
+  for (const at of [115, 125]) {
+    drill(`
+    +0     open request 10 answer 40
+    +9     source  F.  120:120(0) ack 341
+    +0     source  F.  ${at}:${at}(0) ack 341
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +0     sent    F.  120:120(0) ack 541
+  `)
+  }
+})
+
 test('a FIN whose preceding bytes were never captured ends the session soon', () => {
   drill(`
     +0     open request 10 answer 40

@@ -50,6 +50,10 @@ function expiryOf({ since, ticket }: Doubt): number {
 export class Belief {
   /** The segment judged last agrees with a held one, which must be taken before it. */
   isConfirmed = false
+  /** The client's round trip, in ms; 0: unknown. Written by its client side. */
+  rttMs = 0
+  /** When what waits must be judged; Infinity: nothing does. A field, since it is read on the way of every packet. */
+  deadline = NEVER
   readonly reset = new WaitingReset()
   readonly #known = new Plausibility()
   #doubt: Doubt | undefined
@@ -76,19 +80,11 @@ export class Belief {
 
   /** Something waits for another segment or for silence. */
   get isWaiting(): boolean {
-    return this.#doubt !== undefined || this.reset.isWaiting
+    return this.deadline !== NEVER
   }
 
-  /** When what waits must be judged; Infinity: nothing does. */
-  get deadline(): number {
-    const reset = this.reset.isWaiting ? this.#silentAt(this.reset.since) : NEVER
-    const doubt = this.#doubt
-    if (doubt === undefined) return reset
-    return Math.min(reset, isHeldNext(doubt) ? this.#silentAt(doubt.since) : expiryOf(doubt))
-  }
-
-  /** @param rttMs the client's round trip @returns None: it is believed and must be taken. Otherwise it is dropped */
-  judge(segment: Segment, rttMs: number, now: number): Drop {
+  /** @returns None: the segment is believed and must be taken. Otherwise it is dropped */
+  judge(segment: Segment, now: number): Drop {
     const { flags } = segment
     this.isConfirmed = false
     if (flags & SYN) return Drop.None
@@ -98,8 +94,8 @@ export class Belief {
       const drop = this.#doubtAbout(segment, at, now)
       if (drop !== Drop.None) return drop
     }
-    this.#known.learn(segment, at, scaledWindow(segment.window, this.#connection.windowScale), rttMs, now)
-    if (this.isWaiting) this.#heardAt = now
+    this.#known.learn(segment, at, scaledWindow(segment.window, this.#connection.windowScale), this.rttMs, now)
+    if (this.isWaiting) this.#hear(now)
     return Drop.None
   }
 
@@ -119,6 +115,7 @@ export class Belief {
   release(): Segment | undefined {
     const doubt = this.#doubt
     this.#doubt = undefined
+    this.#plan()
     if (doubt === undefined) return undefined
     const segment = this.#context.held.take(doubt.ticket)
     if (segment === undefined) return undefined
@@ -130,7 +127,12 @@ export class Belief {
   /** Drops what waits. */
   clear(): void {
     this.#forget()
+    this.forgetReset()
+  }
+
+  forgetReset(): void {
     this.reset.forget()
+    this.#plan()
   }
 
   /** Whether a reset at this offset is at the source's next byte, as far as the capture knows. */
@@ -145,14 +147,15 @@ export class Belief {
     return this.#known.isNearAck(segment) || (isIncomparable && (segment.flags & ACK) !== 0)
   }
 
-  /** To be called after a segment was taken while a reset waits. @returns whether the reset counts now */
+  /** To be called after a segment was taken. @returns whether the reset counts now */
   reviewReset(segment: Segment, now: number): boolean {
     const { reset } = this
+    if (!reset.isWaiting) return false
     const isLate = now - reset.since > DISORDER_MS
     if (!isLate && this.isAtEnd(reset.at)) return true
     // A client that goes on has not reset its connection, and nothing but a reset at the end follows a FIN.
     const end = add(this.#stream.offsetOf(segment.seq), segment.payloadLength)
-    if (isLate || isAfter(end, reset.at) || this.#stream.hasFin) reset.forget()
+    if (isLate || isAfter(end, reset.at) || this.#stream.hasFin) this.forgetReset()
     return false
   }
 
@@ -162,7 +165,7 @@ export class Belief {
     if (!reset.isWaiting || now < this.#silentAt(reset.since)) return false
     const state = this.#stateAtSource(now)
     if (state === SourceState.None || (state !== SourceState.Connected && reset.isNear)) return true
-    reset.forget()
+    this.forgetReset()
     return false
   }
 
@@ -173,6 +176,19 @@ export class Belief {
     if (isHeldNext(doubt)) return now >= this.#silentAt(doubt.since)
     if (now >= expiryOf(doubt)) this.#forget()
     return false
+  }
+
+  /** The client was heard while something waits. */
+  #hear(now: number): void {
+    this.#heardAt = now
+    this.#plan()
+  }
+
+  #plan(): void {
+    const doubt = this.#doubt
+    this.deadline = this.reset.isWaiting ? this.#silentAt(this.reset.since) : NEVER
+    if (doubt === undefined) return
+    this.deadline = Math.min(this.deadline, isHeldNext(doubt) ? this.#silentAt(doubt.since) : expiryOf(doubt))
   }
 
   #silentAt(since: number): number {
@@ -210,6 +226,7 @@ export class Belief {
     else {
       this.#forget()
       this.#doubt = { at, end, ack, since: now, isNext, ticket: hasContent ? held.hold(segment) : NOT_HELD }
+      this.#plan()
     }
     return Drop.Implausible
   }
@@ -240,6 +257,7 @@ export class Belief {
       const isGone = isFirst && this.#known.hasAck && this.#stateAtSource(now) === SourceState.None
       if (isGone) return Drop.None
       reset.wait(at, this.hasAck(segment) ? segment.ack : seq(0), isNear, now)
+      this.#plan()
     }
     counters.drop(Drop.Implausible, 0, segment.payloadLength)
     return Drop.Implausible
@@ -257,7 +275,9 @@ export class Belief {
   }
 
   #forget(): void {
-    if (this.#doubt !== undefined) this.#context.held.drop(this.#doubt.ticket)
+    if (this.#doubt === undefined) return
+    this.#context.held.drop(this.#doubt.ticket)
     this.#doubt = undefined
+    this.#plan()
   }
 }

@@ -53,6 +53,7 @@ export class ClientSide {
     this.stream = new ClientStream(add(iss, 1), queue, counters)
     this.belief = new Belief(this.stream, identity, belief)
     this.rttMs = roundTrips?.of(capturedAddress, capturedAt) ?? 0
+    this.belief.rttMs = this.rttMs
     this.#hasHandshake = isJoined
     this.beganAt = capturedAt
     this.#address = capturedAddress
@@ -70,6 +71,7 @@ export class ClientSide {
     this.#firstFlightEnds = snapshot.number(this.#firstFlightEnds)
     this.stream.save(snapshot)
     this.belief.save(snapshot)
+    this.belief.rttMs = this.rttMs
   }
 
   /** The sequence number after the last contiguous byte captured. */
@@ -100,7 +102,7 @@ export class ClientSide {
 
   /** Judges a captured segment. @returns None: it is to be taken. Otherwise why not, or not yet */
   judge(segment: Segment, now: number): Drop {
-    return this.belief.judge(segment, this.rttMs, now)
+    return this.belief.judge(segment, now)
   }
 
   /**
@@ -110,7 +112,7 @@ export class ClientSide {
   take(segment: Segment, unit: number, now: number): Drop {
     const drop = this.#take(segment, unit)
     const { belief } = this
-    if (belief.reset.isWaiting && belief.reviewReset(segment, now)) this.#endWith(belief.reset.at)
+    if (belief.isWaiting && belief.reviewReset(segment, now)) this.#endWith(belief.reset.at)
     return drop
   }
 
@@ -159,6 +161,7 @@ export class ClientSide {
     this.#hasHandshake = true
     const measured = Math.max(now - this.beganAt, Number.MIN_VALUE)
     this.rttMs = this.#roundTrips?.note(this.#address, measured, now) ?? measured
+    this.belief.rttMs = this.rttMs
     return true
   }
 
@@ -194,7 +197,7 @@ export class ClientSide {
   /** The reset that waited counts. */
   #endWith(at: Seq): void {
     const { ack } = this.belief.reset
-    this.belief.reset.forget()
+    this.belief.forgetReset()
     if (!this.hasReset) this.#reset(at, ack === 0 ? this.finAck : ack)
   }
 

@@ -5,7 +5,7 @@
  */
 import { PSH, payloadSeq, type Segment } from '../../wire/segment.ts'
 import { add, distance, isAfter, isBefore, later, type Seq, seq } from '../../wire/seq.ts'
-import { PendingFin } from '../belief/pending-fin.ts'
+import { PendingFins } from '../belief/pending-fins.ts'
 import type { Counters } from '../books/counters.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
@@ -31,7 +31,7 @@ export class ClientStream {
   /** The stream has reached the client's FIN at `finAt`. */
   hasFin = false
   finAt: Seq = seq(0)
-  readonly #fin = new PendingFin()
+  readonly #fins = new PendingFins()
   /**
    * After bytes were lost: bytes are dropped until a request certainly begins, so that the target never gets the rest
    * of a request whose beginning is lost.
@@ -57,7 +57,7 @@ export class ClientStream {
     this.#counters = counters
   }
 
-  /** See `Snapshot`. Only while there are no pieces and no FIN. A doubtful FIN is forgotten. */
+  /** See `Snapshot`. Only while there are no pieces and no FIN. Doubtful FINs are forgotten. */
   save(snapshot: Snapshot): void {
     this.base = snapshot.seq(this.base)
     this.#farthest = snapshot.seq(this.#farthest)
@@ -93,7 +93,7 @@ export class ClientStream {
 
   /** A FIN was captured beyond the contiguous part, and nothing speaks against it. */
   get expectsFin(): boolean {
-    return this.#fin.isPending && !this.#fin.isDoubtful
+    return !this.#fins.isEmpty && !this.#fins.isDoubtful
   }
 
   /** True if the hole's bytes were captured while the pool was full. The client does not send them again. */
@@ -128,7 +128,7 @@ export class ClientStream {
   insert(segment: Segment, unit: number): Drop {
     const before = this.end
     const drop = this.isSeeking && !this.#finds(segment) ? this.#seekReason : this.#insert(segment, unit)
-    if (this.#fin.isPending) this.#reviewFin(before)
+    if (!this.#fins.isEmpty) this.#reviewFins(before)
     return drop
   }
 
@@ -201,22 +201,22 @@ export class ClientStream {
     }
     if (isBefore(at, this.#farthest)) return Drop.Duplicate
     if (distance(at, this.end) > AHEAD_MAX) return Drop.TooFarAhead
-    this.#fin.expect(at)
+    this.#fins.add(at)
     return Drop.None
   }
 
   #endAt(at: Seq): void {
     this.hasFin = true
     this.finAt = at
-    this.#fin.forget()
+    this.#fins.clear()
   }
 
-  /** The stream has taken bytes while a FIN is ahead of it. @param before its end before that */
-  #reviewFin(before: Seq): void {
-    const fin = this.#fin
-    if (isAfter(this.#farthest, fin.at)) fin.forget()
-    else if (this.end === fin.at) this.#endAt(fin.at)
-    else if (this.end !== before) fin.isDoubtful = true
+  /** The stream has taken bytes while FINs are ahead of it. @param before its end before that */
+  #reviewFins(before: Seq): void {
+    const fins = this.#fins
+    fins.passed(this.#farthest)
+    if (fins.has(this.end)) this.#endAt(this.end)
+    else if (this.end !== before) fins.isDoubtful = true
   }
 
   /**
@@ -247,10 +247,9 @@ export class ClientStream {
     this.#seekReason = reason
     this.isSeeking = piece === NONE
     this.#moveUp()
-    if (!this.#fin.isPending) return
-    // The bytes in front of the FIN are given up.
-    const isLast = piece === NONE && reason === Drop.Hole && !this.#fin.isDoubtful
-    if (isLast || this.end === this.#fin.at) this.#endAt(this.end)
+    // The bytes in front of a FIN may be what is given up.
+    const isLast = piece === NONE && reason === Drop.Hole && this.expectsFin
+    if (isLast || this.#fins.has(this.end)) this.#endAt(this.end)
   }
 
   /** Drops what is held and what is captured before `until`, then seeks. */

@@ -136,7 +136,10 @@ test('a session that holds most of the pool delivers it, and gives up only what 
   for (let count = 0; count < 61; count++) large?.ask()
   let acknowledged = 100
   const deliver = (bytes: number): void => {
-    for (const end = acknowledged + bytes; acknowledged < end; ) acknowledge(worker, 1001, (acknowledged += 1460))
+    for (const end = acknowledged + bytes; acknowledged < end; ) {
+      acknowledged += 1460
+      acknowledge(worker, 1001, acknowledged)
+    }
   }
   deliver(1460)
   for (let count = 0; count < 5; count++) large?.ask()

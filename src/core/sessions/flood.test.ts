@@ -44,9 +44,11 @@ test('a flood of a million SYNs costs little memory, and the connections of real
     sessions.settle(worker.now)
     if (index % (FLOOD / CLIENTS) !== 0) continue
     const client = { fromAddress: 0x0c000000 + joined, fromPort: 40_000, ...SOURCE }
-    worker.source(writePacket({ ...client, flags: SYN, seq: 99 }))
+    worker.source(writePacket({ ...client, flags: SYN, seq: 7 + joined * 1000 }))
     worker.step(worker.now + 30)
-    worker.source(writePacket({ ...client, flags: ACK | PSH, seq: 100, ack: 1, payload: new Uint8Array(10) }))
+    worker.source(
+      writePacket({ ...client, flags: ACK | PSH, seq: 8 + joined * 1000, ack: 1, payload: new Uint8Array(10) })
+    )
     joined += 1
     worker.sent.length = 0
   }

@@ -16,8 +16,8 @@ function round(number: number): string {
     +5     source  S   ${iss}:${iss}(0) win 64240 <mss 1460> ${from}
     +0     sent    S   ${iss}:${iss}(0) ${from}
     +1     target  S.  500:500(0) ack ${iss + 1} win 65535 <mss 1460> ${to}
-    +0     sent    .   ${iss + 1}:${iss + 1}(0) ack 501 ${from}
     +0     source  .   ${iss + 1}:${iss + 1}(0) ack 301 ${from}
+    +0     sent    .   ${iss + 1}:${iss + 1}(0) ack 501 ${from}
     +0     source  P.  ${iss + 1}:${iss + 6}(5) ack 301 "PING." ${from}
     +0     sent    P.  ${iss + 1}:${iss + 6}(5) ack 501 ${from}
     +1     target  .   501:501(0) ack ${iss + 6} win 65535 ${to}`

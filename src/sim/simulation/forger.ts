@@ -31,11 +31,12 @@ export class Forger {
   }
 
   /**
-   * The packets that a stranger sends just before a client's packet with payload.
+   * The packets that a stranger sends just before a client's packet with payload, whose addresses and ports they have.
    * @param all the packets of the connection
    */
   before(packet: PassingPacket, all: readonly PassingPacket[]): Uint8Array[] {
-    if (this.#probability === 0 || packet.length === 0 || !this.#random.chance(this.#probability)) return []
+    if (this.#probability === 0 || packet.length === 0 || packet.isDamaged || !this.#random.chance(this.#probability))
+      return []
     return Array.from({ length: this.#random.between(1, 4) }, () => this.#forge(packet, all))
   }
 

@@ -11,7 +11,7 @@ const busyClient = fileURLToPath(new URL('../../../lab/loads/busy-client.js', im
 const forgedSegments = fileURLToPath(new URL('../support/programs/forged-segments.js', import.meta.url))
 const CONNECTIONS = 4
 /** Of each kind, for each connection. */
-const FORGED = 20_000
+const FORGED = 10_000
 
 copied(
   'forged data, FINs and resets with random numbers neither reach the target nor end a copy',
@@ -24,11 +24,11 @@ copied(
       sessionsContinued: 0
     }
   },
-  async ({ lab, hosts, source, target }) => {
+  async ({ hosts, source, target }) => {
     const load = hosts.client.spawn(process.execPath, [busyClient, SOURCE, `${PORT}`, `${CONNECTIONS}`, '10000000'])
     await untilRequests(source, 1000)
-    const list = await lab.ask('CLIENT', 'LIST')
-    const ports = [...list.matchAll(/ addr=[\d.]+:(\d+) .*cmd=xadd/g)].map(([, port]) => port ?? '')
+    const list = await hosts.client.mustRun('ss', ['-Htn', 'state', 'established', `dport = :${PORT}`])
+    const ports = [...list.matchAll(/:(\d+)\s+\S+:6379/g)].map(([, port]) => port ?? '')
     assert.equal(ports.length, CONNECTIONS)
     await hosts.client.mustRun(process.execPath, [forgedSegments, `${FORGED}`, '1', ...ports], { timeoutMs: 60_000 })
     await untilRequests(source, (await source.requestCount()) + 1000)
