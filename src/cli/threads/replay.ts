@@ -1,7 +1,7 @@
 /** The worker's part of a replay: its capture, and the report at the end. */
 import type { MessagePort } from 'node:worker_threads'
 import { Counter, type Counters } from '../../core/books/counters.ts'
-import { Drop } from '../../core/books/drop.ts'
+import { Drop, LEFT_OUT } from '../../core/books/drop.ts'
 import type { Mapping } from '../../core/selection/mapping.ts'
 import type { Copier } from '../../daemon/copier/copier.ts'
 import { Drain, STALLED_MS } from '../../daemon/copier/drain.ts'
@@ -100,17 +100,21 @@ export class Replay {
     return isDelivered ? ReplayStatus.Delivered : ReplayStatus.NotAllDelivered
   }
 
-  /** What was lost on the way to the target, or in the file; without what -r, -g and -O exclude. */
+  /** What was lost on the way to the target, or in the file, or cannot be copied; without what was chosen. */
   #undelivered(): string {
     const counters = this.#counters
-    const leftOut = counters.droppedBytes(Drop.SampledOut) + counters.droppedBytes(Drop.NotFromSyn)
+    const leftOut = LEFT_OUT.reduce<number>((total, reason) => total + counters.droppedBytes(reason), 0)
     const tls = counters.droppedBytes(Drop.Tls)
-    const octets = counters.allDroppedBytes() - leftOut - tls
+    const notJoined = counters.droppedBytes(Drop.NotJoined)
+    const octets = counters.allDroppedBytes() - leftOut
     const cut = counters.droppedPackets(Drop.Truncated)
     const fragments = counters.droppedPackets(Drop.Fragment)
     const parts = [
       octets > 0 ? `${octets} bytes were lost (see dropped… in the statistics)` : '',
       tls > 0 ? `${tls} bytes belong to TLS connections, which cannot be copied` : '',
+      notJoined > 0
+        ? `${notJoined} bytes belong to connections that began before the file, before a request that is certainly whole`
+        : '',
       cut > 0 ? `${cut} packets are truncated in the file (capture with tcpdump -s 0)` : '',
       fragments > 0 ? `${fragments} IP fragments are incomplete in the file` : ''
     ].filter((part) => part !== '')

@@ -5,6 +5,7 @@
 import { copyBytes } from '../../wire/bytes.ts'
 import { Flow } from '../../wire/flow.ts'
 import { Segment } from '../../wire/segment.ts'
+import { add, isAfter } from '../../wire/seq.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 
 /** How long a SYN may come after other packets of its connection. */
@@ -33,6 +34,7 @@ export class EarlyPackets {
 
   /** When `expired` must be asked; Infinity: nothing is kept. */
   get deadline(): number {
+    if (this.isEmpty) return Number.POSITIVE_INFINITY
     for (const { expiresAt } of this.#flows.values()) return expiresAt
     return Number.POSITIVE_INFINITY
   }
@@ -47,14 +49,18 @@ export class EarlyPackets {
     return this.#packets > 0 && this.#keys.get(this.#flow.fromClient(segment)) >= 0
   }
 
-  /** Keeps a copy of a segment. @returns false if there is no room */
+  /**
+   * Keeps a copy of a segment.
+   * @returns false if there is no room, or the client had read an answer in between: then the SYN is not late but missing
+   */
   keep(segment: Segment, now: number): boolean {
     if (this.#packets >= PACKETS_MAX || this.#bytes + segment.payloadLength > BYTES_MAX) return false
+    const flow = this.#flow.fromClient(segment)
+    const early = this.#flows.get(this.#keys.get(flow))
+    if (early !== undefined && follows(early.segments.at(-1), segment)) return false
     const bytes = new Uint8Array(segment.payloadLength)
     copyBytes(segment.bytes, segment.payloadAt, bytes, 0, segment.payloadLength)
     const copy = Object.assign(new Segment(), segment, { bytes, payloadAt: 0 })
-    const flow = this.#flow.fromClient(segment)
-    const early = this.#flows.get(this.#keys.get(flow))
     if (early === undefined) {
       this.#serial = (this.#serial + 1) & 0x3fffffff
       this.#flows.set(this.#serial, { segments: [copy], expiresAt: now + WAIT_MS })
@@ -83,4 +89,10 @@ export class EarlyPackets {
     for (const { segments, expiresAt } of this.#flows.values()) return expiresAt <= now ? segments[0] : undefined
     return undefined
   }
+}
+
+/** Whether a segment continues another one after an answer. */
+function follows(before: Segment | undefined, { seq, ack }: Segment): boolean {
+  if (before === undefined || before.payloadLength === 0) return false
+  return seq === add(before.seq, before.payloadLength) && isAfter(ack, before.ack)
 }

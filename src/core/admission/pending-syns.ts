@@ -17,7 +17,7 @@ import { RecentFlows } from '../memory/recent-flows.ts'
 const PENDING_MS = 60_000
 const PLACES = 1 << 15
 /** How far into the new connection's stream its first captured packet may be, in bytes, if earlier ones were missed. */
-export const REACH = 1 << 20
+export const REACH = 1 << 16
 
 /** Words of a place. */
 const WORDS = 6

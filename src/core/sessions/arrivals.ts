@@ -128,7 +128,11 @@ export class Arrivals {
    */
   takeExpired(now: number): readonly Segment[] {
     const first = this.early.expired(now)
-    if (first === undefined) return []
+    return first === undefined ? [] : this.takeKept(first, now)
+  }
+
+  /** The same for the flow of a segment, which need not wait longer. */
+  takeKept(first: Segment, now: number): readonly Segment[] {
     const segments = this.#takeEarly(first).sort((a, b) => distance(a.seq, first.seq) - distance(b.seq, first.seq))
     const [least, last] = [segments[0] ?? first, segments.at(-1) ?? first]
     const span = distance(last.seq, least.seq) + last.payloadLength
@@ -155,7 +159,7 @@ export class Arrivals {
     const { early } = this
     for (let first = early.expired(NEVER); first !== undefined; first = early.expired(NEVER)) {
       for (const { payloadLength } of this.#takeEarly(first))
-        this.#context.counters.drop(Drop.Shutdown, 1, payloadLength)
+        this.#context.counters.drop(Drop.NotJoined, 1, payloadLength)
     }
   }
 
@@ -176,7 +180,11 @@ export class Arrivals {
   #mayJoin(segment: Segment, map: number, now: number): boolean {
     const { joins } = this.#parts
     if (joins.isStart(segment)) return true
-    return !this.#context.firstSpeaker.isServer(map, segment.toPort) && joins.begins(segment, now)
+    if (!joins.begins(segment, now)) return false
+    if (!this.#context.firstSpeaker.isServer(map, segment.toPort)) return true
+    // Its last bytes stay known, so that its packets are not kept as early ones.
+    joins.begins(segment, now)
+    return false
   }
 
   /** @param capturedAt when its first packet was captured */

@@ -116,6 +116,13 @@ export class Sessions<Answer> {
     if (this.#arrivals.hasPending) this.#beginPending(segment, now)
     const found = this.#tables.find(segment)
     const session = this.#tables.sessionAt(found, now)
+    if (!isLate && session === undefined) {
+      if (this.#arrivals.keep(segment, found, now)) return Drop.None
+      if ((segment.flags & SYN) === 0 && this.#arrivals.early.has(segment)) {
+        for (const early of this.#arrivals.takeKept(segment, now)) this.#take(early, true, now)
+        return this.#take(segment, true, now)
+      }
+    }
     trace?.captured(segment, session?.state)
     let drop: Drop
     if (session !== undefined && !isNewConnection(session, segment) && beginsTls(session, segment)) {
@@ -128,7 +135,6 @@ export class Sessions<Answer> {
       if (drop !== Drop.None) counters.drop(drop, 1, 0)
       if (group !== undefined) this.#giveToCopies(group, session, segment, mayRestart && drop === Drop.None, now)
     } else {
-      if (!isLate && session === undefined && this.#arrivals.keep(segment, found, now)) return Drop.None
       const isDoubtful = session !== undefined && !session.isClientDone
       drop = isDoubtful ? this.#hold(segment, session, now) : this.#arrivals.take(segment, found, session, now)
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)

@@ -4,18 +4,18 @@ import { test } from 'node:test'
 import { CLIENT, type CopyLab, openCopyLab, PORT, SOURCE } from '../../../lab/hosts/copy-lab.ts'
 import { startPacketDump } from '../../../lab/hosts/packet-dump.ts'
 import type { Program } from '../../../lab/hosts/program.ts'
-import { finishCopy } from '../support/books.ts'
+import { finishCopy, some } from '../support/books.ts'
 import { readPackets } from '../support/packet-file.ts'
 import { until } from '../support/waiting.ts'
 
 const FIRST_PORT = 25_001
 const CONNECTIONS = 20
 /**
- * Connections from fixed ports. Each writes `SET NAME:INDEX 1` at once and again at SIGUSR2, with another name; at SIGTERM
+ * Connections from fixed ports. Each writes `SET NAME:INDEX 1` at once and again at each SIGUSR2, with the next name; at SIGTERM
  * they are reset, which leaves no TIME-WAIT behind.
  */
 const clients = `
-const [firstName, secondName] = process.argv.slice(1)
+const [firstName, ...names] = process.argv.slice(1)
 let answers = 0
 const sockets = Array.from({ length: ${CONNECTIONS} }, (_, index) => {
   const socket = require('net').connect({ host: '${SOURCE}', port: ${PORT}, localPort: ${FIRST_PORT} + index })
@@ -24,7 +24,8 @@ const sockets = Array.from({ length: ${CONNECTIONS} }, (_, index) => {
   return socket
 })
 process.on('SIGUSR2', () => {
-  for (const [index, socket] of sockets.entries()) socket.write('SET ' + secondName + ':' + index + ' 1\\r\\n')
+  const name = names.shift()
+  for (const [index, socket] of sockets.entries()) socket.write('SET ' + name + ':' + index + ' 1\\r\\n')
 })
 process.on('SIGTERM', () => { for (const socket of sockets) socket.resetAndDestroy() })`
 
@@ -61,18 +62,21 @@ for (const isReopened of [true, false]) {
     await lab.startRedisPair()
     await lab.startIntercept()
     const killed = await lab.startTcpcopy()
-    const before = await startClients(lab, 'early', 'late')
+    const before = await startClients(lab, 'early', 'first', 'late')
     await untilAtTarget(lab, 'early')
     await killed.stop('SIGKILL')
     if (isReopened) await before.stop()
     const dump = await startPacketDump(lab.hosts.target, `tcp port ${PORT}`, `${lab.folder}/target.pcap`)
     const tcpcopy = await lab.startTcpcopy()
     const after = isReopened ? await startClients(lab, 'again', 'late') : before
-    after.signal('SIGUSR2')
-    await untilAnswered(after, 2 * CONNECTIONS)
+    // A connection that goes on is joined at the request after its next answer.
+    for (const round of isReopened ? [2] : [2, 3]) {
+      after.signal('SIGUSR2')
+      await untilAnswered(after, round * CONNECTIONS)
+    }
     if (isReopened) await untilAtTarget(lab, 'again')
     await untilAtTarget(lab, 'late')
-    await finishCopy(tcpcopy, { sessionsStarted: CONNECTIONS })
+    await finishCopy(tcpcopy, { sessionsStarted: CONNECTIONS, droppedBytes: isReopened ? 0 : some })
     await dump.stop()
     assert.equal(openedOverOlder(dump.path), CONNECTIONS)
   })

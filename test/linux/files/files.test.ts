@@ -152,10 +152,14 @@ replayed(
     await lab.hosts.source.mustRun('tcpdump', ['-r', path, '-w', withoutSyn, '-Z', 'root', noSyn])
     const command = `cat ${withoutSyn} | ${TCPCOPY} ${COPY.join(' ')} -i - ${AT_ONCE.join(' ')} --log-format json`
     const joined = await lab.hosts.source.run('sh', ['-c', command])
-    assert.equal(joined.status, 0, joined.stderr)
-    assert.equal(await target.requestCount(), 4 * once)
+    assert.equal(joined.status, 2, joined.stderr)
+    assert.match(joined.stderr, /bytes belong to connections that began before the file/)
     const books = lastStatistics(joined.stderr) ?? {}
     assert.equal(books.sessionsJoined, books.sessionsStarted)
+    assert.equal(books.droppedBytes, books['dropped.notJoined.bytes'])
+    // Each connection is joined after its first answer.
+    const count = (await target.requestCount()) - 3 * once
+    assert.ok(count < once && count >= once - 2 * Number(books.sessionsJoined), `${count} of ${once} requests`)
   }
 )
 
@@ -193,18 +197,15 @@ replayed('frames of any link layer and encapsulation are replayed', async ({ lab
   const links = [1, 101, 0, 113, 228]
   const parts = [blocks.section(), ...links.map((link) => blocks.interface(link))]
   for (const [index, wrap] of layers.entries()) {
-    const packet = writePacket({
-      fromAddress: 0x0a4d000a,
-      fromPort: 50_000 + index,
-      toAddress: 0x0a4d0001,
-      toPort: PORT,
-      flags: 0x18,
-      seq: 1000,
-      ack: 1,
-      payload: Buffer.from(`SADD layers ${index}\r\n`)
-    })
-    const [link, frame] = wrap(packet)
-    parts.push(blocks.enhanced(links.indexOf(link), BigInt(index), frame))
+    const ends = { fromAddress: 0x0a4d000a, fromPort: 50_000 + index, toAddress: 0x0a4d0001, toPort: PORT }
+    const request = Buffer.from(`SADD layers ${index}\r\n`)
+    for (const packet of [
+      writePacket({ ...ends, flags: 0x02, seq: 999 }),
+      writePacket({ ...ends, flags: 0x18, seq: 1000, ack: 1, payload: request })
+    ]) {
+      const [link, frame] = wrap(packet)
+      parts.push(blocks.enhanced(links.indexOf(link), BigInt(index), frame))
+    }
   }
   const path = join(lab.folder, 'layers.pcapng')
   writeFileSync(path, Buffer.concat(parts))

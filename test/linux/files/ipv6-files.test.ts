@@ -102,17 +102,22 @@ test('IPv6 packets in any encapsulation, with extension headers and in fragments
   const parts = [blocks.section(), ...links.map((link) => blocks.interface(link))]
   let time = 0n
   for (const [index, wrap] of layers.entries()) {
-    const packet = writePacket({
+    const ends = {
       fromAddress: parseAddress(CLIENT_6) ?? 0,
       fromPort: 50_000 + index,
       toAddress: parseAddress(SOURCE_6) ?? 0,
-      toPort: PORT,
+      toPort: PORT
+    }
+    const syn = writePacket({ ...ends, flags: 0x02, seq: 999 })
+    const packet = writePacket({
+      ...ends,
       flags: 0x18,
       seq: 1000,
       ack: 1,
       payload: Buffer.from(`SADD layers ${index}\r\n`),
       extensions: index % 2 === 0 ? [] : [[60, new Uint8Array(6)]]
     })
+    parts.push(blocks.enhanced(0, time++, Buffer.concat([ethernet('86dd'), syn])))
     for (const [link, frame] of wrap(packet)) parts.push(blocks.enhanced(links.indexOf(link), time++, frame))
   }
   const path = join(lab.folder, 'layers.pcapng')

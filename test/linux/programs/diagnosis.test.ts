@@ -26,7 +26,7 @@ copied(
   },
   async (copy) => {
     const { lab, hosts, tcpcopy } = copy
-    const inText = hosts.source.spawn(TCPCOPY, ['-x', MAP, '-s', ASSISTANT])
+    const inText = hosts.source.spawn(TCPCOPY, ['-x', MAP, '-s', ASSISTANT, '-f', '1'])
     await inText.waitForLine('stderr', (line) => line.includes('connected to intercept'))
     assert.equal(await lab.ask('SET', 'a', 'b'), 'OK')
     const { hint, level } = await warningOf(tcpcopy, 'no answers from the target')

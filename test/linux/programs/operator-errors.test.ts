@@ -132,7 +132,7 @@ test('intercept reports a port in use, and the program that has it keeps running
   const { assistant } = lab.hosts
   const pidFile = join(lab.folder, 'pid')
   const first = await startReady(assistant, INTERCEPT, [...ANSWERS, '-P', pidFile])
-  const { status, stderr } = await assistant.run(INTERCEPT, [...ANSWERS, '-P', pidFile])
+  const { status, stderr } = await assistant.run(INTERCEPT, ANSWERS)
   assert.equal(status, 1)
   assert.match(stderr, /^intercept: .*36524.*\n {2}\S.*\n$/)
   assert.equal(first.exit, undefined)
