@@ -3,12 +3,15 @@
  * copies do not acknowledge the target's. Their number is limited, because a target holds each of them.
  */
 import { type Endpoints, Flow } from '../../wire/flow.ts'
+import { distance, type Seq, seq } from '../../wire/seq.ts'
 import { type SourceSockets, SourceState } from '../selection/source-sockets.ts'
 
 /** `--half-open` */
 export const HALF_OPEN_DEFAULT = 512
 /** When to ask the source's kernel for the first time. The client's acknowledgment is usually captured before. */
 const ASK_FIRST_MS = 1000
+/** If the source has not processed a captured acknowledgment yet, it is asked again after this time. */
+const ASK_AGAIN_MS = 5
 /** The source gives up after about as long (tcp(7), tcp_synack_retries), and so does the copy. */
 const GIVE_UP_MS = 63_000
 
@@ -44,6 +47,22 @@ export class HalfOpen {
     return this.#source?.stateOf(flow, now) ?? SourceState.Unknown
   }
 
+  /** Whether the source has a connection of this client's segment, as far as its kernel can be asked. */
+  mayExist(segment: Endpoints, now: number): boolean {
+    const state = this.#source?.stateOf(this.#flow.fromClient(segment), now) ?? SourceState.Unknown
+    return state === SourceState.Connected || state === SourceState.Unknown
+  }
+
+  /**
+   * Whether the source still has an earlier connection of a client, although a segment seems to belong to a later one.
+   * @param oldBytes what the client had sent on the earlier one, modulo 2³²; @param newBytes on the later one
+   */
+  hasEarlier(segment: Endpoints, oldBytes: Seq, newBytes: number, now: number): boolean {
+    if (this.#source?.stateOf(this.#flow.fromClient(segment), now) !== SourceState.Connected) return false
+    const received = seq(this.#source.receivedBytes)
+    return Math.abs(distance(received, oldBytes)) < Math.abs(distance(received, seq(newBytes)))
+  }
+
   /** Whether the source has received no more than `byteCount` bytes on the connection of a client's segment. */
   hasReceivedOnly(byteCount: number, segment: Endpoints, now: number): boolean {
     if (this.#source?.stateOf(this.#flow.fromClient(segment), now) !== SourceState.Connected) return false
@@ -57,6 +76,8 @@ export class ClientHandshake {
   isPending: boolean
   /** While pending: when to ask the source's kernel; Infinity: never. */
   askAt = Number.POSITIVE_INFINITY
+  /** An acknowledgment was captured before the source's kernel accepted one. */
+  #hasAck = false
   readonly #halfOpen: HalfOpen
   readonly #since: number
 
@@ -79,14 +100,30 @@ export class ClientHandshake {
   }
 
   /**
+   * Whether an acknowledgment completes the handshake: not if the source's kernel still waits for one, or has no such
+   * connection. A stranger may have sent it, the kernel may not have processed it yet, or the connection is over.
+   */
+  accepts(captured: Captured, now: number): boolean {
+    if (this.#hasAck && now < this.askAt) return false
+    const state = this.#halfOpen.stateAtSource(captured, now)
+    if (state !== SourceState.HalfOpen && state !== SourceState.None) return true
+    this.#hasAck = true
+    this.askAt = Math.min(this.askAt, now + ASK_AGAIN_MS)
+    return false
+  }
+
+  /**
    * Asks the source's kernel whether the handshake is complete, in case the client's packet was not captured.
+   * @param hasEnded the client has closed or reset the connection
    * @returns Connected; None: there is no such connection, or the source has given up by now
    */
-  ask(captured: Captured, now: number): SourceState {
+  ask(captured: Captured, hasEnded: boolean, now: number): SourceState {
     const state = this.#halfOpen.stateAtSource(captured, now)
     const passed = now - this.#since
     if (state !== SourceState.Connected && passed >= GIVE_UP_MS) return SourceState.None
-    this.askAt = Math.min(this.#since + GIVE_UP_MS, now + Math.max(ASK_FIRST_MS, passed))
+    // A short connection may be complete and over by now.
+    if (state === SourceState.None && this.#hasAck && hasEnded) return SourceState.Connected
+    this.askAt = Math.min(this.#since + GIVE_UP_MS, now + Math.max(this.#hasAck ? ASK_AGAIN_MS : ASK_FIRST_MS, passed))
     return state
   }
 }

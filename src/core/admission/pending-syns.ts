@@ -74,6 +74,14 @@ export class PendingSyns {
     words[at + IP_ID] = segment.ipId
   }
 
+  /** Bytes of a pending connection up to the end of a segment; −1: the segment is not of one. */
+  bytesAfter({ fromAddress, fromPort, toAddress, toPort, seq: sequence, payloadLength }: Segment, now: number): number {
+    const place = this.#flows.find(this.#flow.set(fromAddress, fromPort, toAddress, toPort))
+    if (place < 0 || this.#flows.setAt(place) < now - PENDING_MS) return -1
+    const into = distance(sequence, add(seq(int32At(this.#words, place * WORDS + ISS)), 1))
+    return into < 0 || into > REACH ? -1 : into + payloadLength
+  }
+
   /**
    * Removes the pending SYN of the connection that a segment belongs to.
    * @param oldEnd sequence number after the captured stream of the previous connection, if there is one

@@ -2,9 +2,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill } from '../../sim/drill/drill.ts'
+import { START } from '../../sim/drill/simulated-worker.ts'
 import { type SourceSockets, SourceState } from '../selection/source-sockets.ts'
 
 /** A source whose kernel gives this state, and has received this much. */
+/** A source whose connection is gone soon after its handshake. */
+const gone: SourceSockets = {
+  stateOf: (_, now) => (now < START + 30 ? SourceState.Connected : SourceState.None),
+  receivedBytes: Number.NaN
+}
+
 function sourceThatSays(state: SourceState, receivedBytes = Number.NaN): SourceSockets {
   return { stateOf: () => state, receivedBytes }
 }
@@ -42,15 +49,14 @@ test('a reset elsewhere counts at once if the source no longer has the connectio
     +9     source  R   115:115(0)
     ${expected}`
   const ends = '+0     sent    R.  110:110(0) ack 541'
-  drill(script(ends), { source: sourceThatSays(SourceState.None) })
+  drill(script(ends), { source: gone })
   const goesOn = `+5000  source  P.  110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541`
   drill(script(goesOn), { source: sourceThatSays(SourceState.Connected) })
 })
 
 test('a reset far away counts only if the source no longer has the connection', () => {
-  let state: SourceState = SourceState.Connected
-  const source: SourceSockets = { stateOf: () => state, receivedBytes: Number.NaN }
+  const source = sourceThatSays(SourceState.Connected)
   drill(
     `
     +0     open request 10 answer 40
@@ -61,7 +67,6 @@ test('a reset far away counts only if the source no longer has the connection', 
   `,
     { source }
   )
-  state = SourceState.None
   drill(
     `
     +0     open request 10 answer 40
@@ -69,7 +74,7 @@ test('a reset far away counts only if the source no longer has the connection', 
     +0     sent    R.  110:110(0) ack 541
     +0     ended   none
   `,
-    { source }
+    { source: gone }
   )
 })
 

@@ -90,6 +90,11 @@ export class Belief {
     if (flags & SYN) return Drop.None
     const at = this.#stream.offsetOf(segment.seq)
     if (flags & RST) return this.#judgeReset(segment, at, now)
+    // RFC 9293 §3.10.7.4: a segment without ACK is dropped.
+    if ((flags & ACK) === 0) {
+      this.#context.counters.drop(Drop.Implausible, 0, segment.payloadLength)
+      return Drop.Implausible
+    }
     if (!this.#isPlausible(segment, at)) {
       const drop = this.#doubtAbout(segment, at, now)
       if (drop !== Drop.None) return drop
@@ -173,8 +178,10 @@ export class Belief {
   isHeldDue(now: number): boolean {
     const doubt = this.#doubt
     if (doubt === undefined) return false
-    if (isHeldNext(doubt)) return now >= this.#silentAt(doubt.since)
-    if (now >= expiryOf(doubt)) this.#forget()
+    if (isHeldNext(doubt) && now >= this.#silentAt(doubt.since)) {
+      if (!this.#isDenied(doubt.end, now)) return true
+      this.#forget()
+    } else if (now >= expiryOf(doubt)) this.#forget()
     return false
   }
 
@@ -202,7 +209,7 @@ export class Belief {
     const isNext = at === end || at === known.reached
     // With nothing to compare the acknowledgment number with, the exact sequence number is evidence enough.
     if (!known.hasAck) return isNext || at === 0
-    return isNext && ((segment.flags & ACK) === 0 || this.#context.isWithoutAcks)
+    return isNext && this.#context.isWithoutAcks
   }
 
   /** Takes a segment with implausible numbers. @returns None if it is believed nevertheless */
@@ -265,6 +272,13 @@ export class Belief {
 
   #stateAtSource(now: number): SourceState {
     return this.#context.stateOf(this.#connection, now)
+  }
+
+  /** Whether the source's kernel says that it has not received all bytes up to an offset. */
+  #isDenied(end: Seq, now: number): boolean {
+    if (!this.#isFromStart || this.#stateAtSource(now) !== SourceState.Connected) return false
+    const { receivedBytes } = this.#context
+    return !Number.isNaN(receivedBytes) && isAfter(end, seq(receivedBytes))
   }
 
   /** Whether the source's kernel has received all bytes up to an offset. */

@@ -224,7 +224,9 @@ test('SYNs with FIN or RST, and segments without ACK, lose no data and leave no 
     +1     source  S.  99:99(0) ack 301
     +0     dropped badFlags 2
     +0     dropped duplicate 1
-    +1     source  FP  110:120(10)
+    +1     source  FP  110:120(10)              // the source drops it (RFC 9293 §3.10.7.4)
+    +0     dropped implausible 1
+    +1     source  FP. 110:120(10) ack 341
     +0     sent    P.  110:120(10) ack 541
     +0     sent    F.  120:120(0) ack 541
     +9     target  F.  541:541(0) ack 121 win 65535

@@ -197,6 +197,7 @@ export class Session {
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
   #sawAck(segment: Segment, hasBytes: boolean, now: number): void {
     const { ack } = segment
+    if (this.#handshake.isPending && !this.#handshake.accepts(this.identity, now)) return
     this.#gate.saw(segment, hasBytes)
     if (this.client.completesHandshake(now)) {
       this.queue.firstAck = ack
@@ -208,7 +209,7 @@ export class Session {
 
   /** Asks the source's kernel about a handshake whose end was not captured. */
   #askSource(now: number): void {
-    const state = this.#handshake.ask(this.identity, now)
+    const state = this.#handshake.ask(this.identity, this.isClientDone, now)
     if (state === SourceState.None) this.abort(Drop.NotConnected, now)
     if (state !== SourceState.Connected) return
     this.client.connects()

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drill, drillTcp } from '../../sim/drill/drill.ts'
+import { START } from '../../sim/drill/simulated-worker.ts'
 import { Counter } from '../books/counters.ts'
 import { type SourceSockets, SourceState } from '../selection/source-sockets.ts'
 
@@ -217,4 +218,67 @@ test('where the server speaks first, a connection that breaks is not continued i
     +1     source  P.  120:130(10) ack 421
     +0     dropped afterEnd 1
   `)
+})
+
+test('an acknowledgment that the source does not accept completes no handshake', () => {
+  let state: SourceState = SourceState.HalfOpen
+  const source = { stateOf: () => state, receivedBytes: 0 }
+  drillTcp(
+    `${HALF_OPEN}
+    +1     source  P.  100:110(10) ack 777    // by a stranger
+    +9000  nothing
+  `,
+    { source }
+  )
+  const soon = START + 10
+  const late = { stateOf: (_: unknown, now: number) => (now < soon ? state : SourceState.Connected), receivedBytes: 0 }
+  drillTcp(
+    `${HALF_OPEN}
+    +1     source  .   100:100(0) ack 301     // captured before the kernel has processed it
+    +5     sent    .   100:100(0) ack 501
+  `,
+    { source: late }
+  )
+  state = SourceState.None
+  drillTcp(
+    `${HALF_OPEN}
+    +1     source  P.  100:110(10) ack 777    // by a stranger
+    +5     sent    R.  100:100(0) ack 501
+    +0     ended   notConnected
+  `,
+    { source }
+  )
+  drillTcp(
+    `${HALF_OPEN}
+    +1     source  P.  100:110(10) ack 301    // a short connection, over before it was captured
+    +0     source  F.  110:110(0) ack 341
+    +5     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+  `,
+    { source }
+  )
+  drill(
+    `
+    +0     source  P.  90:100(10) ack 261
+    +200   source  P.  100:110(10) ack 301
+    +0     dropped notJoined 2
+    +0     sessions 0
+  `,
+    { source }
+  )
+})
+
+test('a SYN and an ACK by a stranger do not end a connection that goes on', () => {
+  drill(
+    `
+    +0     open request 10 answer 40
+    +9     source  S   7000:7000(0) win 64240 <mss 1460>
+    +1     source  .   7001:7001(0) ack 999
+    +0     nothing
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +0     sessions 1
+  `,
+    says(SourceState.Connected, 10)
+  )
 })

@@ -70,6 +70,7 @@ export class Arrivals {
    * @param found the entry of its flow; @param previous the session of its flow
    */
   beginPending(segment: Segment, found: number, previous: Session | undefined, now: number): void {
+    if (previous !== undefined && this.#goesOn(segment, previous, now)) return
     const syn = this.#pendingSyns.takeFor(segment, previous?.client.endSequence, now)
     if (syn === undefined) {
       if (segment.flags & RST && previous === undefined) this.#pendingSyns.forget(segment)
@@ -98,6 +99,13 @@ export class Arrivals {
     const isJoined = !isSyn && !isTls(segment) && !this.#parts.sampling.isOnlyNew
     if (isJoined && !this.#mayJoin(segment, maps[0] ?? 0, now)) return Drop.NotJoined
     return this.#begin(segment, previous, now, now)
+  }
+
+  /** Whether a connection goes on although a SYN is pending on its flow: then a stranger has sent both. */
+  #goesOn(segment: Segment, { client, identity, isClientDone }: Session, now: number): boolean {
+    const bytes = this.#pendingSyns.bytesAfter(segment, now)
+    if (bytes < 0 || isClientDone || identity.isJoined) return false
+    return this.#context.halfOpen.hasEarlier(segment, client.stream.end, bytes, now)
   }
 
   /** Keeps a packet whose SYN may still come. @returns false if that is not to be expected */
@@ -181,7 +189,8 @@ export class Arrivals {
     const { joins } = this.#parts
     if (joins.isStart(segment)) return true
     if (!joins.begins(segment, now)) return false
-    if (!this.#context.firstSpeaker.isServer(map, segment.toPort)) return true
+    const { firstSpeaker, halfOpen } = this.#context
+    if (!firstSpeaker.isServer(map, segment.toPort) && halfOpen.mayExist(segment, now)) return true
     // Its last bytes stay known, so that its packets are not kept as early ones.
     joins.begins(segment, now)
     return false
