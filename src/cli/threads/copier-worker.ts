@@ -83,8 +83,7 @@ function open(data: CopierWorkerData & WorkerMeans): OpenedWorker {
   }
   const trace = plan.trace === undefined ? undefined : new LineTrace(plan.trace, memory.bytes, say, control)
   // With devices, the capture sees connections of other hosts.
-  const isSourceHere = live !== undefined && plan.capture.devices.length === 0
-  const source = isSourceHere ? new SockDiag() : undefined
+  const source = own !== undefined && plan.capture.devices.length === 0 ? new SockDiag(own) : undefined
   const share = { ...data, loops: loopMemory(data.loopWords) }
   const means = { memory: memory.bytes, counters: counts, share, source, own, instance: data.instance, trace }
   copier = new Copier(ports, settings, means)

@@ -77,7 +77,7 @@ export class ClientHandshake {
   /** While pending: when to ask the source's kernel; Infinity: never. */
   askAt = Number.POSITIVE_INFINITY
   /** An acknowledgment was captured before the source's kernel accepted one. */
-  #hasAck = false
+  hasAck = false
   readonly #halfOpen: HalfOpen
   readonly #since: number
 
@@ -104,10 +104,10 @@ export class ClientHandshake {
    * connection. A stranger may have sent it, the kernel may not have processed it yet, or the connection is over.
    */
   accepts(captured: Captured, now: number): boolean {
-    if (this.#hasAck && now < this.askAt) return false
+    if (this.hasAck && now < this.askAt) return false
     const state = this.#halfOpen.stateAtSource(captured, now)
     if (state !== SourceState.HalfOpen && state !== SourceState.None) return true
-    this.#hasAck = true
+    this.hasAck = true
     this.askAt = Math.min(this.askAt, now + ASK_AGAIN_MS)
     return false
   }
@@ -122,8 +122,8 @@ export class ClientHandshake {
     const passed = now - this.#since
     if (state !== SourceState.Connected && passed >= GIVE_UP_MS) return SourceState.None
     // A short connection may be complete and over by now.
-    if (state === SourceState.None && this.#hasAck && hasEnded) return SourceState.Connected
-    this.askAt = Math.min(this.#since + GIVE_UP_MS, now + Math.max(this.#hasAck ? ASK_AGAIN_MS : ASK_FIRST_MS, passed))
+    if (state === SourceState.None && this.hasAck && hasEnded) return SourceState.Connected
+    this.askAt = Math.min(this.#since + GIVE_UP_MS, now + Math.max(this.hasAck ? ASK_AGAIN_MS : ASK_FIRST_MS, passed))
     return state
   }
 }

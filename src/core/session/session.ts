@@ -294,7 +294,8 @@ export class Session {
   step(now: number): void {
     if (isEnded(this) || this.#context.loops?.holdsBack(this, now) === true) return
     const { target, client } = this
-    if (this.#handshake.isPending && client.hasReset && !client.lacksBytes) {
+    const isNeverOpened = this.#handshake.isPending && !this.#handshake.hasAck
+    if (isNeverOpened && client.hasReset && !client.lacksBytes) {
       this.abort(Drop.None, now)
       return
     }

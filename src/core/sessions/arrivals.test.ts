@@ -257,6 +257,15 @@ test('an acknowledgment that the source does not accept completes no handshake',
   `,
     { source }
   )
+  drillTcp(
+    `${HALF_OPEN}
+    +1     source  P.  100:110(10) ack 301    // the same, ended by a reset
+    +1     source  R.  110:110(0) ack 341
+    +4     sent    .   100:100(0) ack 501
+    +0     sent    P.  100:110(10) ack 501
+  `,
+    { source }
+  )
   drill(
     `
     +0     source  P.  90:100(10) ack 261

@@ -1,6 +1,6 @@
 /** Requests larger than a packet, with offloads and without, and segments that no socket sends. */
 import assert from 'node:assert/strict'
-import { PORT, SOURCE } from '../../../lab/hosts/copy-lab.ts'
+import { PORT, SOURCE, TARGET } from '../../../lab/hosts/copy-lab.ts'
 import { counter } from '../../../lab/hosts/json-log.ts'
 import { some } from '../support/books.ts'
 import { sendRawSegment, setPatterns } from '../support/client-loads.ts'
@@ -67,6 +67,8 @@ copied(
   }
 )
 
+/** A port that nobody serves on the source, so that its kernel cannot tell that there is no such connection. */
+const UNSERVED = 6380
 /** Bytes of the segment that raw-segment.ts sends before. */
 const BEFORE_FRAGMENTS = 6
 const FRAGMENTED = `SET fragmented ${'x'.repeat(2000)}\r\n`
@@ -75,6 +77,7 @@ for (const workers of ['1', '3']) {
   copied(
     `a segment that arrives in IP fragments is copied completely (--workers ${workers})`,
     {
+      map: `${UNSERVED}-${TARGET}:${PORT}`,
       tcpcopy: ['--workers', workers],
       books: {
         capturedPayloadBytes: BEFORE_FRAGMENTS + FRAGMENTED.length,
@@ -86,7 +89,7 @@ for (const workers of ['1', '3']) {
     async ({ lab, hosts, tcpcopy }) => {
       // Each worker has two connections.
       await untilCounter(tcpcopy, 'channelsOpen', (count) => count === 2 * Number(workers))
-      await sendRawSegment(hosts.client, 'fragmented', FRAGMENTED)
+      await sendRawSegment(hosts.client, 'fragmented', FRAGMENTED, UNSERVED)
       await until('the key is at the target', async () => (await lab.askTarget('STRLEN', 'fragmented')) === '2000')
     }
   )

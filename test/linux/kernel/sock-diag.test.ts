@@ -9,6 +9,9 @@ import { parseAddress } from '../../../src/wire/address.ts'
 import { Flow } from '../../../src/wire/flow.ts'
 import { inNamespace } from '../support/namespace.ts'
 
+/** The kernel is asked about all addresses. */
+const ANY = { has: () => true }
+
 inNamespace(import.meta.url, () => {
   test('the kernel knows its connections, what they received, and which there are not', async () => {
     const server = createServer()
@@ -21,13 +24,16 @@ inNamespace(import.meta.url, () => {
     const [accepted]: Socket[] = await once(server, 'connection')
     client.write('hello')
     await once(accepted?.resume() ?? client, 'data')
-    const diag = new SockDiag()
+    const diag = new SockDiag(ANY)
     const local = parseAddress('127.0.0.1') ?? 0
     const flow = new Flow().set(local, client.localPort ?? 0, local, port)
     assert.equal(diag.stateOf(flow, 0), SourceState.Connected)
     assert.equal(diag.receivedBytes, 5)
     assert.equal(diag.stateOf(flow.set(local, 1, local, port), 0), SourceState.None, 'only the listener is there')
     assert.equal(diag.stateOf(flow.set(local, 1, local, 1), 0), SourceState.Unknown, 'nothing is there')
+    const foreign = new SockDiag({ has: () => false })
+    assert.equal(foreign.stateOf(flow.set(local, client.localPort ?? 0, local, port), 0), SourceState.Unknown)
+    foreign.close()
     client.destroy()
     accepted?.destroy()
     server.close()
@@ -41,7 +47,7 @@ inNamespace(import.meta.url, () => {
     assert(typeof address === 'object' && address !== null)
     const local = parseAddress('127.0.0.1') ?? 0
     const flow = new Flow().set(local, 1, local, address.port)
-    const diag = new SockDiag()
+    const diag = new SockDiag(ANY)
     for (let asked = 0; asked < QUESTIONS_MAX; asked++) assert.equal(diag.stateOf(flow, 999), SourceState.None)
     assert.equal(diag.stateOf(flow, 1998), SourceState.Unknown)
     assert.equal(diag.stateOf(flow, 1999), SourceState.None)

@@ -111,9 +111,10 @@ const rawSegment = fileURLToPath(new URL('./programs/raw-segment.js', import.met
 export async function sendRawSegment(
   client: Host,
   kind: 'bad-checksum' | 'fragmented',
-  payload: string
+  payload: string,
+  port = PORT
 ): Promise<void> {
-  await client.mustRun(process.execPath, [rawSegment, kind, SOURCE, payload])
+  await client.mustRun(process.execPath, [rawSegment, kind, SOURCE, `${port}`, payload])
 }
 
 /** Sends PING to the target's server from the assistant, a client whose answers intercept must not keep. @returns the answer */

@@ -1,4 +1,5 @@
 /** Asks the kernel of this host for the state of a TCP connection. sock_diag(7), linux/inet_diag.h */
+import type { OwnAddresses } from '../../../core/selection/own-addresses.ts'
 import { type SourceSockets, SourceState } from '../../../core/selection/source-sockets.ts'
 import { addressBytes } from '../../../wire/address.ts'
 import { int32At, u8 } from '../../../wire/bytes.ts'
@@ -54,14 +55,20 @@ const TCP_NEW_SYN_RECV = 12
 export class SockDiag implements SourceSockets {
   receivedBytes = Number.NaN
   readonly #fd: number
+  readonly #own: Pick<OwnAddresses, 'has'>
   readonly #request = allocate(REQUEST_LENGTH)
   readonly #reply = allocate(REPLY_LENGTH)
   /** Questions left in the second that began at `#since`. */
   #left = QUESTIONS_MAX
   #since = Number.NEGATIVE_INFINITY
 
-  /** @throws Error if the kernel has no sock_diag */
-  constructor() {
+  /**
+   * @param own the kernel is asked for connections to these addresses only: to others, it has none and a listener on all
+   * addresses does not mean that it serves them
+   * @throws Error if the kernel has no sock_diag
+   */
+  constructor(own: Pick<OwnAddresses, 'has'>) {
+    this.#own = own
     this.#fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
     if (this.#fd < 0) throw new Error(`cannot ask the kernel for connections: ${errnoMessage(errno())}`)
     const { words, bytes } = this.#request
@@ -77,7 +84,7 @@ export class SockDiag implements SourceSockets {
       this.#since = now
       this.#left = QUESTIONS_MAX
     }
-    if (this.#left === 0) return SourceState.Unknown
+    if (this.#left === 0 || !this.#own.has(flow.serverAddress)) return SourceState.Unknown
     this.#left -= 1
     this.#ask(flow)
     // The kernel has replied by the time `send` returns.

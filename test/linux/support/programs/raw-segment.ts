@@ -1,7 +1,7 @@
 /**
- * A program for a host of the lab: sends one TCP segment from 10.77.0.10:40000 to port 6379 of an address. Before a
+ * A program for a host of the lab: sends one TCP segment from 10.77.0.10:40000 to a port of an address. Before a
  * fragmented one it sends FIRST, so that a request certainly begins with it.
- * raw-segment.js bad-checksum|fragmented ADDRESS PAYLOAD
+ * raw-segment.js bad-checksum|fragmented ADDRESS PORT PAYLOAD
  */
 import { Outbox } from '../../../../src/core/packets/outbox.ts'
 import { RawIpSender } from '../../../../src/io/linux/send/raw-ip-sender.ts'
@@ -12,7 +12,7 @@ import { fold, pseudoHeaderSum, sum } from '../../../../src/wire/checksum.ts'
 import { putIpv4Header } from '../raw-packets.ts'
 
 const FIRST = 'PING\r\n'
-const [, , kind, addressText = '', text = ''] = process.argv
+const [, , kind, addressText = '', portText = '', text = ''] = process.argv
 const payload = Buffer.from(text, 'latin1')
 const client = parseAddress('10.77.0.10') ?? 0
 const target = parseAddress(addressText) ?? 0
@@ -35,7 +35,7 @@ function putIp(fragment: number): number {
 
 function putTcp(at: number, sequence: number, ack: number, length: number): void {
   put16(bytes, at, 40_000)
-  put16(bytes, at + 2, 6379)
+  put16(bytes, at + 2, Number(portText))
   put32(bytes, at + 4, sequence)
   put32(bytes, at + 8, ack)
   bytes[at + 12] = 0x50
