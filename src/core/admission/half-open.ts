@@ -12,6 +12,8 @@ export const HALF_OPEN_DEFAULT = 512
 const ASK_FIRST_MS = 1000
 /** If the source has not processed a captured acknowledgment yet, it is asked again after this time. */
 const ASK_AGAIN_MS = 5
+/** How long the end of a connection that the source no longer has may wait in the capture. */
+const OVER_MS = 3000
 /** The source gives up after about as long (tcp(7), tcp_synack_retries), and so does the copy. */
 const GIVE_UP_MS = 63_000
 
@@ -121,8 +123,13 @@ export class ClientHandshake {
     const state = this.#halfOpen.stateAtSource(captured, now)
     const passed = now - this.#since
     if (state !== SourceState.Connected && passed >= GIVE_UP_MS) return SourceState.None
-    // A short connection may be complete and over by now.
-    if (state === SourceState.None && this.hasAck && hasEnded) return SourceState.Connected
+    if (state === SourceState.None && this.hasAck) {
+      // A short connection may be complete and over by now, and its end may still wait in the capture.
+      if (hasEnded) return SourceState.Connected
+      if (passed >= OVER_MS) return state
+      this.askAt = Math.min(this.#since + OVER_MS, now + Math.max(ASK_AGAIN_MS, passed))
+      return SourceState.Unknown
+    }
     this.askAt = Math.min(this.#since + GIVE_UP_MS, now + Math.max(this.hasAck ? ASK_AGAIN_MS : ASK_FIRST_MS, passed))
     return state
   }

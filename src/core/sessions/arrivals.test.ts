@@ -243,7 +243,7 @@ test('an acknowledgment that the source does not accept completes no handshake',
   drillTcp(
     `${HALF_OPEN}
     +1     source  P.  100:110(10) ack 777    // by a stranger
-    +5     sent    R.  100:100(0) ack 501
+    +2994  sent    R.  100:100(0) ack 501
     +0     ended   notConnected
   `,
     { source }
@@ -260,8 +260,8 @@ test('an acknowledgment that the source does not accept completes no handshake',
   drillTcp(
     `${HALF_OPEN}
     +1     source  P.  100:110(10) ack 301    // the same, ended by a reset
-    +1     source  R.  110:110(0) ack 341
-    +4     sent    .   100:100(0) ack 501
+    +30    source  R.  110:110(0) ack 341
+    +8     sent    .   100:100(0) ack 501
     +0     sent    P.  100:110(10) ack 501
   `,
     { source }
