@@ -2,9 +2,7 @@
  * Counts the copied connections that are half-open: their clients have not acknowledged the source's SYN-ACK, so the
  * copies do not acknowledge the target's. Their number is limited, because a target holds each of them.
  */
-import { type Endpoints, Flow } from '../../wire/flow.ts'
-import { distance, type Seq, seq } from '../../wire/seq.ts'
-import { type SourceSockets, SourceState } from '../selection/source-sockets.ts'
+import { type CapturedFlow, type Source, SourceState } from '../selection/source-sockets.ts'
 
 /** `--half-open` */
 export const HALF_OPEN_DEFAULT = 512
@@ -17,58 +15,20 @@ const OVER_MS = 3000
 /** The source gives up after about as long (tcp(7), tcp_synack_retries), and so does the copy. */
 const GIVE_UP_MS = 63_000
 
-/** The addresses and ports of a captured connection. */
-interface Captured {
-  readonly capturedAddress: number
-  readonly capturedPort: number
-  readonly sourceAddress: number
-  readonly sourcePort: number
-}
-
 export class HalfOpen {
   /** Copied connections that are half-open. */
   count = 0
+  readonly source: Source
   readonly #max: number
-  readonly #source: SourceSockets | undefined
-  readonly #flow = new Flow()
 
-  /** @param source undefined: the source is not this host */
-  constructor(max: number, source: SourceSockets | undefined) {
+  constructor(max: number, source: Source) {
     this.#max = max
-    this.#source = source
+    this.source = source
   }
 
   /** @param more copies to be opened at once */
   hasRoomFor(more: number): boolean {
     return this.count + more <= this.#max
-  }
-
-  /** What the source's kernel knows of a connection. */
-  stateAtSource({ capturedAddress, capturedPort, sourceAddress, sourcePort }: Captured, now: number): SourceState {
-    const flow = this.#flow.set(capturedAddress, capturedPort, sourceAddress, sourcePort)
-    return this.#source?.stateOf(flow, now) ?? SourceState.Unknown
-  }
-
-  /** Whether the source has a connection of this client's segment, as far as its kernel can be asked. */
-  mayExist(segment: Endpoints, now: number): boolean {
-    const state = this.#source?.stateOf(this.#flow.fromClient(segment), now) ?? SourceState.Unknown
-    return state === SourceState.Connected || state === SourceState.Unknown
-  }
-
-  /**
-   * Whether the source still has an earlier connection of a client, although a segment seems to belong to a later one.
-   * @param oldBytes what the client had sent on the earlier one, modulo 2³²; @param newBytes on the later one
-   */
-  hasEarlier(segment: Endpoints, oldBytes: Seq, newBytes: number, now: number): boolean {
-    if (this.#source?.stateOf(this.#flow.fromClient(segment), now) !== SourceState.Connected) return false
-    const received = seq(this.#source.receivedBytes)
-    return Math.abs(distance(received, oldBytes)) < Math.abs(distance(received, seq(newBytes)))
-  }
-
-  /** Whether the source has received no more than `byteCount` bytes on the connection of a client's segment. */
-  hasReceivedOnly(byteCount: number, segment: Endpoints, now: number): boolean {
-    if (this.#source?.stateOf(this.#flow.fromClient(segment), now) !== SourceState.Connected) return false
-    return this.#source.receivedBytes <= byteCount
   }
 }
 
@@ -105,9 +65,9 @@ export class ClientHandshake {
    * Whether an acknowledgment completes the handshake: not if the source's kernel still waits for one, or has no such
    * connection. A stranger may have sent it, the kernel may not have processed it yet, or the connection is over.
    */
-  accepts(captured: Captured, now: number): boolean {
+  accepts(captured: CapturedFlow, now: number): boolean {
     if (this.hasAck && now < this.askAt) return false
-    const state = this.#halfOpen.stateAtSource(captured, now)
+    const state = this.#halfOpen.source.stateOf(captured, now)
     if (state !== SourceState.HalfOpen && state !== SourceState.None) return true
     this.hasAck = true
     this.askAt = Math.min(this.askAt, now + ASK_AGAIN_MS)
@@ -119,8 +79,8 @@ export class ClientHandshake {
    * @param hasEnded the client has closed or reset the connection
    * @returns Connected; None: there is no such connection, or the source has given up by now
    */
-  ask(captured: Captured, hasEnded: boolean, now: number): SourceState {
-    const state = this.#halfOpen.stateAtSource(captured, now)
+  ask(captured: CapturedFlow, hasEnded: boolean, now: number): SourceState {
+    const state = this.#halfOpen.source.stateOf(captured, now)
     const passed = now - this.#since
     if (state !== SourceState.Connected && passed >= GIVE_UP_MS) return SourceState.None
     if (state === SourceState.None && this.hasAck) {

@@ -52,14 +52,21 @@ export class JoinRule {
     return this.#flows.find(this.#flow.fromClient(segment)) >= 0
   }
 
-  /** Takes payload of a connection without a session. @returns true if a request certainly begins with it */
-  begins(segment: Segment, now: number): boolean {
+  /**
+   * Takes payload of a connection without a session.
+   * @param mayJoin asked at a boundary: whether such connections are joined at all
+   * @returns true if a request certainly begins with it
+   */
+  begins(segment: Segment, now: number, mayJoin: () => boolean = always): boolean {
     const flow = this.#flow.fromClient(segment)
     const place = this.#flows.find(flow)
     const end = add(segment.seq, segment.payloadLength)
     if (place >= 0) {
-      const before = seq(int32At(this.#words, place * WORDS + END))
-      if (segment.seq === before && this.#mayFollow(place * WORDS, segment.ack)) {
+      const at = place * WORDS
+      const before = seq(int32At(this.#words, at + END))
+      const isNext = segment.seq === before
+      const isStart = isNext && int32At(this.#words, at + HOW) === IS_START
+      if (isStart || (isNext && this.#mayFollow(at, segment.ack) && mayJoin())) {
         this.#flows.free(place)
         return true
       }
@@ -73,15 +80,6 @@ export class JoinRule {
   /** The connection begins with this segment, although its SYN was not captured. */
   allow(segment: Segment, now: number): void {
     this.#note(this.#flow.fromClient(segment), segment.seq, segment.ack, IS_START, now)
-  }
-
-  /** Whether `allow` said so of this segment, which is then forgotten. */
-  isStart(segment: Segment): boolean {
-    const place = this.#flows.find(this.#flow.fromClient(segment))
-    if (place < 0 || int32At(this.#words, place * WORDS + HOW) !== IS_START) return false
-    if (int32At(this.#words, place * WORDS + END) !== segment.seq) return false
-    this.#flows.free(place)
-    return true
   }
 
   /**
@@ -111,6 +109,8 @@ export class JoinRule {
     return (how & IS_PUSHED) !== 0 && isAfter(ack, seq(int32At(this.#words, at + ACKNOWLEDGED)))
   }
 }
+
+const always = (): boolean => true
 
 function howItEnds({ flags, bytes, payloadAt, payloadLength }: Segment): number {
   const isLine = u8(bytes, payloadAt + payloadLength - 1) === NEWLINE

@@ -34,13 +34,13 @@ const HAS_TIMESTAMPS = 1 << 25
 const DONT_FRAGMENT = 1 << 26
 
 export class PendingSyns {
-  /** When the SYN that `takeFor` returned last was captured. */
+  /** When the SYN that `take` returned last was captured. */
   takenAt = 0
   readonly #flows = new RecentFlows(PLACES)
   /** By place; allocated with the first SYN. */
   #words = new Int32Array(0)
   readonly #flow = new Flow()
-  /** The SYN that `takeFor` returned last. */
+  /** The SYN that `take` returned last. */
   readonly #syn = new Segment()
 
   get size(): number {
@@ -74,30 +74,29 @@ export class PendingSyns {
     words[at + IP_ID] = segment.ipId
   }
 
-  /** Bytes of a pending connection up to the end of a segment; −1: the segment is not of one. */
-  bytesAfter({ fromAddress, fromPort, toAddress, toPort, seq: sequence, payloadLength }: Segment, now: number): number {
-    const place = this.#flows.find(this.#flow.set(fromAddress, fromPort, toAddress, toPort))
+  /**
+   * Whether a segment belongs to a pending connection.
+   * @param oldEnd sequence number after the captured stream of the previous connection, if there is one
+   * @returns bytes of the pending connection up to the end of the segment; −1: it is not of one, or may belong to the
+   * previous connection
+   */
+  bytesFor(segment: Segment, oldEnd: Seq | undefined, now: number): number {
+    if ((segment.flags & (SYN | RST | ACK)) !== ACK) return -1
+    const place = this.#flows.find(this.#flow.fromClient(segment))
     if (place < 0 || this.#flows.setAt(place) < now - PENDING_MS) return -1
-    const into = distance(sequence, add(seq(int32At(this.#words, place * WORDS + ISS)), 1))
-    return into < 0 || into > REACH ? -1 : into + payloadLength
+    const into = distance(segment.seq, add(seq(int32At(this.#words, place * WORDS + ISS)), 1))
+    if (into < 0 || into > REACH) return -1
+    if (oldEnd !== undefined && Math.abs(distance(segment.seq, oldEnd)) < into) return -1
+    return into + segment.payloadLength
   }
 
-  /**
-   * Removes the pending SYN of the connection that a segment belongs to.
-   * @param oldEnd sequence number after the captured stream of the previous connection, if there is one
-   * @returns the SYN, in a reused object; undefined if there is none, or the segment may belong to the previous
-   * connection
-   */
-  takeFor(segment: Segment, oldEnd: Seq | undefined, now: number): Segment | undefined {
-    if ((segment.flags & (SYN | RST | ACK)) !== ACK) return undefined
-    const place = this.#flows.find(this.#flow.fromClient(segment))
-    if (place < 0 || this.#flows.setAt(place) < now - PENDING_MS) return undefined
-    const into = distance(segment.seq, add(seq(int32At(this.#words, place * WORDS + ISS)), 1))
-    if (into < 0 || into > REACH) return undefined
-    if (oldEnd !== undefined && Math.abs(distance(segment.seq, oldEnd)) < into) return undefined
+  /** Removes the pending SYN of a segment for which `bytesFor` has just found one. @returns it, in a reused object */
+  take(segment: Segment): Segment {
+    const flow = this.#flow.fromClient(segment)
+    const place = this.#flows.find(flow)
     this.takenAt = this.#flows.setAt(place)
     this.#flows.free(place)
-    return this.#read(place * WORDS, this.#flow)
+    return this.#read(place * WORDS, flow)
   }
 
   /** Forgets the pending SYN of a flow whose client has reset the connection. */

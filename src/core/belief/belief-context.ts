@@ -1,16 +1,11 @@
 /** What belief is given: facts of the connection, and what all connections of a worker share. */
-import { Flow } from '../../wire/flow.ts'
 import type { Seq } from '../../wire/seq.ts'
 import type { Counters } from '../books/counters.ts'
-import { type SourceSockets, SourceState } from '../selection/source-sockets.ts'
+import type { CapturedFlow, Source } from '../selection/source-sockets.ts'
 import { HeldSegments } from './held-segments.ts'
 
 /** A connection of the source, as captured. */
-export interface CapturedConnection {
-  readonly capturedAddress: number
-  readonly capturedPort: number
-  readonly sourceAddress: number
-  readonly sourcePort: number
+export interface CapturedConnection extends CapturedFlow {
   readonly windowScale: number
   /** The capture begins in mid-stream. */
   readonly isJoined: boolean
@@ -31,29 +26,12 @@ export class BeliefContext {
   readonly held: HeldSegments
   /** `--acks drop`: acknowledgment numbers may jump by a whole answer. */
   readonly isWithoutAcks: boolean
-  readonly #source: SourceSockets | undefined
-  readonly #flow = new Flow()
+  readonly source: Source
 
-  /** @param source undefined: the source's kernel cannot be asked */
-  constructor(counters: Counters, source: SourceSockets | undefined, isWithoutAcks: boolean) {
+  constructor(counters: Counters, source: Source, isWithoutAcks: boolean) {
     this.counters = counters
     this.held = new HeldSegments(counters)
     this.isWithoutAcks = isWithoutAcks
-    this.#source = source
-  }
-
-  get hasSource(): boolean {
-    return this.#source !== undefined
-  }
-
-  /** What the source's kernel knows of a connection. */
-  stateOf({ capturedAddress, capturedPort, sourceAddress, sourcePort }: CapturedConnection, now: number): SourceState {
-    const flow = this.#flow.set(capturedAddress, capturedPort, sourceAddress, sourcePort)
-    return this.#source?.stateOf(flow, now) ?? SourceState.Unknown
-  }
-
-  /** Payload bytes that it has received on the connection of the last `Connected`; NaN: unknown. */
-  get receivedBytes(): number {
-    return this.#source?.receivedBytes ?? Number.NaN
+    this.source = source
   }
 }

@@ -255,11 +255,11 @@ export class Belief {
 
   #judgeReset(segment: Segment, at: Seq, now: number): Drop {
     if (this.isAtEnd(at)) return Drop.None
-    const { counters, hasSource } = this.#context
+    const { counters, source } = this.#context
     const { reset } = this
     const isNear = this.#known.isNear(at, this.#stream.end)
     const isFirst = !reset.isWaiting
-    if (isNear || (isFirst && hasSource)) {
+    if (isNear || (isFirst && source.canBeAsked)) {
       // Before the client's first acknowledgment the kernel may not have the connection yet.
       const isGone = isFirst && this.#known.hasAck && this.#stateAtSource(now) === SourceState.None
       if (isGone) return Drop.None
@@ -271,21 +271,25 @@ export class Belief {
   }
 
   #stateAtSource(now: number): SourceState {
-    return this.#context.stateOf(this.#connection, now)
+    return this.#context.source.stateOf(this.#connection, now)
   }
 
   /** Whether the source's kernel says that it has not received all bytes up to an offset. */
   #isDenied(end: Seq, now: number): boolean {
-    if (!this.#isFromStart || this.#stateAtSource(now) !== SourceState.Connected) return false
-    const { receivedBytes } = this.#context
-    return !Number.isNaN(receivedBytes) && isAfter(end, seq(receivedBytes))
+    return isAfter(end, this.#receivedEnd(now) ?? end)
   }
 
   /** Whether the source's kernel has received all bytes up to an offset. */
   #hasReceived(end: Seq, now: number): boolean {
-    if (!this.#isFromStart || this.#stateAtSource(now) !== SourceState.Connected) return false
-    const { receivedBytes } = this.#context
-    return !Number.isNaN(receivedBytes) && !isAfter(end, seq(receivedBytes))
+    const received = this.#receivedEnd(now)
+    return received !== undefined && !isAfter(end, received)
+  }
+
+  /** Offset after the last byte that the source's kernel has received; undefined if it cannot say. */
+  #receivedEnd(now: number): Seq | undefined {
+    if (!this.#isFromStart || this.#stateAtSource(now) !== SourceState.Connected) return undefined
+    const { receivedBytes } = this.#context.source
+    return Number.isNaN(receivedBytes) ? undefined : seq(receivedBytes)
   }
 
   #forget(): void {

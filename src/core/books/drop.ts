@@ -55,9 +55,7 @@ export const Drop = {
   BadFlags: 40,
   /** The kernel refused to send a datagram or a fragment of one. */
   SendRefused: 41,
-  /**
-   * A SYN for a connection that continues. The client's next packet starts a new one if it shows that the source did.
-   */
+  /** A SYN that waits. The client's next packet starts its connection if it shows that the source accepted the SYN. */
   SynHeld: 42,
   /** The client never acknowledged the source's SYN-ACK, so the copied connection was not opened either. */
   NotConnected: 43,

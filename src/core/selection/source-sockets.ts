@@ -2,7 +2,7 @@
  * What the source's own kernel knows of its connections. It tells a forged packet from a real one, and a connection
  * from an attempt, where packets alone do not.
  */
-import type { Flow } from '../../wire/flow.ts'
+import { type Endpoints, Flow } from '../../wire/flow.ts'
 
 /** The state of a connection at the source. */
 export const SourceState = {
@@ -22,4 +22,42 @@ export interface SourceSockets {
   stateOf(flow: Flow, now: number): SourceState
   /** Payload bytes that the source has received in order on the connection of the last `Connected`; NaN: unknown. */
   readonly receivedBytes: number
+}
+
+/** The addresses and ports of a connection at the source, as captured. */
+export interface CapturedFlow {
+  readonly capturedAddress: number
+  readonly capturedPort: number
+  readonly sourceAddress: number
+  readonly sourcePort: number
+}
+
+/** Asks the source about captured connections. If it cannot be asked, all of them are Unknown. */
+export class Source {
+  readonly #sockets: SourceSockets | undefined
+  readonly #flow = new Flow()
+
+  /** @param sockets undefined: the source is not this host */
+  constructor(sockets: SourceSockets | undefined) {
+    this.#sockets = sockets
+  }
+
+  get canBeAsked(): boolean {
+    return this.#sockets !== undefined
+  }
+
+  stateOf({ capturedAddress, capturedPort, sourceAddress, sourcePort }: CapturedFlow, now: number): SourceState {
+    const flow = this.#flow.set(capturedAddress, capturedPort, sourceAddress, sourcePort)
+    return this.#sockets?.stateOf(flow, now) ?? SourceState.Unknown
+  }
+
+  /** The same for the connection of a client's segment. */
+  stateFor(segment: Endpoints, now: number): SourceState {
+    return this.#sockets?.stateOf(this.#flow.fromClient(segment), now) ?? SourceState.Unknown
+  }
+
+  /** Payload bytes that it has received on the connection of the last `Connected`; NaN: unknown. */
+  get receivedBytes(): number {
+    return this.#sockets?.receivedBytes ?? Number.NaN
+  }
 }

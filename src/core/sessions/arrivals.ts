@@ -3,7 +3,7 @@
  * its client's acknowledgment or for its SYN, is joined, or is left alone.
  */
 import { ACK, FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
-import { add, distance } from '../../wire/seq.ts'
+import { add, distance, seq } from '../../wire/seq.ts'
 import { EarlyPackets } from '../admission/early-packets.ts'
 import type { JoinRule } from '../admission/join-rule.ts'
 import { PendingSyns, REACH } from '../admission/pending-syns.ts'
@@ -12,6 +12,7 @@ import { Drop } from '../books/drop.ts'
 import { MapCount } from '../books/map-counts.ts'
 import type { Mapping } from '../selection/mapping.ts'
 import type { Sampling } from '../selection/sampling.ts'
+import { SourceState } from '../selection/source-sockets.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionContext } from '../session/session-context.ts'
 import { isTls } from '../session/tls-start.ts'
@@ -70,16 +71,27 @@ export class Arrivals {
    * @param found the entry of its flow; @param previous the session of its flow
    */
   beginPending(segment: Segment, found: number, previous: Session | undefined, now: number): void {
-    if (previous !== undefined && this.#goesOn(segment, previous, now)) return
-    const syn = this.#pendingSyns.takeFor(segment, previous?.client.endSequence, now)
-    if (syn === undefined) {
-      if (segment.flags & RST && previous === undefined) this.#pendingSyns.forget(segment)
-      return
-    }
-    const drop =
-      this.#parts.mapping.find(syn.toAddress, syn.toPort).length === 0 ? Drop.NotMapped : this.#known(syn, found, now)
-    const refusal = drop === Drop.None ? this.#begin(syn, previous, this.#pendingSyns.takenAt, now) : drop
+    const pending = this.#pendingSyns
+    if (segment.flags & RST && previous === undefined) pending.forget(segment)
+    const bytes = pending.bytesFor(segment, previous?.client.endSequence, now)
+    if (bytes < 0 || (previous !== undefined && this.#goesOn(segment, bytes, previous, now))) return
+    const syn = pending.take(segment)
+    const maps = this.#parts.mapping.find(syn.toAddress, syn.toPort)
+    let refusal = maps.length === 0 ? Drop.NotMapped : this.#known(syn, found, now)
+    if (refusal === Drop.None) refusal = this.#begin(syn, maps, previous, pending.takenAt, now)
     if (refusal !== Drop.None) this.#context.counters.drop(refusal, 1, 0)
+  }
+
+  /**
+   * Whether a connection goes on although a SYN is pending on its flow: then a stranger has sent both. The source has
+   * received about as much as the client has sent on it, and not the `bytes` of the pending connection.
+   */
+  #goesOn(segment: Segment, bytes: number, { client, identity, isClientDone }: Session, now: number): boolean {
+    if (isClientDone || identity.isJoined) return false
+    const { source } = this.#context.halfOpen
+    if (source.stateFor(segment, now) !== SourceState.Connected) return false
+    const received = seq(source.receivedBytes)
+    return Math.abs(distance(received, client.stream.end)) < Math.abs(distance(received, seq(bytes)))
   }
 
   /**
@@ -97,15 +109,9 @@ export class Arrivals {
     if (loop !== undefined) return this.#refuse(segment, loop, previous, now)
     if (isSyn && this.#mustWait(segment, maps.length)) return this.hold(segment, now)
     const isJoined = !isSyn && !isTls(segment) && !this.#parts.sampling.isOnlyNew
-    if (isJoined && !this.#mayJoin(segment, maps[0] ?? 0, now)) return Drop.NotJoined
-    return this.#begin(segment, previous, now, now)
-  }
-
-  /** Whether a connection goes on although a SYN is pending on its flow: then a stranger has sent both. */
-  #goesOn(segment: Segment, { client, identity, isClientDone }: Session, now: number): boolean {
-    const bytes = this.#pendingSyns.bytesAfter(segment, now)
-    if (bytes < 0 || isClientDone || identity.isJoined) return false
-    return this.#context.halfOpen.hasEarlier(segment, client.stream.end, bytes, now)
+    const mayJoin = (): boolean => this.#mayJoin(segment, maps[0] ?? 0, now)
+    if (isJoined && !this.#parts.joins.begins(segment, now, mayJoin)) return Drop.NotJoined
+    return this.#begin(segment, maps, previous, now, now)
   }
 
   /** Keeps a packet whose SYN may still come. @returns false if that is not to be expected */
@@ -144,7 +150,9 @@ export class Arrivals {
     const segments = this.#takeEarly(first).sort((a, b) => distance(a.seq, first.seq) - distance(b.seq, first.seq))
     const [least, last] = [segments[0] ?? first, segments.at(-1) ?? first]
     const span = distance(last.seq, least.seq) + last.payloadLength
-    if (span > 0 && this.#context.halfOpen.hasReceivedOnly(span, least, now)) this.#parts.joins.allow(least, now)
+    const { source } = this.#context.halfOpen
+    const isConnected = span > 0 && source.stateFor(least, now) === SourceState.Connected
+    if (isConnected && source.receivedBytes <= span) this.#parts.joins.allow(least, now)
     return segments
   }
 
@@ -185,21 +193,23 @@ export class Arrivals {
     return !halfOpen.hasRoomFor(maps * this.#parts.sampling.copiesMax)
   }
 
+  /** Whether connections such as this segment's are joined: the client speaks first, and the source has it. */
   #mayJoin(segment: Segment, map: number, now: number): boolean {
-    const { joins } = this.#parts
-    if (joins.isStart(segment)) return true
-    if (!joins.begins(segment, now)) return false
     const { firstSpeaker, halfOpen } = this.#context
-    if (!firstSpeaker.isServer(map, segment.toPort) && halfOpen.mayExist(segment, now)) return true
-    // Its last bytes stay known, so that its packets are not kept as early ones.
-    joins.begins(segment, now)
-    return false
+    if (firstSpeaker.isServer(map, segment.toPort)) return false
+    const state = halfOpen.source.stateFor(segment, now)
+    return state === SourceState.Connected || state === SourceState.Unknown
   }
 
   /** @param capturedAt when its first packet was captured */
-  #begin(segment: Segment, previous: Session | undefined, capturedAt: number, now: number): Drop {
-    const { mapping, sampling, admission } = this.#parts
-    const maps = mapping.find(segment.toAddress, segment.toPort)
+  #begin(
+    segment: Segment,
+    maps: readonly number[],
+    previous: Session | undefined,
+    capturedAt: number,
+    now: number
+  ): Drop {
+    const { sampling, admission } = this.#parts
     let refusal = sampling.refusal((segment.flags & SYN) !== 0, now)
     if (refusal !== Drop.None) this.#context.counters.add(Counter.flowsLeftOut, 1)
     else if (isTls(segment)) refusal = this.refuseTls(segment)

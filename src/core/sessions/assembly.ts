@@ -18,7 +18,7 @@ import type { OwnAddresses } from '../selection/own-addresses.ts'
 import { PortsPool } from '../selection/ports-pool.ts'
 import { Sampling } from '../selection/sampling.ts'
 import { hasCopies, loopGuardOf, mappingOf, type SelectionSettings } from '../selection/settings.ts'
-import type { SourceSockets } from '../selection/source-sockets.ts'
+import { Source, type SourceSockets } from '../selection/source-sockets.ts'
 import type { WorkerShare } from '../selection/worker-share.ts'
 import { IdlePolicy } from '../session/idle-policy.ts'
 import { LeastRoundTrips } from '../session/least-round-trips.ts'
@@ -152,6 +152,7 @@ export function assembleSessions<Answer>(
   const hibernateAfterMs = hasCopies(selection, mapping) ? Number.POSITIVE_INFINITY : session.hibernateAfterMs
   const idlePolicy = new IdlePolicy(hibernateAfterMs)
   const mapCounts = new MapCounts(selection.maps.length)
+  const source = new Source(means.source)
   const context = {
     settings: session,
     pool,
@@ -162,9 +163,9 @@ export function assembleSessions<Answer>(
     idlePolicy,
     roundTrips: session.isWithoutAcks ? new LeastRoundTrips() : undefined,
     hub: makeHub(frames, pool, ports, loops),
-    halfOpen: new HalfOpen(limits.halfOpenMax, means.source),
+    halfOpen: new HalfOpen(limits.halfOpenMax, source),
     firstSpeaker: new FirstSpeaker(selection.maps.length),
-    belief: new BeliefContext(counters, means.source, session.isWithoutAcks),
+    belief: new BeliefContext(counters, source, session.isWithoutAcks),
     loops,
     trace
   }

@@ -21,6 +21,7 @@ import {
   socket
 } from '../system/libc.ts'
 import { allocate } from '../system/memory.ts'
+import { findAttribute } from './netlink.ts'
 
 const SOL_NETLINK = 270
 /** The kernel applies the fields of a dump request as a filter; since Linux 4.20. */
@@ -105,16 +106,9 @@ function dump(fd: number, family: number, type: number, found: Prefix[]): void {
 /** The destination of a route. One of length 0 has none in the message. */
 function prefixOf(words: Int32Array, bytes: Uint8Array, at: number, end: number, family: number): Prefix {
   const size = family === AF_INET6 ? 16 : 4
-  for (let next = at + HEADER_LENGTH + ROUTE_LENGTH; next + 4 <= end; ) {
-    const word = int32At(words, next >>> 2)
-    const attributeLength = word & 0xffff
-    if (attributeLength < 4) break
-    if (word >>> 16 === RTA_DST && attributeLength === 4 + size) {
-      return { bytes: bytes.slice(next + 4, next + 4 + size), length: u8(bytes, at + PREFIX_AT) }
-    }
-    next += (attributeLength + 3) & ~3
-  }
-  return { bytes: new Uint8Array(size), length: 0 }
+  const addressAt = findAttribute(words, at + HEADER_LENGTH + ROUTE_LENGTH, end, RTA_DST, size)
+  if (addressAt === 0) return { bytes: new Uint8Array(size), length: 0 }
+  return { bytes: bytes.slice(addressAt, addressAt + size), length: u8(bytes, at + PREFIX_AT) }
 }
 
 /** A prefix of IPv4 as numbers. */

@@ -1,4 +1,4 @@
-/** Messages to netfilter: netlink(7), linux/netfilter/nfnetlink.h. */
+/** Messages to netfilter, and attributes of any netlink message: netlink(7), linux/netfilter/nfnetlink.h. */
 import { int32At, u8 } from '../../../wire/bytes.ts'
 import {
   AF_NETLINK,
@@ -92,4 +92,22 @@ export function request(fd: number, message: Block, length: number): number {
     const isAnswer = (int32At(answer.words, 1) & 0xffff) === NLMSG_ERROR
     if (isAnswer) return -int32At(answer.words, 4) || 0
   }
+}
+
+/**
+ * Finds an attribute of a reply. Attributes stand one after the other from `from` to `end`, offsets in bytes.
+ * @param length of its value, in bytes; 0: any
+ * @returns the offset of the value; 0: there is none
+ */
+export function findAttribute(words: Int32Array, from: number, end: number, type: number, length = 0): number {
+  for (let at = from; at + ATTRIBUTE_HEADER <= end; ) {
+    const word = int32At(words, at >>> 2)
+    const attributeLength = word & 0xffff
+    if (attributeLength < ATTRIBUTE_HEADER) return 0
+    // The two upper bits of a type are flags.
+    const isWanted = ((word >>> 16) & 0x3fff) === type
+    if (isWanted && (length === 0 || attributeLength === ATTRIBUTE_HEADER + length)) return at + ATTRIBUTE_HEADER
+    at += aligned(attributeLength)
+  }
+  return 0
 }

@@ -16,6 +16,7 @@ import {
   socket
 } from '../system/libc.ts'
 import { allocate } from '../system/memory.ts'
+import { findAttribute } from './netlink.ts'
 
 /** The next hop to a target. */
 export interface Hop {
@@ -97,7 +98,7 @@ export class Rtnetlink {
     if (deviceAt === 0) return undefined
     const deviceIndex = int32At(this.#answer.words, deviceAt >>> 2)
     const metricsAt = this.#attribute(RTA_METRICS)
-    const mtuAt = metricsAt === 0 ? 0 : this.#attributeIn(metricsAt, this.#endOf(metricsAt), RTAX_MTU)
+    const mtuAt = metricsAt === 0 ? 0 : findAttribute(this.#answer.words, metricsAt, this.#endOf(metricsAt), RTAX_MTU)
     return { deviceIndex, mtu: mtuAt === 0 ? 0 : int32At(this.#answer.words, mtuAt >>> 2) }
   }
 
@@ -168,23 +169,11 @@ export class Rtnetlink {
   /** Offset of an attribute's value; 0 if the reply has none of this length. */
   #attribute(type: number, length = 0): number {
     const end = Math.min(int32At(this.#answer.words, 0), ANSWER_LENGTH)
-    return this.#attributeIn(HEADER_LENGTH + BODY_LENGTH, end, type, length)
+    return findAttribute(this.#answer.words, HEADER_LENGTH + BODY_LENGTH, end, type, length)
   }
 
   /** End of the attribute whose value starts at `valueAt`. */
   #endOf(valueAt: number): number {
     return valueAt - 4 + (int32At(this.#answer.words, (valueAt - 4) >>> 2) & 0xffff)
-  }
-
-  #attributeIn(from: number, end: number, type: number, length = 0): number {
-    const { words } = this.#answer
-    for (let at = from; at + 4 <= end; ) {
-      const word = int32At(words, at >>> 2)
-      const attributeLength = word & 0xffff
-      if (attributeLength < 4) return 0
-      if (((word >>> 16) & 0x3fff) === type && (length === 0 || attributeLength === 4 + length)) return at + 4
-      at += (attributeLength + 3) & ~3
-    }
-    return 0
   }
 }

@@ -20,6 +20,7 @@ import {
   socket
 } from '../system/libc.ts'
 import { allocate } from '../system/memory.ts'
+import { ATTRIBUTE_HEADER, attributeLength, findAttribute } from './netlink.ts'
 
 /** Questions a second. One takes about 4 µs, so they cost at most 1 % of a core. */
 export const QUESTIONS_MAX = 2000
@@ -122,15 +123,11 @@ export class SockDiag implements SourceSockets {
 
   #receivedIn(length: number): number {
     const { words } = this.#reply
-    for (let at = ATTRIBUTES_AT; at + 4 <= length; ) {
-      const head = int32At(words, at >>> 2)
-      const attributeLength = head & 0xffff
-      if (attributeLength < 4) break
-      const valueAt = (at + 4 + BYTES_RECEIVED_AT) >>> 2
-      if (head >>> 16 === INET_DIAG_INFO && attributeLength >= 4 + BYTES_RECEIVED_AT + 8)
-        return (int32At(words, valueAt) >>> 0) + (int32At(words, valueAt + 1) >>> 0) * 2 ** 32
-      at += (attributeLength + 3) & ~3
-    }
-    return Number.NaN
+    const infoAt = findAttribute(words, ATTRIBUTES_AT, length, INET_DIAG_INFO)
+    if (infoAt === 0) return Number.NaN
+    const infoLength = attributeLength(this.#reply.bytes, infoAt - ATTRIBUTE_HEADER) - ATTRIBUTE_HEADER
+    if (infoLength < BYTES_RECEIVED_AT + 8) return Number.NaN
+    const at = infoAt + BYTES_RECEIVED_AT
+    return (int32At(words, at >>> 2) >>> 0) + (int32At(words, (at >>> 2) + 1) >>> 0) * 2 ** 32
   }
 }
