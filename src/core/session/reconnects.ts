@@ -103,13 +103,17 @@ export class Reconnects {
     this.#failures = isFruitless ? this.#failures + (isEvicted ? 0 : 1) : 0
     const isFarther = this.repeatedEnd === undefined || isAfter(target.sentEnd, this.repeatedEnd)
     if (wasOpened && isFarther) this.repeatedEnd = target.sentEnd
-    return this.#mayContinueAt(client.stream)
+    const { first, firstAt } = client.stream
+    return this.mayContinueAt(first === NONE ? undefined : firstAt)
   }
 
-  /** Where the server speaks first, another connection makes sense only if it delivers everything from the beginning. */
-  #mayContinueAt({ first, firstAt }: ClientStream): boolean {
-    if (!this.#context.firstSpeaker.isServer(this.#mapIndex, this.#sourcePort)) return true
-    return first !== NONE && firstAt === 0
+  /**
+   * Where the server speaks first, another connection makes sense only if it delivers everything from the beginning. Who
+   * does may be learned only while the session waits for the client.
+   * @param start offset of its first byte; undefined: it is not captured yet
+   */
+  mayContinueAt(start: Seq | undefined): boolean {
+    return start === 0 || !this.#context.firstSpeaker.isServer(this.#mapIndex, this.#sourcePort)
   }
 }
 

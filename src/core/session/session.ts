@@ -187,10 +187,12 @@ export class Session {
   }
 
   /** Notes who speaks first on this connection, with the client's first payload. */
-  #noteFirstSpeaker({ flags, ack }: Segment): void {
+  #noteFirstSpeaker({ flags, seq: sequence, ack }: Segment): void {
     const { identity, queue, client } = this
-    const isFirst = client.stream.end === 0 && !identity.isJoined && identity.copy === 0 && (flags & SYN) === 0
-    if (!isFirst || queue.firstAck === 0 || this.#context.settings.isWithoutAcks) return
+    // Behind bytes that were missed, an answer may be one to these.
+    if (client.stream.end !== 0 || client.stream.offsetOf(sequence) !== 0) return
+    const isOfFirstCopy = !identity.isJoined && identity.copy === 0 && (flags & SYN) === 0
+    if (!isOfFirstCopy || queue.firstAck === 0 || this.#context.settings.isWithoutAcks) return
     this.#context.firstSpeaker.saw(identity.mapIndex, isAfter(ack, queue.firstAck))
   }
 
@@ -322,7 +324,9 @@ export class Session {
     // A pause is no lack of progress.
     this.#progressAt = this.#reconnects.pauseUntil(this.client, this.queue, now)
     if (this.#progressAt > now) return
-    this.target.open(this.#reconnects.isReconnect ? this.queue.acknowledgedEnd : seq(0), now)
+    const start = this.#reconnects.isReconnect ? this.queue.acknowledgedEnd : seq(0)
+    if (this.#reconnects.mayContinueAt(start)) this.target.open(start, now)
+    else this.abort(Drop.NotJoined, now)
   }
 
   #deliver(now: number): void {

@@ -203,6 +203,17 @@ test('where the server speaks first, open connections are not joined', () => {
   assert.equal(counters.allDroppedBytes(), 20)
 })
 
+test('after a first request that was not captured, its answer does not mean that the server speaks first', () => {
+  drill(`
+    +0     open
+    +1     source  P.  110:120(10) ack 341    // 100:110 is not captured
+    +9     source  P.  120:130(10) ack 381
+    +1991  sent    R.  100:100(0) ack 501
+    +0     ended   hole
+    +1000  sent    S   119:119(0)
+  `)
+})
+
 test('where the server speaks first, a connection that breaks is not continued in mid-stream', () => {
   drill(`
     +0     open

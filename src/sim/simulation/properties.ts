@@ -97,15 +97,19 @@ function byCopy(connections: readonly CopiedConnection[]): CopiedConnection[][] 
  * has checked that bytes are right and in order.
  * @returns how many requests were sent again
  */
-function checkLife(life: readonly CopiedConnection[], witness: Witness, { weather, witnesses }: Course): number {
+function checkLife(
+  life: readonly CopiedConnection[],
+  witness: Witness,
+  { weather, witnesses, counters }: Course
+): number {
   const epochs = epochsOf(witness.conversation)
   const name = nameOf(witness)
   for (const { start } of life) {
     const isBeginning = start === 0 || epochs.some(({ begin }) => begin === start)
     assert.ok(isBeginning, `${name}: a connection begins at ${start}`)
     // Where the server speaks first, a connection goes on only from its beginning. Who does is known from connections
-    // whose first packets were captured.
-    const isKnown = witnesses.every(({ missedCount }) => missedCount === 0)
+    // whose first packets were captured, and whose copies were not evicted before.
+    const isKnown = witnesses.every(({ missedCount }) => missedCount === 0) && !wasPoolShort(counters)
     const isWholeOnly = weather.traffic.serverFirst > 0 && isKnown
     assert.ok(start === 0 || !isWholeOnly, `${name}: the server speaks first, but a connection begins at ${start}`)
   }

@@ -11,6 +11,7 @@ const FOUND: readonly (readonly [number, string])[] = [
   [295598318, 'a session that waited to reconnect, with nothing to send, blocked the next connection'],
   [644487376, 'a reset dropped the requests beyond a hole of a client that had closed'],
   [845869902, 'a target that missed a reset kept a connection with the sequence numbers of its reconnect'],
+  [459627800, 'an answer to a request that was not captured counted as a greeting of the server'],
   [579988164, 'a late SYN-ACK was acknowledged for an earlier connection, after one that was never opened again'],
   [579988490, 'a segment that was sent again with new bytes at its end stopped the session'],
   [1142713921, 'a late answer of an earlier connection was held as one of the current connection']
