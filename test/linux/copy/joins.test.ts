@@ -8,17 +8,21 @@ import { finishCopy, some } from '../support/books.ts'
 import { stopCleanly, untilCounter, untilRequests } from '../support/waiting.ts'
 
 const busyClient = fileURLToPath(new URL('../../../lab/loads/busy-client.js', import.meta.url))
-/** Stores a value of 400 lines, each a command, in 40 writes, and then sends a command. */
+/** Stores a value of 400 lines, each a command: half of it at once, the rest at SIGUSR2. Then it sends a command. */
 const slowValue = `
 const socket = require('net').connect({ host: '${SOURCE}', port: ${PORT} })
 const line = 'INCR evil\\r\\n'
-let left = 40
-socket.write('*3\\r\\n$3\\r\\nSET\\r\\n$1\\r\\nk\\r\\n$' + 400 * line.length + '\\r\\n')
-const timer = setInterval(() => {
-  socket.write(left-- > 0 ? line.repeat(10) : '\\r\\n')
-  if (left < 0) clearInterval(timer)
-}, 50)
-socket.once('data', () => socket.write('*2\\r\\n$4\\r\\nINCR\\r\\n$5\\r\\nafter\\r\\n', () => socket.once('data', () => socket.end())))
+const head = '*3\\r\\n$3\\r\\nSET\\r\\n$1\\r\\nk\\r\\n$' + 400 * line.length + '\\r\\n'
+socket.write(head + line.repeat(200), () => console.log('half'))
+process.on('SIGUSR2', () => {
+  let left = 20
+  const timer = setInterval(() => {
+    socket.write(left-- > 0 ? line.repeat(10) : '\\r\\n')
+    if (left < 0) clearInterval(timer)
+  }, 10)
+})
+const after = '*2\\r\\n$4\\r\\nINCR\\r\\n$5\\r\\nafter\\r\\n'
+socket.once('data', () => socket.write(after, () => socket.once('data', () => process.exit())))
 `
 
 const CONNECTIONS = 50
@@ -55,7 +59,9 @@ test('the lines of a value that is being stored when tcpcopy starts do not run a
   const { target } = await lab.startRedisPair()
   await lab.startIntercept()
   const load = lab.hosts.client.spawn(process.execPath, ['-e', slowValue])
+  await load.waitForLine('stdout', (line) => line === 'half')
   const tcpcopy = await lab.startTcpcopy()
+  load.signal('SIGUSR2')
   await untilRequests(target, 1)
   assert.equal((await load.exited).status, 0)
   assert.deepEqual([await lab.askTarget('GET', 'evil'), await lab.askTarget('GET', 'after')], ['', '1'])
