@@ -103,8 +103,38 @@ test('connections that are passed back without a request are blocked too', () =>
     sent += 1
     if (guard.refusal(segment(PROXY, { seq: seq(now), fromPort: 1024 + (now % 60_000) }), now + 5) === Drop.Loop) break
   }
-  assert.ok(sent <= 66, `${sent} connections`)
+  assert.ok(sent <= 73, `${sent} connections`)
   assert.deepEqual(guard.takeNotice(), { sign: LoopSign.RequestsReturn, address: PROXY })
+})
+
+/** Connections of a pool, opened together. None says anything. */
+function openPool(guard: LoopGuard, count: number, now: number): void {
+  for (let index = 0; index < count; index++) {
+    guard.refusal(segment(CLIENT, { seq: seq(index), fromPort: 1024 + index }), now)
+  }
+}
+
+test('a pool of connections that are opened before the first request is held only until that', () => {
+  const guard = new LoopGuard(PLAIN)
+  const copy = new Copy(CLIENT)
+  openPool(guard, 100, START)
+  assert.equal(guard.holdsBack(copy, START), true)
+  guard.sawRequest(request(CLIENT, 'GET / HTTP/1.1'), START + 1)
+  assert.equal(guard.holdsBack(copy, START + 1), false)
+  openPool(guard, 3, START + 2500)
+  assert.equal(guard.holdsBack(copy, START + 2500), false)
+})
+
+test('a few more connections of an idle pool are not caused by its copies', () => {
+  const guard = new LoopGuard(PLAIN)
+  const copy = new Copy(CLIENT)
+  openPool(guard, 100, START)
+  assert.equal(guard.holdsBack(copy, START + 2001), false)
+  openPool(guard, 7, START + 2500)
+  assert.equal(guard.holdsBack(copy, START + 2500), false)
+  openPool(guard, 1, START + 2501)
+  assert.equal(guard.holdsBack(copy, START + 2501), true)
+  assert.deepEqual(guard.takeNotice(), { sign: LoopSign.RequestsReturn, address: CLIENT })
 })
 
 test('a hundred clients with equal requests behind one address are never held', () => {

@@ -1,9 +1,11 @@
 /**
  * Tries out whether an address only repeats what copies make it repeat: the copies of its connections are held for two
  * seconds. If its requests go on meanwhile, real clients send them. If they stop, and come again as soon as the copies
- * go on, then the copies are their cause, and the address is no longer copied.
+ * go on, then the copies are their cause, and the address is no longer copied. One that is suspected because its
+ * connections say nothing is no longer suspected when it speaks.
  */
 import { int32At } from '../../wire/bytes.ts'
+import { SILENT } from './repeated-requests.ts'
 
 /** How long copies are held. */
 const HOLD_MS = 2000
@@ -11,6 +13,8 @@ const HOLD_MS = 2000
 const ECHO_MS = 500
 /** How long after the copies went on a repeated request counts as caused by them. */
 const CONFIRM_MS = 1000
+/** So many silent connections within that time count as caused by copies: a pool may open a few at any time. */
+const SILENT_CONFIRMS = 8
 const BLOCK_MS = 600_000
 /** An address that passed is not suspected again for this time. */
 const CLEARED_MS = 600_000
@@ -38,7 +42,7 @@ const ADDRESS = 0
 const STATE = 1
 const UNTIL = 2
 const HASH = 3
-const IS_HEARD = 4
+const HEARD = 4
 const ACTIVE = 0
 const FROM = 1
 
@@ -77,18 +81,28 @@ export class LoopSuspects {
     this.#enter(place, HELD, at + HOLD_MS)
   }
 
-  /** An address has sent something again. @param hash what it sent */
+  /** An address has sent something. @param hash what it sent */
   heard(address: number, hash: number, at: number): void {
+    const place = this.#find(address, at)
+    const state = place < 0 ? 0 : int32At(this.#words, place + STATE)
+    if (state !== HELD && state !== RELEASED) return
+    const suspected = int32At(this.#words, place + HASH)
+    if (hash === suspected) this.#heardAgain(place, state, at)
+    else if (suspected === SILENT) this.#forget(place, at)
+  }
+
+  /** What the address is suspected for has arrived again. */
+  #heardAgain(place: number, state: number, at: number): void {
     const words = this.#words
-    for (let place = FROM; place < words.length; place += WORDS) {
-      if (int32At(words, place + ADDRESS) !== address || int32At(words, place + HASH) !== hash) continue
-      this.#advance(place, at)
-      const state = int32At(words, place + STATE)
-      if (state === HELD && this.#left(place, at) < HOLD_MS - ECHO_MS) words[place + IS_HEARD] = 1
-      if (state !== RELEASED) continue
-      this.#enter(place, BLOCKED, at + BLOCK_MS)
-      this.#onBlocked(address)
+    if (state === HELD) {
+      if (this.#left(place, at) < HOLD_MS - ECHO_MS) words[place + HEARD] = 1
+      return
     }
+    const heard = int32At(words, place + HEARD) + 1
+    words[place + HEARD] = heard
+    if (int32At(words, place + HASH) === SILENT && heard < SILENT_CONFIRMS) return
+    this.#enter(place, BLOCKED, at + BLOCK_MS)
+    this.#onBlocked(int32At(words, place + ADDRESS))
   }
 
   verdict(address: number, at: number): Verdict {
@@ -125,19 +139,21 @@ export class LoopSuspects {
   #advance(place: number, at: number): void {
     const state = int32At(this.#words, place + STATE)
     if (state === 0 || this.#left(place, at) > 0) return
-    if (state === HELD && int32At(this.#words, place + IS_HEARD) === 0) this.#enter(place, RELEASED, at + CONFIRM_MS)
+    if (state === HELD && int32At(this.#words, place + HEARD) === 0) this.#enter(place, RELEASED, at + CONFIRM_MS)
     else if (state === HELD) this.#enter(place, CLEARED, at + CLEARED_MS)
-    else {
-      this.#words[place + ADDRESS] = 0
-      this.#enter(place, 0, at)
-    }
+    else this.#forget(place, at)
+  }
+
+  #forget(place: number, at: number): void {
+    this.#words[place + ADDRESS] = 0
+    this.#enter(place, 0, at)
   }
 
   #enter(place: number, state: number, until: number): void {
     const words = this.#words
     words[place + STATE] = state
     words[place + UNTIL] = until
-    words[place + IS_HEARD] = 0
+    words[place + HEARD] = 0
     let active = 0
     for (let other = FROM; other < words.length; other += WORDS) {
       const one = int32At(words, other + STATE)
