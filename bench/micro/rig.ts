@@ -101,7 +101,11 @@ export class Rig {
     this.#copy = assembleCopy(settings, means, this.now)
     this.#outbox = this.#copy.outbox
     this.#sessions = this.#copy.sessions
-    for (let index = 0; index < connections; index++) this.#open(index)
+    for (let index = 0; index < connections; index++) {
+      this.#open(index)
+      // Many connections in a row without a request would be held as possible copies that came back.
+      this.turn()
+    }
   }
 
   /** One request of every connection, and its answer. */

@@ -23,6 +23,8 @@ const HELD_MS = 60_000
 const DISORDER_MS = 100
 /** What lies at most this far behind was retransmitted. It changes nothing, so it is not doubted. */
 const BEHIND_MAX = 1 << 24
+/** A longer round trip counts as this one. */
+const RTT_MAX_US = 60_000_000
 const NEVER = Number.POSITIVE_INFINITY
 
 /** A segment that waits for a second one. */
@@ -50,10 +52,12 @@ function expiryOf({ since, ticket }: Doubt): number {
 export class Belief {
   /** The segment judged last agrees with a held one, which must be taken before it. */
   isConfirmed = false
-  /** The client's round trip, in ms; 0: unknown. Written by its client side. */
-  rttMs = 0
-  /** When what waits must be judged; Infinity: nothing does. A field, since it is read on the way of every packet. */
+  /** Something waits for another segment or for silence. A field, since it is read on the way of every packet. */
+  isWaiting = false
+  /** When what waits must be judged; Infinity: nothing does. */
   deadline = NEVER
+  /** The client's round trip, in µs; 0: unknown. */
+  #rttUs = 0
   readonly reset = new WaitingReset()
   readonly #known = new Plausibility()
   #doubt: Doubt | undefined
@@ -78,30 +82,38 @@ export class Belief {
     this.#isFromStart = snapshot.flag(this.#isFromStart)
   }
 
-  /** Something waits for another segment or for silence. */
-  get isWaiting(): boolean {
-    return this.deadline !== NEVER
+  /** Takes the client's round trip, in ms. */
+  set rttMs(rttMs: number) {
+    this.#rttUs = Math.min(rttMs * 1000, RTT_MAX_US) | 0
   }
 
   /** @returns None: the segment is believed and must be taken. Otherwise it is dropped */
   judge(segment: Segment, now: number): Drop {
-    const { flags } = segment
     this.isConfirmed = false
-    if (flags & SYN) return Drop.None
+    if ((segment.flags & (SYN | RST | ACK)) !== ACK) return this.#judgeOther(segment, now)
     const at = this.#stream.offsetOf(segment.seq)
-    if (flags & RST) return this.#judgeReset(segment, at, now)
-    // RFC 9293 §3.10.7.4: a segment without ACK is dropped.
-    if ((flags & ACK) === 0) {
-      this.#context.counters.drop(Drop.Implausible, 0, segment.payloadLength)
-      return Drop.Implausible
+    const known = this.#known
+    if (!known.continues(segment, at)) {
+      if (!this.#isPlausible(segment, at)) {
+        const drop = this.#doubtAbout(segment, at, now)
+        if (drop !== Drop.None) return drop
+      }
+      known.learnAck(segment.ack)
+      known.learnWindow(scaledWindow(segment.window, this.#connection.windowScale))
     }
-    if (!this.#isPlausible(segment, at)) {
-      const drop = this.#doubtAbout(segment, at, now)
-      if (drop !== Drop.None) return drop
-    }
-    this.#known.learn(segment, at, scaledWindow(segment.window, this.#connection.windowScale), this.rttMs, now)
+    if (segment.payloadLength > 0) known.learnBytes(at, segment.payloadLength, this.#rttUs, now)
     if (this.isWaiting) this.#hear(now)
     return Drop.None
+  }
+
+  /** Judges a segment that is more or less than an ordinary one with an acknowledgment number. */
+  #judgeOther(segment: Segment, now: number): Drop {
+    const { flags } = segment
+    if (flags & SYN) return Drop.None
+    if (flags & RST) return this.#judgeReset(segment, this.#stream.offsetOf(segment.seq), now)
+    // RFC 9293 §3.10.7.4: a segment without ACK is dropped.
+    this.#context.counters.drop(Drop.Implausible, 0, segment.payloadLength)
+    return Drop.Implausible
   }
 
   /** To be called after a segment was taken. @returns whether the held one has become plausible and is to be taken */
@@ -193,6 +205,7 @@ export class Belief {
 
   #plan(): void {
     const doubt = this.#doubt
+    this.isWaiting = this.reset.isWaiting || doubt !== undefined
     this.deadline = this.reset.isWaiting ? this.#silentAt(this.reset.since) : NEVER
     if (doubt === undefined) return
     this.deadline = Math.min(this.deadline, isHeldNext(doubt) ? this.#silentAt(doubt.since) : expiryOf(doubt))

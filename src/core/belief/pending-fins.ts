@@ -9,16 +9,15 @@ const NONE: readonly Seq[] = []
 
 export class PendingFins {
   #offsets = NONE
+  /** A field, since it is read on the way of every packet. */
+  isEmpty = true
   /** The client went on in order after the last of them, but reached none: they may be forged, so nothing waits. */
   isDoubtful = false
-
-  get isEmpty(): boolean {
-    return this.#offsets.length === 0
-  }
 
   add(at: Seq): void {
     this.isDoubtful = false
     if (!this.#offsets.includes(at)) this.#offsets = [...this.#offsets, at].slice(-FINS_MAX)
+    this.isEmpty = false
   }
 
   /** Whether one of them is at an offset. */
@@ -30,10 +29,12 @@ export class PendingFins {
   passed(farthest: Seq): void {
     if (this.#offsets.some((at) => isBefore(at, farthest))) {
       this.#offsets = this.#offsets.filter((at) => !isBefore(at, farthest))
+      this.isEmpty = this.#offsets.length === 0
     }
   }
 
   clear(): void {
     this.#offsets = NONE
+    this.isEmpty = true
   }
 }

@@ -4,7 +4,7 @@ import { ACK, Segment } from '../../wire/segment.ts'
 import { seq } from '../../wire/seq.ts'
 import { Plausibility } from './plausibility.ts'
 
-const RTT_MS = 20
+const RTT_US = 20_000
 
 function segmentOf(fields: Partial<Segment>): Segment {
   return Object.assign(new Segment(), { flags: ACK, ...fields })
@@ -14,7 +14,7 @@ function segmentOf(fields: Partial<Segment>): Segment {
 function send(known: Plausibility, from: number, count: number, length: number, now: number): void {
   for (let index = 0; index < count; index++) {
     const at = seq(from + index * length)
-    known.learn(segmentOf({ payloadLength: length }), at, 65_535, RTT_MS, now + index)
+    known.learnBytes(at, length, RTT_US, now + index)
   }
 }
 
@@ -46,7 +46,7 @@ test('flights of 16 MB and more reach 16 MB', () => {
 test('beyond a hole of any size, what is near the farthest byte is plausible', () => {
   const known = new Plausibility()
   send(known, 0, 1, 1000, 0)
-  known.learn(segmentOf({ payloadLength: 1000 }), seq(900_000_000), 65_535, RTT_MS, 100)
+  known.learnBytes(seq(900_000_000), 1000, RTT_US, 100)
   assert.ok(known.isNear(seq(900_001_000), seq(1000)))
   assert.ok(known.isNear(seq(2000), seq(1000)))
   assert.ok(!known.isNear(seq(400_000_000), seq(1000)))
@@ -56,10 +56,12 @@ test('acknowledgment numbers are plausible within two of the largest windows', (
   const known = new Plausibility()
   const isNear = (ack: number): boolean => known.isNearAck(segmentOf({ ack: seq(ack) }))
   assert.ok(!isNear(0), 'none is known')
-  known.learn(segmentOf({ ack: seq(1000) }), seq(0), 500, RTT_MS, 0)
+  known.learnAck(seq(1000))
+  known.learnWindow(500)
   assert.ok(isNear(1000 + 131_072) && !isNear(1000 + 131_073))
   assert.ok(isNear(1000 - 131_072) && !isNear(1000 - 131_073))
-  known.learn(segmentOf({ ack: seq(900) }), seq(0), 4_000_000, RTT_MS, 0)
+  known.learnAck(seq(900))
+  known.learnWindow(4_000_000)
   assert.ok(isNear(1000 + 8_000_000) && !isNear(1000 + 8_000_001))
   assert.ok(!known.isNearAck(segmentOf({ flags: 0, ack: seq(1000) })), 'no acknowledgment')
 })

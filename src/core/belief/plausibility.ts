@@ -25,6 +25,7 @@ export class Plausibility {
   #windowBytes = WINDOW_LEAST
   /** The most that the client has sent within one of its round trips. */
   #flightBytes = 0
+  /** In µs, as int32: whole numbers need no memory of their own. */
   #flightBeganAt = 0
   /** Offset of the first byte of the current flight. */
   #flightStart: Seq = seq(0)
@@ -45,6 +46,7 @@ export class Plausibility {
 
   /** Whether an offset is near the end of the contiguous stream or near the farthest byte. */
   isNear(at: Seq, end: Seq): boolean {
+    if (at === end) return true
     const reach = this.#reach
     const ahead = distance(at, end)
     if (ahead >= -REACH_LEAST && ahead <= reach) return true
@@ -61,19 +63,26 @@ export class Plausibility {
     return Math.abs(distance(ack, known)) <= 2 * this.#windowBytes
   }
 
-  /**
-   * Takes a segment that is believed.
-   * @param at offset of its first byte; @param windowBytes its window, scaled; @param rttMs the client's round trip
-   */
-  learn(segment: Segment, at: Seq, windowBytes: number, rttMs: number, now: number): void {
-    const { flags, payloadLength, ack } = segment
-    if (flags & ACK) this.learnAck(ack)
+  /** Whether a segment follows the farthest byte and acknowledges nothing new, as most segments of a write do. */
+  continues({ ack }: Segment, at: Seq): boolean {
+    return at === this.reached && ack === this.ack && this.hasAck
+  }
+
+  /** Takes the window of a segment that is believed. @param windowBytes scaled */
+  learnWindow(windowBytes: number): void {
     if (windowBytes > this.#windowBytes) this.#windowBytes = Math.min(windowBytes, WINDOW_MAX)
-    if (payloadLength === 0) return
-    const end = add(at, payloadLength)
+  }
+
+  /**
+   * Takes bytes that are believed.
+   * @param at offset of the first; @param length at least 1; @param rttUs the client's round trip, in µs
+   */
+  learnBytes(at: Seq, length: number, rttUs: number, now: number): void {
+    const end = add(at, length)
     this.reach(end)
-    if (now - this.#flightBeganAt > rttMs) {
-      this.#flightBeganAt = now
+    const nowUs = (now * 1000) | 0
+    if (((nowUs - this.#flightBeganAt) | 0) > rttUs) {
+      this.#flightBeganAt = nowUs
       this.#flightStart = at
     }
     const flightBytes = distance(end, this.#flightStart)
@@ -87,6 +96,7 @@ export class Plausibility {
 
   /** Takes an acknowledgment number that is believed, also one far before the latest. */
   learnAck(ack: Seq): void {
+    if (ack === this.ack && this.hasAck) return
     if (this.hasAck && !isAfter(ack, this.ack) && this.isWithinWindows(ack, this.ack)) return
     this.ack = ack
     this.hasAck = true

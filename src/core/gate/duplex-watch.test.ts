@@ -12,6 +12,7 @@ class Client {
   #ack = 1_000_000_000
   /** Bytes received since the last acknowledgment. */
   #waiting = 0
+  #hasEndedWrite = true
 
   /** An answer arrives in full segments and a rest. @param isLate its rest is acknowledged before the next request */
   reads(bytes: number, isLate = false): void {
@@ -25,13 +26,14 @@ class Client {
   sends(isPushed = true): void {
     this.#ack += this.#waiting
     this.#waiting = 0
-    this.watch.saw(seq(this.#ack), true, isPushed, SEGMENT)
+    this.watch.saw(seq(this.#ack), this.#hasEndedWrite, SEGMENT)
+    this.#hasEndedWrite = isPushed
   }
 
   #acknowledges(): void {
     this.#ack += this.#waiting
     this.#waiting = 0
-    this.watch.saw(seq(this.#ack), false, false, SEGMENT)
+    this.watch.saw(seq(this.#ack), false, SEGMENT)
   }
 }
 

@@ -19,8 +19,6 @@ export class DuplexWatch {
   #hasAck = false
   /** The last request was sent between two full segments of an answer. */
   #isBetween = false
-  /** The last payload of the client ended a write, so a request may begin. */
-  #isPushed = true
 
   /** See `Snapshot`. */
   save(snapshot: Snapshot): void {
@@ -29,18 +27,14 @@ export class DuplexWatch {
     this.#ack = snapshot.seq(this.#ack)
     this.#hasAck = snapshot.flag(this.#hasAck)
     this.#isBetween = snapshot.flag(this.#isBetween)
-    this.#isPushed = snapshot.flag(this.#isPushed)
   }
 
   /**
    * Takes the acknowledgment number of a captured packet. What a client writes at once is one request, even if the
    * answer to its first part is arriving, as with long bursts of pipelined requests.
-   * @param hasBytes it carries new bytes; @param isPushed it has PSH; @param segmentBytes payload of a full segment of
-   * the source
+   * @param isRequest a request may begin with it; @param segmentBytes payload of a full segment of the source
    */
-  saw(ack: Seq, hasBytes: boolean, isPushed: boolean, segmentBytes: number): void {
-    const isRequest = hasBytes && this.#isPushed
-    if (hasBytes) this.#isPushed = isPushed
+  saw(ack: Seq, isRequest: boolean, segmentBytes: number): void {
     const advance = this.#hasAck ? distance(ack, this.#ack) : 0
     if (this.#hasAck && advance <= 0) return
     this.#hasAck = true

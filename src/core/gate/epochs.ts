@@ -113,11 +113,15 @@ export class Epochs {
     this.#ack = ack
   }
 
-  /** Takes every captured acknowledgment number, so that no distance between two of them wraps. */
-  saw(ack: Seq): void {
-    if (!this.#hasBase || !isAfter(ack, this.#ack)) return
+  /**
+   * Takes every captured acknowledgment number, so that no distance between two of them wraps.
+   * @returns false if it acknowledges nothing new
+   */
+  saw(ack: Seq): boolean {
+    if (ack === this.#ack || !this.#hasBase || !isAfter(ack, this.#ack)) return false
     this.#acknowledged += distance(ack, this.#ack)
     this.#ack = ack
+    return true
   }
 
   /** True if bytes with this acknowledgment number belong to a later epoch than the last released one. */

@@ -2,7 +2,7 @@
  * The gate between client side and target side: it holds each request back until the target has answered the previous
  * one, and records the exchange that it releases.
  */
-import { PSH, type Segment } from '../../wire/segment.ts'
+import type { Segment } from '../../wire/segment.ts'
 import { isBefore, type Seq } from '../../wire/seq.ts'
 import { Counter, type Counters } from '../books/counters.ts'
 import { MapCount, type MapCounts } from '../books/map-counts.ts'
@@ -75,12 +75,12 @@ export class Gate {
     this.#epochs.begin(ack)
   }
 
-  /** Takes every captured segment with an acknowledgment number. @param hasBytes it contains new bytes */
-  saw(segment: Segment, hasBytes: boolean): void {
-    this.#epochs.saw(segment.ack)
+  /** Takes every captured segment with an acknowledgment number. @param isRequest a request may begin with it */
+  saw(segment: Segment, isRequest: boolean): void {
+    if (!this.#epochs.saw(segment.ack)) return
     if (this.#duplex.isDuplex || !this.#context.settings.gate.isWaiting) return
     const segmentBytes = (this.#identity.mss || MSS_DEFAULT) - (segment.hasTimestamps ? TIMESTAMPS_LENGTH : 0)
-    this.#duplex.saw(segment.ack, hasBytes, (segment.flags & PSH) !== 0, segmentBytes)
+    this.#duplex.saw(segment.ack, isRequest, segmentBytes)
     if (!this.#duplex.isDuplex) return
     this.#epochs.isUngated = true
     this.#context.counters.add(Counter.sessionsUngated, 1)

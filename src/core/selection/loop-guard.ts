@@ -65,6 +65,8 @@ export interface HeldCopy {
   abort(reason: Drop, now: number): void
 }
 
+/** Time between two turns that are looked at. */
+const LOOK_AGAIN_MS = 1
 /** Words of what was said, by sign. */
 const SAID_LENGTH = 3
 const SYNS_AT = SAID_LENGTH
@@ -81,6 +83,10 @@ export class LoopGuard {
   readonly #requests: RepeatedRequests
   readonly #suspects: LoopSuspects
   readonly #notices: LoopNotice[] = []
+  /** The turn that was looked at last, and the current one. */
+  #lookedAt = Number.NEGATIVE_INFINITY
+  #turnAt = Number.NEGATIVE_INFINITY
+  #looks = false
 
   constructor(options: LoopGuardOptions) {
     const { memory } = options
@@ -122,9 +128,16 @@ export class LoopGuard {
     return true
   }
 
-  /** Takes note of captured payload. */
+  /** Takes note of a captured request. A busy worker looks at a sample of its turns, all requests of a turn or none. */
   sawRequest(request: CapturedRequest, now: number): void {
     const { fromAddress } = request
+    this.#requests.speaks(fromAddress)
+    if (now !== this.#turnAt) {
+      this.#turnAt = now
+      this.#looks = now - this.#lookedAt >= LOOK_AGAIN_MS
+      if (this.#looks) this.#lookedAt = now
+    }
+    if (!this.#looks && !this.isActive) return
     const at = this.#at(now)
     const hash = requestHash(request)
     if (this.isActive) this.#suspects.heard(fromAddress, hash, at)

@@ -60,6 +60,12 @@ export class RepeatedRequests {
     this.#copiesMax = copiesMax
   }
 
+  /** An address has sent a request: its connections are not silent. */
+  speaks(address: number): void {
+    const place = silentOf(address)
+    if (int32At(this.#words, place + ADDRESS) === address) this.#words[place + SYNS] = 0
+  }
+
   /**
    * Counts a payload that is copied. @param hash its `requestHash`; @param at in ms, as int32
    * @param turn differs from turn to turn: what is copied in a turn cannot come back in it
@@ -67,8 +73,6 @@ export class RepeatedRequests {
    */
   saw(address: number, hash: number, at: number, turn: number): boolean {
     const words = this.#words
-    const silent = silentOf(address)
-    if (int32At(words, silent + ADDRESS) === address) words[silent + SYNS] = 0
     const place = ((hash >>> 8) & (REQUESTS_MAX - 1)) * WORDS
     const isKnown = int32At(words, place + HASH) === hash && isRecent(at, int32At(words, place + SEEN_AT))
     words[place + SEEN_AT] = at

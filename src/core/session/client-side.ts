@@ -3,7 +3,7 @@
  * round trip, how much it sends at once, and how it ended. It does not know the target and outlives every connection to
  * it.
  */
-import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
+import { FIN, PSH, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add, distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
 import { Belief } from '../belief/belief.ts'
 import type { Counters } from '../books/counters.ts'
@@ -27,6 +27,9 @@ export class ClientSide {
   /** The IP id of the client's FIN if it had no payload; otherwise 0. */
   finIpId = 0
   hasReset = false
+  /** The segment taken last began a write: the one before it ended one. A request may begin with it. */
+  beginsWrite = false
+  #hasEndedWrite = true
   /** Offset of the client's reset in its stream. */
   #resetAt: Seq = seq(0)
   /** The acknowledgment number with which the reset waits at the gate; 0: it does not wait. */
@@ -69,6 +72,7 @@ export class ClientSide {
     this.#hasHandshake = snapshot.flag(this.#hasHandshake)
     this.beganAt = snapshot.number(this.beganAt)
     this.#firstFlightEnds = snapshot.number(this.#firstFlightEnds)
+    this.#hasEndedWrite = snapshot.flag(this.#hasEndedWrite)
     this.stream.save(snapshot)
     this.belief.save(snapshot)
     this.belief.rttMs = this.rttMs
@@ -125,12 +129,19 @@ export class ClientSide {
 
   #take(segment: Segment, unit: number): Drop {
     // Bytes in a SYN (RFC 7413) are sent once the target has answered our SYN.
-    if (segment.flags & SYN) return segment.payloadLength > 0 ? this.stream.insert(segment, unit) : Drop.Duplicate
+    if (segment.flags & SYN) return segment.payloadLength > 0 ? this.#takePayload(segment, unit) : Drop.Duplicate
     if (segment.flags & RST) return this.#takeReset(segment)
-    const drop = segment.payloadLength > 0 ? this.stream.insert(segment, unit) : Drop.PureAck
+    const drop = segment.payloadLength > 0 ? this.#takePayload(segment, unit) : Drop.PureAck
     if ((segment.flags & FIN) === 0) return drop
     const end = this.#takeFin(segment)
     return end === Drop.None || segment.payloadLength === 0 ? end : drop
+  }
+
+  #takePayload(segment: Segment, unit: number): Drop {
+    const drop = this.stream.insert(segment, unit)
+    this.beginsWrite = drop === Drop.None && this.#hasEndedWrite
+    if (drop === Drop.None) this.#hasEndedWrite = (segment.flags & PSH) !== 0
+    return drop
   }
 
   /** The client has opened another connection with this address and port, so nothing more follows on this one. */

@@ -53,6 +53,8 @@ export class Session {
   armedAt = NEVER
   /** It has taken packets and waits to be stepped. */
   isReady = false
+  /** The connection may turn to TLS: it has said little so far. */
+  mayTurnToTls = true
   /** A later connection with the same client address and port, which starts when this one has ended. */
   successor: Session | undefined
   readonly #gate: Gate
@@ -177,7 +179,7 @@ export class Session {
     }
     if (wasIdle && (payloadLength > 0 || drop === Drop.None)) this.#progressAt = now
     target.clientWindow(scaledWindow(segment.window, this.identity.windowScale))
-    if (flags & ACK) this.#sawAck(segment, payloadLength > 0 && drop === Drop.None, now)
+    if (flags & ACK) this.#sawAck(segment, payloadLength > 0 && client.beginsWrite, now)
     if (payloadLength > 0) {
       const flight = client.firstFlightBytes(now)
       if (flight > 0) target.clientFlight(flight)
@@ -197,10 +199,10 @@ export class Session {
   }
 
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
-  #sawAck(segment: Segment, hasBytes: boolean, now: number): void {
+  #sawAck(segment: Segment, isRequest: boolean, now: number): void {
     const { ack } = segment
     if (this.#handshake.isPending && !this.#handshake.accepts(this.identity, now)) return
-    this.#gate.saw(segment, hasBytes)
+    this.#gate.saw(segment, isRequest)
     if (this.client.completesHandshake(now)) {
       this.queue.firstAck = ack
       this.#gate.begin(ack)
@@ -377,13 +379,14 @@ export class Session {
     const isIdle = this.#isIdle()
     const { keepAliveMs, timeoutMs } = this.#context.settings
     const { target } = this
+    const { belief } = this.client
     const start = target.state === TargetState.Waiting && this.#hasWork() ? this.#startAt : NEVER
     target.plan()
     this.deadline = Math.min(
       Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
       target.deadline,
-      this.#handshake.askAt,
-      this.client.belief.deadline,
+      this.#handshake.isPending ? this.#handshake.askAt : NEVER,
+      belief.isWaiting ? belief.deadline : NEVER,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
       isIdle ? this.#hibernatesAt() : start

@@ -3,7 +3,7 @@
  * source's, so it cannot decrypt what the client has encrypted.
  */
 import { payloadSeq, type Segment, SYN } from '../../wire/segment.ts'
-import { distance } from '../../wire/seq.ts'
+import { distance, seq } from '../../wire/seq.ts'
 import { isClientHello, isEncryptedRecord } from '../../wire/tls.ts'
 import type { Session } from './session.ts'
 
@@ -17,11 +17,13 @@ export function isTls({ bytes, flags, payloadAt, payloadLength }: Segment): bool
   return (flags & SYN) === 0 && isEncryptedRecord(bytes, payloadAt, payloadLength)
 }
 
-/** Whether a later segment is the beginning of TLS. */
-export function beginsTls({ client }: Session, segment: Segment): boolean {
+/** Whether a later segment is the beginning of TLS. Asked only while `mayTurnToTls`. */
+export function beginsTls(session: Session, segment: Segment): boolean {
   const { bytes, payloadAt, payloadLength } = segment
   if (payloadLength === 0) return false
-  const offset = distance(payloadSeq(segment), client.stream.base)
+  const { stream } = session.client
+  if (distance(stream.end, seq(0)) > CLEAR_TEXT_MAX) session.mayTurnToTls = false
+  const offset = distance(payloadSeq(segment), stream.base)
   if (offset < 0 || offset > CLEAR_TEXT_MAX) return false
   return isClientHello(bytes, payloadAt, payloadLength)
 }

@@ -125,15 +125,11 @@ export class Sessions<Answer> {
     }
     trace?.captured(segment, session?.state)
     let drop: Drop
-    if (session !== undefined && !isNewConnection(session, segment) && beginsTls(session, segment)) {
-      drop = this.#leaveOutTls(session, segment, now)
-    } else if (session !== undefined && !isNewConnection(session, segment)) {
-      const group = this.#tables.groups[session.id]
-      const mayRestart = group !== undefined && group.absent.length > 0 && session.queue.mayBeginNext(segment.ack)
-      drop = session.onSource(segment, now)
-      this.ready.add(session)
-      if (drop !== Drop.None) counters.drop(drop, 1, 0)
-      if (group !== undefined) this.#giveToCopies(group, session, segment, mayRestart && drop === Drop.None, now)
+    let mayBeginRequest = true
+    if (session !== undefined && !isNewConnection(session, segment)) {
+      if (session.mayTurnToTls && beginsTls(session, segment)) drop = this.#leaveOutTls(session, segment, now)
+      else drop = this.#takeFor(session, segment, now)
+      mayBeginRequest = session.client.beginsWrite
     } else {
       const isDoubtful = session !== undefined && !session.isClientDone
       drop = isDoubtful ? this.#hold(segment, session, now) : this.#arrivals.take(segment, found, session, now)
@@ -143,7 +139,18 @@ export class Sessions<Answer> {
       }
     }
     if (drop !== Drop.None) trace?.refused(segment.fromAddress, segment.fromPort, drop)
-    else if (segment.payloadLength > 0) this.#context.loops?.sawRequest(segment, now)
+    else if (segment.payloadLength > 0 && mayBeginRequest) this.#context.loops?.sawRequest(segment, now)
+    return drop
+  }
+
+  /** Passes a segment to its session and the copies beside it. */
+  #takeFor(session: Session, segment: Segment, now: number): Drop {
+    const group = this.#tables.groups[session.id]
+    const mayRestart = group !== undefined && group.absent.length > 0 && session.queue.mayBeginNext(segment.ack)
+    const drop = session.onSource(segment, now)
+    this.ready.add(session)
+    if (drop !== Drop.None) this.#context.counters.drop(drop, 1, 0)
+    if (group !== undefined) this.#giveToCopies(group, session, segment, mayRestart && drop === Drop.None, now)
     return drop
   }
 
