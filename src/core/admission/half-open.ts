@@ -32,32 +32,24 @@ export class HalfOpen {
   }
 }
 
-/** The handshake of one client with the source, as far as it is captured. */
+/** A handshake of one client with the source that is not complete, as far as it is captured. */
 export class ClientHandshake {
-  /** The client has not acknowledged the source's SYN-ACK. */
-  isPending: boolean
-  /** While pending: when to ask the source's kernel; Infinity: never. */
-  askAt = Number.POSITIVE_INFINITY
+  /** When to ask the source's kernel. */
+  askAt: number
   /** An acknowledgment was captured before the source's kernel accepted one. */
   hasAck = false
   readonly #halfOpen: HalfOpen
   readonly #since: number
 
-  /** @param isComplete the connection is joined */
-  constructor(halfOpen: HalfOpen, isComplete: boolean, now: number) {
+  constructor(halfOpen: HalfOpen, now: number) {
     this.#halfOpen = halfOpen
     this.#since = now
-    this.isPending = !isComplete
-    if (isComplete) return
     halfOpen.count += 1
     this.askAt = now + ASK_FIRST_MS
   }
 
-  /** It is complete, or no longer of interest. May be called again. */
+  /** It is complete, or no longer of interest. To be called once. */
   end(): void {
-    if (!this.isPending) return
-    this.isPending = false
-    this.askAt = Number.POSITIVE_INFINITY
     this.#halfOpen.count -= 1
   }
 

@@ -42,13 +42,17 @@ export class ConnectionUse {
     this.#lastBytes = 0
   }
 
-  /** @param sourceBytes length of the answer that the client had read; @param targetBytes of the target's answer to it */
-  answered(sourceBytes: number, targetBytes: number): void {
-    if (sourceBytes <= 0) return
+  /**
+   * @param sourceBytes length of the answer that the client had read; @param targetBytes of the target's answer to it
+   * @returns true if further answers can change nothing
+   */
+  answered(sourceBytes: number, targetBytes: number): boolean {
+    if (sourceBytes <= 0) return false
     this.hasRead = true
-    if (targetBytes <= 0) return
+    if (targetBytes <= 0) return false
     if (this.#answered < ENOUGH) this.#answered += 1
     if (isLike(sourceBytes, targetBytes)) this.#hasLikeAnswer = true
+    return this.#answered >= ENOUGH
   }
 
   /**

@@ -115,13 +115,14 @@ export class Epochs {
 
   /**
    * Takes every captured acknowledgment number, so that no distance between two of them wraps.
-   * @returns false if it acknowledges nothing new
+   * @returns bytes that it acknowledges for the first time
    */
-  saw(ack: Seq): boolean {
-    if (ack === this.#ack || !this.#hasBase || !isAfter(ack, this.#ack)) return false
-    this.#acknowledged += distance(ack, this.#ack)
+  saw(ack: Seq): number {
+    if (ack === this.#ack || !this.#hasBase || !isAfter(ack, this.#ack)) return 0
+    const advance = distance(ack, this.#ack)
+    this.#acknowledged += advance
     this.#ack = ack
-    return true
+    return advance
   }
 
   /** True if bytes with this acknowledgment number belong to a later epoch than the last released one. */

@@ -12,7 +12,7 @@ import type { Snapshot } from '../memory/snapshot.ts'
 import type { CopiedIdentity } from '../target/copied-identity.ts'
 import { type AnswerRhythm, type TargetSide, TargetState } from '../target/target-side.ts'
 import type { ConnectionUse } from './connection-use.ts'
-import { DuplexWatch } from './duplex-watch.ts'
+import { afterAck, isDuplex } from './duplex-watch.ts'
 import { Asking, Epochs, type GateSettings, Release } from './epochs.ts'
 import { Exchange } from './exchange.ts'
 
@@ -38,7 +38,10 @@ export class Gate {
   readonly #context: GateContext
   readonly #identity: Pick<CopiedIdentity, 'mapIndex' | 'mss'>
   readonly #use: ConnectionUse
-  readonly #duplex = new DuplexWatch()
+  /** The connection is of use, whatever follows. */
+  #isUseProven = false
+  /** See `afterAck`. */
+  #duplex = 0
   #epochs: Epochs
 
   /** @param use is told how the target answers */
@@ -52,14 +55,15 @@ export class Gate {
   /** See `Snapshot`. */
   save(snapshot: Snapshot): void {
     this.#epochs.save(snapshot)
-    this.#duplex.save(snapshot)
-    this.#epochs.isUngated = this.#duplex.isDuplex
+    this.#duplex = snapshot.short(this.#duplex)
+    this.#epochs.isUngated = isDuplex(this.#duplex)
   }
 
   /** Starts anew for another connection to the target, on which nothing is answered yet. */
   restart(): void {
     this.#epochs = new Epochs(this.#context.settings.gate)
-    this.#epochs.isUngated = this.#duplex.isDuplex
+    this.#epochs.isUngated = isDuplex(this.#duplex)
+    this.#isUseProven = false
     this.lookAgainAt = Number.POSITIVE_INFINITY
     this.isTargetGone = false
     this.exchange.answeredAt = Number.NaN
@@ -77,11 +81,11 @@ export class Gate {
 
   /** Takes every captured segment with an acknowledgment number. @param isRequest a request may begin with it */
   saw(segment: Segment, isRequest: boolean): void {
-    if (!this.#epochs.saw(segment.ack)) return
-    if (this.#duplex.isDuplex || !this.#context.settings.gate.isWaiting) return
+    const advance = this.#epochs.saw(segment.ack)
+    if (advance === 0 || isDuplex(this.#duplex) || !this.#context.settings.gate.isWaiting) return
     const segmentBytes = (this.#identity.mss || MSS_DEFAULT) - (segment.hasTimestamps ? TIMESTAMPS_LENGTH : 0)
-    this.#duplex.saw(segment.ack, isRequest, segmentBytes)
-    if (!this.#duplex.isDuplex) return
+    this.#duplex = afterAck(this.#duplex, advance, isRequest, segmentBytes)
+    if (!isDuplex(this.#duplex)) return
     this.#epochs.isUngated = true
     this.#context.counters.add(Counter.sessionsUngated, 1)
   }
@@ -142,7 +146,9 @@ export class Gate {
     if (release === Release.TimedOut) mapCounts.add(this.#identity.mapIndex, MapCount.Unanswered)
     // What the client had read before its first request answers none.
     if (target.isFresh) this.#use.isServerFirst = true
-    else this.#use.answered(this.#epochs.answerBytes, this.#epochs.targetBytes)
+    else if (!this.#isUseProven) {
+      this.#isUseProven = this.#use.answered(this.#epochs.answerBytes, this.#epochs.targetBytes)
+    }
     return release
   }
 

@@ -69,13 +69,14 @@ export interface HeldCopy {
 const LOOK_AGAIN_MS = 1
 /** Words of what was said, by sign. */
 const SAID_LENGTH = 3
-const SYNS_AT = SAID_LENGTH
-const REQUESTS_AT = SYNS_AT + CopiedSyns.length
-const SUSPECTS_AT = REQUESTS_AT + RepeatedRequests.length
+// The requests come first, so that each of them is in one cache line.
+const SYNS_AT = RepeatedRequests.length
+const SUSPECTS_AT = SYNS_AT + CopiedSyns.length
+const SAID_AT = SUSPECTS_AT + LoopSuspects.length
 
 export class LoopGuard {
   /** Words of `LoopMemory`. */
-  static readonly length = SUSPECTS_AT + LoopSuspects.length
+  static readonly length = SAID_AT + SAID_LENGTH
   readonly #options: LoopGuardOptions
   readonly #clockMs: number
   readonly #said: Int32Array
@@ -93,11 +94,11 @@ export class LoopGuard {
     const words = memory?.words ?? new Int32Array(LoopGuard.length)
     this.#options = options
     this.#clockMs = memory?.clockMs ?? 0
-    this.#said = words.subarray(0, SAID_LENGTH)
-    this.#syns = new CopiedSyns(words.subarray(SYNS_AT, REQUESTS_AT))
-    this.#requests = new RepeatedRequests(words.subarray(REQUESTS_AT, SUSPECTS_AT), options.copiesMax)
+    this.#said = words.subarray(SAID_AT)
+    this.#syns = new CopiedSyns(words.subarray(SYNS_AT, SUSPECTS_AT))
+    this.#requests = new RepeatedRequests(words.subarray(0, SYNS_AT), options.copiesMax)
     const onBlocked = (address: number): unknown => this.#notices.push({ sign: LoopSign.RequestsReturn, address })
-    this.#suspects = new LoopSuspects(words.subarray(SUSPECTS_AT), onBlocked)
+    this.#suspects = new LoopSuspects(words.subarray(SUSPECTS_AT, SAID_AT), onBlocked)
   }
 
   /** Whether any copies may be held back. */

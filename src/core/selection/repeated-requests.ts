@@ -23,8 +23,8 @@ const SENT_MAX = 1 << 20
 /** Powers of two. A later entry replaces one that has the same place. */
 const REQUESTS_MAX = 4096
 const ADDRESSES_MAX = 1024
-/** Words of a request. */
-const WORDS = 11
+/** Words of a request: a cache line. */
+const WORDS = 16
 const HASH = 0
 const FIRST = 1
 const REPEATER = 2

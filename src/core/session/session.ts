@@ -67,7 +67,8 @@ export class Session {
   readonly #awakeSince: number
   /** While waiting: when it may connect; Infinity: not yet known. */
   #startAt = NEVER
-  readonly #handshake: ClientHandshake
+  /** Undefined once it is complete, or over. */
+  #handshake: ClientHandshake | undefined
   readonly #delivery: Delivery
 
   constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
@@ -87,8 +88,8 @@ export class Session {
     this.target = hub.create(id, identity, { base: add(start.iss, 1), tsVal, windowBytes, clientRttMs }, now)
     this.#progressAt = now
     this.#awakeSince = now
-    this.#handshake = new ClientHandshake(context.halfOpen, isJoined, now)
     if (isJoined) this.target.clientConnected(clientRttMs, now)
+    else this.#handshake = new ClientHandshake(context.halfOpen, now)
     this.#plan()
   }
 
@@ -130,7 +131,7 @@ export class Session {
 
   /** See `Snapshot`. Saves or restores everything that a hibernated session needs, apart from its identity. */
   save(snapshot: Snapshot): void {
-    this.#handshake.end()
+    this.#endHandshake()
     this.#progressAt = snapshot.number(this.#progressAt)
     this.#reconnects.save(snapshot)
     this.client.save(snapshot)
@@ -201,23 +202,29 @@ export class Session {
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
   #sawAck(segment: Segment, isRequest: boolean, now: number): void {
     const { ack } = segment
-    if (this.#handshake.isPending && !this.#handshake.accepts(this.identity, now)) return
+    const isPending = this.#handshake !== undefined
+    if (this.#handshake?.accepts(this.identity, now) === false) return
     this.#gate.saw(segment, isRequest)
     if (this.client.completesHandshake(now)) {
       this.queue.firstAck = ack
       this.#gate.begin(ack)
-    } else if (!this.#handshake.isPending) return
-    this.#handshake.end()
+    } else if (!isPending) return
+    this.#endHandshake()
     this.target.clientConnected(this.client.rttMs, now)
   }
 
+  #endHandshake(): void {
+    this.#handshake?.end()
+    this.#handshake = undefined
+  }
+
   /** Asks the source's kernel about a handshake whose end was not captured. */
-  #askSource(now: number): void {
-    const state = this.#handshake.ask(this.identity, this.isClientDone, now)
+  #askSource(handshake: ClientHandshake, now: number): void {
+    const state = handshake.ask(this.identity, this.isClientDone, now)
     if (state === SourceState.None) this.abort(Drop.NotConnected, now)
     if (state !== SourceState.Connected) return
     this.client.connects()
-    this.#handshake.end()
+    this.#endHandshake()
     this.target.clientConnected(this.client.rttMs, now)
   }
 
@@ -241,7 +248,8 @@ export class Session {
       if (stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
       this.abort(Drop.Hole, now)
     }
-    if (!isEnded(this) && now >= this.#handshake.askAt) this.#askSource(now)
+    const handshake = this.#handshake
+    if (!isEnded(this) && handshake !== undefined && now >= handshake.askAt) this.#askSource(handshake, now)
     if (isEnded(this)) return
     if (now >= this.client.belief.deadline) this.#takeHeld(this.client.onTimer(now), now)
     this.target.onTimer(this.queue, now)
@@ -298,8 +306,7 @@ export class Session {
   step(now: number): void {
     if (isEnded(this) || this.#context.loops?.holdsBack(this, now) === true) return
     const { target, client } = this
-    const isNeverOpened = this.#handshake.isPending && !this.#handshake.hasAck
-    if (isNeverOpened && client.hasReset && !client.lacksBytes) {
+    if (this.#handshake?.hasAck === false && client.hasReset && !client.lacksBytes) {
       this.abort(Drop.None, now)
       return
     }
@@ -351,7 +358,7 @@ export class Session {
       this.#progressAt = now
     } else {
       this.client.clear(una, reason === Drop.None ? Drop.BeyondEnd : reason)
-      this.#handshake.end()
+      this.#endHandshake()
       this.hasEnded = true
       this.deadline = NEVER
     }
@@ -366,7 +373,7 @@ export class Session {
     this.identity = identity
     this.target = hub.reconnect(this.id, identity, this.client.rttMs, now)
     if (identity.isJoined) this.client.joins()
-    if (!this.#handshake.isPending) this.target.clientConnected(this.client.rttMs, now)
+    if (this.#handshake === undefined) this.target.clientConnected(this.client.rttMs, now)
     this.#gate.restart()
     this.#hole.close()
     counters.add(Counter.sessionsStarted, 1)
@@ -385,7 +392,7 @@ export class Session {
     this.deadline = Math.min(
       Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
       target.deadline,
-      this.#handshake.isPending ? this.#handshake.askAt : NEVER,
+      this.#handshake?.askAt ?? NEVER,
       belief.isWaiting ? belief.deadline : NEVER,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
