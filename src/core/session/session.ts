@@ -73,11 +73,11 @@ export class Session {
     this.id = id
     this.identity = identity
     this.#context = context
-    this.queue = new SendQueue(seq(0), pool, counters)
+    this.queue = new SendQueue(seq(0), pool, counters, identity.mapIndex)
     const { isJoined } = identity
     this.client = new ClientSide(start.iss, identity, this.queue, context, start.capturedAt)
     this.#reconnects = new Reconnects(context, identity)
-    this.#gate = new Gate(context, identity, this.#reconnects.use)
+    this.#gate = new Gate(context, identity, this.#reconnects.use, this.queue)
     this.#hole = new HoleWatch(settings.holes, counters)
     this.#delivery = new Delivery(id, this.client, this.queue, this.#gate, this.#reconnects, context)
     const { tsVal, windowBytes } = start
@@ -123,7 +123,8 @@ export class Session {
   #hibernatesAt(): number {
     if (!this.target.isQuiescent || this.successor !== undefined || this.isReady) return NEVER
     if (this.#gate.lookAgainAt !== NEVER || !this.client.isSettled) return NEVER
-    return Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
+    const at = Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
+    return Math.max(at, this.#gate.outcomes?.awakeUntil ?? 0)
   }
 
   /** See `Snapshot`. Saves or restores everything that a hibernated session needs, apart from its identity. */
@@ -200,9 +201,9 @@ export class Session {
   #sawAck(segment: Segment, hasBytes: boolean, now: number): void {
     const { ack } = segment
     if (this.#handshake.isPending && !this.#handshake.accepts(this.identity, now)) return
-    this.#gate.saw(segment, hasBytes)
+    this.#gate.saw(segment, hasBytes, now)
     if (this.client.completesHandshake(now)) {
-      this.queue.firstAck = ack
+      this.queue.connects(ack)
       this.#gate.begin(ack)
     } else if (!this.#handshake.isPending) return
     this.#handshake.end()
@@ -243,6 +244,7 @@ export class Session {
     if (isEnded(this)) return
     if (now >= this.client.belief.deadline) this.#takeHeld(this.client.onTimer(now), now)
     this.target.onTimer(this.queue, now)
+    if (this.#isIdle()) this.#gate.settleIdle(this.target, now)
     this.step(now)
   }
 
@@ -343,6 +345,9 @@ export class Session {
     const una = unacknowledgedFrom(this.client.stream, this.target)
     this.queue.acknowledge(una)
     this.#gate.ended(this.target)
+    const { isClientDone } = this
+    const end = { reason, isClientDone, isDelivered: this.#isDelivered() && !this.client.lacksBytes }
+    this.queue.requests.sentEnd = this.target.sentEnd
     const isTakenUp = reconnectsAfter(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)
     if (isTakenUp) {
       this.hasReconnected = true
@@ -353,6 +358,7 @@ export class Session {
       this.hasEnded = true
       this.deadline = NEVER
     }
+    this.#gate.settle(this.target, end, now)
     if (trace !== undefined) trace.ended(this.identity, reason)
   }
 
@@ -375,18 +381,20 @@ export class Session {
   /** Sets `deadline` to the earliest instant at which anything is due. */
   #plan(): void {
     const isIdle = this.#isIdle()
-    const { keepAliveMs, timeoutMs } = this.#context.settings
+    const { settings, idlePolicy } = this.#context
     const { target } = this
+    const { outcomes } = this.#gate
     const start = target.state === TargetState.Waiting && this.#hasWork() ? this.#startAt : NEVER
     target.plan()
+    if (isIdle) outcomes?.plan(target, idlePolicy)
     this.deadline = Math.min(
-      Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
+      Math.max(this.#progressAt, target.progressAt) + (isIdle ? settings.keepAliveMs : settings.timeoutMs),
       target.deadline,
       this.#handshake.askAt,
       this.client.belief.deadline,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
-      isIdle ? this.#hibernatesAt() : start
+      isIdle ? Math.min(this.#hibernatesAt(), outcomes?.settleAt ?? NEVER) : start
     )
   }
 }
