@@ -167,9 +167,9 @@ export class Epochs {
     return this.isUngated || !this.#options.isWaiting
   }
 
-  /** The client has read more of the source's answers than when the last epoch was sent. */
-  get hasReadMore(): boolean {
-    return this.#acknowledged > this.#released
+  /** Bytes of the source's answers that the client has read since the last epoch was sent. */
+  get newlyReadBytes(): number {
+    return this.#acknowledged - this.#released
   }
 
   /** Whether the target has answered as much as the client has read so far, or is at most `slack` bytes short of it. */

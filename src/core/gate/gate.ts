@@ -144,7 +144,7 @@ export class Gate {
       }
     }
     if (pool.isStart(piece)) {
-      pool.setReleased(piece, true)
+      pool.markReleased(piece)
       this.#follow().release()
     }
     queue.admit(piece)

@@ -151,6 +151,49 @@ test('so does one that reads only that the source has closed', () => {
   `)
 })
 
+test('so does one that sends, closes, and then reads only that the source has closed', () => {
+  drill(`
+    +0     open request 10
+    +0     source  F.  110:110(0) ack 301
+    +0     sent    F.  110:110(0) ack 501
+    +9     source  .   111:111(0) ack 302
+    +0     target  F.  501:501(0) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 502
+    +0     requests notAwaited 1
+  `)
+})
+
+test('a client that closes its half and then reads the answer has it answered', () => {
+  drill(`
+    +0     open request 10
+    +0     source  F.  110:110(0) ack 301
+    +0     sent    F.  110:110(0) ack 501
+    +9     source  .   111:111(0) ack 342
+    +0     target  FP. 501:541(40) ack 111 win 65535
+    +0     sent    .   111:111(0) ack 542
+    +0     requests answered 1
+  `)
+})
+
+test('a request that its connection has not read is sent again, even if the target closes before the next one', () => {
+  drill(`
+    +0     open request 10
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +1     target  F.  541:541(0) ack 110 win 65535
+    +0     sent    .   120:120(0) ack 542
+    +1     source  P.  120:130(10) ack 381
+    +0     sent    R.  120:120(0) ack 542
+    +0     sent    S   109:109(0)
+    +0     requests answered 1 inFlight 2
+    +9     target  S.  900:900(0) ack 110 win 65535
+    +0     sent    .   110:110(0) ack 901
+    +0     sent    P.  110:120(10) ack 901
+    +0     counter epochsSentAgain 1
+  `)
+})
+
 test('what is in flight at the stop is named so', () => {
   drill(`
     +0     open request 10 answer 40

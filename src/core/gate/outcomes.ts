@@ -64,7 +64,9 @@ export class Outcomes {
       const since = release === Release.TimedOut ? Number.NEGATIVE_INFINITY : this.#since
       requests.overtake(isEnd ? dueBytes - 1 : dueBytes, since)
     }
-    if (release === Release.TargetClosed) requests.leaveUnanswered(Drop.TargetClosed)
+    // What the target has not acknowledged is sent again, on another connection.
+    const isRead = target.acknowledgedEnd === target.sentEnd
+    if (release === Release.TargetClosed && isRead) requests.leaveUnanswered(Drop.TargetClosed)
   }
 
   #settleOverdue(receivedBytes: number, now: number): void {
@@ -93,17 +95,16 @@ export class Outcomes {
     this.#checkedAt = now
     this.#recheckAt = NEVER
     this.#settleOverdue(rhythm.receivedBytes, now)
-    if (requests.open === 0 || !(epochs.hasReadMore || isWithoutAcks)) return
+    const hasReadMore = epochs.newlyReadBytes > 0
+    if (requests.open === 0 || !(hasReadMore || isWithoutAcks)) return
     const quietAt = epochs.quietAt(target)
     const isQuiet = now >= quietAt
-    const isComplete = epochs.hasReadMore && epochs.hasAnsweredAll(rhythm, 0)
+    const answeredBytes = epochs.answeredBytes(rhythm)
+    const isComplete = hasReadMore && answeredBytes > 0 && epochs.hasAnsweredAll(rhythm, 0)
     if (epochs.isFree && isQuiet && epochs.hasAnsweredMost(rhythm)) {
       this.#answeredAll(epochs, target)
-    } else if (
-      requests.current > 0 &&
-      (isComplete || (isQuiet && this.#hasPart(epochs.answeredBytes(rhythm), target)))
-    ) {
-      if (epochs.hasReadMore) this.#answered(target, false)
+    } else if (requests.current > 0 && (isComplete || (isQuiet && this.#hasPart(answeredBytes, target)))) {
+      if (hasReadMore) this.#answered(target, false)
       else requests.settle(RequestCount.Answered)
     } else if (!isQuiet) this.#recheckAt = quietAt
   }
@@ -114,7 +115,9 @@ export class Outcomes {
     const { rhythm } = target
     this.#settleOverdue(rhythm.receivedBytes, now)
     if (requests.current > 0) {
-      if (epochs.hasReadMore) {
+      // A single byte may be the source's FIN.
+      const hasRead = epochs.newlyReadBytes > (epochs.answeredBytes(rhythm) > 0 ? 0 : 1)
+      if (hasRead) {
         if (this.#isAnsweredAtEnd(epochs, target, now)) this.#answered(target, false)
       } else if (end.reason !== Drop.Shutdown && end.isDelivered && (end.isClientDone || !isOfTarget(end.reason))) {
         requests.settle(RequestCount.NotAwaited)

@@ -282,9 +282,11 @@ export class SendPool {
   isReleased(piece: number): boolean {
     return (int32At(this.#header, piece) & IS_RELEASED) !== 0
   }
-  setReleased(piece: number, isReleased: boolean): void {
-    const header = int32At(this.#header, piece)
-    this.#header[piece] = isReleased ? header | IS_RELEASED : header & ~IS_RELEASED
+  markReleased(piece: number): void {
+    this.#header[piece] = int32At(this.#header, piece) | IS_RELEASED
+  }
+  clearMarks(piece: number): void {
+    this.#header[piece] = int32At(this.#header, piece) & ~MARKS
   }
   /**
    * How far after its first byte the urgent data ends (RFC 9293 §3.8.5), possibly beyond the piece; 0: there is none.

@@ -107,7 +107,7 @@ export class SendQueue {
     if (!pool.isStart(piece)) return
     if (pool.isReleased(piece)) {
       if (isBefore(pool.offset(piece), requests.sentEnd)) return
-      requests.takeBack()
+      if (!requests.takeBack()) return
     }
     requests.giveUp(reason)
   }
@@ -117,8 +117,8 @@ export class SendQueue {
     const { pool } = this
     for (let piece = first; piece !== NONE; piece = pool.next(piece)) {
       if (!pool.isReleased(piece)) continue
-      pool.setReleased(piece, false)
-      this.requests.takeBack()
+      pool.clearMarks(piece)
+      if (this.requests.takeBack()) pool.markStart(piece)
     }
   }
 

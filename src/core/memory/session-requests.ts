@@ -70,10 +70,12 @@ export class SessionRequests {
     this.current += 1
   }
 
-  /** The request that was sent last waits again, for another connection. */
-  takeBack(): void {
+  /** The request that was sent last waits again, for another connection. @returns false: all have outcomes already */
+  takeBack(): boolean {
+    if (this.open === 0) return false
     if (this.current > 0) this.current -= 1
-    else if (this.overdueCount > 0) this.#overdue?.removeNewest()
+    else this.#overdue?.removeNewest()
+    return true
   }
 
   /** The current ones have ended so. */
