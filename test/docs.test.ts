@@ -49,6 +49,12 @@ test('docs/counters.md lists the counters of both programs, each with a meaning'
   assert.doesNotMatch(read('docs/counters.md'), /^\| `[^`]+` \|\s*\|/m)
 })
 
+test('docs/counters.md lists the books of requests', () => {
+  const fields = Object.keys(new Counters().requests.reportOf(0))
+  assert.deepEqual(rowNames(section('docs/counters.md', 'Requests')), fields.sort())
+  assert.doesNotMatch(section('docs/counters.md', 'Requests'), /^\| `[^`]+` \|\s*\|/m)
+})
+
 test('docs/counters.md lists the fields of the latency', () => {
   const counters = new Counters()
   counters.latency.add(1)

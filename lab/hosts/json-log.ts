@@ -34,3 +34,15 @@ export function dropsOf(statistics: LogEntry): string[] {
     .filter(([name, value]) => /^dropped\.(?!sampledOut\.).*\.bytes$/.test(name) && value !== 0)
     .map(([name, value]) => `${name.replace(/^dropped\.|\.bytes$/g, '')} ${String(value)} bytes`)
 }
+
+/** Describes what is wrong with the books of requests, in sentences. */
+export function requestProblems(statistics: LogEntry): string[] {
+  const unaccounted = counter(statistics, 'unaccountedRequests') ?? 0
+  const lost = Object.entries(statistics).filter(
+    ([name, count]) => /^notAnswered\.|^dropped\.(?!sampledOut\.|shutdown\.).*\.requests$/.test(name) && count !== 0
+  )
+  return [
+    ...(unaccounted === 0 ? [] : [`The books of tcpcopy do not close: ${unaccounted} requests are unaccounted for.`]),
+    ...lost.map(([name, count]) => `tcpcopy lost requests: ${name} ${String(count)}.`)
+  ]
+}

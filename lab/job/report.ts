@@ -1,5 +1,5 @@
 /** The results of the main job, and their table. */
-import type { LogEntry } from '../hosts/json-log.ts'
+import { counter, type LogEntry } from '../hosts/json-log.ts'
 import type { Comparison, Delay } from './comparison.ts'
 
 /** What the main job measured. Counts that a program did not report are null. */
@@ -42,6 +42,7 @@ export function printTable(report: Report): string {
     ['', `${'source'.padStart(12)}${'target'.padStart(12)}`],
     ['requests (captures)', sides(requests.source, requests.target)],
     ['requests (redis)', sides(redisCommands.source, redisCommands.target)],
+    ['requests (tcpcopy)', requestsText(report.statistics.tcpcopy ?? undefined)],
     ['connections', sides(connections.source, connections.target)],
     ['difference', `${count(requests.lost)} lost, ${count(requests.duplicated)} duplicated`],
     ['same client bytes', `on ${count(connections.equal)} of ${count(connections.source)} connections`],
@@ -58,6 +59,18 @@ export function printTable(report: Report): string {
     ? 'OK: nothing lost, duplicated or altered; redis agrees with the captures.'
     : `FAILED:\n${report.problems.map((problem) => `- ${problem}`).join('\n')}`
   return `${table}\n\n${verdict}\n`
+}
+
+/** The books of requests: `104,006 captured: 104,006 answered, 0 late, 0 not awaited, 0 lost`. */
+function requestsText(statistics: LogEntry | undefined): string {
+  const of = (name: string): number | null => counter(statistics, `requests${name}`)
+  const lost = [of('NotAnswered'), of('GivenUp')].reduce(
+    (sum, one) => (sum === null || one === null ? null : sum + one),
+    0
+  )
+  const late = `${count(of('AnsweredLate'))} late, ${count(of('NotAwaited'))} not awaited`
+  const others = `${count(of('LeftOut'))} left out, ${count(of('AtStop'))} at the stop`
+  return `${count(of('Captured'))} captured: ${count(of('Answered'))} answered, ${late}, ${others}, ${count(lost)} lost`
 }
 
 function delayText({ p50Us, p99Us }: Delay): string {

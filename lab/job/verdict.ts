@@ -1,5 +1,5 @@
 /** The checks that decide whether the main job passed. */
-import { counter, dropsOf } from '../hosts/json-log.ts'
+import { counter, dropsOf, requestProblems } from '../hosts/json-log.ts'
 import type { Measured } from './report.ts'
 
 /** Describes what is wrong with the copy, or with its check, in sentences. */
@@ -35,6 +35,7 @@ export function findProblems(measured: Measured): string[] {
   for (const drop of dropsOf(measured.statistics.tcpcopy ?? {})) problems.push(`tcpcopy dropped client bytes: ${drop}.`)
   const unaccounted = counter(measured.statistics.tcpcopy ?? undefined, 'unaccountedBytes')
   check(unaccounted === 0, `The books of tcpcopy do not close: ${unaccounted} bytes are unaccounted for.`)
+  problems.push(...requestProblems(measured.statistics.tcpcopy ?? {}))
   for (const name of ['tcpcopy', 'intercept'] as const) {
     check(exitStatus[name] === 0, `${name} ended with ${exitStatus[name] ?? 'a signal'} when it was stopped.`)
     check(measured.statistics[name] !== null, `${name} logged no statistics on exit.`)

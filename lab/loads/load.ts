@@ -1,7 +1,7 @@
 /** A load on a copy, and its result. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ASSISTANT, type CopyLab, MAP, openCopyLab, type Programs } from '../hosts/copy-lab.ts'
-import { counter, dropsOf, hasMessage, type LogEntry, lastStatistics } from '../hosts/json-log.ts'
+import { counter, dropsOf, hasMessage, type LogEntry, lastStatistics, requestProblems } from '../hosts/json-log.ts'
 import { type Program, whileAllRun } from '../hosts/program.ts'
 import { awaitCatchUp } from '../job/catch-up.ts'
 import type { Progress } from '../job/progress.ts'
@@ -224,6 +224,7 @@ export function findProblems(load: Load, measured: Measured): string[] {
   const unaccounted = statistics.tcpcopy.unaccountedBytes
   if (unaccounted !== 0)
     problems.push(`The counters of tcpcopy do not add up: ${String(unaccounted)} bytes are unaccounted for.`)
+  problems.push(...requestProblems(statistics.tcpcopy))
   for (const name of ['tcpcopy', 'intercept'] as const) {
     if (exitStatus[name] !== 0)
       problems.push(`${name} ended with ${exitStatus[name] ?? 'a signal'} when it was stopped.`)

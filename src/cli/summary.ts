@@ -1,5 +1,8 @@
 /** Statistics as one line of text; the JSON log has every counter. */
-import { dropNames, LEFT_OUT } from '../core/books/drop.ts'
+import { Drop, dropNames, LEFT_OUT } from '../core/books/drop.ts'
+import type { RequestBooks } from '../core/books/request-books.ts'
+import type { CopyMap } from '../core/selection/mapping.ts'
+import { formatEndpoint } from '../wire/address.ts'
 
 type Report = Readonly<Record<string, number>>
 
@@ -15,22 +18,60 @@ function octets(count: number): string {
 
 /** Lists only counters above zero: `dropped badChecksum 3, hole 1`. */
 function dropsText(report: Report): string {
-  const drops = Object.entries(report).filter(([name]) => name.startsWith('dropped.') && !name.endsWith('.bytes'))
+  const drops = Object.entries(report).filter(([name]) => /^dropped\.\w+$/.test(name))
   const expected = ['dropped.pureAck', 'dropped.duplicate']
   const named = drops.filter(([name]) => !expected.includes(name))
   if (named.length === 0) return ''
   return `; dropped ${named.map(([name, count]) => `${name.slice('dropped.'.length)} ${count}`).join(', ')}`
 }
 
+/** What is dropped for these reasons is no loss: it is left out by choice, or was in flight when tcpcopy was stopped. */
+const NO_LOSS = [...LEFT_OUT, Drop.Shutdown].map((reason) => dropNames[reason])
+
+/** Counts by reason: `targetReset 32, hole 1`, preceded by a space and in brackets; empty if there are none. */
+function reasonsText(counts: readonly (readonly [string, string])[]): string {
+  return counts.length === 0 ? '' : ` (${counts.map(([reason, count]) => `${reason} ${count}`).join(', ')})`
+}
+
+/** The losses of a kind by reason: fields such as `dropped.hole.bytes` for the kind `bytes`. */
+function losses(report: Report, kind: 'bytes' | 'requests'): [string, number][] {
+  return Object.entries(report).flatMap(([name, count]): [string, number][] => {
+    const [first, reason = '', last] = name.split('.')
+    return first === 'dropped' && last === kind && !NO_LOSS.includes(reason) ? [[reason, count]] : []
+  })
+}
+
 function payloadText(report: Report): string {
-  const leftOut = LEFT_OUT.reduce<number>(
-    (total, reason) => total + pick(report, `dropped.${dropNames[reason]}.bytes`),
-    0
-  )
+  const lost = losses(report, 'bytes')
+  const lostBytes = lost.reduce((total, [, count]) => total + count, 0)
   return (
     `payload captured ${octets(pick(report, 'capturedPayloadBytes'))}, delivered ${octets(pick(report, 'deliveredBytes'))}, ` +
-    `pending ${octets(pick(report, 'pendingBytes'))}, lost ${octets(pick(report, 'droppedBytes') - leftOut)}`
+    `pending ${octets(pick(report, 'pendingBytes'))}, lost ${octets(lostBytes)}` +
+    reasonsText(lost.map(([reason, count]) => [reason, octets(count)]))
   )
+}
+
+/** Every outcome of requests; those that are rare only if they occurred. */
+function requestsText(report: Report): string {
+  const rare = [
+    ['requestsAnsweredLate', 'answered late'],
+    ['requestsNotAwaited', 'without an answer at the source'],
+    ['requestsLeftOut', 'left out'],
+    ['requestsAtStop', 'in flight at the stop']
+  ] as const
+  const others = rare.flatMap(([name, text]) => (pick(report, name) > 0 ? [`${pick(report, name)} ${text}`] : []))
+  const notAnswered = Object.entries(report).flatMap(([name, count]): [string, number][] =>
+    name.startsWith('notAnswered.') ? [[`not answered: ${name.slice('notAnswered.'.length)}`, count]] : []
+  )
+  const givenUp = losses(report, 'requests').map(([reason, count]): [string, number] => [`given up: ${reason}`, count])
+  return [
+    `requests ${pick(report, 'requestsCaptured')}`,
+    `${pick(report, 'requestsAnswered')} answered`,
+    ...others,
+    `${pick(report, 'requestsInFlight')} in flight`,
+    `lost ${pick(report, 'requestsNotAnswered') + pick(report, 'requestsGivenUp')}` +
+      reasonsText([...notAnswered, ...givenUp].map(([reason, count]) => [reason, `${count}`]))
+  ].join(', ')
 }
 
 function packetsText(report: Report): string {
@@ -59,7 +100,7 @@ export function copySummary(report: Report): string {
   const live = pick(report, 'sessionsStarted') - pick(report, 'sessionsEnded')
   const parts = [
     `sessions ${live} live, ${pick(report, 'sessionsStarted')} in all`,
-    `requests ${pick(report, 'epochs')}`,
+    requestsText(report),
     payloadText(report),
     packetsText(report),
     ...latencyText(report),
@@ -79,4 +120,20 @@ export function interceptSummary(report: Report): string {
     `tcpcopy connections ${pick(report, 'peersOpen')}`
   ]
   return `statistics: ${parts.join('; ')}`
+}
+
+/** The books of requests for each of several `-x`: fields such as `map.80-10.0.0.3:8080.requestsCaptured`; none if there is one `-x`, whose books are the totals. */
+export function requestsByMap(books: RequestBooks, maps: readonly CopyMap[]): Record<string, number> {
+  const fields: Record<string, number> = {}
+  if (maps.length < 2) return fields
+  for (const [index, map] of maps.entries()) {
+    for (const [name, count] of Object.entries(books.reportOf(index))) fields[`map.${labelOf(map)}.${name}`] = count
+  }
+  return fields
+}
+
+/** An `-x` as it is written on the command line. */
+function labelOf({ sourceAddress, sourcePort, targetAddress, targetPort }: CopyMap): string {
+  const source = sourceAddress === 0 ? `${sourcePort}` : formatEndpoint(sourceAddress, sourcePort)
+  return `${source}-${formatEndpoint(targetAddress, targetPort)}`
 }

@@ -18,7 +18,7 @@ import { withPlaces } from './plans/old-command-line.ts'
 import { partOfPlan } from './plans/worker-plans.ts'
 import { record } from './record.ts'
 import { ReplaySource } from './replay-source.ts'
-import { copySummary, datagramSummary } from './summary.ts'
+import { copySummary, datagramSummary, requestsByMap } from './summary.ts'
 import type { CopierWorkerData } from './threads/copier-worker.ts'
 import { sharedWords } from './threads/worker-protocol.ts'
 import { helpText } from './topics.ts'
@@ -35,7 +35,7 @@ function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
     loopWords,
     instance,
     groups,
-    counters: new SharedArrayBuffer(Counters.byteLength)
+    counters: new SharedArrayBuffer(Counters.byteLength(plan.settings.selection.maps.length))
   }))
 }
 
@@ -71,7 +71,11 @@ async function main(): Promise<number> {
     claims: copyClaims(plan),
     report: () => {
       const total = counters()
-      return { ...total.report(), unaccountedBytes: total.unaccountedBytes() }
+      const unaccounted = {
+        unaccountedBytes: total.unaccountedBytes(),
+        unaccountedRequests: total.requests.unaccounted()
+      }
+      return { ...total.report(), ...requestsByMap(total.requests, maps), ...unaccounted }
     },
     summary: plan.isUdp ? datagramSummary : copySummary,
     explain,

@@ -88,6 +88,10 @@ export class Replay {
         hint: 'Everything before that point was replayed.'
       })
     }
+    const lost = counters.requests.lost()
+    if (lost > 0) {
+      log('warn', `${lost} requests were not answered or given up (see notAnswered… and dropped… in the statistics)`)
+    }
     log('info', 'the replay has ended', {
       seconds: Math.round(monotonic.now() - this.#beganAt) / 1000,
       packetsRead: packets,

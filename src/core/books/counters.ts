@@ -3,11 +3,12 @@
  * is exact up to 2⁵³, and an increment is one load and one store. docs/counters.md explains each counter.
  *
  * The books close: capturedPayloadBytes = deliveredBytes + duplicateBytes + pendingBytes + the bytes of all drops. A
- * byte counts once for each copy (`-n`) that it was given to.
+ * byte counts once for each copy (`-n`) that it was given to. So do the books of requests.
  */
 import { float64At } from '../../wire/bytes.ts'
 import { DROPS_END, Drop, dropNames } from './drop.ts'
 import { Histogram } from './histogram.ts'
+import { RequestBooks } from './request-books.ts'
 
 export const Counter = {
   /** Packets that the capture delivered. */
@@ -118,23 +119,30 @@ const DROPPED_PACKETS_AT = COUNTERS_END
 const DROPPED_BYTES_AT = DROPPED_PACKETS_AT + DROPS_END
 const LATENCY_AT = DROPPED_BYTES_AT + DROPS_END
 const SLOTS_END = LATENCY_AT + Histogram.slotCount
+/** How many `-x` there is room for unless a buffer is given. */
+const MAPS_DEFAULT = 8
 
 export class Counters {
   readonly slots: Float64Array
   /** Microseconds from an answer's arrival at the assistant to the request that waited for it; see `Latency`. */
   readonly latency: Histogram
+  readonly requests: RequestBooks
 
   /** @param buffer of `Counters.byteLength`; may be shared between threads */
-  constructor(buffer: ArrayBufferLike = new ArrayBuffer(Counters.byteLength)) {
+  constructor(buffer: ArrayBufferLike = new ArrayBuffer(Counters.byteLength(MAPS_DEFAULT))) {
     this.slots = new Float64Array(buffer)
     this.latency = new Histogram(this.slots.subarray(LATENCY_AT, SLOTS_END))
+    this.requests = new RequestBooks(this.slots.subarray(SLOTS_END))
   }
 
-  static readonly byteLength = SLOTS_END * 8
+  /** @param maps number of `-x` */
+  static byteLength(maps: number): number {
+    return SLOTS_END * 8 + maps * RequestBooks.byteLength
+  }
 
   /** The sum of several workers' counters. */
   static sum(parts: readonly Counters[]): Counters {
-    const total = new Counters()
+    const total = new Counters(new ArrayBuffer(parts[0]?.slots.byteLength ?? Counters.byteLength(0)))
     for (const { slots } of parts) {
       for (let slot = 0; slot < slots.length; slot++)
         total.slots[slot] = float64At(total.slots, slot) + float64At(slots, slot)
@@ -195,7 +203,7 @@ export class Counters {
       if (bytes > 0) fields[`dropped.${dropNames[reason]}.bytes`] = bytes
     }
     fields.droppedBytes = this.allDroppedBytes()
-    return { ...fields, ...latencyFields(this.latency) }
+    return { ...fields, ...this.requests.report(), ...latencyFields(this.latency) }
   }
 }
 

@@ -96,6 +96,14 @@ export const LEFT_OUT: readonly Drop[] = [
   Drop.Loop
 ]
 
+const CHOICES = new Uint8Array(DROPS_END)
+for (const reason of LEFT_OUT) CHOICES[reason] = 1
+
+/** Whether what is dropped for this reason is left out by choice. */
+export function isChoice(reason: Drop): boolean {
+  return CHOICES[reason] === 1
+}
+
 /** Whether a session reconnects after its connection ended for this reason. */
 export function reconnectsAfter(reason: Drop): boolean {
   const { Hole, TargetReset, TargetClosed, PortTaken, Evicted } = Drop

@@ -69,8 +69,11 @@ export class Epochs {
   answerBytes = 0
   /** Bytes that the target had answered meanwhile; its close does not count. */
   targetBytes = 0
-  /** The last released epoch had to wait. */
+  /** The last released epoch had to wait, for so long. */
   hasWaited = false
+  waitedMs = 0
+  /** Answer bytes of the target that were due when the last epoch was released. */
+  dueBytes = 0
   /** Both sides talk at once: requests do not wait. Ends do. */
   isUngated = false
   /** Answer bytes that the client had acknowledged in the last released epoch. */
@@ -138,12 +141,14 @@ export class Epochs {
     if (!this.isNew(ack)) return Release.SameEpoch
     const release = this.#judge(ack, asking, target, now)
     if (release === Release.Closed) return release
+    this.dueBytes = this.#expected(ack)
     this.#adjust(release, ack, target)
     this.answerBytes = this.#answerBytesAt(ack) - this.#released
     this.targetBytes = this.answeredBytes(target.rhythm)
     this.#released = this.#answerBytesAt(ack)
     this.#receivedBefore = target.rhythm.receivedBytes
     this.hasWaited = !Number.isNaN(this.#waitingSince)
+    this.waitedMs = this.hasWaited ? now - this.#waitingSince : 0
     this.#waitingSince = Number.NaN
     return release
   }
@@ -156,6 +161,39 @@ export class Epochs {
   /** Bytes of the source's answers that the client has read on this connection. */
   get readBytes(): number {
     return this.#acknowledged
+  }
+
+  /** Requests do not wait: both sides talk at once, or `-W` is given. */
+  get isFree(): boolean {
+    return this.isUngated || !this.#options.isWaiting
+  }
+
+  /** Bytes of the source's answers that the client has read since the last epoch was sent. */
+  get newlyReadBytes(): number {
+    return this.#acknowledged - this.#released
+  }
+
+  /** Whether the target has answered as much as the client has read so far, or is at most `slack` bytes short of it. */
+  hasAnsweredAll({ receivedBytes }: AnswerRhythm, slack: number): boolean {
+    return receivedBytes >= this.#expected(this.#ack) - slack
+  }
+
+  /** Whether the target has answered at least half as much as the client has read on this connection. */
+  hasAnsweredMost({ receivedBytes }: AnswerRhythm): boolean {
+    return receivedBytes > 0 && receivedBytes * 2 >= this.#acknowledged
+  }
+
+  /** When the answer to the last epoch counts as finished if the target stays silent; Infinity: it has none. */
+  quietAt(target: Answering): number {
+    const { rhythm } = target
+    if (!(this.answeredBytes(rhythm) > 0 && rhythm.isPushed && isAllAcknowledged(target)))
+      return Number.POSITIVE_INFINITY
+    return rhythm.quietSince + this.#quietMs(this.#ack, true, target)
+  }
+
+  /** What the target has answered so far corresponds to what the client has read. */
+  realign({ receivedBytes }: AnswerRhythm): void {
+    this.#surplus = receivedBytes - this.#acknowledged
   }
 
   /** Bytes that the target has answered since the last epoch was released. */

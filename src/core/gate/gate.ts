@@ -8,6 +8,7 @@ import { Counter, type Counters } from '../books/counters.ts'
 import { MapCount, type MapCounts } from '../books/map-counts.ts'
 import { NONE } from '../memory/send-pool.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
+import type { SessionRequests } from '../memory/session-requests.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 import type { CopiedIdentity } from '../target/copied-identity.ts'
 import { type AnswerRhythm, type TargetSide, TargetState } from '../target/target-side.ts'
@@ -15,6 +16,7 @@ import type { ConnectionUse } from './connection-use.ts'
 import { afterAck, isDuplex } from './duplex-watch.ts'
 import { Asking, Epochs, type GateSettings, Release } from './epochs.ts'
 import { Exchange } from './exchange.ts'
+import { type ClientEnd, Outcomes } from './outcomes.ts'
 
 /** If a SYN has no MSS option (RFC 9293 §3.7.1). */
 const MSS_DEFAULT = 536
@@ -23,7 +25,7 @@ const TIMESTAMPS_LENGTH = 12
 
 /** What all gates of a worker share. */
 export interface GateContext {
-  readonly settings: { readonly gate: GateSettings }
+  readonly settings: { readonly gate: GateSettings; readonly isWithoutAcks: boolean }
   readonly counters: Counters
   readonly mapCounts: MapCounts
 }
@@ -35,6 +37,8 @@ export class Gate {
   isTargetGone = false
   /** The exchange that was released last. */
   readonly exchange = new Exchange()
+  /** Undefined: no request was sent yet. */
+  outcomes: Outcomes | undefined
   readonly #context: GateContext
   readonly #identity: Pick<CopiedIdentity, 'mapIndex' | 'mss'>
   readonly #use: ConnectionUse
@@ -42,10 +46,17 @@ export class Gate {
   #isUseProven = false
   /** See `afterAck`. */
   #duplex = 0
+  readonly #queue: SendQueue
   #epochs: Epochs
 
   /** @param use is told how the target answers */
-  constructor(context: GateContext, identity: Pick<CopiedIdentity, 'mapIndex' | 'mss'>, use: ConnectionUse) {
+  constructor(
+    context: GateContext,
+    identity: Pick<CopiedIdentity, 'mapIndex' | 'mss'>,
+    use: ConnectionUse,
+    queue: SendQueue
+  ) {
+    this.#queue = queue
     this.#context = context
     this.#identity = identity
     this.#use = use
@@ -57,6 +68,7 @@ export class Gate {
     this.#epochs.save(snapshot)
     this.#duplex = snapshot.short(this.#duplex)
     this.#epochs.isUngated = isDuplex(this.#duplex)
+    if (this.#queue.requests.open > 0) this.#follow()
   }
 
   /** Starts anew for another connection to the target, on which nothing is answered yet. */
@@ -80,14 +92,29 @@ export class Gate {
   }
 
   /** Takes every captured segment with an acknowledgment number. @param isRequest a request may begin with it */
-  saw(segment: Segment, isRequest: boolean): void {
+  saw(segment: Segment, isRequest: boolean, now: number): void {
     const advance = this.#epochs.saw(segment.ack)
-    if (advance === 0 || isDuplex(this.#duplex) || !this.#context.settings.gate.isWaiting) return
+    if (advance === 0) return
+    if (this.outcomes !== undefined) {
+      this.outcomes.readAt = now
+      this.#queue.requests.starts.saw(segment.ack)
+    }
+    if (isDuplex(this.#duplex) || !this.#context.settings.gate.isWaiting) return
     const segmentBytes = (this.#identity.mss || MSS_DEFAULT) - (segment.hasTimestamps ? TIMESTAMPS_LENGTH : 0)
     this.#duplex = afterAck(this.#duplex, advance, isRequest, segmentBytes)
     if (!isDuplex(this.#duplex)) return
     this.#epochs.isUngated = true
     this.#context.counters.add(Counter.sessionsUngated, 1)
+  }
+
+  /** See `Outcomes`. */
+  settleIdle(target: TargetSide, now: number): void {
+    this.outcomes?.settleIdle(this.#epochs, target, this.#context.settings.isWithoutAcks, now)
+  }
+
+  /** The connection has ended, and what it has not delivered is given up or taken back: settles all that was sent. */
+  settle(target: TargetSide, end: ClientEnd, now: number): void {
+    this.outcomes?.ended(this.#epochs, target, end, now)
   }
 
   /** The connection has ended. The client's next request will tell how much it had read of the last answer. */
@@ -122,6 +149,10 @@ export class Gate {
         this.#begin(queue, piece, release, target.rhythm, repeatedEnd, now)
       }
     }
+    if (pool.isStart(piece)) {
+      pool.markReleased(piece)
+      this.#follow().release()
+    }
     queue.admit(piece)
     return true
   }
@@ -134,6 +165,13 @@ export class Gate {
     return this.#ask(ack, isPortWanted ? Asking.HurriedEnd : Asking.End, target, now) !== Release.Closed
   }
 
+  /** Requests are sent from now on. @returns where to book them */
+  #follow(): SessionRequests {
+    const { requests } = this.#queue
+    this.outcomes ??= new Outcomes(requests, this.exchange, this.#context.settings.gate.timeoutMs)
+    return requests
+  }
+
   #ask(ack: Seq, asking: Asking, target: TargetSide, now: number): Release {
     const { counters, mapCounts } = this.#context
     const release = this.#epochs.ask(ack, asking, target, now)
@@ -143,6 +181,7 @@ export class Gate {
       return release
     }
     if (release === Release.TimedOut || release === Release.NotClosed) counters.add(Counter.epochTimeouts, 1)
+    this.outcomes?.followed(this.#epochs, release, asking, target, now)
     if (release === Release.TimedOut) mapCounts.add(this.#identity.mapIndex, MapCount.Unanswered)
     // What the client had read before its first request answers none.
     if (target.isFresh) this.#use.isServerFirst = true

@@ -37,6 +37,11 @@ const DONT_FRAGMENT = 4
 const IS_FROM_SYN = 8
 const HAS_SUM = 16
 const IS_URGENT = 32
+/** A request begins with the piece; and it was sent on the current connection. */
+const IS_START = 64
+const IS_RELEASED = 128
+/** Flags that say nothing of the header. */
+const MARKS = IS_START | IS_RELEASED
 
 export class SendPool {
   readonly memory: Uint8Array
@@ -138,7 +143,7 @@ export class SendPool {
     const length = before + segment.payloadLength
     const header = int32At(this.#header, piece)
     const isOfOneKind =
-      (header & 0xffff) === kindOf(segment) &&
+      (header & 0xffff & ~MARKS) === kindOf(segment) &&
       (segment.flags & (SYN | URG)) === 0 &&
       this.capturedAt(piece) === this.now &&
       this.ack(piece) === segment.ack &&
@@ -265,6 +270,23 @@ export class SendPool {
   /** The bytes were in the SYN (RFC 7413), so they have no acknowledgment number. */
   isFromSyn(piece: number): boolean {
     return (int32At(this.#header, piece) & IS_FROM_SYN) !== 0
+  }
+  /** Whether a request begins with it. */
+  isStart(piece: number): boolean {
+    return (int32At(this.#header, piece) & IS_START) !== 0
+  }
+  markStart(piece: number): void {
+    this.#header[piece] = int32At(this.#header, piece) | IS_START
+  }
+  /** Whether the request that begins with it was sent on the current connection. */
+  isReleased(piece: number): boolean {
+    return (int32At(this.#header, piece) & IS_RELEASED) !== 0
+  }
+  markReleased(piece: number): void {
+    this.#header[piece] = int32At(this.#header, piece) | IS_RELEASED
+  }
+  clearMarks(piece: number): void {
+    this.#header[piece] = int32At(this.#header, piece) & ~MARKS
   }
   /**
    * How far after its first byte the urgent data ends (RFC 9293 §3.8.5), possibly beyond the piece; 0: there is none.

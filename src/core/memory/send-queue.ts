@@ -4,9 +4,11 @@
  *
  * The client side appends pieces, the gate admits them, the target side reads them, and the session frees them.
  */
-import { distance, isAfter, type Seq } from '../../wire/seq.ts'
+import { add, distance, isAfter, isBefore, type Seq } from '../../wire/seq.ts'
 import { Counter, type Counters } from '../books/counters.ts'
+import type { Drop } from '../books/drop.ts'
 import { NONE, type SendPool } from './send-pool.ts'
+import { SessionRequests } from './session-requests.ts'
 import type { Snapshot } from './snapshot.ts'
 
 export class SendQueue {
@@ -32,10 +34,14 @@ export class SendQueue {
   /** The client's first acknowledgment number. It stands in for that of bytes in a SYN (RFC 7413). */
   firstAck: Seq
   readonly #counters: Counters
+  readonly #map: number
+  /** Created when first needed, since many connections never get so far. */
+  #requests: SessionRequests | undefined
 
-  /** @param start offset of the first byte to deliver */
-  constructor(start: Seq, pool: SendPool, counters: Counters) {
+  /** @param start offset of the first byte to deliver; @param map index of the `-x`, for the books of requests */
+  constructor(start: Seq, pool: SendPool, counters: Counters, map = 0) {
     this.pool = pool
+    this.#map = map
     this.#counters = counters
     this.end = start
     this.#admittedEnd = start
@@ -55,6 +61,18 @@ export class SendQueue {
     this.firstAck = snapshot.seq(this.firstAck)
     this.#isFrontPushed = snapshot.flag(this.#isFrontPushed)
     this.#isAtStart = snapshot.flag(this.#isAtStart)
+    this.requests.save(snapshot)
+  }
+
+  get requests(): SessionRequests {
+    this.#requests ??= new SessionRequests(this.#counters.requests, this.#map)
+    return this.#requests
+  }
+
+  /** Takes the client's first acknowledgment number. */
+  connects(ack: Seq): void {
+    this.firstAck = ack
+    this.#requests?.starts.connects(ack)
   }
 
   /** Offset after the bytes before the head. */
@@ -65,10 +83,43 @@ export class SendQueue {
   /** Takes ownership of a piece that begins at `end`. */
   append(piece: number): void {
     this.pool.setNext(piece, NONE)
+    this.begins(piece)
     if (this.tail === NONE) this.head = piece
     else this.pool.setNext(this.tail, piece)
     this.tail = piece
     this.end = this.pool.end(piece)
+  }
+
+  /** Notes whether a request begins with the next piece of the stream. It may be shown again. */
+  begins(piece: number): void {
+    const { pool, requests } = this
+    const { starts } = requests
+    if (pool.isFromSyn(piece) ? !starts.beginsInSyn() : !starts.begins(pool.ack(piece))) return
+    pool.markStart(piece)
+    requests.begin()
+  }
+
+  /** The request that begins with a piece is given up, unless it was sent. The next to be given up follows it. */
+  giveUp(piece: number, reason: Drop): void {
+    const { pool, requests } = this
+    // Pieces beyond a hole were not looked at yet.
+    this.begins(piece)
+    if (!pool.isStart(piece)) return
+    if (pool.isReleased(piece)) {
+      if (isBefore(pool.offset(piece), requests.sentEnd)) return
+      if (!requests.takeBack()) return
+    }
+    requests.giveUp(reason)
+  }
+
+  /** The requests that begin with a piece and those linked to it wait again, for another connection. */
+  takeBack(first: number): void {
+    const { pool } = this
+    for (let piece = first; piece !== NONE; piece = pool.next(piece)) {
+      if (!pool.isReleased(piece)) continue
+      pool.clearMarks(piece)
+      if (this.requests.takeBack()) pool.markStart(piece)
+    }
   }
 
   /** The last piece has grown. */
@@ -140,6 +191,14 @@ export class SendQueue {
     const { tail, pool } = this
     if (tail === NONE) return this.end === this.#frontEnd && this.beginsRequest(this.end, ack)
     return pool.isPushed(tail) && isAfter(ack, pool.isFromSyn(tail) ? this.firstAck : pool.ack(tail))
+  }
+
+  /**
+   * Acknowledgment number of the client's last request, or one that is less than that of the first; undefined if it
+   * never acknowledged anything.
+   */
+  get lastRequestAck(): Seq | undefined {
+    return this.#requests?.starts.lastAck ?? (this.firstAck === 0 ? undefined : add(this.firstAck, -1))
   }
 
   /** Acknowledgment number of the bytes before the head; undefined if these did not end with PSH. */

@@ -43,15 +43,22 @@ export class ClientSide {
   #isJoined: boolean
   readonly #roundTrips: LeastRoundTrips | undefined
   readonly #counters: Counters
+  readonly #context: Pick<SessionContext<never>, 'firstSpeaker' | 'settings'>
+  readonly #identity: CopiedIdentity
+  readonly #queue: SendQueue
 
   constructor(
     iss: Seq,
     identity: CopiedIdentity,
     queue: SendQueue,
-    { roundTrips, counters, belief }: SessionContext<never>,
+    context: SessionContext<never>,
     capturedAt: number
   ) {
     const { capturedAddress, isJoined } = identity
+    const { roundTrips, counters, belief } = context
+    this.#context = context
+    this.#identity = identity
+    this.#queue = queue
     this.iss = iss
     this.stream = new ClientStream(add(iss, 1), queue, counters)
     this.belief = new Belief(this.stream, identity, belief)
@@ -135,6 +142,18 @@ export class ClientSide {
     if ((segment.flags & FIN) === 0) return drop
     const end = this.#takeFin(segment)
     return end === Drop.None || segment.payloadLength === 0 ? end : drop
+  }
+
+  /** Notes who speaks first on this connection. To be called for payload until some was taken. */
+  noteFirstSpeaker({ flags, seq: sequence, ack }: Segment): void {
+    const { firstSpeaker, settings } = this.#context
+    const { mapIndex, copy, isJoined } = this.#identity
+    const { firstAck } = this.#queue
+    // Behind bytes that were missed, an answer may be one to these.
+    if (this.stream.offsetOf(sequence) !== 0) return
+    const isOfFirstCopy = !isJoined && copy === 0 && (flags & SYN) === 0
+    if (!isOfFirstCopy || firstAck === 0 || settings.isWithoutAcks) return
+    firstSpeaker.saw(mapIndex, isAfter(ack, firstAck))
   }
 
   #takePayload(segment: Segment, unit: number): Drop {

@@ -140,10 +140,10 @@ export class ClientStream {
     let from = later(begin, queue.end)
     this.#countDuplicate(distance(isBefore(end, from) ? end : from, begin))
     if (!isAfter(end, from)) return Drop.Duplicate
-    if (this.hasFin && isAfter(end, this.finAt)) return this.#refuse(Drop.BeyondEnd, distance(end, from))
+    if (this.hasFin && isAfter(end, this.finAt)) return this.#refuse(segment, Drop.BeyondEnd, distance(end, from))
     // Compare where it begins, because the end of a segment could be half the number space away and wrap.
-    if (distance(from, queue.end) > AHEAD_MAX) return this.#refuse(Drop.TooFarAhead, distance(end, from))
-    if (this.isRefusing) return this.#refuseForPool(from, end)
+    if (distance(from, queue.end) > AHEAD_MAX) return this.#refuse(segment, Drop.TooFarAhead, distance(end, from))
+    if (this.isRefusing) return this.#refuseForPool(segment, from, end)
     // Beyond a hole, most segments follow the last piece. Do not walk the whole list for these.
     const isBehindAll = this.#ahead !== NONE && !isBefore(from, pool.end(this.#last))
     let before = isBehindAll ? this.#last : NONE
@@ -238,10 +238,12 @@ export class ClientStream {
       isFirst = false
       lost += distance(pool.end(piece), later(at, una))
       const next = pool.next(piece)
+      queue.giveUp(piece, reason)
       queue.discard(piece)
       piece = next
     }
     this.#countLost(lost, reason)
+    queue.takeBack(piece)
     this.#ahead = piece
     queue.restart(piece === NONE ? queue.frontEnd : pool.offset(piece))
     this.#seekReason = reason
@@ -270,6 +272,7 @@ export class ClientStream {
     }
     if (isAfter(end, queue.frontEnd)) {
       this.#counters.drop(this.#seekReason, 0, segment.payloadLength)
+      queue.requests.refuse(segment.ack, this.#seekReason)
       queue.passed(end, segment.ack, (segment.flags & PSH) !== 0)
       queue.restart(end)
       this.#farthest = end
@@ -290,6 +293,7 @@ export class ClientStream {
     for (let piece = first; piece !== NONE; ) {
       lost += Math.max(0, distance(pool.end(piece), later(pool.offset(piece), una)))
       const next = pool.next(piece)
+      this.#queue.giveUp(piece, reason)
       pool.free(piece)
       piece = next
     }
@@ -324,7 +328,7 @@ export class ClientStream {
       const isPushed = (segment.flags & PSH) !== 0 && offset + length === segment.payloadLength
       const piece = pool.add(segment, at, offset, length, Math.floor(offset / unit), isPushed)
       if (piece === NONE) {
-        this.#refuseForPool(at, end)
+        this.#refuseForPool(segment, at, end)
         return FULL
       }
       this.#counters.add(Counter.pendingBytes, length)
@@ -354,11 +358,11 @@ export class ClientStream {
   }
 
   /** Drops bytes [from, end) for which there is no space. The client does not send them again. */
-  #refuseForPool(from: Seq, end: Seq): Drop {
+  #refuseForPool(segment: Segment, from: Seq, end: Seq): Drop {
     this.#refused ??= new Ranges()
     this.#refused.dropBefore(this.end)
     this.#refused.add(from, end)
-    return this.#refuse(Drop.PoolFull, distance(end, from))
+    return this.#refuse(segment, Drop.PoolFull, distance(end, from))
   }
 
   #countDuplicate(byteCount: number): void {
@@ -370,8 +374,9 @@ export class ClientStream {
     if (byteCount > 0) this.#counters.drop(reason, 0, byteCount)
   }
 
-  #refuse(reason: Drop, byteCount: number): Drop {
+  #refuse({ ack }: Segment, reason: Drop, byteCount: number): Drop {
     this.#counters.drop(reason, 0, byteCount)
+    this.#queue.requests.refuse(ack, reason)
     return reason
   }
 }

@@ -3,7 +3,7 @@ import { isBefore } from '../../wire/seq.ts'
 import { Counter } from '../books/counters.ts'
 import type { Gate } from '../gate/gate.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
-import type { TargetSide } from '../target/target-side.ts'
+import { type TargetSide, TargetState } from '../target/target-side.ts'
 import type { ClientSide } from './client-side.ts'
 import type { Reconnects } from './reconnects.ts'
 import type { SessionContext } from './session-context.ts'
@@ -60,6 +60,15 @@ export class Delivery {
     if (this.#gate.isTargetGone) return Delivered.TargetClosed
     target.acknowledge(now)
     return Delivered.Open
+  }
+
+  /** Why captured bytes are not sent yet, as text for `--trace`; empty if none wait. */
+  waitsFor(target: TargetSide): string {
+    if (target.state === TargetState.Waiting) return 'the end of the connection before it, or the time to connect again'
+    if (!isBefore(target.sentEnd, this.#queue.end)) return this.#client.stream.hasHole ? 'bytes not captured' : ''
+    if (this.#context.rate.isWaiting(this.#id)) return '--max-rate'
+    if (this.#gate.lookAgainAt !== Number.POSITIVE_INFINITY) return "the target's answer to the request before"
+    return target.waitsFor
   }
 
   /** @returns true if bytes were sent and more may follow */

@@ -7,7 +7,7 @@
  * target side, and counters. After each call, the caller checks whether it has ended, and `deadline`.
  */
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
-import { add, isAfter, isBefore, seq } from '../../wire/seq.ts'
+import { add, isBefore, seq } from '../../wire/seq.ts'
 import { ClientHandshake } from '../admission/half-open.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, reconnectsAfter } from '../books/drop.ts'
@@ -76,11 +76,11 @@ export class Session {
     this.id = id
     this.identity = identity
     this.#context = context
-    this.queue = new SendQueue(seq(0), pool, counters)
+    this.queue = new SendQueue(seq(0), pool, counters, identity.mapIndex)
     const { isJoined } = identity
     this.client = new ClientSide(start.iss, identity, this.queue, context, start.capturedAt)
     this.#reconnects = new Reconnects(context, identity)
-    this.#gate = new Gate(context, identity, this.#reconnects.use)
+    this.#gate = new Gate(context, identity, this.#reconnects.use, this.queue)
     this.#hole = new HoleWatch(settings.holes, counters)
     this.#delivery = new Delivery(id, this.client, this.queue, this.#gate, this.#reconnects, context)
     const { tsVal, windowBytes } = start
@@ -109,12 +109,7 @@ export class Session {
 
   /** Why captured bytes are not sent yet, as text for `--trace`; empty if none wait. */
   get waitsFor(): string {
-    const { target, queue } = this
-    if (target.state === TargetState.Waiting) return 'the end of the connection before it, or the time to connect again'
-    if (!isBefore(target.sentEnd, queue.end)) return this.client.stream.hasHole ? 'bytes not captured' : ''
-    if (this.#context.rate.isWaiting(this.id)) return '--max-rate'
-    if (this.#gate.lookAgainAt !== NEVER) return "the target's answer to the request before"
-    return target.waitsFor
+    return this.#delivery.waitsFor(this.target)
   }
 
   /** When it may hibernate; Infinity while it has something to do or a successor waits. */
@@ -126,7 +121,8 @@ export class Session {
   #hibernatesAt(): number {
     if (!this.target.isQuiescent || this.successor !== undefined || this.isReady) return NEVER
     if (this.#gate.lookAgainAt !== NEVER || !this.client.isSettled) return NEVER
-    return Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
+    const at = Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
+    return Math.max(at, this.#gate.outcomes?.awakeUntil ?? 0)
   }
 
   /** See `Snapshot`. Saves or restores everything that a hibernated session needs, apart from its identity. */
@@ -170,7 +166,7 @@ export class Session {
   #take(segment: Segment, now: number): Drop {
     const { client, target } = this
     const { flags, payloadLength } = segment
-    if (payloadLength > 0) this.#noteFirstSpeaker(segment)
+    if (payloadLength > 0 && client.stream.end === 0) client.noteFirstSpeaker(segment)
     const wasIdle = (payloadLength > 0 || (flags & FIN) !== 0) && this.#isIdle()
     const drop = client.take(segment, target.segmentMax, now)
     if (flags & SYN) return drop
@@ -189,24 +185,14 @@ export class Session {
     return drop
   }
 
-  /** Notes who speaks first on this connection, with the client's first payload. */
-  #noteFirstSpeaker({ flags, seq: sequence, ack }: Segment): void {
-    const { identity, queue, client } = this
-    // Behind bytes that were missed, an answer may be one to these.
-    if (client.stream.end !== 0 || client.stream.offsetOf(sequence) !== 0) return
-    const isOfFirstCopy = !identity.isJoined && identity.copy === 0 && (flags & SYN) === 0
-    if (!isOfFirstCopy || queue.firstAck === 0 || this.#context.settings.isWithoutAcks) return
-    this.#context.firstSpeaker.saw(identity.mapIndex, isAfter(ack, queue.firstAck))
-  }
-
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
   #sawAck(segment: Segment, isRequest: boolean, now: number): void {
     const { ack } = segment
     const isPending = this.#handshake !== undefined
     if (this.#handshake?.accepts(this.identity, now) === false) return
-    this.#gate.saw(segment, isRequest)
+    this.#gate.saw(segment, isRequest, now)
     if (this.client.completesHandshake(now)) {
-      this.queue.firstAck = ack
+      this.queue.connects(ack)
       this.#gate.begin(ack)
     } else if (!isPending) return
     this.#endHandshake()
@@ -253,6 +239,7 @@ export class Session {
     if (isEnded(this)) return
     if (now >= this.client.belief.deadline) this.#takeHeld(this.client.onTimer(now), now)
     this.target.onTimer(this.queue, now)
+    if (this.#isIdle()) this.#gate.settleIdle(this.target, now)
     this.step(now)
   }
 
@@ -352,6 +339,8 @@ export class Session {
     const una = unacknowledgedFrom(this.client.stream, this.target)
     this.queue.acknowledge(una)
     this.#gate.ended(this.target)
+    const end = { reason, isClientDone: this.isClientDone, isDelivered: this.#isDelivered() && !this.client.lacksBytes }
+    this.queue.requests.sentEnd = this.target.sentEnd
     const isTakenUp = reconnectsAfter(reason) && this.#reconnects.takeUp(this.client, this.target, una, reason)
     if (isTakenUp) {
       this.hasReconnected = true
@@ -362,6 +351,7 @@ export class Session {
       this.hasEnded = true
       this.deadline = NEVER
     }
+    this.#gate.settle(this.target, end, now)
     if (trace !== undefined) trace.ended(this.identity, reason)
   }
 
@@ -384,19 +374,21 @@ export class Session {
   /** Sets `deadline` to the earliest instant at which anything is due. */
   #plan(): void {
     const isIdle = this.#isIdle()
-    const { keepAliveMs, timeoutMs } = this.#context.settings
+    const { settings, idlePolicy } = this.#context
     const { target } = this
     const { belief } = this.client
+    const { outcomes } = this.#gate
     const start = target.state === TargetState.Waiting && this.#hasWork() ? this.#startAt : NEVER
     target.plan()
+    if (isIdle) outcomes?.plan(target, idlePolicy)
     this.deadline = Math.min(
-      Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
+      Math.max(this.#progressAt, target.progressAt) + (isIdle ? settings.keepAliveMs : settings.timeoutMs),
       target.deadline,
       this.#handshake?.askAt ?? NEVER,
       belief.isWaiting ? belief.deadline : NEVER,
       this.#gate.lookAgainAt,
       this.#holeLimit(),
-      isIdle ? this.#hibernatesAt() : start
+      isIdle ? Math.min(this.#hibernatesAt(), outcomes?.settleAt ?? NEVER) : start
     )
   }
 }

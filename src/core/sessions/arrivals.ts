@@ -7,6 +7,7 @@ import { add, distance, seq } from '../../wire/seq.ts'
 import { EarlyPackets } from '../admission/early-packets.ts'
 import type { JoinRule } from '../admission/join-rule.ts'
 import { PendingSyns, REACH } from '../admission/pending-syns.ts'
+import type { UncopiedRequests } from '../admission/uncopied-requests.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
 import { MapCount } from '../books/map-counts.ts'
@@ -31,6 +32,7 @@ export interface ArrivalParts {
   readonly admission: Admission
   readonly ignoredFlows: IgnoredFlows
   readonly joins: JoinRule
+  readonly uncopied: UncopiedRequests
 }
 
 export class Arrivals {
@@ -132,7 +134,7 @@ export class Arrivals {
     const all = this.#takeEarly(syn)
     const own = all.filter((one) => isWithin(one, syn))
     // The others are of an earlier connection.
-    for (const one of all) if (!own.includes(one)) this.#context.counters.drop(Drop.NotJoined, 1, one.payloadLength)
+    for (const one of all) if (!own.includes(one)) this.#dropEarly(one)
     return own
   }
 
@@ -174,9 +176,14 @@ export class Arrivals {
   dropEarly(): void {
     const { early } = this
     for (let first = early.expired(NEVER); first !== undefined; first = early.expired(NEVER)) {
-      for (const { payloadLength } of this.#takeEarly(first))
-        this.#context.counters.drop(Drop.NotJoined, 1, payloadLength)
+      for (const one of this.#takeEarly(first)) this.#dropEarly(one)
     }
+  }
+
+  #dropEarly(segment: Segment): void {
+    const { counters, pool } = this.#context
+    counters.drop(Drop.NotJoined, 1, segment.payloadLength)
+    if (segment.payloadLength > 0) this.#parts.uncopied.take(segment, Drop.NotJoined, pool.now)
   }
 
   /** What is known of the flow of a segment. @returns why the segment is dropped, or None */

@@ -152,6 +152,8 @@ export function assembleSessions<Answer>(
   const hibernateAfterMs = hasCopies(selection, mapping) ? Number.POSITIVE_INFINITY : session.hibernateAfterMs
   const idlePolicy = new IdlePolicy(hibernateAfterMs)
   const mapCounts = new MapCounts(selection.maps.length)
+  if (counters.requests.maps < selection.maps.length)
+    throw new RangeError('the counters have too few books of requests')
   const source = new Source(means.source)
   const context = {
     settings: session,

@@ -6,7 +6,8 @@
 import { float64At, int32At } from '../../wire/bytes.ts'
 import { Flow } from '../../wire/flow.ts'
 import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
-import type { Seq } from '../../wire/seq.ts'
+import { isAfter, type Seq, seq } from '../../wire/seq.ts'
+import type { UncopiedRequests } from '../admission/uncopied-requests.ts'
 import { Drop } from '../books/drop.ts'
 import type { FlowTable } from '../memory/flow-table.ts'
 import { entryOfIgnored } from './flow-entries.ts'
@@ -16,13 +17,15 @@ const CLOSED_LINGER_MS = 60_000
 const IGNORED_MAX = 1 << 20
 
 /** Words of an entry. */
-const WORDS = 6
+const WORDS = 7
 const ADDRESS = 0
 const SOURCE_ADDRESS = 1
 const PORTS = 2
 const ISS = 3
 const NEXT = 4
 const PREVIOUS = 5
+/** Acknowledgment number of the last request. */
+const ACK = 6
 
 /** The heads of the two lists are the first two entries. */
 const OPEN = 0
@@ -38,12 +41,16 @@ export class IgnoredFlows {
   /** Why a flow is not copied: a `Drop`. */
   #reason = new Uint8Array(256)
   #isClosed = new Uint8Array(256)
+  /** A request was seen. */
+  #hasAsked = new Uint8Array(256)
+  readonly #requests: UncopiedRequests
   readonly #free: number[] = []
   #end = HEADS
 
   /** @param flows the table of captured flows. Others must not change entries that `add` sets there */
-  constructor(flows: FlowTable, timeoutMs: number) {
+  constructor(flows: FlowTable, requests: UncopiedRequests, timeoutMs: number) {
     this.#flows = flows
+    this.#requests = requests
     this.#timeoutMs = timeoutMs
     for (const head of [OPEN, CLOSED]) {
       this.#words[head * WORDS + NEXT] = head
@@ -67,6 +74,8 @@ export class IgnoredFlows {
     this.#words[at + ISS] = iss
     this.#reason[id] = reason
     this.#isClosed[id] = 0
+    this.#hasAsked[id] = 0
+    if (segment.payloadLength > 0) this.#countRequest(id, segment)
     this.#append(OPEN, id, now)
     this.#flows.set(this.#flow.fromClient(segment), entryOfIgnored(id))
   }
@@ -80,6 +89,7 @@ export class IgnoredFlows {
       this.#forget(id)
       return Drop.None
     }
+    if (segment.payloadLength > 0) this.#countRequest(id, segment)
     const isEnd = (segment.flags & (FIN | RST)) !== 0
     // Payload after a FIN or RST shows that the source did not believe it.
     if (this.#isClosed[id] === 0 || (!isEnd && segment.payloadLength > 0)) {
@@ -88,6 +98,14 @@ export class IgnoredFlows {
       this.#append(isEnd ? CLOSED : OPEN, id, now)
     }
     return this.#reason[id] as Drop // as: `add` stored it
+  }
+
+  #countRequest(id: number, segment: Segment): void {
+    const at = id * WORDS + ACK
+    if (this.#hasAsked[id] === 1 && !isAfter(segment.ack, seq(int32At(this.#words, at)))) return
+    this.#hasAsked[id] = 1
+    this.#words[at] = segment.ack
+    this.#requests.refuse(segment, this.#reason[id] as Drop) // as: `add` stored it
   }
 
   /** Forgets up to `most` expired flows of either list. */
@@ -144,13 +162,16 @@ export class IgnoredFlows {
     const seenAt = new Float64Array(length)
     const reason = new Uint8Array(length)
     const isClosed = new Uint8Array(length)
+    const hasAsked = new Uint8Array(length)
     words.set(this.#words)
     seenAt.set(this.#seenAt)
     reason.set(this.#reason)
     isClosed.set(this.#isClosed)
+    hasAsked.set(this.#hasAsked)
     this.#words = words
     this.#seenAt = seenAt
     this.#reason = reason
     this.#isClosed = isClosed
+    this.#hasAsked = hasAsked
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Flow } from '../../wire/flow.ts'
 import type { JoinRule } from '../admission/join-rule.ts'
+import type { UncopiedRequests } from '../admission/uncopied-requests.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
 import type { Session } from '../session/session.ts'
@@ -19,9 +20,17 @@ export class Lifecycle {
   readonly #tables: SessionTables
   readonly #closedFlows: ClosedFlows
   readonly #joins: JoinRule
+  readonly #uncopied: UncopiedRequests
 
-  constructor(context: SessionContext<never>, tables: SessionTables, closedFlows: ClosedFlows, joins: JoinRule) {
+  constructor(
+    context: SessionContext<never>,
+    tables: SessionTables,
+    closedFlows: ClosedFlows,
+    joins: JoinRule,
+    uncopied: UncopiedRequests
+  ) {
     this.#joins = joins
+    this.#uncopied = uncopied
     this.#context = context
     this.#tables = tables
     this.#closedFlows = closedFlows
@@ -73,6 +82,9 @@ export class Lifecycle {
     const flow = this.#tables.capturedFlow(identity)
     if (bySource.get(flow) === entryOfSession(id)) {
       const heir = group?.first
+      const { lastRequestAck } = session.queue
+      const isOver = heir !== undefined || session.isClientDone
+      if (!isOver && lastRequestAck !== undefined) this.#uncopied.leave(flow, lastRequestAck, now)
       if (heir !== undefined) bySource.set(flow, entryOfSession(heir.id))
       else if (mayJoinAgain(session)) this.#leave(session, flow, now)
       else this.#closedFlows.add(flow, session.isClientDone, now)

@@ -6,6 +6,7 @@ import type { Flow } from '../../wire/flow.ts'
 import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add } from '../../wire/seq.ts'
 import { JoinRule } from '../admission/join-rule.ts'
+import { UncopiedRequests } from '../admission/uncopied-requests.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
 import type { JoinAt } from '../selection/join-at.ts'
@@ -48,6 +49,7 @@ export class Sessions<Answer> {
   readonly #admission: Admission
   readonly #closedFlows: ClosedFlows
   readonly #ignoredFlows: IgnoredFlows
+  readonly #uncopied: UncopiedRequests
   readonly #arrivals: Arrivals
   readonly #eviction: Eviction
   #now: number
@@ -64,12 +66,14 @@ export class Sessions<Answer> {
     this.#now = now
     this.#tables = new SessionTables(shared, ports, now)
     this.#closedFlows = new ClosedFlows(this.#tables.bySource, timeoutMs)
-    this.#ignoredFlows = new IgnoredFlows(this.#tables.bySource, timeoutMs)
+    this.#uncopied = new UncopiedRequests(context.counters.requests, mapping)
+    this.#ignoredFlows = new IgnoredFlows(this.#tables.bySource, this.#uncopied, timeoutMs)
     const joins = new JoinRule(joinAt)
-    this.#lifecycle = new Lifecycle(shared, this.#tables, this.#closedFlows, joins)
+    this.#lifecycle = new Lifecycle(shared, this.#tables, this.#closedFlows, joins, this.#uncopied)
     const admission = new Admission(shared, this.#tables, mapping, sampling, sessionsMax, this.#lifecycle)
     this.#admission = admission
-    const parts = { tables: this.#tables, mapping, sampling, admission, ignoredFlows: this.#ignoredFlows, joins }
+    const [ignoredFlows, uncopied] = [this.#ignoredFlows, this.#uncopied]
+    const parts = { tables: this.#tables, mapping, sampling, admission, ignoredFlows, joins, uncopied }
     this.#arrivals = new Arrivals(shared, parts)
     this.#eviction = new Eviction(shared, this.#lifecycle)
   }
@@ -89,6 +93,7 @@ export class Sessions<Answer> {
     this.#tables.bySource.eachAddress(take)
     this.#tables.ports.eachAddress(take)
     this.#arrivals.eachAddress(take)
+    this.#uncopied.eachAddress(take)
     this.#context.hub.eachAddress(take)
     this.#context.roundTrips?.eachAddress(take)
     this.#context.loops?.eachAddress(take)
@@ -134,6 +139,8 @@ export class Sessions<Answer> {
       const isDoubtful = session !== undefined && !session.isClientDone
       drop = isDoubtful ? this.#hold(segment, session, now) : this.#arrivals.take(segment, found, session, now)
       if (drop !== Drop.None) counters.drop(drop, 1, segment.payloadLength)
+      const isUncopied = drop === Drop.NotJoined || drop === Drop.AfterEnd
+      if (isUncopied && segment.payloadLength > 0) this.#uncopied.take(segment, drop, now)
       if (segment.flags & SYN && this.#arrivals.early.has(segment)) {
         for (const early of this.#arrivals.takeOvertaken(segment)) this.#take(early, true, now)
       }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop, dropNames } from '../../core/books/drop.ts'
+import { type RequestBooks, RequestCount } from '../../core/books/request-books.ts'
 import { parseAddress } from '../../wire/address.ts'
 import { Flow } from '../../wire/flow.ts'
 import { SYN } from '../../wire/segment.ts'
@@ -66,6 +67,8 @@ export interface DrillRun {
   readonly nominal: number
   /** An endpoint of the script as it is in this run. */
   as(endpoint: Endpoint): Endpoint
+  /** Sessions hibernate at once, and are settled only when they wake up or end. */
+  readonly isHibernating: boolean
   /** Whether this run moves a counter as the script says. */
   counts(counter: Counter): boolean
   fail(message: string): never
@@ -112,11 +115,38 @@ export function perform(run: DrillRun, line: PlainLine): void {
     case 'pieces':
       equal(worker.pool.usedCount, line.value, 'pieces')
       break
+    case 'requests':
+      if (run.isHibernating && worker.counters.requests.get(RequestCount.InFlight) > 0) break
+      equal(
+        outcomesOf(worker.counters.requests),
+        line.outcomes
+          .split(/ (?=[a-z])/)
+          .sort()
+          .join(' '),
+        'requests'
+      )
+      break
     case 'nothing':
       break
     default:
       line satisfies never
   }
+}
+
+/** Everything that has become of requests, in the notation of scripts. */
+function outcomesOf(books: RequestBooks): string {
+  const { InFlight, Answered, AnsweredLate, NotAwaited } = RequestCount
+  const plain = { InFlight, Answered, AnsweredLate, NotAwaited }
+  const counts: [string, number][] = Object.entries(plain).map(([name, what]) => [
+    name.charAt(0).toLowerCase() + name.slice(1),
+    books.get(what)
+  ])
+  for (const reason of Object.values(Drop)) {
+    counts.push([`notAnswered.${dropNames[reason]}`, books.notAnswered(reason)])
+    counts.push([`dropped.${dropNames[reason]}`, books.dropped(reason)])
+  }
+  const occurred = counts.filter(([, count]) => count !== 0).map(([name, count]) => `${name} ${count}`)
+  return occurred.sort().join(' ')
 }
 
 function counterOf(name: string): Counter {

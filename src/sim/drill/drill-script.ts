@@ -45,6 +45,7 @@ export type PlainLine = Common &
     | { readonly kind: 'counter' | 'dropped'; readonly name: string; readonly value: number }
     | { readonly kind: 'ended' | 'taken'; readonly name: string }
     | { readonly kind: 'sessions' | 'pieces' | 'lost'; readonly value: number }
+    | { readonly kind: 'requests'; readonly outcomes: string }
   )
 
 export type Line = PacketLine | PlainLine
@@ -79,6 +80,8 @@ function parseLine(text: string, number: number): Line {
     case 'counter':
     case 'dropped':
       return { ...common, kind, name: first, value: Number(second) }
+    case 'requests':
+      return { ...common, kind, outcomes: rest.trim().replace(/\s+/g, ' ') }
     case 'ended':
     case 'taken':
       return { ...common, kind, name: first }

@@ -25,6 +25,9 @@
  * - `shutdown`: tcpcopy is stopped.
  * - `counter NAME VALUE`, `dropped REASON PACKETS`, `sessions N` (alive), `pieces N` (in use in the send pool): the
  * counts that are expected. `ended REASON`: the expected reason of the next end of a connection.
+ * - `requests OUTCOME COUNT ...`: what has become of all requests so far, such as `requests answered 2 inFlight 1`. Other
+ * outcomes are answeredLate, notAwaited, notAnswered.REASON and dropped.REASON. What is not listed must not have occurred.
+ * Where sessions hibernate at once, it is checked only while nothing is in flight.
  *
  * A segment is its flags, `first:last(length)`, and any of `ack N win N urg N id N ttl N tos N "payload" <options> from
  * A:P to A:P`. Fields that are not written are not compared; neither are NOPs and the order of options. Payload that is
@@ -133,6 +136,7 @@ class Drill {
   readonly #worker: SimulatedWorker
   readonly #isPatterned: boolean
   readonly #isIpv6: boolean
+  readonly #isHibernating: boolean
   readonly #segment = new Segment()
   readonly #begun: number
   #nominal: number
@@ -141,6 +145,7 @@ class Drill {
 
   constructor(options: DrillOptions, isPatterned: boolean) {
     this.#isIpv6 = options.isIpv6 === true
+    this.#isHibernating = options.hibernateAfterMs === 0
     this.#worker = new SimulatedWorker({
       maps: [{ ...MAP, targetAddress: this.#as(target).address }],
       ...options,
@@ -167,6 +172,7 @@ class Drill {
     this.#allNamed()
     const books = worker.counters.unaccountedBytes()
     assert.equal(books, 0, `${books} bytes are missing from the books`)
+    assert.equal(worker.counters.requests.unaccounted(), 0, 'requests are missing from the books')
     worker.close()
     return worker.counters
   }
@@ -181,6 +187,7 @@ class Drill {
           worker: this.#worker,
           nominal: this.#nominal,
           as: (endpoint) => this.#as(endpoint),
+          isHibernating: this.#isHibernating,
           counts: () => true,
           fail: (message) => this.#fail(message)
         },

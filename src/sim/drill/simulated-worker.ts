@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { AnswerBatch } from '../../core/assistant/answer-batch.ts'
 import { Counter, Counters } from '../../core/books/counters.ts'
 import type { Drop } from '../../core/books/drop.ts'
+import { RequestCount } from '../../core/books/request-books.ts'
 import { POOL_PAGE, type SendPool } from '../../core/memory/send-pool.ts'
 import type { Outbox } from '../../core/packets/outbox.ts'
 import type { AddressRange, CopyMap } from '../../core/selection/mapping.ts'
@@ -258,6 +259,8 @@ export class SimulatedWorker {
     assert.equal(this.pool.usedCount, 0, 'the pool is not empty after the shutdown')
     assert.equal(this.counters.get(Counter.pendingBytes), 0, 'bytes are pending after the shutdown')
     assert.equal(this.counters.unaccountedBytes(), 0, 'bytes are unaccounted for after the shutdown')
+    assert.equal(this.counters.requests.unaccounted(), 0, 'requests are unaccounted for after the shutdown')
+    assert.equal(this.counters.requests.get(RequestCount.InFlight), 0, 'requests are in flight after the shutdown')
     assert.equal(this.counters.get(Counter.sessionsEnded), this.counters.get(Counter.sessionsStarted))
     this.sessions.onTimer(this.now + LINGER_MAX_MS)
     assert.equal(this.sessions.entryCount, 0, 'tables are not empty')

@@ -45,12 +45,14 @@ interface Connection {
 
 export class StreamDrill {
   readonly #worker: StreamWorker
+  readonly #isHibernating: boolean
   readonly #connections = new Map<number, Connection>()
   #nominal: number
   #line: Line | undefined
 
   constructor(choice: WorkerChoice) {
     this.#worker = new StreamWorker(choice)
+    this.#isHibernating = choice.hibernateAfterMs === 0
     this.#nominal = this.#worker.now
   }
 
@@ -83,6 +85,7 @@ export class StreamDrill {
           worker: this.#worker,
           nominal: this.#nominal,
           as: (endpoint) => endpoint,
+          isHibernating: this.#isHibernating,
           counts: (counter) => !OF_TCP.has(counter),
           fail: (message) => this.#fail(message)
         },

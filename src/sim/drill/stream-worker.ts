@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { Counter, Counters } from '../../core/books/counters.ts'
 import type { Drop } from '../../core/books/drop.ts'
+import { RequestCount } from '../../core/books/request-books.ts'
 import type { SendPool } from '../../core/memory/send-pool.ts'
 import { assembleSessions, copyMemoryLength, type MakeHub } from '../../core/sessions/assembly.ts'
 import type { Sessions } from '../../core/sessions/sessions.ts'
@@ -77,6 +78,8 @@ export class StreamWorker {
     assert.equal(this.pool.usedCount, 0, 'the pool is not empty after the shutdown')
     assert.equal(this.counters.get(Counter.pendingBytes), 0, 'bytes are pending after the shutdown')
     assert.equal(this.counters.unaccountedBytes(), 0, 'bytes are in no place of the books after the shutdown')
+    assert.equal(this.counters.requests.unaccounted(), 0, 'requests are in no place of the books after the shutdown')
+    assert.equal(this.counters.requests.get(RequestCount.InFlight), 0, 'requests are in flight after the shutdown')
     assert.equal(this.counters.get(Counter.sessionsEnded), this.counters.get(Counter.sessionsStarted))
     this.sessions.onTimer(this.now + LINGER_MAX_MS)
     assert.equal(this.sessions.entryCount, 0, 'tables are not empty')

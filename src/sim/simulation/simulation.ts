@@ -16,6 +16,7 @@ import { Diary } from './diary.ts'
 import { Forger } from './forger.ts'
 import { PacketCopying } from './packet-copying.ts'
 import { checkProperties } from './properties.ts'
+import { checkRequests } from './request-properties.ts'
 import { StreamCopying } from './stream-copying.ts'
 import { type PassingPacket, packetsOf } from './traffic.ts'
 import { isMissed, Witness } from './witness.ts'
@@ -117,13 +118,15 @@ class Simulation {
     const until = scheduler.now() + 120_000
     while (scheduler.now() < until && scheduler.step()) {}
     copying.stop()
-    checkProperties({
+    const course = {
       weather: this.#weather,
       counters: this.#counters,
       witnesses: this.#witnesses,
       connections: copying.connections,
       offeredBytes: this.#offeredBytes
-    })
+    }
+    checkProperties(course)
+    checkRequests(course)
     return {
       seed: this.#seed,
       side: this.#side,

@@ -33,11 +33,12 @@ class AnsweringServer implements Server {
   }
 }
 
-/** The source keeps connections open; the target has this mode of answering-server.ts. */
+/** Modes of answering-server.ts. The source keeps connections open unless said otherwise. */
 const startServers =
-  (mode: string): StartServer =>
+  (mode: string, sourceMode = 'keep'): StartServer =>
   async (host) => {
-    const program = host.spawn(process.execPath, [serverProgram, `${PORT}`, host.address === TARGET ? mode : 'keep'])
+    const ofHost = host.address === TARGET ? mode : sourceMode
+    const program = host.spawn(process.execPath, [serverProgram, `${PORT}`, ofHost])
     await host.waitForPort(PORT)
     return new AnsweringServer(program)
   }
@@ -72,7 +73,11 @@ async function warningOf(tcpcopy: Program, message: string): Promise<{ readonly 
 
 copied(
   'a target that is slower than --epoch-timeout answers clients that close after their answer',
-  { server: startServers('slow'), tcpcopy: ['--epoch-timeout', '0.2'], books: { epochTimeouts: 0, sessionsClosed: 8 } },
+  {
+    server: startServers('slow'),
+    tcpcopy: ['--epoch-timeout', '0.2'],
+    books: { epochTimeouts: 0, sessionsClosed: 8, requestsCaptured: 8, requestsAnsweredLate: 8 }
+  },
   async (copy) => {
     await load(copy, 8, 1)
     await copy.untilTargetHas(8)
@@ -132,5 +137,52 @@ copied(
     assert.ok(hint.includes('terminator'), hint)
     assert.equal(await copy.source.requestCount(), 12)
     assert.equal(await copy.target.requestCount(), 0)
+  }
+)
+
+copied(
+  'requests that a target acknowledges right before it closes are not answered, and no bytes are lost',
+  {
+    server: startServers('late'),
+    books: { requestsCaptured: 80, requestsNotAnswered: some, requestsGivenUp: 0, droppedBytes: 0 }
+  },
+  async (copy) => {
+    await load(copy, 4, 20)
+    await untilCounter(copy.tcpcopy, 'requestsInFlight', (count) => count === 0)
+    const { requestsAnswered } = await copy.finish()
+    assert.equal(requestsAnswered, await copy.target.requestCount())
+  }
+)
+
+copied(
+  'neither are requests whose answer is cut off',
+  {
+    server: startServers('cut'),
+    books: { requestsCaptured: 4, requestsNotAnswered: 4, 'notAnswered.targetReset': 4, droppedBytes: 0 }
+  },
+  async (copy) => {
+    await load(copy, 4, 1)
+    await copy.untilTargetHas(4)
+    await untilCounter(copy.tcpcopy, 'requestsInFlight', (count) => count === 0)
+  }
+)
+
+copied(
+  'a client that only sends awaits no answer',
+  { server: startServers('silent', 'silent'), books: { requestsCaptured: 1, requestsNotAwaited: 1 } },
+  async (copy) => {
+    const sender = `require('net').connect({ host: '${SOURCE}', port: ${PORT} }).end('log line')`
+    await copy.hosts.client.run(process.execPath, ['-e', sender])
+    await copy.untilTargetHas(1)
+    await untilCounter(copy.tcpcopy, 'sessionsEnded', (count) => count === 1)
+  }
+)
+
+copied(
+  'a request that is in flight when tcpcopy is stopped is named so, and is not lost',
+  { server: startServers('silent'), books: { requestsCaptured: 4, requestsAtStop: 4 } },
+  async (copy) => {
+    await load(copy, 4, 1)
+    await copy.untilTargetHas(4)
   }
 )

@@ -6,6 +6,17 @@ import { stopCleanly, untilCounter } from './waiting.ts'
 
 export type Books = Readonly<Record<string, number>>
 
+/** Every way in which a request can end. */
+const OUTCOMES = [
+  'requestsAnswered',
+  'requestsAnsweredLate',
+  'requestsNotAwaited',
+  'requestsNotAnswered',
+  'requestsGivenUp',
+  'requestsLeftOut',
+  'requestsAtStop'
+]
+
 /** The value of a counter, or a condition on it. */
 type Expectation = number | ((count: number, books: Books) => boolean)
 
@@ -14,6 +25,8 @@ export type ExpectedBooks = Readonly<Record<string, Expectation>>
 
 /** A copy loses nothing unless its test says otherwise. */
 const NOTHING_LOST: ExpectedBooks = { droppedBytes: 0 }
+/** Where no bytes are lost, no request is. */
+const ALL_ANSWERED: ExpectedBooks = { requestsNotAnswered: 0, requestsGivenUp: 0 }
 
 /** Whether something was counted. */
 export const some = (count: number): boolean => count > 0
@@ -44,17 +57,22 @@ export async function stopCopy(tcpcopy: Program, expected: ExpectedBooks = {}): 
   const entries = Object.entries(lastStatistics(tcpcopy.stderr) ?? {})
   const books = Object.fromEntries(entries.filter((entry): entry is [string, number] => typeof entry[1] === 'number'))
   assertClosed(books)
-  for (const [name, expectation] of Object.entries({ ...NOTHING_LOST, ...expected })) check(books, name, expectation)
+  const requests = expected.droppedBytes === undefined ? ALL_ANSWERED : {}
+  const all = { ...NOTHING_LOST, ...requests, ...expected }
+  for (const [name, expectation] of Object.entries(all)) check(books, name, expectation)
   return books
 }
 
-/** Every captured byte is in one account, and nothing is left open. */
+/** Every captured byte and request is in one account, and nothing is left open. */
 function assertClosed(books: Books): void {
   const sum = (names: readonly string[]): number => names.reduce((total, name) => total + (books[name] ?? 0), 0)
   const drops = Object.keys(books).filter((name) => /^dropped\..*\.bytes$/.test(name))
   assert.equal(books.unaccountedBytes, 0, JSON.stringify(books))
   assert.equal(books.capturedPayloadBytes, sum(['deliveredBytes', 'duplicateBytes', 'pendingBytes', ...drops]))
   assert.equal(books.pendingBytes, 0)
+  assert.equal(books.unaccountedRequests, 0, JSON.stringify(books))
+  assert.equal(books.requestsCaptured, sum(OUTCOMES), JSON.stringify(books))
+  assert.equal(books.requestsInFlight, 0)
   assert.equal(books.poolUsedBytes, 0)
   assert.equal(books.sessionsStarted, books.sessionsEnded)
 }
