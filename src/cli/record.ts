@@ -3,13 +3,15 @@ import { RecordCounter } from '../daemon/capture/recorder.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { runDaemon } from './daemon-process.ts'
 import { recordClaims } from './instance.ts'
-import { readOptions } from './options/command.ts'
+import { readOptions, wholeFilter } from './options/command.ts'
 import { type RecordCommandOptions, recordCommand, recordPlan } from './plans/record-plan.ts'
 
 /** @param argv the arguments after `record` @returns the exit status */
 export async function record(argv: readonly string[]): Promise<number> {
-  const options = readOptions<RecordCommandOptions>(recordCommand(), argv)
-  if (options === undefined) return 0
+  const command = recordCommand()
+  const read = readOptions<RecordCommandOptions>(command, argv)
+  if (read === undefined) return 0
+  const options = wholeFilter(read, command.args)
   const plan = recordPlan(options)
   if (options.daemon === true && !isInBackground()) return startInBackground()
   const buffer = new SharedArrayBuffer(Object.keys(RecordCounter).length * 8)
