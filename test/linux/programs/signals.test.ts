@@ -34,7 +34,7 @@ test('SIGUSR2 prints the statistics, as text and as JSON, and the program keeps 
   assert.equal(counter(await statisticsOf(tcpcopy), 'channelsOpen'), 2)
   assert.equal(counter(await statisticsOf(intercept), 'peersOpen'), 2)
   const inText = lab.hosts.source.spawn(TCPCOPY, [...COPY, '-f', '1'])
-  await inText.waitForLine('stderr', (line) => line.includes('ready'))
+  await inText.waitForLine('stderr', (line) => line.includes(' connected to intercept'))
   inText.signal('SIGUSR2')
   await inText.waitForLine('stderr', (line) => /^.{24} statistics: 0 requests\/s, 0 connections$/.test(line))
   assert.equal(inText.exit, undefined)
