@@ -1,6 +1,6 @@
 /** The program tcpcopy. */
 import { randomBytes } from 'node:crypto'
-import { Counters } from '../core/books/counters.ts'
+import { Counter, Counters } from '../core/books/counters.ts'
 import { LoopGuard } from '../core/selection/loop-guard.ts'
 import { Sampling } from '../core/selection/sampling.ts'
 import { CONNECTED, CONNECTED_VERSION_1, NOT_CONNECTED } from '../daemon/channel/channel-client.ts'
@@ -8,6 +8,8 @@ import { explain } from '../doctor/hints.ts'
 import { STATES } from '../doctor/symptoms.ts'
 import { monotonic } from '../io/linux/system/clock.ts'
 import { INSTANCE_LENGTH } from '../wire/channel/channel-v2.ts'
+import { UDP } from '../wire/datagram.ts'
+import { TCP } from '../wire/segment.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { conntrackWarnings, untrackRules } from './firewall/conntrack.ts'
@@ -24,7 +26,7 @@ import { copyParts, datagramParts, StatisticsLine } from './statistics-line.ts'
 import type { CopierWorkerData } from './threads/copier-worker.ts'
 import { sharedWords } from './threads/worker-protocol.ts'
 import { helpText } from './topics.ts'
-import { CaptureWatch } from './watch/capture-watch.ts'
+import { CaptureWatch, type WatchedCapture } from './watch/capture-watch.ts'
 
 /** The data of each worker: its part of the plan, and its own counters. */
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
@@ -40,6 +42,11 @@ function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
     groups,
     counters: new SharedArrayBuffer(Counters.byteLength)
   }))
+}
+
+function watchedCapture({ capture, settings, isUdp }: CopyPlan, counters: () => Counters): WatchedCapture {
+  const services = settings.selection.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
+  return { services, capture, protocol: isUdp ? UDP : TCP, count: () => counters().get(Counter.capturedPackets) }
 }
 
 async function main(): Promise<number> {
@@ -66,7 +73,7 @@ async function main(): Promise<number> {
   const line = new StatisticsLine(plan.isUdp ? datagramParts : copyParts, monotonic.now(), () =>
     counters().latency.copy()
   )
-  const captureWatch = source === undefined ? new CaptureWatch(plan, counters) : undefined
+  const captureWatch = source === undefined ? new CaptureWatch(watchedCapture(plan, counters)) : undefined
   const status = runDaemon({
     name: 'tcpcopy',
     warnings: [...copiesWarnings(plan), ...(isRaw && !isManaging ? conntrackWarnings(maps) : [])],

@@ -2,8 +2,6 @@
  * Says so if nothing is captured, and what this host carries instead. tcpcopy's main thread runs it: it looks at other
  * traffic for one second, and only when it has something to say.
  */
-import { Counter, type Counters } from '../../core/books/counters.ts'
-import type { CopyMap } from '../../core/selection/mapping.ts'
 import { Condition } from '../../daemon/notices/condition.ts'
 import { Notices } from '../../daemon/notices/notices.ts'
 import { type CaptureSilence, explainSilence, isIdle } from '../../doctor/capture-silence.ts'
@@ -12,10 +10,8 @@ import { readServedPort } from '../../io/linux/netlink/served-port.ts'
 import { monotonic } from '../../io/linux/system/clock.ts'
 import type { Log } from '../../ports.ts'
 import { formatEndpoint } from '../../wire/address.ts'
-import { UDP } from '../../wire/datagram.ts'
-import { TCP } from '../../wire/segment.ts'
 import { listTranslations } from '../firewall/firewall.ts'
-import type { CopyPlan } from '../plans/copy-plan.ts'
+import type { CapturePlan } from '../plans/capture-plan.ts'
 import { listenersElsewhere, publishedPorts } from './other-namespaces.ts'
 
 /** Nothing is captured for so long before it is said. */
@@ -24,12 +20,26 @@ const SURVEY_MS = 1000
 const LOOK_MS = 50
 const NOTHING = 'nothing is captured'
 
+/** A service whose clients are captured. @property address 0: any */
+interface Service {
+  readonly address: number
+  readonly port: number
+}
+
+/** What a capture is to see. */
+export interface WatchedCapture {
+  readonly services: readonly Service[]
+  readonly capture: CapturePlan
+  /** TCP or UDP, by number. */
+  readonly protocol: number
+  /** Packets captured so far. */
+  readonly count: () => number
+}
+
 export class CaptureWatch {
-  readonly #plan: CopyPlan
-  readonly #counters: () => Counters
+  readonly #watched: WatchedCapture
   readonly #notices = new Notices()
   readonly #silence: Condition
-  readonly #startedAt: number
   #captured = 0
   #capturedAt: number
   /** The kernel is asked for clients at most once in each period of silence. */
@@ -37,18 +47,16 @@ export class CaptureWatch {
   #isSurveying = false
   #isIdleSaid = false
 
-  constructor(plan: CopyPlan, counters: () => Counters) {
-    this.#plan = plan
-    this.#counters = counters
-    this.#startedAt = monotonic.now()
-    this.#capturedAt = this.#startedAt
+  constructor(watched: WatchedCapture) {
+    this.#watched = watched
+    this.#capturedAt = monotonic.now()
     this.#silence = new Condition(this.#notices, { message: NOTHING, overMessage: 'packets are captured' })
   }
 
   /** Call it once a second. */
   check(log: Log): void {
     const now = monotonic.now()
-    const captured = this.#counters().get(Counter.capturedPackets)
+    const captured = this.#watched.count()
     if (captured > this.#captured) {
       this.#captured = captured
       this.#capturedAt = now
@@ -61,32 +69,29 @@ export class CaptureWatch {
     if (this.#isSurveying || !this.#silence.wouldWarn(now)) return
     this.#askAt = now + SILENCE_MS
     // Later, silence is a fault only if the kernel shows that something should have been captured.
-    const states = this.#maps.map((map) => this.#stateOf(map))
+    const states = this.#services.map((service) => this.#stateOf(service))
     const isReceiving = states.some((state) => state?.receives === true)
     if (this.#captured > 0 && !isReceiving) return
     if (this.#isIdleSaid && !isReceiving && states.every((state) => state?.listens === true)) return
     this.#isSurveying = true
-    survey(this.#plan.capture.devices, this.#protocol, (seen) => {
+    const { capture, protocol } = this.#watched
+    survey(capture.devices, protocol, (seen) => {
       this.#isSurveying = false
-      if (this.#counters().get(Counter.capturedPackets) === this.#captured) this.#report(seen)
+      if (this.#watched.count() === this.#captured) this.#report(seen)
       this.#notices.drain(log, monotonic.now())
     })
   }
 
   /** The services, each once. */
-  get #maps(): readonly CopyMap[] {
-    const { maps } = this.#plan.settings.selection
-    return maps.filter((map, index) => maps.findIndex((other) => placeOf(other) === placeOf(map)) === index)
-  }
-
-  get #protocol(): number {
-    return this.#plan.isUdp ? UDP : TCP
+  get #services(): readonly Service[] {
+    const { services } = this.#watched
+    return services.filter((one, index) => services.findIndex((other) => placeOf(other) === placeOf(one)) === index)
   }
 
   /** What the kernel knows of a service; undefined: the source is another host, or the kernel does not tell. */
-  #stateOf({ sourcePort }: CopyMap): Pick<CaptureSilence, 'listens' | 'clients' | 'receives'> | undefined {
-    if (this.#plan.capture.devices.length > 0) return undefined
-    const served = readServedPort(sourcePort, this.#protocol)
+  #stateOf({ port }: Service): Pick<CaptureSilence, 'listens' | 'clients' | 'receives'> | undefined {
+    if (this.#watched.capture.devices.length > 0) return undefined
+    const served = readServedPort(port, this.#watched.protocol)
     if (served === undefined) return undefined
     const { listeners, clients, receivedAgeMs } = served
     return { listens: listeners.length > 0, clients, receives: receivedAgeMs < monotonic.now() - this.#capturedAt }
@@ -94,7 +99,7 @@ export class CaptureWatch {
 
   #report(seen: readonly Sighting[]): void {
     const now = monotonic.now()
-    const silences = this.#maps.map((map) => this.#silenceOf(map, seen, now))
+    const silences = this.#services.map((service) => this.#silenceOf(service, seen, now))
     const faults = silences.filter((silence) => !isIdle(silence))
     if (faults.length === 0) {
       if (this.#isIdleSaid) return
@@ -116,14 +121,14 @@ export class CaptureWatch {
     }))
   }
 
-  #silenceOf(map: CopyMap, seen: readonly Sighting[], now: number): CaptureSilence {
-    const { capture } = this.#plan
-    const port = map.sourcePort
-    const state = this.#stateOf(map) ?? { listens: undefined, clients: 0, receives: false }
+  #silenceOf(service: Service, seen: readonly Sighting[], now: number): CaptureSilence {
+    const { capture } = this.#watched
+    const { port } = service
+    const state = this.#stateOf(service) ?? { listens: undefined, clients: 0, receives: false }
     const isHere = state.listens !== undefined
     return {
       ...state,
-      source: placeOf(map),
+      source: placeOf(service),
       port,
       seconds: Math.round((now - this.#capturedAt) / 1000),
       devices: capture.devices,
@@ -135,8 +140,8 @@ export class CaptureWatch {
   }
 }
 
-function placeOf({ sourceAddress, sourcePort }: CopyMap): string {
-  return sourceAddress === 0 ? `*:${sourcePort}` : formatEndpoint(sourceAddress, sourcePort)
+function placeOf({ address, port }: Service): string {
+  return address === 0 ? `*:${port}` : formatEndpoint(address, port)
 }
 
 /** Looks at the traffic of this host for a second. @param take gets what was seen; nothing, if that is not possible */
