@@ -39,7 +39,7 @@ test('a listener hears warnings and errors, with their hints', () => {
   const heard: string[] = []
   file.listen((text) => heard.push(text))
   file.log('info', 'good')
-  file.log('warn', 'bad', { count: 1, hint: 'Do something.' })
+  file.log('warn', 'bad', { count: 1, others: 0, isKnown: false, places: ['a'], hint: 'Do something.' })
   file.listen(undefined)
   file.log('error', 'worse')
   assert.deepEqual(heard, ['bad: count 1\n  Do something.'])

@@ -102,10 +102,12 @@ export class LogFile {
 }
 
 function textOf(fields: Readonly<Record<string, unknown>>): string {
-  // A hint says in words what fields with several values say.
+  // A hint says in words what matters: fields with several values, and what is not the case, only burden the reader.
   const hasHint = fields.hint !== undefined
   const parts = Object.entries(fields)
-    .filter(([, value]) => value !== undefined && !(hasHint && typeof value === 'object'))
+    .filter(
+      ([, value]) => value !== undefined && !(hasHint && (typeof value === 'object' || value === 0 || value === false))
+    )
     .map(([name, value]) => (name === 'hint' ? `\n  ${String(value)}` : `${name} ${valueText(name, value)}`))
   const text = parts.join(', ').replaceAll(', \n', '\n')
   return text === '' || text.startsWith('\n') ? text : `: ${text}`
