@@ -72,6 +72,14 @@ export type TimedCapture = Capture & Required<Pick<Capture, 'capturedAtMs'>>
 /** A capture that gives no packets before `begin`. */
 export type HeldCapture = Capture & Required<Pick<Capture, 'begin'>>
 
+/** What the kernel knows of the way to a target. */
+export interface TargetPath {
+  /** `unresolved`: the next hop has no MAC; `none`: there is no route. */
+  readonly state: 'known' | 'unresolved' | 'none' | 'unknown'
+  /** The next hop, as in `10.0.0.2 on eth0`; empty: unknown. */
+  readonly hop: string
+}
+
 export interface PacketSender {
   /** Sends all frames of `outbox` and empties it. Refused frames are counted by errno, never thrown. */
   flush(outbox: Outbox): void
@@ -81,6 +89,8 @@ export interface PacketSender {
   mtu(targetAddress: number): number
   /** Checks whether the paths to the targets have changed. Call it once a second, with an empty outbox. */
   refresh(): void
+  /** How packets reach this target. Costs system calls. Absent: unknown. */
+  pathTo?(targetAddress: number): TargetPath
   /** Packets that the kernel accepted. */
   readonly sentCount: number
   /** Packets refused, by errno. */

@@ -30,7 +30,7 @@ const ordered: Readonly<Record<string, readonly string[]>> = {
   ],
   daemon: ['notices', 'capture', 'channel', 'copier', 'interceptor'],
   sim: ['scenario', 'network', 'target', 'drill', 'simulation'],
-  cli: ['firewall', 'options', 'plans', 'threads', 'programs']
+  cli: ['firewall', 'options', 'plans', 'threads', 'watch', 'programs']
 }
 
 /** What each top part of src may import of the others. `ports` is a file: types, and one list of constants. */
@@ -39,10 +39,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   core: ['wire'],
   ports: ['wire', 'core/packets'],
-  daemon: ['ports', 'core', 'wire', 'errors'],
+  doctor: ['ports'],
+  daemon: ['ports', 'core', 'wire', 'errors', 'doctor'],
   io: ['ports', 'wire', 'errors', 'core/packets', 'core/books', 'core/capture', 'core/selection'],
   sim: ['ports', 'wire', 'core', 'daemon'],
-  cli: ['ports', 'wire', 'core', 'daemon', 'io', 'errors']
+  cli: ['ports', 'wire', 'core', 'daemon', 'io', 'errors', 'doctor']
 }
 
 /** Words that would make wire or core depend on more than their arguments. */

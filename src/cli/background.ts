@@ -5,7 +5,9 @@ import { spawn } from 'node:child_process'
 const MARK = 'TCPCOPY_IN_BACKGROUND'
 
 /** What the detached process tells its parent. */
-export type BackgroundWord = 'ready' | { readonly failed: string }
+export type BackgroundWord =
+  /** @property text for the operator: where it runs and logs; @property warnings what it has warned of so far */
+  { readonly ready: string; readonly warnings: string } | { readonly failed: string }
 
 export function isInBackground(): boolean {
   return process.env[MARK] === '1'
@@ -20,10 +22,14 @@ export function startInBackground(): Promise<number> {
   })
   return new Promise((resolve) => {
     child.once('message', (word: BackgroundWord) => {
-      if (word !== 'ready') process.stderr.write(word.failed)
+      if ('failed' in word) process.stderr.write(word.failed)
+      else {
+        process.stdout.write(word.ready)
+        process.stderr.write(word.warnings)
+      }
       child.disconnect()
       child.unref()
-      resolve(word === 'ready' ? 0 : 1)
+      resolve('failed' in word ? 1 : 0)
     })
     child.once('exit', () => {
       process.stderr.write('the background process ended before it was ready\n  Run it without --daemon to see why.\n')

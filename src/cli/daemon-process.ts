@@ -4,6 +4,7 @@
  */
 import type { TransferListItem } from 'node:worker_threads'
 import { OperatorError } from '../errors.ts'
+import type { Log } from '../ports.ts'
 import { isInBackground, tellParent } from './background.ts'
 import type { Firewall } from './firewall/firewall.ts'
 import { closeInspector } from './inspector.ts'
@@ -12,7 +13,8 @@ import { LogFile } from './log.ts'
 import type { ProcessOptions } from './options/command.ts'
 import { seconds } from './options/values.ts'
 import { PidFile } from './pid-file.ts'
-import { Repeats } from './threads/repeats.ts'
+import { descriptorError, requireDescriptors } from './threads/descriptors.ts'
+import { Repeats, type Shared } from './threads/repeats.ts'
 import type { WorkerWord } from './threads/worker-protocol.ts'
 import { WorkerPool } from './worker-pool.ts'
 
@@ -24,28 +26,40 @@ export interface DaemonSpec {
   /** The parts of `workers` that are transferred, not copied. */
   readonly transfer?: readonly TransferListItem[]
   readonly options: ProcessOptions
+  /** Connections that it makes. */
+  readonly connections?: number
   /** Work that no other process may do at the same time. */
   readonly claims?: readonly Claim[]
   /** Called when the workers are ready. @param wake wakes them */
   readonly onReady?: (wake: () => void, logFile: LogFile) => void
   /** Counters by name, for the JSON log. */
   readonly report: () => Record<string, number>
-  /** The report in one line of text. */
-  readonly summary: (report: Record<string, number>) => string
+  /** The report in one line of text. @param isFinal it is the last one, and covers all the time */
+  readonly summary: (report: Record<string, number>, isFinal: boolean) => string
   /** Messages to log once the program is ready. */
   readonly notes?: readonly string[]
   readonly warnings?: readonly string[]
   /** Rules that are installed when the program is ready, and removed at the end. */
   readonly firewall?: Firewall | undefined
+  /**
+   * With `-d`: the start is complete when a worker has logged one of these messages.
+   * @property otherwise warning if that takes too long
+   */
+  readonly settled?: { readonly messages: readonly string[]; readonly otherwise: string }
+  /** Called once a second while the program runs. */
+  readonly watch?: (log: Log) => void
   /** Warnings to log at the end. */
   readonly partingWarnings?: () => readonly string[]
   /** A hint for a log message of a worker. */
   readonly explain?: (message: string, fields: Readonly<Record<string, unknown>>) => string | undefined
   /** Messages of workers that are logged once, not once for each worker. */
-  readonly loggedOnce?: readonly string[]
+  readonly loggedOnce?: readonly Shared[]
 }
 
 const STOP_PATIENCE_MS = 5000
+const WATCH_MS = 1000
+/** Longest wait of `-d` for `settled`. */
+const SETTLE_MS = 3000
 
 /** The text printed for an operator error. */
 function errorText(name: string, error: OperatorError): string {
@@ -61,9 +75,12 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
   const intervalMs = seconds('--statistics-interval', options.statisticsInterval, 0, 86_400)
   const logPath = options.log ?? (isInBackground() ? `${spec.name}.log` : undefined)
   const logFile = new LogFile(logPath, options.logFormat)
+  requireDescriptors(spec.workers.length, spec.connections ?? 0)
   claimAll(spec.claims ?? [])
   const pidFile = options.pidFile === undefined ? undefined : new PidFile(options.pidFile)
   let daemon: Daemon | undefined
+  const warnings: string[] = []
+  if (isInBackground()) logFile.listen((text) => warnings.push(text))
   try {
     daemon = new Daemon(spec, logFile)
     await daemon.ready()
@@ -73,10 +90,11 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
     logFile.log('info', 'ready', { pid: process.pid })
     for (const note of spec.notes ?? []) logFile.log('info', note)
     for (const warning of spec.warnings ?? []) logFile.log('warn', warning)
-    tellParent('ready')
     daemon.startStatistics(intervalMs)
+    daemon.startWatch()
     const running = daemon
     spec.onReady?.(() => running.wake(), logFile)
+    if (isInBackground()) await reportStart(spec, logFile, daemon, warnings)
     const status = await daemon.ended()
     for (const warning of spec.partingWarnings?.() ?? []) logFile.log('warn', warning)
     return status
@@ -86,14 +104,30 @@ export async function runDaemon(spec: DaemonSpec): Promise<number> {
   }
 }
 
+/** Tells the process that started this one in the background where it runs, and what it has warned of so far. */
+async function reportStart(spec: DaemonSpec, logFile: LogFile, daemon: Daemon, warnings: string[]): Promise<void> {
+  const { name, settled } = spec
+  const isSettled = settled === undefined || (await daemon.hasSaid(settled.messages, SETTLE_MS))
+  logFile.listen(undefined)
+  if (!isSettled) warnings.push(settled.otherwise)
+  tellParent({
+    ready: `${name} runs in the background: process ${process.pid}, log ${logFile.path ?? '/dev/null'}\n`,
+    warnings: warnings.map((text) => `${name}: ${text}\n`).join('')
+  })
+}
+
 class Daemon {
   readonly #spec: DaemonSpec
   readonly #logFile: LogFile
   readonly #workerPool: WorkerPool
   readonly #repeats: Repeats
   #timer: NodeJS.Timeout | undefined
+  #watchTimer: NodeJS.Timeout | undefined
   #isReady = false
   #hasFailed = false
+  /** Messages of workers so far; they are constants, so there are few. */
+  readonly #said = new Set<string>()
+  #onSaid = (_message: string): void => {}
 
   constructor(spec: DaemonSpec, logFile: LogFile) {
     this.#spec = spec
@@ -118,7 +152,7 @@ class Daemon {
   /** @returns the exit status */
   async ended(): Promise<number> {
     const status = await this.#workerPool.ended
-    if (!this.#hasFailed) this.#writeStatistics()
+    if (!this.#hasFailed) this.#writeStatistics(true)
     return status
   }
 
@@ -126,11 +160,28 @@ class Daemon {
     if (intervalMs > 0) this.#timer = setInterval(() => this.#writeStatistics(), intervalMs)
   }
 
+  startWatch(): void {
+    const { watch } = this.#spec
+    if (watch !== undefined) this.#watchTimer = setInterval(() => watch(this.#logFile.log), WATCH_MS)
+  }
+
   /** Asks the workers to stop, and exits after a timeout if they do not. */
   stop(): void {
     clearInterval(this.#timer)
+    clearInterval(this.#watchTimer)
     this.#workerPool.stop()
     setTimeout(() => process.exit(1), STOP_PATIENCE_MS).unref()
+  }
+
+  /** Waits until a worker logs one of these messages. @returns false if none does in this time */
+  hasSaid(messages: readonly string[], timeoutMs: number): Promise<boolean> {
+    if (messages.some((message) => this.#said.has(message))) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      setTimeout(() => resolve(false), timeoutMs)
+      this.#onSaid = (message) => {
+        if (messages.includes(message)) resolve(true)
+      }
+    })
   }
 
   wake(): void {
@@ -160,15 +211,17 @@ class Daemon {
       return
     }
     const fields = this.#spec.workers.length === 1 ? (word.fields ?? {}) : { ...word.fields, worker }
-    if (this.#repeats.isRepeat(word.message, fields, worker, Date.now())) return
+    if (this.#repeats.isRepeat(word.message, fields, worker)) return
     const hint = this.#spec.explain?.(word.message, fields)
     this.#logFile.log(word.level, word.message, hint === undefined ? fields : { ...fields, hint })
+    this.#said.add(word.message)
+    this.#onSaid(word.message)
   }
 
-  #writeStatistics(): void {
+  #writeStatistics(isFinal = false): void {
     const report = this.#spec.report()
     if (this.#spec.options.logFormat === 'json') this.#logFile.log('info', 'statistics', report)
-    else this.#logFile.log('info', this.#spec.summary(report))
+    else this.#logFile.log('info', this.#spec.summary(report, isFinal))
   }
 }
 
@@ -178,8 +231,9 @@ export async function runProgram(name: string, main: () => Promise<number>): Pro
   try {
     process.exitCode = await main()
   } catch (error) {
-    if (!(error instanceof OperatorError)) throw error
-    const text = errorText(name, error)
+    const known = error instanceof OperatorError ? error : descriptorError(error)
+    if (known === undefined) throw error
+    const text = errorText(name, known)
     process.stderr.write(text)
     tellParent({ failed: text })
     process.exitCode = 1

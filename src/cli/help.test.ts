@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Command, Option } from 'commander'
 import { OperatorError } from '../errors.ts'
-import { readOptions } from './options/command.ts'
+import { readOptions, wholeFilter } from './options/command.ts'
 import { Group } from './options/help.ts'
 import { type CopyOptions, copyCommand } from './plans/copy-command.ts'
 import { copyPlan } from './plans/copy-plan.ts'
@@ -172,7 +172,11 @@ test('a wrong command line is told in one line, with a hint in another', () => {
   ] as const) {
     assert.throws(read(copyCommand(), ...words), { code: 'bad-option', message, hint: expected })
   }
-  assert.throws(read(interceptCommand(), 'a', 'b'), { code: 'bad-option', message: 'unexpected argument "a b"' })
+  assert.throws(read(recordCommand(), '-x'), {
+    code: 'bad-option',
+    message: "option '-x, --map <servers>' argument missing"
+  })
+  assert.throws(() => wholeFilter({}, ['a', 'b']), { code: 'bad-option', message: 'unexpected argument "a b"' })
 })
 
 test('tcpcopy help lists the topics, and refuses one that does not exist with what there is', () => {

@@ -1,10 +1,12 @@
 /** The program intercept. */
+import { TargetFindings } from '../core/assistant/target-findings.ts'
 import { InterceptCounter, InterceptCounters } from '../core/books/intercept-counters.ts'
+import { monotonic } from '../io/linux/system/clock.ts'
 import { WorkerExchange } from '../io/worker-exchange.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
 import { Firewall } from './firewall/firewall.ts'
-import { readOptions } from './options/command.ts'
+import { readOptions, wholeFilter } from './options/command.ts'
 import {
   type InterceptOptions,
   type InterceptPlan,
@@ -15,27 +17,27 @@ import {
   openDoorWarnings
 } from './plans/intercept-plan.ts'
 import { partOfInterceptPlan } from './plans/worker-plans.ts'
-import { interceptSummary } from './summary.ts'
+import { interceptParts, StatisticsLine } from './statistics-line.ts'
 import type { InterceptorWorkerData } from './threads/interceptor-worker.ts'
 import { sharedWords } from './threads/worker-protocol.ts'
+import { interceptWatch } from './watch/intercept-watch.ts'
 
 /** The data of each worker: its part of the plan, and its own counters. */
 function interceptWorkers(plan: InterceptPlan): InterceptorWorkerData[] {
   const messages = WorkerExchange.memory(plan.workers)
   const listener = sharedWords(1)
   const groups = sharedWords(2 * Math.max(1, plan.devices.length))
-  return Array.from({ length: plan.workers }, () => ({
-    plan: partOfInterceptPlan(plan),
-    counters: new SharedArrayBuffer(InterceptCounters.byteLength),
-    messages,
-    listener,
-    groups
-  }))
+  const findings = sharedWords(TargetFindings.length)
+  const allCounters = Array.from({ length: plan.workers }, () => new SharedArrayBuffer(InterceptCounters.byteLength))
+  const part = partOfInterceptPlan(plan)
+  return allCounters.map((counters) => ({ plan: part, counters, messages, listener, groups, findings, allCounters }))
 }
 
 async function main(): Promise<number> {
-  const options = readOptions<InterceptOptions>(interceptCommand(), process.argv.slice(2))
-  if (options === undefined) return 0
+  const command = interceptCommand()
+  const read = readOptions<InterceptOptions>(command, process.argv.slice(2))
+  if (read === undefined) return 0
+  const options = wholeFilter(read, command.args)
   const plan = await interceptPlan(options)
   const rules = interceptRules(options, plan)
   const notes = interceptNotes(options, plan)
@@ -43,6 +45,7 @@ async function main(): Promise<number> {
   const workers = interceptWorkers(plan)
   const counters = (): InterceptCounters =>
     InterceptCounters.sum(workers.map((worker) => new InterceptCounters(worker.counters)))
+  const line = new StatisticsLine(interceptParts, monotonic.now())
   return runDaemon({
     name: 'intercept',
     warnings: openDoorWarnings(plan),
@@ -53,7 +56,8 @@ async function main(): Promise<number> {
     firewall: rules.length === 0 ? undefined : new Firewall(options.firewall, rules),
     partingWarnings: () => (rules.length === 0 ? [] : openConnections(counters().get(InterceptCounter.peersOpen))),
     report: () => counters().report(),
-    summary: interceptSummary
+    watch: interceptWatch(plan, counters, workers[0]?.findings),
+    summary: (report, isFinal) => line.next(report, monotonic.now(), isFinal)
   })
 }
 

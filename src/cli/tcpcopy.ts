@@ -1,13 +1,17 @@
 /** The program tcpcopy. */
 import { randomBytes } from 'node:crypto'
-import { Counters } from '../core/books/counters.ts'
+import { Counter, Counters } from '../core/books/counters.ts'
 import { LoopGuard } from '../core/selection/loop-guard.ts'
 import { Sampling } from '../core/selection/sampling.ts'
-import { MAP_MESSAGES } from '../daemon/copier/map-warnings.ts'
+import { CONNECTED, CONNECTED_VERSION_1, NOT_CONNECTED } from '../daemon/channel/channel-client.ts'
+import { explain } from '../doctor/hints.ts'
+import { STATES } from '../doctor/symptoms.ts'
+import { monotonic } from '../io/linux/system/clock.ts'
 import { INSTANCE_LENGTH } from '../wire/channel/channel-v2.ts'
+import { UDP } from '../wire/datagram.ts'
+import { TCP } from '../wire/segment.ts'
 import { isInBackground, startInBackground } from './background.ts'
 import { runDaemon, runProgram } from './daemon-process.ts'
-import { explain } from './diagnosis.ts'
 import { conntrackWarnings, untrackRules } from './firewall/conntrack.ts'
 import { Firewall } from './firewall/firewall.ts'
 import { copyClaims } from './instance.ts'
@@ -18,10 +22,12 @@ import { withPlaces } from './plans/old-command-line.ts'
 import { partOfPlan } from './plans/worker-plans.ts'
 import { record } from './record.ts'
 import { ReplaySource } from './replay-source.ts'
-import { copySummary, datagramSummary, requestsByMap } from './summary.ts'
+import { requestsByMap } from './requests-by-map.ts'
+import { copyParts, datagramParts, StatisticsLine } from './statistics-line.ts'
 import type { CopierWorkerData } from './threads/copier-worker.ts'
 import { sharedWords } from './threads/worker-protocol.ts'
 import { helpText } from './topics.ts'
+import { CaptureWatch, type WatchedCapture } from './watch/capture-watch.ts'
 
 /** The data of each worker: its part of the plan, and its own counters. */
 function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
@@ -39,6 +45,11 @@ function copierWorkers(plan: CopyPlan): Omit<CopierWorkerData, 'chunks'>[] {
   }))
 }
 
+function watchedCapture({ capture, settings, isUdp }: CopyPlan, counters: () => Counters): WatchedCapture {
+  const services = settings.selection.maps.map((map) => ({ address: map.sourceAddress, port: map.sourcePort }))
+  return { services, capture, protocol: isUdp ? UDP : TCP, count: () => counters().get(Counter.capturedPackets) }
+}
+
 async function main(): Promise<number> {
   const argv = process.argv.slice(2)
   if (argv[0] === 'record') return record(argv.slice(1))
@@ -51,7 +62,8 @@ async function main(): Promise<number> {
   if (read === undefined) return 0
   const options = withPlaces(read, command.args)
   const plan = await copyPlan(options)
-  const { maps } = plan.settings.selection
+  const { channel, selection } = plan.settings
+  const { maps } = selection
   if (options.daemon === true && !isInBackground()) return startInBackground()
   const source = plan.replay === undefined ? undefined : new ReplaySource(plan.replay)
   const isManaging = options.manageRules === true
@@ -59,6 +71,10 @@ async function main(): Promise<number> {
   const isRaw = plan.sendBy === 'ip'
   const workers = copierWorkers(plan)
   const counters = (): Counters => Counters.sum(workers.map((worker) => new Counters(worker.counters)))
+  const line = new StatisticsLine(plan.isUdp ? datagramParts : copyParts, monotonic.now(), () =>
+    counters().latency.copy()
+  )
+  const captureWatch = source === undefined ? new CaptureWatch(watchedCapture(plan, counters)) : undefined
   const status = runDaemon({
     name: 'tcpcopy',
     warnings: [...copiesWarnings(plan), ...(isRaw && !isManaging ? conntrackWarnings(maps) : [])],
@@ -68,6 +84,16 @@ async function main(): Promise<number> {
     transfer: source === undefined ? [] : [source.chunks],
     onReady: (wake, logFile) => source?.start(wake, logFile, counters),
     options,
+    ...(captureWatch === undefined ? {} : { watch: (log) => captureWatch.check(log) }),
+    ...(plan.isUdp
+      ? {}
+      : {
+          settled: {
+            messages: [CONNECTED, CONNECTED_VERSION_1, NOT_CONNECTED],
+            otherwise: 'not connected to intercept yet: its host does not answer. Check -s, -p and firewalls'
+          }
+        }),
+    connections: plan.workers * channel.intercepts.length * channel.connectionsEach,
     claims: copyClaims(plan),
     report: () => {
       const total = counters()
@@ -77,9 +103,9 @@ async function main(): Promise<number> {
       }
       return { ...total.report(), ...requestsByMap(total.requests, maps), ...unaccounted }
     },
-    summary: plan.isUdp ? datagramSummary : copySummary,
+    summary: (report, isFinal) => line.next(report, monotonic.now(), isFinal),
     explain,
-    loggedOnce: MAP_MESSAGES
+    loggedOnce: STATES
   })
   return status.finally(() => source?.close())
 }

@@ -50,7 +50,9 @@ function reasonOf(cause: unknown): string {
   if (code === 'ENOENT') return 'not installed'
   const lines = String(stderr ?? '').split('\n')
   const line = lines.find((one) => one.trim() !== '' && !one.startsWith('#'))
-  return line?.trim().replace(/^\S+ v\S+ \(\S+\): /, '') ?? String(cause)
+  const reason = line?.trim().replace(/^\S+ v\S+ \(\S+\): /, '') ?? String(cause)
+  // Root without the capability is refused as well.
+  return reason.replace(/ \(you must be root\)$/, '')
 }
 
 function iptablesBackend(program: string): Backend {
@@ -128,7 +130,7 @@ export class Firewall {
       }
     }
     const byHand = this.#sets.map((set) => iptablesByHand(set)).join('; ')
-    const hint = `Install iptables or nftables and run as root, or remove --manage-rules and install the rule yourself: ${byHand}`
+    const hint = `${privilegeHint()}, or remove --manage-rules and install the rule yourself: ${byHand}`
     throw new OperatorError('no-rule', `the firewall rule cannot be installed: ${reasons.join('; ')}`, hint)
   }
 
@@ -142,6 +144,26 @@ export class Firewall {
       else log('error', 'the firewall rule could not be removed', { reason: failure, hint: backend.removal(set) })
     }
   }
+}
+
+/** The bit of CAP_NET_ADMIN, capabilities(7). */
+const CAP_NET_ADMIN = 12n
+
+/** What the programs that install rules lack. They inherit ambient capabilities only, unless root starts them. */
+function privilegeHint(): string {
+  const status = readFileSync('/proc/self/status', 'latin1')
+  const has = (set: string): boolean =>
+    ((BigInt(`0x${new RegExp(`^${set}:\\s*(\\S+)`, 'm').exec(status)?.[1] ?? '0'}`) >> CAP_NET_ADMIN) & 1n) === 1n
+  const isRoot = /^Uid:\s*\d+\s+0\s/m.test(status)
+  if (isRoot && !has('CapEff'))
+    return 'This process lacks CAP_NET_ADMIN, though it is root: grant it (in containers: --cap-add NET_ADMIN)'
+  if (!isRoot && !has('CapAmb')) {
+    return (
+      'Changing rules needs CAP_NET_ADMIN: run as root, or grant it as an ambient capability, which iptables and nft inherit ' +
+      '(systemd: AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW)'
+    )
+  }
+  return 'Install iptables or nftables'
 }
 
 /** @returns the error message; undefined on success */
@@ -162,6 +184,21 @@ export function listRules(version: 4 | 6): readonly string[] {
     ...[family, 'inet'].map((one) => () => run('nft', ['list', 'ruleset', one])),
     // iptables-legacy creates a table when it is listed, so list only existing ones.
     () => (mayHaveLegacyTable(names, 'raw') ? run(legacy, ['-t', 'raw', '-S']) : '')
+  ]
+  return listings.flatMap((list) => {
+    let text = ''
+    attempt(() => {
+      text = list()
+    })
+    return text.split('\n')
+  })
+}
+
+/** The rules of this host's firewalls that may translate addresses, one per line. */
+export function listTranslations(): readonly string[] {
+  const listings = [
+    () => run('nft', ['-n', 'list', 'ruleset']),
+    () => (mayHaveLegacyTable('ip_tables_names', 'nat') ? run('iptables-legacy', ['-t', 'nat', '-S']) : '')
   ]
   return listings.flatMap((list) => {
     let text = ''

@@ -64,6 +64,19 @@ export function addFirewallOptions(command: Command, rules: string): Command {
     .addOption(names.choices(firewallNames).default('auto'))
 }
 
+/**
+ * The filter of `-F` with the words that follow it: an expression that was not quoted, as it often is in tutorials.
+ * @param words the arguments of the command line that are not options
+ */
+export function wholeFilter<Options extends { readonly filter?: string }>(
+  options: Options,
+  words: readonly string[]
+): Options {
+  if (words.length === 0) return options
+  if (options.filter !== undefined) return { ...options, filter: [options.filter, ...words].join(' ') }
+  throw new OperatorError('bad-option', `unexpected argument "${words.join(' ')}"`, 'A filter follows -F. See --help.')
+}
+
 /** Turns an error of commander into a message and a hint of one line each. */
 function usageError(command: Command, { code, message }: CommanderError): OperatorError {
   const [first = '', ...more] = message.replace(/^error: /, '').split('\n')

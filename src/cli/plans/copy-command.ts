@@ -17,7 +17,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly map?: readonly string[]
   readonly intercept?: readonly string[]
   readonly clientAddresses?: readonly string[]
-  readonly loopbackAddress?: string
+  readonly loopbackAddress?: readonly string[]
   readonly copies: string
   readonly portShift: string
   readonly mss?: string
@@ -88,7 +88,7 @@ export function copyCommand(): Command {
       "Client addresses to use, as in 10.9.0.x or 10.9.0.0/24 (default: the clients' own)",
       collect
     )
-    .option('-H, --loopback-address <ip>', 'Client address to use for 127.0.0.1')
+    .option('-H, --loopback-address <ips>', 'Client address to use for 127.0.0.0/8, for ::1, or both', collect)
     .option('--udp', 'Copy UDP datagrams; needs no intercept')
     .optionsGroup(Group.Which)
     .option('-r, --percentage <percent>', 'Percent of connections to copy', '100')

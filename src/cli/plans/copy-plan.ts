@@ -107,7 +107,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     selection: {
       maps,
       ranges,
-      loopbackAddress: loopbackAddress(options.loopbackAddress),
+      loopbackAddresses: loopbackAddresses(options.loopbackAddress),
       sampling: readSampling(options),
       joinAt: oneOf('--join', options.join, JOIN_AT),
       portShift: wholeNumber('--port-shift', options.portShift, 0, PORT_SHIFTS - 1),
@@ -273,11 +273,16 @@ function readSampling(options: CopyOptions): Selection {
   }
 }
 
-function loopbackAddress(text: string | undefined): number {
-  if (text === undefined) return 0
-  const address = parseAddress(text)
-  if (address === undefined) throw badValue('--loopback-address', text, 'an IP address, as in 10.0.0.9')
-  return address
+function loopbackAddresses(texts: readonly string[] | undefined): readonly number[] {
+  const expected = 'an IPv4 address, an IPv6 address, or one of each, as in 10.0.0.9,2001:db8::9'
+  const addresses = listOf(texts ?? []).map((text) => {
+    const address = parseAddress(text)
+    if (address === undefined) throw badValue('--loopback-address', text, expected)
+    return address
+  })
+  const isTwice = [true, false].some((of6) => addresses.filter((address) => isIpv6(address) === of6).length > 1)
+  if (isTwice) throw badValue('--loopback-address', (texts ?? []).join(','), expected)
+  return addresses
 }
 
 /** What is said at the start when the copies of -n leave room for few connections. */

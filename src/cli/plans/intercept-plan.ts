@@ -51,6 +51,8 @@ export interface InterceptPlan {
   readonly addressBook: Uint8Array
   /** Empty: all devices. */
   readonly devices: readonly string[]
+  /** Nothing but the setting of this host keeps the answers from the clients. */
+  readonly mustNotForward: boolean
   readonly filter: string
   readonly port: number
   /** Address to listen on; 0: every address. */
@@ -112,6 +114,8 @@ export function interceptCommand(): Command {
   addFirewallOptions(command, 'Install the rule for the answers of -F; undone on exit')
   command.option('--allow-forwarding', 'Start on a host that forwards packets; your own rule must drop the answers')
   addBuildOptions(command).option('-c, --keep-first', 'With --single: keep the first tcpcopy, refuse others')
+  // Words of a filter that was not quoted. Arguments without a description are not in the help.
+  command.argument('[word...]')
   command.optionsGroup(Group.Process).option('--workers <number>', 'Threads; auto: one per core', '1')
   const notes = [LISTS]
   return layOut(addProcessOptions(command), { examples: EXAMPLES, notes })
@@ -123,7 +127,9 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   const isQueue = options.nfqueue === true
   const hasFilter = options.filter !== undefined && options.filter.trim() !== ''
   if (!hasFilter && (!isQueue || options.manageRules === true)) {
-    const hint = 'Set which packets are answers of the target, as in -F "tcp and src port 8080".'
+    const hint =
+      "Name the target of tcpcopy's -x and the device where its answers arrive, as in " +
+      "intercept -i eth0 -F 'tcp and src host 10.0.0.2 and src port 8080'."
     throw new OperatorError('missing-option', 'the option --filter is missing', hint)
   }
   const devices = listOf(options.device ?? [])
@@ -135,6 +141,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
   const plan = {
     channel: readChannel(options),
     devices: isAny ? [] : devices,
+    mustNotForward: !isKept,
     filter: options.filter ?? '',
     port: wholeNumber('--port', options.port, 1, 65_535),
     address,
@@ -231,6 +238,14 @@ export function openDoorWarnings({ channel, address, port }: InterceptPlan): rea
     `any host that can reach port ${port} can connect and get the headers of the answers\n` +
       '  Give both programs the same --secret-file, or listen on one address only, as in --bind 10.0.0.3.'
   ]
+}
+
+/** The devices of a plan whose packets this host forwards, although it must not. Empty: any device. */
+export function forwardingOf({ mustNotForward, devices }: InterceptPlan): readonly string[] {
+  if (!mustNotForward) return []
+  const names = devices.length === 0 ? listDevices() : devices
+  const forwards = (name: string): boolean => isForwarding(name) === true || isForwarding(name, 'ipv6') === true
+  return names.filter((name) => name !== 'lo' && forwards(name))
 }
 
 /**

@@ -1,5 +1,6 @@
 /** tcpcopy's command line before 1.0: arguments instead of options, with intercept on the target. */
 import { OperatorError } from '../../errors.ts'
+import { wholeFilter } from '../options/command.ts'
 import type { CopyOptions } from './copy-command.ts'
 
 /**
@@ -9,6 +10,7 @@ import type { CopyOptions } from './copy-command.ts'
  */
 export function withPlaces(options: CopyOptions, places: readonly string[]): CopyOptions {
   if (places.length === 0) return options
+  if (options.map !== undefined && options.filter !== undefined) return wholeFilter(options, places)
   const [sources = '', sourcePort, target = '', targetPort] = places
   if (places.length !== 4) {
     const hint = 'Set what to copy with -x. The form before 1.0 is sourceIP[:sourceIP…] sourcePort targetIP targetPort.'

@@ -55,6 +55,8 @@ export function recordCommand(): Command {
     .option('-o, --output <file>', 'File to write (pcapng); overwritten if it exists')
     .option('--rotate-size <MB>', 'Start another file at this size')
     .option('--rotate-time <sec>', 'Start another file after this time')
+  // Words of a filter that was not quoted.
+  command.argument('[word...]')
   const notes = ['Replay it with tcpcopy -i <file>; see tcpcopy help replay.']
   return layOut(addProcessOptions(command), { examples: EXAMPLES, notes })
 }

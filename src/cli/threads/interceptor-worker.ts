@@ -1,5 +1,6 @@
 /** intercept's worker: captures answers and returns their headers. */
-import { InterceptCounters } from '../../core/books/intercept-counters.ts'
+import { TargetFindings } from '../../core/assistant/target-findings.ts'
+import { InterceptCounter, InterceptCounters } from '../../core/books/intercept-counters.ts'
 import { TranslatingCapture } from '../../daemon/capture/translating-capture.ts'
 import { Interceptor } from '../../daemon/interceptor/interceptor.ts'
 import { OperatorError } from '../../errors.ts'
@@ -17,7 +18,7 @@ import { WorkerExchange } from '../../io/worker-exchange.ts'
 import { addressBook } from '../../wire/address-book.ts'
 import { RECORD_LENGTH, RECORD_PAYLOAD_MAX } from '../../wire/channel/channel-v1.ts'
 import type { InterceptPlan } from '../plans/intercept-plan.ts'
-import type { WorkerMeans } from './worker-protocol.ts'
+import { sharedClockMs, type WorkerMeans } from './worker-protocol.ts'
 import { isStopped, log, notices, type OpenedWorker, runWorker } from './worker-thread.ts'
 
 export interface InterceptorWorkerData {
@@ -32,6 +33,10 @@ export interface InterceptorWorkerData {
    */
   readonly listener: Int32Array
   readonly groups: Int32Array
+  /** `TargetFindings.length` words. */
+  readonly findings: Int32Array
+  /** The counters of all workers. */
+  readonly allCounters: readonly SharedArrayBuffer[]
 }
 
 /** Ethernet, IP and TCP headers with all options. */
@@ -128,6 +133,9 @@ function open(data: InterceptorWorkerData & WorkerMeans): OpenedWorker {
     waiter: poller,
     notices,
     log,
+    findings: new TargetFindings({ words: data.findings, clockMs: sharedClockMs() }),
+    routes: () =>
+      data.allCounters.reduce((total, one) => total + new InterceptCounters(one).get(InterceptCounter.routes), 0),
     exchange:
       workers === 1
         ? undefined

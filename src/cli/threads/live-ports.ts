@@ -18,6 +18,7 @@ import { isIpv6 } from '../../wire/address-book.ts'
 import { Flaw } from '../../wire/flaw.ts'
 import type { CopyPlan } from '../plans/copy-plan.ts'
 import { openIpCapture, openLiveCapture, type WorkerPart } from './live-capture.ts'
+import { sharedClockMs } from './worker-protocol.ts'
 import { notices } from './worker-thread.ts'
 
 /** @param memoryAddress where the memory of the outbox is, for C */
@@ -36,7 +37,7 @@ export function openSender({ sendBy: by, settings, nextHop }: CopyPlan, memoryAd
 
 /** What this worker shares about loops. All workers have the same clock for it, whenever they started. */
 export function loopMemory(words: Int32Array): LoopMemory {
-  return { words, clockMs: performance.timeOrigin % 2 ** 30 }
+  return { words, clockMs: sharedClockMs() }
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Messages and shared memory of the main thread and its workers. */
 import { OperatorError } from '../../errors.ts'
 import type { LogFields, LogLevel } from '../../ports.ts'
+import { descriptorError } from './descriptors.ts'
 
 /** Messages of a worker for the log. */
 export type WorkerWord =
@@ -48,14 +49,18 @@ export function sharedWords(length: number): Int32Array<SharedArrayBuffer> {
   return new Int32Array(new SharedArrayBuffer(length * 4))
 }
 
+/** Added to this thread's monotonic clock, gives one that all threads share, whenever they started. */
+export function sharedClockMs(): number {
+  return performance.timeOrigin % 2 ** 30
+}
+
 /** Value of `Control.Phase`: all workers must stop. */
 export const STOPPED = -1
 
 /** The message for an error that ends a worker. */
 export function failureOf(error: unknown): WorkerMessage {
-  if (error instanceof OperatorError) {
-    return { type: 'failed', code: error.code, message: error.message, hint: error.hint }
-  }
+  const known = error instanceof OperatorError ? error : descriptorError(error)
+  if (known !== undefined) return { type: 'failed', code: known.code, message: known.message, hint: known.hint }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return { type: 'failed', code: 'bug', message: text, hint: 'This is a bug. Please report it.' }
 }

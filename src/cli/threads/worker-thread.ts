@@ -1,6 +1,7 @@
 /** What all workers share: messages to the main thread, start and end. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { Notices } from '../../daemon/notices/notices.ts'
+import { monotonic } from '../../io/linux/system/clock.ts'
 import type { Log } from '../../ports.ts'
 import { Control, failureOf, STOPPED, type WorkerMeans, type WorkerMessage } from './worker-protocol.ts'
 
@@ -65,7 +66,7 @@ export function runWorker<Data>(open: (data: Data & WorkerMeans) => OpenedWorker
     }
     say({ type: 'stopped', status })
   } catch (error) {
-    notices.drain(log)
+    notices.drain(log, monotonic.now())
     say(failureOf(error))
   }
 }

@@ -84,6 +84,7 @@ export class Router {
       putKey(this.#keys, slot, flow)
       this.#slotByFlow.set(flow, slot)
       this.#counters.add(InterceptCounter.routes, 1)
+      this.#counters.add(InterceptCounter.routesAnnounced, 1)
     }
     this.#release(peer, flow, now)
     return true

@@ -23,6 +23,19 @@ export class Histogram {
     this.#slots[step] = float64At(this.#slots, step) + 1
   }
 
+  /** A copy that does not grow. */
+  copy(): Histogram {
+    return new Histogram(this.#slots.slice())
+  }
+
+  /** The values since an earlier copy; undefined: all. */
+  since(before: Histogram | undefined): Histogram {
+    const slots = this.#slots.slice()
+    for (let step = 0; before !== undefined && step < slots.length; step++)
+      slots[step] = float64At(slots, step) - float64At(before.#slots, step)
+    return new Histogram(slots)
+  }
+
   get count(): number {
     let total = 0
     for (let step = 0; step < Histogram.slotCount; step++) total += float64At(this.#slots, step)

@@ -39,7 +39,9 @@ export const InterceptCounter = {
   /** Routes refused because another tcpcopy has them. */
   routesTaken: 17,
   /** Routes refused because the book of IPv6 addresses is full. */
-  routesRefused: 18
+  routesRefused: 18,
+  /** Routes added since the start. */
+  routesAnnounced: 19
 } as const
 export type InterceptCounter = (typeof InterceptCounter)[keyof typeof InterceptCounter]
 

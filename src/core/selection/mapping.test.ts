@@ -24,10 +24,19 @@ test('all maps that match an address and port are used', () => {
 })
 
 test('without -c clients keep their addresses, and -H replaces only the loopback address', () => {
-  const mapping = new Mapping([], [], ip('10.1.1.1'))
+  const mapping = new Mapping([], [], [ip('10.1.1.1')])
   assert.equal(mapping.clientAddress(ip('10.0.0.7'), TARGET), ip('10.0.0.7'))
   assert.equal(mapping.clientAddress(ip('127.0.0.1'), TARGET), ip('10.1.1.1'))
+  assert.equal(mapping.clientAddress(ip('127.9.9.9'), TARGET), ip('10.1.1.1'))
+  assert.equal(mapping.clientAddress(ip('::1'), ip('2001:db8::2')), ip('::1'))
   assert.equal(new Mapping([]).clientAddress(ip('127.0.0.1'), TARGET), ip('127.0.0.1'))
+})
+
+test('-H replaces the loopback addresses of both IP versions at once', () => {
+  const both = new Mapping([], [], [ip('2001:db8::7'), ip('10.1.1.1')])
+  assert.equal(both.clientAddress(ip('127.0.0.2'), TARGET), ip('10.1.1.1'))
+  assert.equal(both.clientAddress(ip('::1'), ip('2001:db8::2')), ip('2001:db8::7'))
+  assert.equal(both.clientAddress(ip('::2'), ip('2001:db8::2')), ip('::2'))
 })
 
 test("-c gives each client one address of the range, always the same, and never the target's", () => {
@@ -64,14 +73,14 @@ test('a map without a source address, and a range of -c, apply only to their own
     { first: ip('10.9.0.1'), count: 254 },
     { first: ip('2001:db8:9::1'), count: 2 ** 32 - 1 }
   ]
-  const mapping = new Mapping(maps, ranges, ip('2001:db8::7'))
+  const mapping = new Mapping(maps, ranges, [ip('2001:db8::7')])
   assert.deepEqual(mapping.find(ip('10.0.0.1'), 80), [0])
   assert.deepEqual(mapping.find(ip('2001:db8::1'), 80), [1])
   const client = mapping.clientAddress(ip('2001:db8::10'), target6)
   assert.equal(client, mapping.clientAddress(ip('2001:db8::10'), target6))
   assert.match(formatAddress(client), /^2001:db8:9::/)
   assert.match(formatAddress(mapping.clientAddress(ip('10.0.0.9'), TARGET)), /^10\.9\.0\./)
-  const plain = new Mapping(maps, [], ip('2001:db8::7'))
+  const plain = new Mapping(maps, [], [ip('2001:db8::7')])
   assert.equal(plain.clientAddress(ip('::1'), target6), ip('2001:db8::7'))
   assert.equal(plain.clientAddress(ip('127.0.0.1'), TARGET), ip('127.0.0.1'))
 })

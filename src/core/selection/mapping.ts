@@ -21,7 +21,8 @@ export interface AddressRange {
 
 /** Addresses of `-c` that are tried before a client has none: this host may have got some of them since the start. */
 const TRIES_MAX = 64
-const LOOPBACK = 0x7f000001
+/** The first byte of 127.0.0.0/8. */
+const LOOPBACK = 127
 const LOOPBACK_6 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 
 /** The ranges of one IP version. */
@@ -38,26 +39,28 @@ export class Mapping {
   readonly maps: readonly CopyMap[]
   readonly #pool4: Pool
   readonly #pool6: Pool
-  readonly #loopbackAddress: number
+  readonly #loopback4: number
+  readonly #loopback6: number
   readonly #own: OwnAddresses | undefined
   /** By source port: 1 + the index of the first mapping for it; 0: none. */
   readonly #byPort = new Uint8Array(65536)
 
   /**
-   * @param loopbackAddress replaces 127.0.0.1, or ::1 if it is IPv6, as a client address (`-H`); 0: none
+   * @param loopbackAddresses replace client addresses of the loopback device (`-H`): an IPv4 one 127.0.0.0/8, an IPv6 one ::1
    * @param own no replacement address is one of these
    */
   constructor(
     maps: readonly CopyMap[],
     ranges: readonly AddressRange[] = [],
-    loopbackAddress = 0,
+    loopbackAddresses: readonly number[] = [],
     own: OwnAddresses | undefined = undefined
   ) {
     this.#own = own
     this.maps = maps
     this.#pool4 = poolOf(ranges.filter((range) => !isIpv6(range.first)))
     this.#pool6 = poolOf(ranges.filter((range) => isIpv6(range.first)))
-    this.#loopbackAddress = loopbackAddress
+    this.#loopback4 = loopbackAddresses.find((address) => !isIpv6(address)) ?? 0
+    this.#loopback6 = loopbackAddresses.find(isIpv6) ?? 0
     for (let index = maps.length - 1; index >= 0; index--) {
       const map = maps[index]
       if (map !== undefined) this.#byPort[map.sourcePort] = index + 1
@@ -97,7 +100,7 @@ export class Mapping {
    */
   clientAddress(address: number, targetAddress: number, copy = 0): number {
     const pool = this.#poolFor(targetAddress)
-    if (pool.total === 0) return this.#isLoopback(address) ? this.#loopbackAddress : address
+    if (pool.total === 0) return this.#besideLoopback(address)
     const key = isIpv6(address) ? addressBook.hash(address) : Math.imul(address, 0x9e3779b1) >>> 0
     for (let step = 0; step < Math.min(pool.total, TRIES_MAX); step++) {
       const chosen = addressIn(pool, (key + copy + step) % pool.total)
@@ -122,11 +125,12 @@ export class Mapping {
     return isIpv6(targetAddress) ? this.#pool6 : this.#pool4
   }
 
-  /** Whether `-H` replaces this address. */
-  #isLoopback(address: number): boolean {
-    if (this.#loopbackAddress === 0) return false
-    if (!isIpv6(this.#loopbackAddress)) return address === LOOPBACK
-    return isIpv6(address) && address === addressBook.find(LOOPBACK_6, 0)
+  /** An address, or what replaces it if it is of the loopback device. */
+  #besideLoopback(address: number): number {
+    if (isIpv6(address)) {
+      return this.#loopback6 !== 0 && address === addressBook.find(LOOPBACK_6, 0) ? this.#loopback6 : address
+    }
+    return this.#loopback4 !== 0 && address >>> 24 === LOOPBACK ? this.#loopback4 : address
   }
 }
 

@@ -11,8 +11,8 @@ export interface SelectionSettings {
   readonly maps: readonly CopyMap[]
   /** `-c` */
   readonly ranges: readonly AddressRange[]
-  /** `-H`; 0: none. */
-  readonly loopbackAddress: number
+  /** `-H`: at most one of each IP version. */
+  readonly loopbackAddresses: readonly number[]
   /** `-r`, `-g`, `-O` and `-n`. */
   readonly sampling: Selection
   /** `--join` */
@@ -27,15 +27,15 @@ export interface SelectionSettings {
 export const SELECTION_DEFAULTS: SelectionSettings = {
   maps: [],
   ranges: [],
-  loopbackAddress: 0,
+  loopbackAddresses: [],
   sampling: ALL_FLOWS,
   joinAt: 'answered',
   portShift: 0,
   isLive: true
 }
 
-export function mappingOf({ maps, ranges, loopbackAddress }: SelectionSettings, own?: OwnAddresses): Mapping {
-  return new Mapping(maps, ranges, loopbackAddress, own)
+export function mappingOf({ maps, ranges, loopbackAddresses }: SelectionSettings, own?: OwnAddresses): Mapping {
+  return new Mapping(maps, ranges, loopbackAddresses, own)
 }
 
 /** @returns undefined if there can be no loop */

@@ -24,8 +24,8 @@ import { IdlePolicy } from '../session/idle-policy.ts'
 import { LeastRoundTrips } from '../session/least-round-trips.ts'
 import type { SessionTrace } from '../session/session-context.ts'
 import type { SessionSettings } from '../session/settings.ts'
-import { Reach } from '../target/raw/raw-context.ts'
 import { type AnswerTrace, RawHub } from '../target/raw/raw-hub.ts'
+import { Reach } from '../target/raw/reach.ts'
 import { RouteEvents } from '../target/raw/route-events.ts'
 import type { TargetHub } from '../target/target-hub.ts'
 import { Sessions } from './sessions.ts'
@@ -125,7 +125,7 @@ export function assembleCopy(settings: CopySettings, means: CopyMeans, now: numb
   const { roundTripMs, isWithoutAcks } = settings.session
   const { counters, trace } = means
   const routes = new RouteEvents()
-  const reach = new Reach(settings.selection.maps.length)
+  const reach = new Reach(settings.selection.maps.length, means.own)
   const mtu = (target: number): number => means.mtu(target)
   const makeHub: MakeHub<Segment> = (frames, pool, ports, loops) =>
     new RawHub({ pool, frames, counters, roundTripMs, isWithoutAcks, mtu, trace, routes, reach, loops }, ports, trace)

@@ -4,7 +4,9 @@
  */
 import { Counter } from '../../core/books/counters.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
+import type { InterceptView } from '../../doctor/evidence.ts'
 import type { Network } from '../../ports.ts'
+import { Condition } from '../notices/condition.ts'
 import type { Notices } from '../notices/notices.ts'
 import {
   ALL_ANNOUNCED,
@@ -12,8 +14,15 @@ import {
   type ChannelEvents,
   ClientConnection,
   Phase,
+  type Place,
   SPEAKS_OTHER
 } from './client-connection.ts'
+import { InterceptViews, joinViews } from './intercept-views.ts'
+
+/** What it logs about an intercept. */
+export const CONNECTED = 'connected to intercept'
+export const CONNECTED_VERSION_1 = 'connected to intercept (version 1, no reply yet)'
+export const NOT_CONNECTED = 'not connected to intercept; copying continues and tcpcopy keeps trying to connect'
 
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
@@ -50,8 +59,8 @@ export interface Routes {
 interface Intercept {
   readonly where: InterceptAddress
   readonly connections: ClientConnection[]
-  /** Its absence has been reported. */
-  isAway: boolean
+  readonly views: InterceptViews
+  readonly away: Condition
   /** Its presence has been reported. */
   isReported: boolean
 }
@@ -76,12 +85,13 @@ export class ChannelClient {
     this.#context = context
     this.#routes = routes
     this.#notices = notices
-    this.#intercepts = intercepts.map((where) => ({
-      where,
-      connections: Array.from({ length: connectionsEach }, () => new ClientConnection(context, RETRY_FIRST_MS)),
-      isAway: false,
-      isReported: false
-    }))
+    this.#intercepts = intercepts.map((where) => {
+      const views = new InterceptViews()
+      const connect = (): ClientConnection => new ClientConnection(context, views, RETRY_FIRST_MS)
+      const connections = Array.from({ length: connectionsEach }, connect)
+      const away = new Condition(notices, { message: NOT_CONNECTED })
+      return { where, connections, views, away, isReported: false }
+    })
   }
 
   /** Requests the answers to this client from every intercept. Single mode needs no routes. */
@@ -98,6 +108,16 @@ export class ChannelClient {
   /** Tells every intercept that answers to this client are no longer needed. */
   withdraw(route: Route): void {
     for (const { connections } of this.#intercepts) connectionOf(connections, route)?.withdraw(route)
+  }
+
+  /** Asks every intercept what it has seen of a target. `viewOf` has the answer soon after. */
+  ask(target: Place): void {
+    for (const { connections } of this.#intercepts) connections.some((connection) => connection.ask(target))
+  }
+
+  /** What the intercepts have seen of a target, together; undefined: none has answered lately. */
+  viewOf(target: Place, now: number): InterceptView | undefined {
+    return joinViews(this.#intercepts.map(({ views }) => views.of(target, now)))
   }
 
   /** Takes what the intercepts have sent. */
@@ -175,7 +195,7 @@ export class ChannelClient {
         this.#lose(intercept, connection, fault, now)
         return
       }
-      if (connection.phase !== phase) this.#onPhase(intercept, connection)
+      if (connection.phase !== phase) this.#onPhase(intercept, connection, now)
       // The back-off is reset only for a peer that proved to be intercept, not for one that accepts and closes.
       if (connection.isReady) connection.retryMs = RETRY_FIRST_MS
       if (count < room) return
@@ -188,16 +208,16 @@ export class ChannelClient {
     const { options } = this.#context
     if (connection.isReady) this.#announceAgain(intercept)
     this.#awake(now + (options.secret === undefined ? REPLY_PATIENCE_MS : PROOF_PATIENCE_MS))
-    if (options.version === 1) this.#report(intercept)
+    if (options.version === 1) this.#report(intercept, now)
   }
 
   /** The version of a connection is settled. */
-  #onPhase(intercept: Intercept, connection: ClientConnection): void {
+  #onPhase(intercept: Intercept, connection: ClientConnection, now: number): void {
     if (!connection.isReady) return
     if (this.#context.options.secret !== undefined) this.#announceAgain(intercept)
     if (connection.isHoldingBack) connection.announceFrom = 0
     connection.isHoldingBack = false
-    this.#report(intercept)
+    this.#report(intercept, now)
   }
 
   /** Handles a connection on which nothing has arrived yet. */
@@ -209,25 +229,25 @@ export class ChannelClient {
     else if (isSecret) this.#lose(intercept, connection, connection.silenceReason, now)
     else {
       connection.isSilentForLong = true
-      this.#report(intercept, true)
+      this.#report(intercept, now, true)
     }
   }
 
   /** Reports an intercept once all connections to it are ready. @param isFinal do not wait for a reply */
-  #report(intercept: Intercept, isFinal = this.#context.options.version === 1): void {
+  #report(intercept: Intercept, now: number, isFinal = this.#context.options.version === 1): void {
     const { connections } = intercept
     const isSettled = (one: ClientConnection): boolean => one.isReady && (isFinal || one.phase !== Phase.Silent)
     if (intercept.isReported || !connections.every(isSettled)) return
     intercept.isReported = true
-    intercept.isAway = false
     const fields = { intercept: connections[0]?.stream?.peer }
+    intercept.away.update(false, now, () => fields)
     if (connections.some((one) => one.phase === Phase.Silent)) {
-      this.#notices.add('info', 'connected to intercept (version 1, no reply yet)', fields)
+      this.#notices.add('info', CONNECTED_VERSION_1, fields)
       this.#warnOfVersion1()
       return
     }
     const version = connections.every((one) => one.phase === Phase.Version2) ? 2 : 1
-    this.#notices.add('info', 'connected to intercept', { ...fields, version })
+    this.#notices.add('info', CONNECTED, { ...fields, version })
     if (version === 1) this.#warnOfVersion1()
   }
 
@@ -256,13 +276,7 @@ export class ChannelClient {
     if (isOpen) counters.add(Counter.channelsOpen, -1)
     if (isReady) this.#announceAgain(intercept)
     intercept.isReported = false
-    if (intercept.isAway) return
-    intercept.isAway = true
-    this.#notices.add('warn', 'not connected to intercept; copying continues and tcpcopy keeps trying to connect', {
-      intercept: peer,
-      reason,
-      hint: hintOf(reason)
-    })
+    intercept.away.update(true, now, () => ({ intercept: peer, reason, hint: hintOf(reason) }))
   }
 
   /** Announces all live routes again, since some now belong to another connection. */

@@ -3,6 +3,7 @@
  * the records of its flows. A peer that speaks another protocol is closed. One that does not read loses records.
  */
 import type { Routing } from '../../core/assistant/router.ts'
+import { TargetFindings } from '../../core/assistant/target-findings.ts'
 import { InterceptCounter, type InterceptCounters } from '../../core/books/intercept-counters.ts'
 import type { Cryptography, Listener, Stream } from '../../ports.ts'
 import type { Framing } from '../../wire/channel/channel-v1.ts'
@@ -25,6 +26,10 @@ export interface ServerPorts {
   readonly listener: Listener
   readonly cryptography: Cryptography
   readonly notices: Notices
+  /** Default: its own. */
+  readonly findings?: TargetFindings | undefined
+  /** Routes of all workers; default: none. */
+  readonly routes?: (() => number) | undefined
 }
 
 export interface ServerOptions {
@@ -40,6 +45,8 @@ export class ChannelServer implements PeerRequests {
   readonly #framing: Framing
   readonly #options: ChannelOptions
   readonly #cryptography: Cryptography
+  readonly #findings: TargetFindings
+  readonly #routes: () => number
   readonly #peers = new Map<number, ServerPeer>()
   readonly #idStep: number
   #nextId: number
@@ -52,7 +59,7 @@ export class ChannelServer implements PeerRequests {
 
   /** @param peerWorkers undefined: this is the only worker */
   constructor(
-    { listener, cryptography, notices }: ServerPorts,
+    { listener, cryptography, notices, findings, routes }: ServerPorts,
     { recordsMax, channel }: ServerOptions,
     counters: InterceptCounters,
     peerWorkers?: PeerWorkers
@@ -62,6 +69,8 @@ export class ChannelServer implements PeerRequests {
     this.#options = channel
     this.#cryptography = cryptography
     this.#counters = counters
+    this.#findings = findings ?? new TargetFindings()
+    this.#routes = routes ?? (() => counters.get(InterceptCounter.routes))
     this.#notices = notices
     this.#peerWorkers = peerWorkers
     this.#nextId = peerWorkers?.firstId ?? 0
@@ -177,6 +186,12 @@ export class ChannelServer implements PeerRequests {
   removeRoute(peer: ServerPeer, flow: Flow): void {
     if (this.#owns(flow)) this.#routing?.removeRoute(peer.id, flow)
     else this.#peerWorkers?.removeRoute(peer, flow)
+  }
+
+  question(peer: ServerPeer, flow: Flow): void {
+    const { serverAddress, serverPort } = flow
+    const length = peer.putFindings(flow, this.#findings.of(serverAddress, serverPort, this.#routes(), this.#now))
+    if (length > 0 && peer.backlog.length === length) this.#pending.push(peer)
   }
 
   #owns({ clientPort }: Flow): boolean {

@@ -30,6 +30,7 @@ import {
   INTRODUCTION_LENGTH,
   INTRODUCTION_WITH_PROOF,
   isFlowRecordWhole,
+  KNOWS_FINDINGS,
   NONCE_LENGTH,
   PROOF_LENGTH,
   putFlowRecord,
@@ -45,10 +46,12 @@ import {
   VERSION_2,
   WANTS_PROOF
 } from '../../wire/channel/channel-v2.ts'
+import { areFindingsWhole, parseFindings, putQuestion } from '../../wire/channel/finding-records.ts'
 import { Flaw } from '../../wire/flaw.ts'
 import { Flow } from '../../wire/flow.ts'
 import { Segment } from '../../wire/segment.ts'
 import { Backlog, consume } from './backlog.ts'
+import type { InterceptViews } from './intercept-views.ts'
 import { type ChannelOptions, Negotiation } from './negotiation.ts'
 
 const BACKLOG_MAX = 4 << 20
@@ -72,6 +75,12 @@ export const Phase = {
   Version2: 4
 } as const
 export type Phase = (typeof Phase)[keyof typeof Phase]
+
+/** An address and a port of a target. */
+export interface Place {
+  readonly address: number
+  readonly port: number
+}
 
 /** Takes what intercept reports. */
 export interface ChannelEvents {
@@ -106,7 +115,10 @@ export class ClientConnection {
   /** Routes to IPv6 targets wait for version 2. */
   isHoldingBack = false
   readonly backlog = new Backlog(BACKLOG_MAX)
+  /** intercept answers questions. */
+  #knowsFindings = false
   readonly #context: ChannelContext
+  readonly #views: InterceptViews
   #negotiation: Negotiation | undefined
   #unknownCount = 0
   /** Delay from intercept to here: half the minimum round trip, which is read once a second. */
@@ -120,8 +132,10 @@ export class ClientConnection {
   readonly #routeFlow = new Flow()
   readonly #takenFlow = new Flow()
 
-  constructor(context: ChannelContext, retryMs: number) {
+  /** @param views take what intercept has seen */
+  constructor(context: ChannelContext, views: InterceptViews, retryMs: number) {
     this.#context = context
+    this.#views = views
     this.retryMs = retryMs
   }
 
@@ -146,7 +160,7 @@ export class ClientConnection {
     this.#unknownCount = 0
     this.#negotiation = undefined
     if (options.version < VERSION_2) return
-    putOffer(this.backlog.bytes, at, options.version, options.secret === undefined ? 0 : WANTS_PROOF)
+    putOffer(this.backlog.bytes, at, options.version, (options.secret === undefined ? 0 : WANTS_PROOF) | KNOWS_FINDINGS)
     this.#negotiation = new Negotiation(cryptography)
     this.#negotiation.hello(this.backlog.bytes, at)
   }
@@ -169,6 +183,15 @@ export class ClientConnection {
   /** Withdraws a route that is no longer needed. Version 1 does not withdraw routes: intercept forgets them. */
   withdraw(route: Route): void {
     if (this.phase === Phase.Version2) this.#putRoute(route, RecordType.Withdrawal)
+  }
+
+  /** Asks what intercept has seen of a target. @returns false if it cannot be asked */
+  ask(target: Place): boolean {
+    if (this.phase !== Phase.Version2 || !this.#knowsFindings) return false
+    const at = this.backlog.reserve(flowRecordLength(target.address))
+    if (at < 0) return false
+    putQuestion(this.backlog.bytes, at, this.#routeFlow.set(0, 0, target.address, target.port))
+    return true
   }
 
   #putRoute(route: Route, type: number): boolean {
@@ -253,6 +276,7 @@ export class ClientConnection {
     if (isWanted && options.secret === undefined) return 'it requires a secret: give tcpcopy the same --secret-file'
     if (!isWanted && options.secret !== undefined) return 'it has no secret: give intercept the same --secret-file'
     negotiation.acceptance(input, at)
+    this.#knowsFindings = (acceptanceFlags(input, at) & KNOWS_FINDINGS) !== 0
     const switchAt = backlog.reserve(MESSAGE_LENGTH)
     const introductionAt = backlog.reserve(options.secret === undefined ? INTRODUCTION_LENGTH : INTRODUCTION_WITH_PROOF)
     if (switchAt < 0 || introductionAt < 0) return 'it does not read its input'
@@ -277,6 +301,7 @@ export class ClientConnection {
     if (type === RecordType.Answers) return this.#onAnswers(input, at, events, now)
     if (type === RecordType.Header) return this.#onHeader(input, at, events)
     if (type === RecordType.Taken) return this.#onTaken(input, at, events)
+    if (type === RecordType.Findings) return this.#onFindings(input, at, now)
     this.#unknownCount += 1
     return this.#unknownCount > UNKNOWN_MAX ? 'it sends too many unknown messages' : ''
   }
@@ -310,6 +335,14 @@ export class ClientConnection {
     if (!isFlowRecordWhole(input, at)) return SPEAKS_OTHER
     readFlow(input, at, this.#takenFlow)
     events.taken(this.#takenFlow)
+    return ''
+  }
+
+  #onFindings(input: Uint8Array, at: number, now: number): string {
+    if (!areFindingsWhole(input, at)) return SPEAKS_OTHER
+    const flow = this.#takenFlow
+    readFlow(input, at, flow)
+    this.#views.take({ address: flow.serverAddress, port: flow.serverPort }, parseFindings(input, at), now)
     return ''
   }
 

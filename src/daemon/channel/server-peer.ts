@@ -18,6 +18,7 @@ import {
   internFlow,
   isFlowRecordWhole,
   isIntroductionWhole,
+  KNOWS_FINDINGS,
   NONCE_LENGTH,
   offeredVersion,
   offerFlags,
@@ -34,6 +35,7 @@ import {
   VERSION_2,
   WANTS_PROOF
 } from '../../wire/channel/channel-v2.ts'
+import { type Findings, findingsLength, putFindings } from '../../wire/channel/finding-records.ts'
 import { Flow } from '../../wire/flow.ts'
 import { Backlog, consume } from './backlog.ts'
 import { type ChannelOptions, Negotiation } from './negotiation.ts'
@@ -63,6 +65,8 @@ export interface PeerRequests {
   /** @param flow valid during the call */
   addRoute(peer: ServerPeer, flow: Flow): void
   removeRoute(peer: ServerPeer, flow: Flow): void
+  /** It asks what intercept has seen of the server of this flow. */
+  question(peer: ServerPeer, flow: Flow): void
   /** Counts a route that cannot be added because the address book is full. */
   refuseRoute(): void
 }
@@ -166,7 +170,7 @@ export class ServerPeer implements Party {
     this.#phase = Phase.Accepted
     const { backlog } = this
     const acceptanceAt = backlog.reserve(ACCEPTANCE_LENGTH)
-    const flags = secret === undefined ? 0 : WANTS_PROOF
+    const flags = (secret === undefined ? 0 : WANTS_PROOF) | (offerFlags(input, at) & KNOWS_FINDINGS)
     putAcceptance(backlog.bytes, acceptanceAt, VERSION_2, flags, this.#cryptography.random(NONCE_LENGTH))
     this.#negotiation.hello(input, at)
     this.#negotiation.acceptance(backlog.bytes, acceptanceAt)
@@ -185,7 +189,8 @@ export class ServerPeer implements Party {
       if (type !== RecordType.Introduction) return fault('its first record is not an introduction')
       return this.#onIntroduction(at, requests)
     }
-    if (type !== RecordType.Route && type !== RecordType.Withdrawal) return this.#unknown()
+    const isKnown = type === RecordType.Route || type === RecordType.Withdrawal || type === RecordType.Question
+    if (!isKnown) return this.#unknown()
     if (!isFlowRecordWhole(input, at)) return fault('a record has an invalid length')
     if (type === RecordType.Route && !internFlow(input, at)) {
       requests.refuseRoute()
@@ -194,7 +199,8 @@ export class ServerPeer implements Party {
     const flow = this.#flow
     readFlow(input, at, flow)
     if (type === RecordType.Route) requests.addRoute(this, flow)
-    else requests.removeRoute(this, flow)
+    else if (type === RecordType.Withdrawal) requests.removeRoute(this, flow)
+    else requests.question(this, flow)
     return undefined
   }
 
@@ -266,6 +272,15 @@ export class ServerPeer implements Party {
     const at = this.backlog.reserve(length)
     if (at < 0) return 0
     putFlowRecord(this.backlog.bytes, at, RecordType.Taken, flow)
+    return length
+  }
+
+  /** Answers a question. @returns bytes added; 0: it does not fit */
+  putFindings(flow: Flow, findings: Findings): number {
+    const length = findingsLength(flow.serverAddress)
+    const at = this.backlog.reserve(length)
+    if (at < 0) return 0
+    putFindings(this.backlog.bytes, at, flow, findings)
     return length
   }
 

@@ -30,6 +30,7 @@ import { ChannelClient } from '../channel/channel-client.ts'
 import type { ChannelEvents } from '../channel/client-connection.ts'
 import type { Notices } from '../notices/notices.ts'
 import { Diagnosis } from './diagnosis.ts'
+import { HostWarnings } from './host-warnings.ts'
 import { reportLoops } from './loop-notices.ts'
 import { MapWarnings } from './map-warnings.ts'
 import { packetLimit, packetMax } from './packet-max.ts'
@@ -90,12 +91,15 @@ export class Copier {
   readonly #channel: ChannelClient
   readonly #diagnosis: Diagnosis
   readonly #mapWarnings: MapWarnings
+  readonly #hostWarnings: HostWarnings
   readonly #own: OwnAddresses | undefined
   readonly #segment = new Segment()
   #now: number
   #housekeepingAt: number
   /** Sessions stepped since the capture was checked. */
   #stepCount = 0
+  /** Length of the longest packet that arrived truncated. */
+  #truncatedLength = 0
   readonly #takePacket = this.#onPacket.bind(this)
   readonly #channelEvents: ChannelEvents = {
     answered: (segment) => this.sessions.onTarget(segment, this.#now),
@@ -128,13 +132,25 @@ export class Copier {
     this.sessions = this.#copy.sessions
     this.outbox = this.#copy.outbox
     const { maps } = settings.selection
-    this.#diagnosis = new Diagnosis(maps, this.#copy.reach, counters, sender, notices, this.#now)
-    this.#mapWarnings = new MapWarnings(maps, this.#copy.mapCounts, notices)
+    const { reach, mapCounts } = this.#copy
+    this.#mapWarnings = new MapWarnings(maps, mapCounts, notices)
+    this.#hostWarnings = new HostWarnings(counters, sender, notices)
     const { options } = settings.channel
     const instance = means.instance ?? cryptography.random(INSTANCE_LENGTH)
     const hasIpv6 = hasIpv6Target(settings.selection)
     const context = { options, cryptography, instance, counters, hasIpv6 }
     this.#channel = new ChannelClient(network, settings.channel, context, this.sessions, notices)
+    const sources = {
+      maps,
+      intercepts: settings.channel.intercepts.map(({ address }) => address),
+      reach,
+      mapCounts,
+      counters,
+      sender,
+      assistants: this.#channel,
+      truncatedLength: () => this.#truncatedLength
+    }
+    this.#diagnosis = new Diagnosis(sources, notices, this.#now)
   }
 
   /** Runs until `shouldStop` returns true, then resets all copied connections. */
@@ -157,7 +173,7 @@ export class Copier {
     this.#channel.onTimer(this.#now)
     this.#flush()
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
-    notices.drain(log)
+    notices.drain(log, this.#now)
   }
 
   /** Takes packets. The ring goes first while the pool has space: the ring may lose packets, the pool does not. */
@@ -213,7 +229,7 @@ export class Copier {
     const { capture, notices, log } = this.#ports
     this.#counters.set(Counter.captureDropped, capture.dropped())
     this.#channel.close()
-    notices.drain(log)
+    notices.drain(log, this.#now)
   }
 
   /** Sends routes, then packets: an answer may arrive before the next turn. */
@@ -236,6 +252,7 @@ export class Copier {
     const flaw = parseIp(bytes, at, captured, length, false, segment)
     if (flaw !== Flaw.None) {
       this.#counters.drop(flaw, 1, 0)
+      if (flaw === Flaw.Truncated) this.#truncatedLength = Math.max(this.#truncatedLength, length)
       return
     }
     if (isDamaged(segment, checksum)) {
@@ -254,12 +271,14 @@ export class Copier {
     if (addressBook.isReclaimDue) {
       addressBook.reclaim((keep) => {
         this.sessions.eachAddress(keep)
+        this.#diagnosis.eachAddress(keep)
         capture.eachAddress?.(keep)
       })
     }
     this.#own?.refresh(this.#now)
     reportLoops(this.#copy.loops, notices)
     this.#diagnosis.onTimer(this.#now)
+    this.#hostWarnings.onTimer(this.#now)
     this.#mapWarnings.onTimer(this.#now)
   }
 }

@@ -13,6 +13,7 @@ import { addressBook } from '../../wire/address-book.ts'
 import { Datagram, isDatagramPartial, parseDatagram } from '../../wire/datagram.ts'
 import { Flaw } from '../../wire/flaw.ts'
 import type { Notices } from '../notices/notices.ts'
+import { HostWarnings } from './host-warnings.ts'
 import { reportLoops } from './loop-notices.ts'
 import { packetMax } from './packet-max.ts'
 
@@ -23,7 +24,6 @@ const FRAMES_MAX = 1024
 /** Memory for the payload of a batch: 64 of the largest datagrams. */
 const ARENA_LENGTH = 1 << 22
 const HOUSEKEEPING_MS = 1000
-const REPORT_MS = 60_000
 
 export interface DatagramPorts {
   readonly capture: Capture
@@ -57,11 +57,10 @@ export class DatagramCopier {
   readonly #counters: Counters
   readonly #writer: DatagramWriter
   readonly #own: OwnAddresses | undefined
+  readonly #hostWarnings: HostWarnings
   readonly #datagram = new Datagram()
   #now: number
   #housekeepingAt: number
-  #reportAt: number
-  #refusedReported = 0
   readonly #takePacket = this.#onPacket.bind(this)
 
   /** @param memory of `DATAGRAM_MEMORY_LENGTH`, also mapped for the sender */
@@ -69,9 +68,9 @@ export class DatagramCopier {
     this.#ports = ports
     this.#counters = counters
     this.#own = options.own
+    this.#hostWarnings = new HostWarnings(counters, ports.sender, ports.notices)
     this.#now = ports.clock.now()
     this.#housekeepingAt = this.#now
-    this.#reportAt = this.#now
     this.outbox = new Outbox(memory, 0, FRAMES_MAX)
     this.#writer = new DatagramWriter(
       this.outbox,
@@ -106,7 +105,7 @@ export class DatagramCopier {
     this.#flush()
     this.datagrams.onTimer(this.#now)
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
-    notices.drain(log)
+    notices.drain(log, this.#now)
   }
 
   /** Ends all flows. The ports stay open. */
@@ -115,7 +114,7 @@ export class DatagramCopier {
     this.datagrams.shutdown()
     const { capture, notices, log } = this.#ports
     this.#counters.set(Counter.captureDropped, capture.dropped())
-    notices.drain(log)
+    notices.drain(log, this.#now)
   }
 
   #onPacket(bytes: Uint8Array, at: number, captured: number, length: number, checksum: ChecksumState): void {
@@ -156,11 +155,7 @@ export class DatagramCopier {
     if (addressBook.isReclaimDue) addressBook.reclaim((keep) => this.datagrams.eachAddress(keep))
     this.#own?.refresh(this.#now)
     reportLoops(this.datagrams.loops, notices)
-    const refused = this.#counters.get(Counter.sendRefused)
-    if (refused === this.#refusedReported || this.#now < this.#reportAt) return
-    this.#refusedReported = refused
-    this.#reportAt = this.#now + REPORT_MS
-    notices.add('warn', 'the kernel refused to send packets', { refused, errnos: Object.fromEntries(sender.refused) })
+    this.#hostWarnings.onTimer(this.#now)
   }
 }
 

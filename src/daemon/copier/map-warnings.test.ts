@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MapCount, MapCounts } from '../../core/books/map-counts.ts'
+import {
+  ANSWERED_AGAIN,
+  CONNECTIONS_OF_NO_USE,
+  PAUSES_OVER,
+  TLS_LEFT_OUT,
+  TLS_OVER,
+  UNANSWERED
+} from '../../doctor/symptoms.ts'
 import { parseAddress } from '../../wire/address.ts'
 import { Notices } from '../notices/notices.ts'
-import { CONNECTIONS_OF_NO_USE, MapWarnings, TLS_LEFT_OUT, UNANSWERED } from './map-warnings.ts'
+import { MapWarnings } from './map-warnings.ts'
 
 class Rig {
   readonly counts = new MapCounts(2)
@@ -27,7 +35,7 @@ class Rig {
     for (let second = 0; second < seconds; second++) {
       this.now += 1000
       this.#warnings.onTimer(this.now)
-      this.#notices.drain((level, message, fields) => said.push([level, message, fields]))
+      this.#notices.drain((level, message, fields) => said.push([level, message, fields]), this.now)
     }
     return said
   }
@@ -35,31 +43,34 @@ class Rig {
 
 const PLACES = { source: '*:81', target: '10.0.0.3:8080' }
 
-test('pauses are warned of once for each -x, and again after 20 minutes without any', () => {
+test('pauses are warned of for each -x, again while they last, and their end is said after 20 minutes without any', () => {
   const rig = new Rig()
   assert.deepEqual(rig.pass(5), [])
   rig.counts.add(1, MapCount.Pauses)
   rig.counts.add(1, MapCount.Pauses)
   const warning = ['warn', CONNECTIONS_OF_NO_USE, { ...PLACES, count: 2 }]
   assert.deepEqual(rig.pass(1), [warning])
-  for (let minute = 0; minute < 30; minute++) {
+  const said: unknown[] = []
+  for (let minute = 0; minute < 15; minute++) {
     rig.counts.add(1, MapCount.Pauses)
-    assert.deepEqual(rig.pass(60), [])
+    said.push(...rig.pass(60))
   }
+  assert.deepEqual(said, [
+    ['warn', CONNECTIONS_OF_NO_USE, { ...PLACES, count: 3, lastsSeconds: 60 }],
+    ['warn', CONNECTIONS_OF_NO_USE, { ...PLACES, count: 13, lastsSeconds: 660 }]
+  ])
   rig.counts.add(0, MapCount.Pauses)
   assert.deepEqual(rig.pass(1), [['warn', CONNECTIONS_OF_NO_USE, { ...PLACES, source: '*:80', count: 1 }]])
-  assert.deepEqual(rig.pass(1200), [])
-  rig.counts.add(1, MapCount.Pauses)
-  assert.deepEqual(rig.pass(1), [['warn', CONNECTIONS_OF_NO_USE, { ...PLACES, count: 1 }]])
+  const ends = rig.pass(1300).map((line) => (line as readonly unknown[])[1]) // as: what `pass` makes
+  assert.deepEqual(ends, [CONNECTIONS_OF_NO_USE, PAUSES_OVER, PAUSES_OVER])
 })
 
-test('TLS is warned of once', () => {
+test('TLS is warned of, and is over when there was none for an hour', () => {
   const rig = new Rig()
   rig.counts.add(1, MapCount.TlsLeftOut)
   assert.deepEqual(rig.pass(1), [['warn', TLS_LEFT_OUT, { ...PLACES, count: 1 }]])
-  assert.deepEqual(rig.pass(4000), [])
-  rig.counts.add(1, MapCount.TlsLeftOut)
-  assert.deepEqual(rig.pass(60), [])
+  assert.deepEqual(rig.pass(3599), [])
+  assert.deepEqual(rig.pass(1), [['info', TLS_OVER, { ...PLACES, count: 1, lastedSeconds: 3600 }]])
 })
 
 test('unanswered requests are warned of with their share, and it is said when it is over', () => {
@@ -76,8 +87,5 @@ test('unanswered requests are warned of with their share, and it is said when it
   assert.deepEqual(rig.pass(1), [['warn', UNANSWERED, { ...PLACES, count: 11, requests: 20 }]])
   assert.deepEqual(rig.pass(59), [])
   const [over] = rig.pass(1)
-  assert.deepEqual(over, ['info', 'the target answers within --epoch-timeout again', PLACES])
-  rig.counts.add(1, MapCount.Unanswered)
-  assert.deepEqual(rig.pass(10), [])
-  assert.deepEqual(rig.pass(1), [['warn', UNANSWERED, { ...PLACES, count: 1, requests: 0 }]])
+  assert.deepEqual(over, ['info', ANSWERED_AGAIN, { ...PLACES, count: 11, requests: 20, lastedSeconds: 70 }])
 })

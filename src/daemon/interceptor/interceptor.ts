@@ -5,6 +5,7 @@
 import { AnswerBatch } from '../../core/assistant/answer-batch.ts'
 import { Router, type Routing } from '../../core/assistant/router.ts'
 import { SingleGroup } from '../../core/assistant/single-group.ts'
+import { TargetFindings } from '../../core/assistant/target-findings.ts'
 import { InterceptCounter, type InterceptCounters } from '../../core/books/intercept-counters.ts'
 import type { Capture, Clock, Cryptography, Exchange, Listener, Log, PausingWaiter } from '../../ports.ts'
 import { addressBook, isIpv6 } from '../../wire/address-book.ts'
@@ -45,6 +46,10 @@ export interface InterceptorPorts {
   readonly log: Log
   /** Undefined: this is the only worker. */
   readonly exchange?: Exchange | undefined
+  /** Shared by all workers; default: its own. */
+  readonly findings?: TargetFindings | undefined
+  /** Routes of all workers; default: those of this one. */
+  readonly routes?: (() => number) | undefined
 }
 
 export interface InterceptorOptions extends ServerOptions {
@@ -60,6 +65,7 @@ export class Interceptor {
   readonly #routing: Routing
   readonly #peerWorkers: PeerWorkers | undefined
   readonly #server: ChannelServer
+  readonly #findings: TargetFindings
   readonly #segment = new Segment()
   /** The flow of the packet at hand. */
   readonly #flow = new Flow()
@@ -88,7 +94,8 @@ export class Interceptor {
       this.#peerWorkers = new PeerWorkers(exchange, (bytes, captured, length) =>
         this.#onForwarded(bytes, captured, length)
       )
-    const server = new ChannelServer(ports, options, counters, this.#peerWorkers)
+    this.#findings = ports.findings ?? new TargetFindings()
+    const server = new ChannelServer({ ...ports, findings: this.#findings }, options, counters, this.#peerWorkers)
     this.#server = server
     this.#hasPayload = options.channel.framing.recordLength > RECORD_LENGTH
     this.#routing = options.channel.isSingle
@@ -112,12 +119,14 @@ export class Interceptor {
       this.#capture = capture
       const packets = capture.receive(this.#takePacket, BATCH)
       if (packets === BATCH) this.#isFull = true
-      if (packets > 0) this.#counters.add(InterceptCounter.capturedPackets, packets)
+      if (packets === 0) continue
+      this.#counters.add(InterceptCounter.capturedPackets, packets)
+      this.#findings.captured(this.#now)
     }
     if (!this.#batch.isEmpty) this.#batch.flush(clock.now())
     if (this.#now >= this.#housekeepingAt) this.#keepHouse()
     this.#server.flush()
-    notices.drain(log)
+    notices.drain(log, this.#now)
   }
 
   /** Waits for something to do, and a little longer if coalescing. @returns the instant of the turn */
@@ -136,7 +145,7 @@ export class Interceptor {
   stop(): void {
     this.#keepHouse()
     this.#server.close()
-    this.#ports.notices.drain(this.#ports.log)
+    this.#ports.notices.drain(this.#ports.log, this.#now)
   }
 
   #keepHouse(): void {
@@ -179,6 +188,7 @@ export class Interceptor {
       this.#batch.add(slot, peer, segment)
       return
     }
+    if ((flags & (SYN | RST)) !== 0) this.#findings.saw(segment, version > 0, this.#now)
     if (isIpv6(fromAddress)) putHeader6(segment, this.#header, 0)
     else putHeader(bytes, at, this.#header, 0)
     if (this.#hasPayload) putPayload(segment, at + captured, this.#header)

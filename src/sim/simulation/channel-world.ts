@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { Router, type Routing } from '../../core/assistant/router.ts'
 import { SingleGroup } from '../../core/assistant/single-group.ts'
+import { TargetFindings } from '../../core/assistant/target-findings.ts'
 import { Counters } from '../../core/books/counters.ts'
 import { InterceptCounters } from '../../core/books/intercept-counters.ts'
 import type { Route } from '../../core/target/raw/route-events.ts'
@@ -64,6 +65,8 @@ export class ChannelWorld {
   readonly notices = new Notices()
   readonly #logs: string[] = []
   readonly interceptCounters = new InterceptCounters()
+  /** Of all workers. */
+  readonly findings = new TargetFindings()
   /** That of the first worker. */
   readonly server: ChannelServer
   /** By worker. */
@@ -71,8 +74,8 @@ export class ChannelWorld {
   readonly waiting: End[] = []
 
   constructor(options: ChannelOptions, workers = 1) {
-    const { interceptCounters: counters, notices } = this
-    const ports = { listener: { accept: () => this.waiting.shift(), close: () => {} }, cryptography, notices }
+    const { interceptCounters: counters, notices, findings } = this
+    const ports = { listener: { accept: () => this.waiting.shift(), close: () => {} }, cryptography, notices, findings }
     const messages = Array.from({ length: workers }, () => [])
     this.#servers = messages.map((_, worker) => {
       const peerWorkers =
@@ -92,7 +95,7 @@ export class ChannelWorld {
   get logs(): string[] {
     this.notices.drain((_, message, fields) => {
       this.#logs.push([message, fields?.version, fields?.reason].filter((part) => part !== undefined).join(': '))
-    })
+    }, this.now)
     return this.#logs
   }
 

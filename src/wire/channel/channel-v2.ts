@@ -16,8 +16,9 @@ export const ACCEPTANCE_LENGTH = 20
 export const NONCE_LENGTH = 16
 export const INSTANCE_LENGTH = 16
 export const PROOF_LENGTH = 32
-/** Flag of offer and acceptance: the sender has a secret and requires proof. */
+/** Flags of offer and acceptance: the sender has a secret and requires proof; it knows questions and findings. */
 export const WANTS_PROOF = 1
+export const KNOWS_FINDINGS = 2
 
 export const RecordType = {
   Answers: 1,
@@ -25,9 +26,11 @@ export const RecordType = {
   Taken: 3,
   Proof: 4,
   Refusal: 5,
+  Findings: 6,
   Introduction: 16,
   Route: 17,
-  Withdrawal: 18
+  Withdrawal: 18,
+  Question: 19
 } as const
 
 /** Why intercept refuses a connection. */
@@ -123,7 +126,7 @@ export function hasProof(bytes: Uint8Array, introductionAt: number): boolean {
   return (recordShape(bytes, introductionAt) & SHAPE_PROOF) !== 0
 }
 
-/** Writes a record that holds a flow and nothing else: `Route`, `Withdrawal` or `Taken`. */
+/** Writes a record that holds a flow and nothing else: `Route`, `Withdrawal`, `Taken` or `Question`. */
 export function putFlowRecord(bytes: Uint8Array, at: number, type: number, flow: Flow): void {
   putRecordHead(bytes, at, type, flowRecordLength(flow.serverAddress), shapeOf(flow.serverAddress))
   putFlow(bytes, at + RECORD_HEAD, flow)

@@ -199,8 +199,24 @@ test('missing privileges are reported, with what to do', async () => {
   const queue = [INTERCEPT, '--nfqueue']
   assert.match(await refusal(lab, assistant, [...withoutAdmin, ...queue]), /queue 0.*EPERM.*\n.*CAP_NET_ADMIN/)
   const managed = [INTERCEPT, ...ANSWERS, '--manage-rules']
-  const message = isRoot ? /rule cannot be installed: iptables: [^:]+: .+; nft: .+\n.*run as root/ : /CAP_NET_RAW|root/
+  const message = isRoot
+    ? /rule cannot be installed: iptables: [^:]+: .+; nft: .+\n.*lacks CAP_NET_ADMIN/
+    : /CAP_NET_RAW|root/
   assert.match(await refusal(lab, assistant, [...withoutAdmin, ...managed]), message)
+})
+
+test('a limit of open files that is too low is reported, wherever the program notices it', async () => {
+  await using lab = await openCopyLab()
+  const { source, assistant } = lab.hosts
+  for (const [host, command] of [
+    [source, [TCPCOPY, '-x', MAP, ...TO_ASSISTANT]],
+    [assistant, [INTERCEPT, ...ANSWERS]]
+  ] as const) {
+    for (const files of [20, 64, 85]) {
+      const limited = ['sh', '-c', `ulimit -n ${files}; exec "$@"`, 'sh', ...command]
+      assert.match(await refusal(lab, host, limited), /may open .* files.*\n.*ulimit -n 1024/)
+    }
+  }
 })
 
 test('intercept refuses to start on a host that forwards what it captures, unless told otherwise', async () => {

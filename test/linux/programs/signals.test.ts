@@ -34,11 +34,9 @@ test('SIGUSR2 prints the statistics, as text and as JSON, and the program keeps 
   assert.equal(counter(await statisticsOf(tcpcopy), 'channelsOpen'), 2)
   assert.equal(counter(await statisticsOf(intercept), 'peersOpen'), 2)
   const inText = lab.hosts.source.spawn(TCPCOPY, [...COPY, '-f', '1'])
-  await inText.waitForLine('stderr', (line) => line.includes('ready'))
+  await inText.waitForLine('stderr', (line) => line.includes(' connected to intercept'))
   inText.signal('SIGUSR2')
-  await inText.waitForLine('stderr', (line) =>
-    /statistics: sessions 0 live, 0 in all; requests 0; .*lost 0 B/.test(line)
-  )
+  await inText.waitForLine('stderr', (line) => /^.{24} statistics: 0 requests\/s, 0 connections$/.test(line))
   assert.equal(inText.exit, undefined)
   await stopCleanly(inText)
   assert.equal(inText.stdout, '')
@@ -130,8 +128,15 @@ test('with -d the starter returns when the program is ready, and the pid file na
   for (const { host, path, args, name } of programs) {
     const files = ['-l', join(lab.folder, `${name}.log`), '-P', join(lab.folder, `${name}.pid`)]
     const starter = await host.run(path, [...args, ...files, '-d', '--log-format', 'json'])
-    assert.deepEqual([starter.status, starter.stdout, starter.stderr], [0, '', ''])
     const pid = Number(readFileSync(join(lab.folder, `${name}.pid`), 'utf8'))
+    assert.equal(starter.status, 0)
+    assert.equal(
+      starter.stdout,
+      `${name} runs in the background: process ${pid}, log ${join(lab.folder, `${name}.log`)}\n`
+    )
+    // What it warned of at its start.
+    if (name === 'tcpcopy') assert.equal(starter.stderr, '')
+    else assert.match(starter.stderr, /^intercept: any host that can reach port 36524/)
     assert.ok(readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(name))
     const log = readFileSync(join(lab.folder, `${name}.log`), 'utf8')
     assert.ok(log.split('\n').some((line) => hasMessage(line, 'ready')))
@@ -166,6 +171,17 @@ function isRunning(pid: number): boolean {
     return false
   }
 }
+
+test('with -d, the starter says that intercept is not reachable', async () => {
+  await using lab = await openCopyLab()
+  const [log, pidFile] = [join(lab.folder, 'log'), join(lab.folder, 'pid')]
+  const { status, stdout, stderr } = await lab.hosts.source.run(TCPCOPY, [...COPY, '-d', '-l', log, '-P', pidFile])
+  assert.equal(status, 0)
+  const pid = Number(/process (\d+), log /.exec(stdout)?.[1])
+  assert.match(stderr, /^tcpcopy: not connected to intercept; .*10\.77\.0\.3:36524.*\n {2}Check that intercept runs/)
+  process.kill(pid, 'SIGTERM')
+  await until(`${pid} is gone`, () => !isRunning(pid))
+})
 
 test('with -d, a program that cannot start says why, and the starter exits with status 1', async () => {
   await using lab = await openCopyLab()

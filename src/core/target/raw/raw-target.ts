@@ -99,7 +99,7 @@ export class RawTarget implements TargetSide {
     this.#sender.begin()
     this.#enter(TargetState.Opening)
     this.progressAt = now
-    this.#context.reach.sent(this.#identity.mapIndex)
+    this.#context.reach.opened(this.#identity.mapIndex, this.#identity.clientAddress)
     this.#context.routes.announce(tcb.slot, tcb)
     this.#sendSyn(now)
     this.#moved()
@@ -107,6 +107,7 @@ export class RawTarget implements TargetSide {
 
   #sendSyn(now: number): void {
     this.#opening.send(now)
+    if (this.#opening.attempts === 2) this.#context.reach.overdue(this.#identity.mapIndex, this.#identity.clientAddress)
     this.#context.loops?.sentSyn(this.tcb, now)
   }
 
@@ -160,13 +161,16 @@ export class RawTarget implements TargetSide {
 
   #takeOpening(segment: Segment, now: number): Drop {
     const drop = this.#opening.take(segment, now)
-    if (this.#opening.isRefused) this.end = TargetEnd.Refused
+    if (this.#opening.isRefused && this.end !== TargetEnd.Refused) {
+      this.end = TargetEnd.Refused
+      this.#context.reach.refused(this.#identity.mapIndex)
+    }
     if (this.#opening.openedAt === NEVER) return drop
     this.#enter(TargetState.Open)
     this.#moved()
     this.end = TargetEnd.None
     this.progressAt = now
-    this.#context.reach.answered(this.#identity.mapIndex)
+    this.#context.reach.accepted(this.#identity.mapIndex, this.#identity.clientAddress)
     return drop
   }
 

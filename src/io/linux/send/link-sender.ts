@@ -1,7 +1,7 @@
 /** Sends packets through the link layer (AF_PACKET). */
 import type { Outbox } from '../../../core/packets/outbox.ts'
 import { OperatorError } from '../../../errors.ts'
-import type { PacketSender } from '../../../ports.ts'
+import type { PacketSender, TargetPath } from '../../../ports.ts'
 import { copyBytes, int32At } from '../../../wire/bytes.ts'
 import { ETHERNET_HEADER } from '../../../wire/link-layer.ts'
 import { setOption, setSendBuffer } from '../sockets/socket.ts'
@@ -86,6 +86,10 @@ export class LinkSender implements PacketSender {
 
   mtu(targetAddress: number): number {
     return this.ways.mtu(targetAddress)
+  }
+
+  pathTo(targetAddress: number): TargetPath {
+    return this.ways.pathTo(targetAddress)
   }
 
   /** @inheritDoc */

@@ -1,5 +1,6 @@
 /** The next hop to each target, as link-layer frames need it: device and Ethernet header. */
-import { addressBytes, formatAddress } from '../../../wire/address.ts'
+import type { TargetPath } from '../../../ports.ts'
+import { addressBytes, addressFrom, formatAddress } from '../../../wire/address.ts'
 import { isIpv6 } from '../../../wire/address-book.ts'
 import { deviceName, findDevice, hardwareOf } from '../netlink/devices.ts'
 import { type Hop, Rtnetlink } from '../netlink/rtnetlink.ts'
@@ -108,6 +109,20 @@ export class NextHops {
     }
     this.#last = way
     return way
+  }
+
+  /** What the kernel knows of the way to a target now. */
+  pathTo(target: number): TargetPath {
+    const way = this.to(target)
+    const { hop } = way
+    if (hop === undefined) {
+      const isKnown = this.#routes.wayTo(target, this.#deviceIndex) !== undefined
+      return { state: isKnown ? 'unknown' : 'none', hop: '' }
+    }
+    const text = `${formatAddress(addressFrom(hop.address))} on ${deviceName(hop.deviceIndex)}`
+    if (way.isGiven || this.#routes.macOf(hop) !== undefined) return { state: 'known', hop: text }
+    // Other devices than Ethernet have no MACs.
+    return { state: ownMac(hop.deviceIndex) === undefined ? 'unknown' : 'unresolved', hop: text }
   }
 
   /** The path MTU to a target, in bytes. */

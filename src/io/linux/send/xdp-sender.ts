@@ -1,6 +1,6 @@
 /** Sends short packets through AF_XDP, others through the link layer. */
 import type { Outbox } from '../../../core/packets/outbox.ts'
-import type { PacketSender } from '../../../ports.ts'
+import type { PacketSender, TargetPath } from '../../../ports.ts'
 import { copyBytes, int32At } from '../../../wire/bytes.ts'
 import { ETHERNET_HEADER } from '../../../wire/link-layer.ts'
 import { deviceName } from '../netlink/devices.ts'
@@ -41,6 +41,10 @@ export class XdpSender implements PacketSender {
 
   canSegment(targetAddress: number): boolean {
     return this.#link.canSegment(targetAddress)
+  }
+
+  pathTo(targetAddress: number): TargetPath {
+    return this.#link.pathTo(targetAddress)
   }
 
   mtu(targetAddress: number): number {

@@ -47,6 +47,8 @@ export const sendmmsg: Call4 = library.func('int sendmmsg(int, uintptr_t, unsign
 export const recvmmsg: Call5 = library.func('int recvmmsg(int, uintptr_t, unsigned int, int, uintptr_t)')
 /** recv(2): descriptor, address, length, flags. */
 export const recv: Call4 = library.func('long recv(int, uintptr_t, size_t, int)')
+/** recvfrom(2): descriptor, address, length, flags, sockaddr, address of its length. */
+export const recvfrom: Call6 = library.func('long recvfrom(int, uintptr_t, size_t, int, uintptr_t, uintptr_t)')
 /** send(2): descriptor, address, length, flags. */
 export const send: Call4 = library.func('long send(int, uintptr_t, size_t, int)')
 /** read(2): descriptor, address, length. */

@@ -1,17 +1,47 @@
-/** Hints for when copying does not work: likely causes, most likely first, each with a command to check it. */
-
-import { CONNECTIONS_LOST, type LostConnections, NO_ANSWERS, type NoAnswers } from '../daemon/copier/diagnosis.ts'
-import { CONNECTIONS_OF_NO_USE, type MapWarning, TLS_LEFT_OUT, UNANSWERED } from '../daemon/copier/map-warnings.ts'
+/** Hints for warnings: the likely causes, most likely first, each with a command to check it. */
+import { causesOf } from './causes.ts'
+import type { LostConnections, NoAnswers } from './evidence.ts'
+import {
+  ALL_REFUSED,
+  CONNECTIONS_LOST,
+  CONNECTIONS_OF_NO_USE,
+  type MapWarning,
+  NO_ANSWERS,
+  SOME_UNANSWERED,
+  type SomeUnanswered,
+  TLS_LEFT_OUT,
+  UNANSWERED
+} from './symptoms.ts'
 
 /** @returns the hint for a log message, if there is one */
 export function explain(message: string, fields: unknown): string | undefined {
   // as: the message determines the type of its fields
-  if (message === NO_ANSWERS) return explainNoAnswers(fields as NoAnswers)
+  if (message === NO_ANSWERS || message === ALL_REFUSED) return explainNoAnswers(fields as NoAnswers)
   if (message === CONNECTIONS_LOST) return explainLostConnections(fields as LostConnections)
+  if (message === SOME_UNANSWERED) return explainSomeUnanswered(fields as SomeUnanswered)
   if (message === CONNECTIONS_OF_NO_USE) return explainUselessConnections(fields as MapWarning)
   if (message === TLS_LEFT_OUT) return explainTls(fields as MapWarning)
   if (message === UNANSWERED) return explainUnanswered(fields as MapWarning)
   return undefined
+}
+
+function explainNoAnswers(evidence: NoAnswers): string {
+  const { source, target, connections, refused } = evidence
+  const causes = causesOf(evidence)
+  const opened = `${connections} ${connections === 1 ? 'connection' : 'connections'} not accepted${refused > 0 ? `, ${refused} refused` : ''}`
+  const intro = causes.length === 1 ? 'The cause' : 'Likely causes, most likely first'
+  return [`${source} to ${target}: ${opened}. ${intro}:`, ...causes.map(({ text }) => `- ${text}`)].join('\n  ')
+}
+
+function explainSomeUnanswered({ source, target, connections, unanswered, networks }: SomeUnanswered): string {
+  const client = networks[0]?.split('/')[0] ?? 'CLIENT-ADDRESS'
+  return [
+    `${source} to ${target}: ${unanswered} of ${connections} connections are of clients that get no answer at all, while ` +
+      `others are answered. These clients are in ${networks.join(', ')} (connections). Likely causes, most likely first:`,
+    `- the target has no route to them via the assistant. On the target: ip ${client.includes(':') ? '-6 ' : ''}route get ${client}`,
+    '- the target or a firewall on the way does not accept their addresses. On the target: nft list ruleset; sysctl ' +
+      'net.ipv4.conf.all.rp_filter'
+  ].join('\n  ')
 }
 
 function explainUselessConnections({ source, target }: MapWarning): string {
@@ -46,49 +76,18 @@ function explainUnanswered({ source, target, count, requests = 0 }: MapWarning):
   ].join('\n  ')
 }
 
-function explainLostConnections({ synAcks, disowned }: LostConnections): string {
+function explainLostConnections({ synAcks, disowned, intercept }: LostConnections): string {
+  const forwards = '- the assistant forwards the answers. On the assistant: sysctl net.ipv4.ip_forward (must be 0)'
+  const isForwarding = intercept?.forwards === true
   return [
     `${disowned} of ${synAcks} connections were reset within 3 s, but not by the target. Likely causes, most likely first:`,
+    ...(isForwarding ? [`${forwards}. It is on`] : []),
     "- a host that owns the client's address receives the target's answers, and resets connections that it never opened. " +
       "On the target: tcpdump -ni any 'tcp[tcpflags] & tcp-rst != 0' (shows RSTs from client addresses)",
-    '- this happens if the assistant forwards the answers. On the assistant: sysctl net.ipv4.ip_forward (must be 0)',
-    '- or if the target does not send its answers to the assistant. On the target: ip route get CLIENT-ADDRESS',
+    ...(intercept === undefined ? [forwards] : []),
+    '- the target does not send its answers to the assistant. On the target: ip route get CLIENT-ADDRESS',
     '- to avoid it, use client addresses that nobody owns: -c',
     "- the target's listen queue is full and connections are reset. On the target: sysctl net.ipv4.tcp_abort_on_overflow; " +
       'nstat -az TcpExtListenOverflows'
   ].join('\n  ')
-}
-
-function explainNoAnswers(noAnswers: NoAnswers): string {
-  const { source, target, syns, resets, sendRefused, channelsOpen } = noAnswers
-  const [address, port] = target.split(':')
-  const lines = [`${source} to ${target}: ${syns} SYNs sent, 0 SYN-ACKs. Likely causes, most likely first:`]
-  if (sendRefused > 0) {
-    lines.push(
-      `- this host refused to send ${sendRefused} packets (another line has the errors). On this host: ` +
-        `ip route get ${address}; nft list ruleset`
-    )
-  }
-  if (channelsOpen === 0) {
-    lines.push(
-      '- intercept is not connected: it is not running, or a firewall blocks its port. On the assistant: ss -ltnp'
-    )
-  }
-  if (resets > 0) {
-    lines.push(
-      `- ${resets} connections were reset: nothing listens on the target (there: ss -ltn sport = :${port}), or a host ` +
-        `that owns the client's address received the answer (on the target: tcpdump -ni any 'tcp[tcpflags] & tcp-rst != 0')`
-    )
-  }
-  lines.push(
-    '- the target has no route to the clients via the assistant. On the target: ip route get CLIENT-ADDRESS',
-    '- intercept runs on the target itself, and no firewall rule sends it the answers. On the target: ' +
-      'iptables -t mangle -S OUTPUT; nft list ruleset',
-    '- the target drops the copies as spoofed. On the target: sysctl net.ipv4.conf.all.rp_filter (with 1, the ' +
-      'route to the clients must use the device on which the copies arrive)',
-    '- the assistant forwards the answers instead of dropping them. On the assistant: sysctl net.ipv4.ip_forward (must be 0)',
-    `- intercept's filter does not match. On the assistant: tcpdump -ni any tcp and src host ${address} and src port ${port}`,
-    `- the copies are lost on the way (clouds drop foreign source addresses). On the target: tcpdump -ni any tcp dst port ${port}`
-  )
-  return lines.join('\n  ')
 }
