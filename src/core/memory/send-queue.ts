@@ -142,6 +142,11 @@ export class SendQueue {
     return pool.isPushed(tail) && isAfter(ack, pool.isFromSyn(tail) ? this.firstAck : pool.ack(tail))
   }
 
+  /** Nothing has left the queue yet. */
+  get isAtStart(): boolean {
+    return this.#isAtStart
+  }
+
   /** Acknowledgment number of the bytes before the head; undefined if these did not end with PSH. */
   get pushedAck(): Seq | undefined {
     return this.#isFrontPushed ? this.#frontAck : undefined

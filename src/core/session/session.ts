@@ -7,7 +7,7 @@
  * target side, and counters. After each call, the caller checks whether it has ended, and `deadline`.
  */
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
-import { add, isAfter, isBefore, seq } from '../../wire/seq.ts'
+import { add, distance, isBefore, seq } from '../../wire/seq.ts'
 import { ClientHandshake } from '../admission/half-open.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, reconnectsAfter } from '../books/drop.ts'
@@ -122,7 +122,7 @@ export class Session {
   /** `hibernateAt` of an idle session. */
   #hibernatesAt(): number {
     if (!this.target.isQuiescent || this.successor !== undefined || this.isReady) return NEVER
-    if (this.#gate.lookAgainAt !== NEVER || !this.client.isSettled) return NEVER
+    if (this.#gate.lookAgainAt !== NEVER || !this.client.isSettled || this.#handshake.askAt !== NEVER) return NEVER
     return Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
   }
 
@@ -189,29 +189,38 @@ export class Session {
   /** Notes who speaks first on this connection, with the client's first payload. */
   #noteFirstSpeaker({ flags, seq: sequence, ack }: Segment): void {
     const { identity, queue, client } = this
-    // Behind bytes that were missed, an answer may be one to these.
+    // Behind bytes that were missed, an answer may be one to these. The source's FIN counts as one byte of an answer.
     if (client.stream.end !== 0 || client.stream.offsetOf(sequence) !== 0) return
     const isOfFirstCopy = !identity.isJoined && identity.copy === 0 && (flags & SYN) === 0
     if (!isOfFirstCopy || queue.firstAck === 0 || this.#context.settings.isWithoutAcks) return
-    this.#context.firstSpeaker.saw(identity.mapIndex, isAfter(ack, queue.firstAck))
+    this.#context.firstSpeaker.saw(identity.mapIndex, distance(ack, queue.firstAck) > 1)
   }
 
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
   #sawAck(segment: Segment, hasBytes: boolean, now: number): void {
-    const { ack } = segment
-    if (this.#handshake.isPending && !this.#handshake.accepts(this.identity, now)) return
+    if (this.#handshake.isPending && !this.#handshake.accepts(this.identity, segment.payloadLength > 0, now)) return
     this.#gate.saw(segment, hasBytes)
     if (this.client.completesHandshake(now)) {
-      this.queue.firstAck = ack
-      this.#gate.begin(ack)
+      this.queue.firstAck = segment.ack
+      this.#gate.begin(segment.ack)
     } else if (!this.#handshake.isPending) return
     this.#handshake.end()
     this.target.clientConnected(this.client.rttMs, now)
   }
 
-  /** Asks the source's kernel about a handshake whose end was not captured. */
+  /** The source's kernel does not have the connection. It is asked again, since its end may wait in the capture. */
+  sourceHasNone(now: number): void {
+    this.#handshake.doubt(this.client.mark, now)
+    this.#plan()
+  }
+
+  /** Asks the source's kernel about a handshake whose end was not captured, or whether the connection is over. */
   #askSource(now: number): void {
-    const state = this.#handshake.ask(this.identity, this.isClientDone, now)
+    if (!this.#handshake.isPending) {
+      if (this.#handshake.isOver(this.identity, this.client.mark, now)) this.client.endUncaptured()
+      return
+    }
+    const state = this.#handshake.ask(this.identity, this.queue.tail !== NONE, this.isClientDone, now)
     if (state === SourceState.None) this.abort(Drop.NotConnected, now)
     if (state !== SourceState.Connected) return
     this.client.connects()
@@ -233,10 +242,9 @@ export class Session {
   onTimer(now: number): void {
     if (isEnded(this)) return
     const { timeoutMs, keepAliveMs } = this.#context.settings
-    const { stream } = this.client
     if (now - this.progressAt >= (this.#isIdle() ? keepAliveMs : timeoutMs)) this.#onTimeLimit(now)
     else if (now >= this.#holeLimit()) {
-      if (stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
+      if (this.client.stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
       this.abort(Drop.Hole, now)
     }
     if (!isEnded(this) && now >= this.#handshake.askAt) this.#askSource(now)

@@ -30,6 +30,7 @@ import { ChannelClient } from '../channel/channel-client.ts'
 import type { ChannelEvents } from '../channel/client-connection.ts'
 import type { Notices } from '../notices/notices.ts'
 import { Diagnosis } from './diagnosis.ts'
+import { LimitWarnings } from './limit-warnings.ts'
 import { reportLoops } from './loop-notices.ts'
 import { MapWarnings } from './map-warnings.ts'
 import { packetLimit, packetMax } from './packet-max.ts'
@@ -90,6 +91,7 @@ export class Copier {
   readonly #channel: ChannelClient
   readonly #diagnosis: Diagnosis
   readonly #mapWarnings: MapWarnings
+  readonly #limitWarnings: LimitWarnings
   readonly #own: OwnAddresses | undefined
   readonly #segment = new Segment()
   #now: number
@@ -130,6 +132,7 @@ export class Copier {
     const { maps } = settings.selection
     this.#diagnosis = new Diagnosis(maps, this.#copy.reach, counters, sender, notices, this.#now)
     this.#mapWarnings = new MapWarnings(maps, this.#copy.mapCounts, notices)
+    this.#limitWarnings = new LimitWarnings(counters, notices)
     const { options } = settings.channel
     const instance = means.instance ?? cryptography.random(INSTANCE_LENGTH)
     const hasIpv6 = hasIpv6Target(settings.selection)
@@ -261,6 +264,7 @@ export class Copier {
     reportLoops(this.#copy.loops, notices)
     this.#diagnosis.onTimer(this.#now)
     this.#mapWarnings.onTimer(this.#now)
+    this.#limitWarnings.onTimer(this.#now)
   }
 }
 
