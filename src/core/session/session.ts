@@ -248,7 +248,7 @@ export class Session {
       this.abort(Drop.Hole, now)
     }
     if (!isEnded(this) && now >= this.#handshake.askAt) this.#askSource(now)
-    if (isEnded(this)) return
+    if (isEnded(this) || this.hasReconnected) return
     if (now >= this.client.belief.deadline) this.#takeHeld(this.client.onTimer(now), now)
     this.target.onTimer(this.queue, now)
     this.step(now)
@@ -302,7 +302,7 @@ export class Session {
 
   /** Sends what may be sent and updates `deadline`. To be called after packets were taken. */
   step(now: number): void {
-    if (isEnded(this) || this.#context.loops?.holdsBack(this, now) === true) return
+    if (isEnded(this) || this.hasReconnected || this.#context.loops?.holdsBack(this, now) === true) return
     const { target, client } = this
     const isNeverOpened = this.#handshake.isPending && !this.#handshake.hasAck
     if (isNeverOpened && client.hasReset && !client.lacksBytes) {
