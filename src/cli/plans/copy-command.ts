@@ -25,6 +25,7 @@ export interface CopyOptions extends ProcessOptions, FirewallOptions, ChannelTex
   readonly onlyNew?: boolean
   readonly join: string
   readonly halfOpen: string
+  readonly sessions: string
   readonly rampUp?: boolean
   readonly port: string
   readonly timeout: string
@@ -129,6 +130,7 @@ export function copyCommand(): Command {
     .argument('[place...]')
     .optionsGroup(Group.Process)
     .option('-m, --memory <MB>', 'Most memory for captured payload', '256')
+    .option('--sessions <number>', 'Most connections to copy at once, and to remember besides', '262144')
     .option('--workers <number>', 'Threads; auto: one per core', '1')
     .option('--trace <client>', 'Log every packet of this ip[:port], or of all')
   addProcessOptions(command)

@@ -68,7 +68,7 @@ test('limits for all are divided among the workers', async () => {
   const whole = await planOf('--workers', '3', '-m', '300', '-B', '48', '--max-rate', '600k')
   const part = partOfPlan(whole)
   const { limits } = part.settings
-  assert.deepEqual([limits.poolBytes, part.capture.ringMegabytes, limits.sessionsMax], [100 << 20, 16, 349_525])
+  assert.deepEqual([limits.poolBytes, part.capture.ringMegabytes, limits.sessionsMax], [100 << 20, 16, 87_381])
   assert.equal(limits.bytesPerSecondMax, 200_000)
   assert.equal(partOfPlan(await planOf('--workers', '3')).settings.limits.bytesPerSecondMax, Number.POSITIVE_INFINITY)
   assert.equal(part.settings.selection, whole.settings.selection)
@@ -135,7 +135,9 @@ test('the errors for too few ports and too small a table for -n have numbers', a
   assert.match(warning ?? '', /each client address has 64,512 ports, enough for 645 connections/)
   const [few] = copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.1,10.9.0.2'))
   assert.match(few ?? '', /the 2 addresses of --client-addresses have 129,024 ports, enough for 129 connections/)
-  assert.deepEqual(copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.x')), [])
+  const [table] = copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.x'))
+  assert.match(table ?? '', /tcpcopy holds 262,144 sessions, enough for 262\n {2}Raise --sessions/)
+  assert.deepEqual(copiesWarnings(await planOf('-n', '1000', '-c', '10.9.0.x', '--sessions', '1048576')), [])
 })
 
 test('IPv4 and IPv6 maps can be combined, but one map cannot mix them', async () => {

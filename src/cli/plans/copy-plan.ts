@@ -40,7 +40,7 @@ const KEEP_ALIVE_EXTRA_MS = 120_000
 const MAPS_MAX = 32
 const INTERCEPTS_MAX = 32
 const CONNECTIONS_MAX = 11
-const SESSIONS_MAX = 1 << 20
+const SESSIONS_MOST = 1 << 24
 const HALF_OPEN_MOST = 65_536
 /** Frames of one system call, about. */
 const FRAMES_MAX = 1024
@@ -124,7 +124,7 @@ export async function copyPlan(options: CopyOptions): Promise<CopyPlan> {
     },
     limits: {
       poolBytes: wholeNumber('--memory', options.memory, workers, 65_536) * MEGABYTE,
-      sessionsMax: SESSIONS_MAX,
+      sessionsMax: wholeNumber('--sessions', options.sessions, workers, SESSIONS_MOST),
       halfOpenMax: wholeNumber('--half-open', options.halfOpen, workers, HALF_OPEN_MOST),
       bytesPerSecondMax:
         options.maxRate === undefined
@@ -296,7 +296,7 @@ export function copiesWarnings({ settings }: CopyPlan): readonly string[] {
   if (byPorts >= CONNECTIONS_FEW && byTable >= CONNECTIONS_FEW) return []
   const pool = addresses === 0 ? 'each client address has' : `the ${addresses} addresses of --client-addresses have`
   const ports = (Math.max(1, addresses) * PORTS_EACH).toLocaleString('en')
-  const hint = 'Use more client addresses, as in -c 10.99.0.0/16.'
+  const hint = byPorts < CONNECTIONS_FEW ? 'Use more client addresses, as in -c 10.99.0.0/16.' : 'Raise --sessions.'
   const what = `--copies ${copies}: ${pool} ${ports} ports, enough for ${byPorts} connections at once with all their copies`
   const table = `; tcpcopy holds ${limits.sessionsMax.toLocaleString('en')} sessions, enough for ${byTable}`
   return [

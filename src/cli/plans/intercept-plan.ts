@@ -1,6 +1,7 @@
 /** intercept's command line, and the plan made from it. */
 import type { Command } from 'commander'
 import type { Translation } from '../../core/assistant/address-translation.ts'
+import { ROUTES_MAX } from '../../core/assistant/router.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
 import { OperatorError } from '../../errors.ts'
 import { hasIpv6, isForwarding, listDevices } from '../../io/linux/netlink/devices.ts'
@@ -31,6 +32,7 @@ export interface InterceptOptions extends ProcessOptions, FirewallOptions, Chann
   readonly port: string
   readonly bind?: string
   readonly delayTable: string
+  readonly routes: string
   readonly headers: string
   readonly buffer: string
   readonly workers: string
@@ -58,6 +60,7 @@ export interface InterceptPlan {
   /** Address to listen on; 0: every address. */
   readonly address: number
   readonly delayMax: number
+  readonly routesMax: number
   readonly recordsMax: number
   readonly keepsFirst: boolean
   readonly ringMegabytes: number
@@ -109,6 +112,7 @@ export function interceptCommand(): Command {
     .option('-p, --port <port>', 'Listen on this port', '36524')
     .option('-b, --bind <ip>', 'Listen on this address (default: all addresses)')
     .option('-s, --delay-table <number>', 'Most headers that wait for a tcpcopy to announce their client', '65536')
+    .option('--routes <number>', 'Most connections of all tcpcopy to return answers for', `${ROUTES_MAX}`)
     .option('-n, --headers <number>', 'Most headers per message of version 1', '16')
   addChannelOptions(command)
   addFirewallOptions(command, 'Install the rule for the answers of -F; undone on exit')
@@ -146,6 +150,7 @@ export async function interceptPlan(options: InterceptOptions): Promise<Intercep
     port: wholeNumber('--port', options.port, 1, 65_535),
     address,
     delayMax: wholeNumber('--delay-table', options.delayTable, 1, 1 << 20),
+    routesMax: wholeNumber('--routes', options.routes, 1024, 1 << 24),
     recordsMax: wholeNumber('--headers', options.headers, 1, 16),
     keepsFirst: options.keepFirst === true,
     ringMegabytes: wholeNumber('--buffer', options.buffer, 1, 4096),

@@ -22,6 +22,11 @@ export function partOfPlan(plan: CopyPlan): CopyPlan {
 
 /** One worker's part of intercept's plan. */
 export function partOfInterceptPlan(plan: InterceptPlan): InterceptPlan {
-  const { workers, delayMax, ringMegabytes } = plan
-  return { ...plan, delayMax: Math.ceil(delayMax / workers), ringMegabytes: ringMegabytes / workers }
+  const { workers, delayMax, routesMax, ringMegabytes } = plan
+  return {
+    ...plan,
+    delayMax: Math.ceil(delayMax / workers),
+    routesMax: Math.ceil(routesMax / workers),
+    ringMegabytes: ringMegabytes / workers
+  }
 }

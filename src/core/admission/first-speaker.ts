@@ -8,6 +8,12 @@ import { float64At } from '../../wire/bytes.ts'
 /** Ports whose servers speak first (IANA): FTP, SSH, SMTP, POP3, NNTP, IMAP, submission, MySQL, VNC. */
 const GREETING_PORTS: readonly number[] = [21, 22, 25, 110, 119, 143, 587, 2525, 3306, 5900]
 
+/**
+ * A client that has read something before it speaks shows that the server speaks first. One that speaks first shows
+ * less: it may not have waited. So this many of these are outweighed by one that has.
+ */
+const CLIENTS_EACH = 8
+
 export class FirstSpeaker {
   readonly #clients: Float64Array
   readonly #servers: Float64Array
@@ -27,6 +33,6 @@ export class FirstSpeaker {
   /** @param port of the source, which tells as long as no connection was seen from its beginning */
   isServer(map: number, port: number): boolean {
     const [clients, servers] = [float64At(this.#clients, map), float64At(this.#servers, map)]
-    return clients === 0 && servers === 0 ? GREETING_PORTS.includes(port) : servers > clients
+    return clients === 0 && servers === 0 ? GREETING_PORTS.includes(port) : servers * CLIENTS_EACH > clients
   }
 }

@@ -9,7 +9,8 @@ import { Flow } from '../../wire/flow.ts'
 import { InterceptCounter, type InterceptCounters } from '../books/intercept-counters.ts'
 import { FlowTable } from '../memory/flow-table.ts'
 
-const ROUTES_MAX = 1 << 20
+/** Default of `--routes`. */
+export const ROUTES_MAX = 1 << 20
 const ROUTE_IDLE_MS = 2 * 3600_000
 const DELAY_MS = 30_000
 /** Routes that one call of `sweep` checks, in about 15 µs. At one call a second, all are checked in four minutes. */
@@ -45,14 +46,16 @@ export class Router {
   #hand = 0
   /** A ring of `delayMax` waiting headers in order of arrival, at most one for each flow. */
   readonly #delayMax: number
+  readonly #routesMax: number
   readonly #delayed: Uint8Array
   readonly #delayedAt: Float64Array
   readonly #delayedKeys: Int32Array
   readonly #delayedByFlow = new FlowTable()
   #delayedNext = 0
 
-  /** @param delayMax most headers that may wait for their routes (`-s`) */
-  constructor(delayMax: number, counters: InterceptCounters, deliver: Deliver) {
+  /** @param delayMax most headers that may wait for their routes (`-s`); @param routesMax most routes */
+  constructor(delayMax: number, counters: InterceptCounters, deliver: Deliver, routesMax = ROUTES_MAX) {
+    this.#routesMax = routesMax
     this.#counters = counters
     this.#deliver = deliver
     this.#delayMax = delayMax
@@ -161,7 +164,7 @@ export class Router {
   #take(): number {
     const free = this.#freeSlots.pop()
     if (free !== undefined) return free
-    if (this.#slotCount === ROUTES_MAX) {
+    if (this.#slotCount === this.#routesMax) {
       this.#hand = (this.#hand + 1) % this.#slotCount
       this.#free(this.#hand)
       this.#counters.add(InterceptCounter.routesEvicted, 1)

@@ -1,7 +1,8 @@
 /** What belief is given: facts of the connection, and what all connections of a worker share. */
 import type { Seq } from '../../wire/seq.ts'
 import type { Counters } from '../books/counters.ts'
-import type { CapturedFlow, Source } from '../selection/source-sockets.ts'
+import type { Source } from '../selection/source.ts'
+import type { CapturedFlow } from '../selection/source-sockets.ts'
 import { HeldSegments } from './held-segments.ts'
 
 /** A connection of the source, as captured. */

@@ -82,6 +82,11 @@ export class Belief {
     this.#isFromStart = snapshot.flag(this.#isFromStart)
   }
 
+  /** The client's latest acknowledgment number; undefined: it has sent none. */
+  get latestAck(): Seq | undefined {
+    return this.#known.hasAck ? this.#known.ack : undefined
+  }
+
   /** Takes the client's round trip, in ms. */
   set rttMs(rttMs: number) {
     this.#rttUs = Math.min(rttMs * 1000, RTT_MAX_US) | 0
@@ -181,7 +186,8 @@ export class Belief {
     const { reset } = this
     if (!reset.isWaiting || now < this.#silentAt(reset.since)) return false
     const state = this.#stateAtSource(now)
-    if (state === SourceState.None || (state !== SourceState.Connected && reset.isNear)) return true
+    if (state === SourceState.None || (state === SourceState.Unknown && reset.isNear)) return true
+    if (this.#isPutOff(state, now)) return false
     this.forgetReset()
     return false
   }
@@ -191,10 +197,18 @@ export class Belief {
     const doubt = this.#doubt
     if (doubt === undefined) return false
     if (isHeldNext(doubt) && now >= this.#silentAt(doubt.since)) {
+      if (this.#isPutOff(this.#stateAtSource(now), now)) return false
       if (!this.#isDenied(doubt.end, now)) return true
       this.#forget()
     } else if (now >= expiryOf(doubt)) this.#forget()
     return false
+  }
+
+  /** Whether the source's kernel was asked too often. What waits does so for another silence. */
+  #isPutOff(state: SourceState, now: number): boolean {
+    if (state !== SourceState.Later) return false
+    this.#hear(now)
+    return true
   }
 
   /** The client was heard while something waits. */

@@ -110,7 +110,13 @@ export const Counter = {
   /** Connections left out because they use TLS. */
   tlsLeftOut: 48,
   /** Connections on which requests no longer wait, because both sides talk at once. */
-  sessionsUngated: 49
+  sessionsUngated: 49,
+  /** Questions that the source's kernel was not asked because of their number. What was in doubt waited. */
+  sourceBusy: 50,
+  /** Connections whose end was not captured, and that the source's kernel no longer has. */
+  endsMissed: 51,
+  /** Connections not copied, or whose copy had ended, that were forgotten early because of their number. */
+  flowsForgotten: 52
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
 

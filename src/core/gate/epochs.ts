@@ -210,8 +210,10 @@ export class Epochs {
     if (answer.isClosed && !isAtEnd) return Release.TargetClosed
     if (answer.receivedBytes >= this.#expected(ack) || !this.#options.isWaiting) return Release.Answered
     if (this.isUngated && !isEnd) return Release.Ungated
-    // If a client's FIN or RST lacks exactly one byte, that byte is the source's FIN. Wait for the target's FIN.
-    const lacksFin = isEnd && answer.receivedBytes === this.#expected(ack) - 1
+    // If a client's FIN or RST lacks exactly one byte, that byte is the source's FIN. Wait for the target's FIN. Without
+    // any answer yet it may as well be an answer of one byte.
+    const isBegun = answer.receivedBytes > this.#receivedBefore
+    const lacksFin = isEnd && isBegun && answer.receivedBytes === this.#expected(ack) - 1
     const timeoutAt = lacksFin ? this.#closeBy(answer, now) : this.#timeoutAt(asking, answer, now)
     if (now >= timeoutAt) return lacksFin ? Release.NotClosed : Release.TimedOut
     this.lookAgainAt = timeoutAt
@@ -253,8 +255,10 @@ export class Epochs {
   #quietMs(ack: Seq, isEnd: boolean, { rhythm: answer, roundTripMs }: Answering): number {
     const received = answer.receivedBytes - this.#receivedBefore
     const expected = this.#expected(ack) - this.#receivedBefore
-    // The pauses of an answer that has only begun are not known yet. The time that it took to begin counts as one.
-    const pauseMs = 2 * received < expected ? Math.max(answer.pauseMs, answer.waitMs) : answer.pauseMs
+    // The pauses of an answer that has only begun are not known yet. The time that it took to begin counts as one; also
+    // before an end, since a slow target may answer the next of several requests as late.
+    const hasBegun = isEnd || 2 * received < expected
+    const pauseMs = hasBegun ? Math.max(answer.pauseMs, answer.waitMs) : answer.pauseMs
     return Math.max(2 * roundTripMs, PAUSE_FACTOR * pauseMs, isEnd ? QUIET_BEFORE_END_MS : QUIET_LEAST_MS)
   }
 

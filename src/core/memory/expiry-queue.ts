@@ -35,13 +35,18 @@ export class ExpiryQueue {
   expire(now: number, most: number, take: TakeExpired): void {
     for (let count = 0; count < most && this.size > 0; count++) {
       if (float64At(this.#expiry, this.#first) > now) return
-      const at = this.#first * WORDS
-      this.#first = (this.#first + 1) % this.#expiry.length
-      this.size -= 1
-      const words = this.#words
-      const flow = this.#flow.unpack(int32At(words, at), int32At(words, at + 1), int32At(words, at + 2))
-      take(flow, int32At(words, at + 3))
+      this.removeOldest(take)
     }
+  }
+
+  /** Removes the oldest flow, of which there must be one, and passes it to `take`. */
+  removeOldest(take: TakeExpired): void {
+    const at = this.#first * WORDS
+    this.#first = (this.#first + 1) % this.#expiry.length
+    this.size -= 1
+    const words = this.#words
+    const flow = this.#flow.unpack(int32At(words, at), int32At(words, at + 1), int32At(words, at + 2))
+    take(flow, int32At(words, at + 3))
   }
 
   #grow(): void {

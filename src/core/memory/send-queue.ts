@@ -201,6 +201,11 @@ export class SendQueue {
     return this.#requests?.starts.lastAck ?? (this.firstAck === 0 ? undefined : add(this.firstAck, -1))
   }
 
+  /** Nothing has left the queue yet. */
+  get isAtStart(): boolean {
+    return this.#isAtStart
+  }
+
   /** Acknowledgment number of the bytes before the head; undefined if these did not end with PSH. */
   get pushedAck(): Seq | undefined {
     return this.#isFrontPushed ? this.#frontAck : undefined

@@ -2,18 +2,20 @@
  * What the source's own kernel knows of its connections. It tells a forged packet from a real one, and a connection
  * from an attempt, where packets alone do not.
  */
-import { type Endpoints, Flow } from '../../wire/flow.ts'
+import type { Flow } from '../../wire/flow.ts'
 
 /** The state of a connection at the source. */
 export const SourceState = {
-  /** Nobody can tell: the source is another host or a file, or the kernel was asked too often in this second. */
+  /** Nobody can tell: the source is another host or a file. */
   Unknown: 0,
   /** The source's port is served, but it has no such connection. */
   None: 1,
   /** SYN-RECEIVED: the client has not acknowledged the SYN-ACK. */
   HalfOpen: 2,
   /** The client's handshake is complete: ESTABLISHED, or any later state. */
-  Connected: 3
+  Connected: 3,
+  /** The kernel was asked too often in this second. Ask again later, and believe nothing meanwhile. */
+  Later: 4
 } as const
 export type SourceState = (typeof SourceState)[keyof typeof SourceState]
 
@@ -30,34 +32,4 @@ export interface CapturedFlow {
   readonly capturedPort: number
   readonly sourceAddress: number
   readonly sourcePort: number
-}
-
-/** Asks the source about captured connections. If it cannot be asked, all of them are Unknown. */
-export class Source {
-  readonly #sockets: SourceSockets | undefined
-  readonly #flow = new Flow()
-
-  /** @param sockets undefined: the source is not this host */
-  constructor(sockets: SourceSockets | undefined) {
-    this.#sockets = sockets
-  }
-
-  get canBeAsked(): boolean {
-    return this.#sockets !== undefined
-  }
-
-  stateOf({ capturedAddress, capturedPort, sourceAddress, sourcePort }: CapturedFlow, now: number): SourceState {
-    const flow = this.#flow.set(capturedAddress, capturedPort, sourceAddress, sourcePort)
-    return this.#sockets?.stateOf(flow, now) ?? SourceState.Unknown
-  }
-
-  /** The same for the connection of a client's segment. */
-  stateFor(segment: Endpoints, now: number): SourceState {
-    return this.#sockets?.stateOf(this.#flow.fromClient(segment), now) ?? SourceState.Unknown
-  }
-
-  /** Payload bytes that it has received on the connection of the last `Connected`; NaN: unknown. */
-  get receivedBytes(): number {
-    return this.#sockets?.receivedBytes ?? Number.NaN
-  }
 }

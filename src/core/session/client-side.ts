@@ -6,7 +6,7 @@
 import { FIN, PSH, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { add, distance, isAfter, type Seq, seq } from '../../wire/seq.ts'
 import { Belief } from '../belief/belief.ts'
-import type { Counters } from '../books/counters.ts'
+import { Counter, type Counters } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
@@ -111,6 +111,11 @@ export class ClientSide {
     return this.stream.hasHole || (this.hasReset && isAfter(this.#resetAt, end))
   }
 
+  /** Changes with every packet of the client that tells anything. */
+  get mark(): string {
+    return `${this.isDone} ${this.endSequence} ${this.belief.latestAck}`
+  }
+
   /** Judges a captured segment. @returns None: it is to be taken. Otherwise why not, or not yet */
   judge(segment: Segment, now: number): Drop {
     return this.belief.judge(segment, now)
@@ -149,11 +154,11 @@ export class ClientSide {
     const { firstSpeaker, settings } = this.#context
     const { mapIndex, copy, isJoined } = this.#identity
     const { firstAck } = this.#queue
-    // Behind bytes that were missed, an answer may be one to these.
+    // Behind bytes that were missed, an answer may be one to these. The source's FIN counts as one byte of an answer.
     if (this.stream.offsetOf(sequence) !== 0) return
     const isOfFirstCopy = !isJoined && copy === 0 && (flags & SYN) === 0
     if (!isOfFirstCopy || firstAck === 0 || settings.isWithoutAcks) return
-    firstSpeaker.saw(mapIndex, isAfter(ack, firstAck))
+    firstSpeaker.saw(mapIndex, distance(ack, firstAck) > 1)
   }
 
   #takePayload(segment: Segment, unit: number): Drop {
@@ -166,6 +171,15 @@ export class ClientSide {
   /** The client has opened another connection with this address and port, so nothing more follows on this one. */
   endHere(): void {
     this.#reset(this.stream.end, this.finAck)
+  }
+
+  /** The client has ended, but its end was not captured. It gets a FIN, as most have. */
+  endUncaptured(): void {
+    const { stream, belief } = this
+    if (stream.hasHole || this.isDone) return
+    this.#counters.add(Counter.endsMissed, 1)
+    if (belief.latestAck === undefined || stream.close(stream.end) !== Drop.None) this.endHere()
+    else this.finAck = belief.latestAck
   }
 
   /** The source's kernel says that the client's handshake is complete. */

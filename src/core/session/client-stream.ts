@@ -247,7 +247,8 @@ export class ClientStream {
     this.#ahead = piece
     queue.restart(piece === NONE ? queue.frontEnd : pool.offset(piece))
     this.#seekReason = reason
-    this.isSeeking = piece === NONE
+    // Before its first byte nothing is lost, and the first request begins there.
+    this.isSeeking = piece === NONE && (isForgetting || !queue.isAtStart)
     this.#moveUp()
     // The bytes in front of a FIN may be what is given up.
     const isLast = piece === NONE && reason === Drop.Hole && this.expectsFin

@@ -11,7 +11,7 @@ import { NONE } from '../memory/send-pool.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 import type { CopiedIdentity } from '../target/copied-identity.ts'
-import { TargetEnd, type TargetSide, TargetState } from '../target/target-side.ts'
+import { type TargetSide, TargetState } from '../target/target-side.ts'
 import type { ClientSide } from './client-side.ts'
 import type { ClientStream } from './client-stream.ts'
 import { ReconnectPause } from './reconnect-pause.ts'
@@ -93,8 +93,9 @@ export class Reconnects {
     const isEvicted = reason === Drop.Evicted
     const wasOpened = target.state !== TargetState.Waiting
     const isFruitless = !wasOpened || una === target.start
-    const isUnread = !wasOpened || target.isFresh || target.end === TargetEnd.UnknownThere
-    // A request is sent again once. If it ends the next connection too, it is given up.
+    const isUnread = !wasOpened || target.isFresh
+    // A request is sent again once. If it ends the next connection too, it is given up: a target that no longer knows
+    // its connection may have read the request before.
     const isGivenUp = this.isReconnect && (!isUnread || this.#failures >= FAILURES_MAX)
     client.stream.resume(una, isFruitless && isGivenUp, isEvicted, reason)
     if (client.stream.first === NONE && client.isDone) return false

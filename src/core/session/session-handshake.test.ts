@@ -204,8 +204,10 @@ test('packets that no -x maps, and sessions beyond the limit, are dropped and co
     +0     sent    S   99:99(0)
     +0     source  S   99:99(0) from 10.0.0.1:40002
     +0     dropped tableFull 1
+    +0     source  P.  80:90(10) ack 221 from 10.0.0.1:40003
+    +200   source  P.  90:100(10) ack 261 from 10.0.0.1:40003
     +0     source  P.  100:110(10) ack 301 from 10.0.0.1:40003
-    +200   source  P.  110:120(10) ack 341 from 10.0.0.1:40003
+    +0     source  P.  110:120(10) ack 341 from 10.0.0.1:40003
     +0     dropped tableFull 2
   `,
     { sessionsMax: 1 }

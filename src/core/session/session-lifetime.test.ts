@@ -5,10 +5,12 @@ const SHORT = { timeoutMs: 10_000, keepAliveMs: 20_000 }
 
 test('a connection first seen in mid-stream is joined with a made-up handshake', () => {
   drill(`
-    +0     source  .   90:90(0) ack 261 win 502 <ts 104 1>
-    +0     source  P.  90:100(10) ack 261 win 502 <ts 104 1>
+    +0     source  .   70:70(0) ack 181 win 502 <ts 102 1>
+    +0     source  P.  70:80(10) ack 181 win 502 <ts 102 1>
     +200   dropped noSession 1
-    +0     dropped notJoined 1
+    +0     source  P.  80:90(10) ack 221 win 502 <ts 103 1>
+    +0     source  P.  90:100(10) ack 261 win 502 <ts 104 1>
+    +0     dropped notJoined 3
     +0     source  P.  100:110(10) ack 301 win 502 id 7 ttl 60 <ts 105 1>
     +0     sent    S   99:99(0) ttl 60 <mss 1460,sackOK,ts 105 0,wscale 7>
     +0     counter sessionsJoined 1

@@ -9,6 +9,7 @@
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../wire/segment.ts'
 import { add, isBefore, seq } from '../../wire/seq.ts'
 import { ClientHandshake } from '../admission/half-open.ts'
+import { MissedEnd } from '../admission/missed-end.ts'
 import { Counter } from '../books/counters.ts'
 import { Drop, reconnectsAfter } from '../books/drop.ts'
 import { Gate } from '../gate/gate.ts'
@@ -69,6 +70,8 @@ export class Session {
   #startAt = NEVER
   /** Undefined once it is complete, or over. */
   #handshake: ClientHandshake | undefined
+  /** The source's kernel did not have the connection when it was asked. */
+  #missedEnd: MissedEnd | undefined
   readonly #delivery: Delivery
 
   constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
@@ -121,6 +124,7 @@ export class Session {
   #hibernatesAt(): number {
     if (!this.target.isQuiescent || this.successor !== undefined || this.isReady) return NEVER
     if (this.#gate.lookAgainAt !== NEVER || !this.client.isSettled) return NEVER
+    if (this.#handshake !== undefined || this.#missedEnd !== undefined) return NEVER
     const at = Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
     return Math.max(at, this.#gate.outcomes?.awakeUntil ?? 0)
   }
@@ -187,9 +191,9 @@ export class Session {
 
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
   #sawAck(segment: Segment, isRequest: boolean, now: number): void {
-    const { ack } = segment
+    const { ack, payloadLength } = segment
     const isPending = this.#handshake !== undefined
-    if (this.#handshake?.accepts(this.identity, now) === false) return
+    if (this.#handshake?.accepts(this.identity, payloadLength > 0, now) === false) return
     this.#gate.saw(segment, isRequest, now)
     if (this.client.completesHandshake(now)) {
       this.queue.connects(ack)
@@ -204,9 +208,23 @@ export class Session {
     this.#handshake = undefined
   }
 
+  /** The source's kernel does not have the connection. It is asked again, since its end may wait in the capture. */
+  sourceHasNone(now: number): void {
+    if (this.#handshake !== undefined || this.#missedEnd !== undefined) return
+    this.#missedEnd = new MissedEnd(this.client.mark, now)
+    this.#plan()
+  }
+
+  /** Asks the source's kernel again about a connection that it did not have. */
+  #askForEnd(missed: MissedEnd, now: number): void {
+    this.#missedEnd = undefined
+    const { source } = this.#context.halfOpen
+    if (missed.isOver(source, this.identity, this.client.mark, now)) this.client.endUncaptured()
+  }
+
   /** Asks the source's kernel about a handshake whose end was not captured. */
   #askSource(handshake: ClientHandshake, now: number): void {
-    const state = handshake.ask(this.identity, this.isClientDone, now)
+    const state = handshake.ask(this.identity, this.queue.tail !== NONE, this.isClientDone, now)
     if (state === SourceState.None) this.abort(Drop.NotConnected, now)
     if (state !== SourceState.Connected) return
     this.client.connects()
@@ -228,15 +246,16 @@ export class Session {
   onTimer(now: number): void {
     if (isEnded(this)) return
     const { timeoutMs, keepAliveMs } = this.#context.settings
-    const { stream } = this.client
     if (now - this.progressAt >= (this.#isIdle() ? keepAliveMs : timeoutMs)) this.#onTimeLimit(now)
     else if (now >= this.#holeLimit()) {
-      if (stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
+      if (this.client.stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
       this.abort(Drop.Hole, now)
     }
     const handshake = this.#handshake
     if (!isEnded(this) && handshake !== undefined && now >= handshake.askAt) this.#askSource(handshake, now)
-    if (isEnded(this)) return
+    if (!isEnded(this) && this.#missedEnd !== undefined && now >= this.#missedEnd.askAt)
+      this.#askForEnd(this.#missedEnd, now)
+    if (isEnded(this) || this.hasReconnected) return
     if (now >= this.client.belief.deadline) this.#takeHeld(this.client.onTimer(now), now)
     this.target.onTimer(this.queue, now)
     if (this.#isIdle()) this.#gate.settleIdle(this.target, now)
@@ -291,7 +310,7 @@ export class Session {
 
   /** Sends what may be sent and updates `deadline`. To be called after packets were taken. */
   step(now: number): void {
-    if (isEnded(this) || this.#context.loops?.holdsBack(this, now) === true) return
+    if (isEnded(this) || this.hasReconnected || this.#context.loops?.holdsBack(this, now) === true) return
     const { target, client } = this
     if (this.#handshake?.hasAck === false && client.hasReset && !client.lacksBytes) {
       this.abort(Drop.None, now)
@@ -385,6 +404,7 @@ export class Session {
       Math.max(this.#progressAt, target.progressAt) + (isIdle ? settings.keepAliveMs : settings.timeoutMs),
       target.deadline,
       this.#handshake?.askAt ?? NEVER,
+      this.#missedEnd?.askAt ?? NEVER,
       belief.isWaiting ? belief.deadline : NEVER,
       this.#gate.lookAgainAt,
       this.#holeLimit(),

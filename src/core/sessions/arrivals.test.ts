@@ -52,7 +52,7 @@ test("if the client's acknowledgment is not captured, the source's kernel tells 
   )
   drillTcp(
     `${HALF_OPEN}
-    +995   sent    R.  100:100(0) ack 501
+    +2995  sent    R.  100:100(0) ack 501     // a source that sends SYN cookies knows nothing before
     +0     ended   notConnected
   `,
     says(SourceState.None)
@@ -124,7 +124,11 @@ test('a connection that was open before is joined only at a request that certain
     +0     dropped notJoined 4
     +0     counter sessionsJoined 0
     +9     source  P.  130:140(10) ack 341
-    +0     sent    S   129:129(0)
+    +9     source  P.  140:150(10) ack 381
+    +9     nothing
+    +0     dropped notJoined 6
+    +0     source  P.  150:160(10) ack 421    // it takes turns with its server
+    +0     sent    S   149:149(0)
     +0     counter sessionsJoined 1
     +0     counter duplicateBytes 0
   `)
@@ -149,11 +153,27 @@ test('after -k, a connection goes on where its next request certainly begins', (
     +40    sent    .   110:110(0) ack 541
     +4960  sent    R.  110:110(0) ack 541
     +0     ended   timedOut
+    +4000  source  P.  110:120(10) ack 341
+    +0     sent    S   109:109(0)
+  `,
+    { keepAliveMs: 5000 }
+  )
+})
+
+test('a client that pauses within a request is not joined there, although the server pushes', () => {
+  drill(
+    `
+    +0     open request 10
+    +9     target  P.  501:541(40) ack 110 win 65535
+    +40    sent    .   110:110(0) ack 541
+    +4960  sent    R.  110:110(0) ack 541
+    +0     ended   timedOut
     +4000  source  P.  110:120(10) ack 301    // the rest of the request
+    +200   source  P.  120:130(10) ack 341    // after a push
+    +200   source  P.  130:140(10) ack 341
+    +200   source  P.  140:150(10) ack 381
     +0     nothing
-    +200   dropped notJoined 1
-    +0     source  P.  120:130(10) ack 341
-    +0     sent    S   119:119(0)
+    +200   dropped notJoined 4
   `,
     { keepAliveMs: 5000 }
   )

@@ -76,12 +76,24 @@ export class Arrivals {
     const pending = this.#pendingSyns
     if (segment.flags & RST && previous === undefined) pending.forget(segment)
     const bytes = pending.bytesFor(segment, previous?.client.endSequence, now)
-    if (bytes < 0 || (previous !== undefined && this.#goesOn(segment, bytes, previous, now))) return
+    if (bytes < 0) return
+    if (previous === undefined ? !this.#isAccepted(segment, now) : this.#goesOn(segment, bytes, previous, now)) return
     const syn = pending.take(segment)
     const maps = this.#parts.mapping.find(syn.toAddress, syn.toPort)
     let refusal = maps.length === 0 ? Drop.NotMapped : this.#known(syn, found, now)
     if (refusal === Drop.None) refusal = this.#begin(syn, maps, previous, pending.takenAt, now)
     if (refusal !== Drop.None) this.#context.counters.drop(refusal, 1, 0)
+  }
+
+  /**
+   * Whether the source has accepted a pending connection. While few are half-open, its session finds out. While many are,
+   * the kernel must say so, or the acknowledgments of a flood would open connections to the target.
+   */
+  #isAccepted(segment: Segment, now: number): boolean {
+    const { halfOpen } = this.#context
+    if (halfOpen.hasRoomFor(1)) return true
+    const state = halfOpen.source.handshakeFor(segment, segment.payloadLength > 0, now)
+    return state === SourceState.Connected || state === SourceState.Unknown
   }
 
   /**
@@ -91,7 +103,8 @@ export class Arrivals {
   #goesOn(segment: Segment, bytes: number, { client, identity, isClientDone }: Session, now: number): boolean {
     if (isClientDone || identity.isJoined) return false
     const { source } = this.#context.halfOpen
-    if (source.stateFor(segment, now) !== SourceState.Connected) return false
+    const state = source.stateFor(segment, now)
+    if (state !== SourceState.Connected) return state === SourceState.Later
     const received = seq(source.receivedBytes)
     return Math.abs(distance(received, client.stream.end)) < Math.abs(distance(received, seq(bytes)))
   }

@@ -18,7 +18,8 @@ import type { OwnAddresses } from '../selection/own-addresses.ts'
 import { PortsPool } from '../selection/ports-pool.ts'
 import { Sampling } from '../selection/sampling.ts'
 import { hasCopies, loopGuardOf, mappingOf, type SelectionSettings } from '../selection/settings.ts'
-import { Source, type SourceSockets } from '../selection/source-sockets.ts'
+import { QUESTIONS_MAX, Source } from '../selection/source.ts'
+import type { SourceSockets } from '../selection/source-sockets.ts'
 import type { WorkerShare } from '../selection/worker-share.ts'
 import { IdlePolicy } from '../session/idle-policy.ts'
 import { LeastRoundTrips } from '../session/least-round-trips.ts'
@@ -34,6 +35,7 @@ import { Sessions } from './sessions.ts'
 export interface LimitSettings {
   /** `-m`: size of the send pool. */
   readonly poolBytes: number
+  /** `--sessions`: most sessions; as many closed flows, and as many ignored ones. */
   readonly sessionsMax: number
   /** `--half-open`: most copies whose clients have not completed the handshake. */
   readonly halfOpenMax: number
@@ -46,7 +48,7 @@ export interface LimitSettings {
 /** The defaults. */
 export const LIMIT_DEFAULTS: LimitSettings = {
   poolBytes: 256 << 20,
-  sessionsMax: 1 << 20,
+  sessionsMax: 1 << 18,
   halfOpenMax: HALF_OPEN_DEFAULT,
   bytesPerSecondMax: Number.POSITIVE_INFINITY,
   framesMax: 1024
@@ -154,7 +156,7 @@ export function assembleSessions<Answer>(
   const mapCounts = new MapCounts(selection.maps.length)
   if (counters.requests.maps < selection.maps.length)
     throw new RangeError('the counters have too few books of requests')
-  const source = new Source(means.source)
+  const source = new Source(means.source, counters, QUESTIONS_MAX / (share?.workers ?? 1))
   const context = {
     settings: session,
     pool,

@@ -73,12 +73,14 @@ test('a copy continues if the target resets the other one, which reconnects', ()
 test('all copies of a connection join it in mid-stream', () => {
   drill(
     `
+    +0     source  P.  70:80(10) ack 181
+    +200   source  P.  80:90(10) ack 221
     +0     source  P.  90:100(10) ack 261
-    +200   source  P.  100:110(10) ack 301
+    +0     source  P.  100:110(10) ack 301
     +0     sent    S   99:99(0) from 10.0.0.1:40001
     +0     sent    S   99:99(0) from ${SECOND}
     +0     counter sessionsJoined 2
-    +0     counter capturedPayloadBytes 30
+    +0     counter capturedPayloadBytes 50
     +0     counter pendingBytes 20
   `,
     TWICE

@@ -8,13 +8,12 @@ import { Flow } from '../../wire/flow.ts'
 import { FIN, RST, type Segment, SYN } from '../../wire/segment.ts'
 import { isAfter, type Seq, seq } from '../../wire/seq.ts'
 import type { UncopiedRequests } from '../admission/uncopied-requests.ts'
+import { Counter, type Counters } from '../books/counters.ts'
 import { Drop } from '../books/drop.ts'
 import type { FlowTable } from '../memory/flow-table.ts'
 import { entryOfIgnored } from './flow-entries.ts'
 
 const CLOSED_LINGER_MS = 60_000
-/** Limit. Beyond it, the oldest closed flow is forgotten, or the one silent for longest if none is closed. */
-const IGNORED_MAX = 1 << 20
 
 /** Words of an entry. */
 const WORDS = 7
@@ -36,6 +35,8 @@ export class IgnoredFlows {
   readonly #flows: FlowTable
   readonly #flow = new Flow()
   readonly #timeoutMs: number
+  readonly #most: number
+  readonly #counters: Counters
   #words = new Int32Array(256 * WORDS)
   #seenAt = new Float64Array(256)
   /** Why a flow is not copied: a `Drop`. */
@@ -47,11 +48,16 @@ export class IgnoredFlows {
   readonly #free: number[] = []
   #end = HEADS
 
-  /** @param flows the table of captured flows. Others must not change entries that `add` sets there */
-  constructor(flows: FlowTable, requests: UncopiedRequests, timeoutMs: number) {
+  /**
+   * @param flows the table of captured flows. Others must not change entries that `add` sets there
+   * @param most beyond, the oldest closed flow is forgotten, or the one silent for longest if none is closed
+   */
+  constructor(flows: FlowTable, requests: UncopiedRequests, timeoutMs: number, most: number, counters: Counters) {
     this.#flows = flows
     this.#requests = requests
     this.#timeoutMs = timeoutMs
+    this.#most = most
+    this.#counters = counters
     for (const head of [OPEN, CLOSED]) {
       this.#words[head * WORDS + NEXT] = head
       this.#words[head * WORDS + PREVIOUS] = head
@@ -64,7 +70,10 @@ export class IgnoredFlows {
 
   /** Adds the flow of a segment. @param iss sequence number of its SYN, or of its first packet */
   add(segment: Segment, iss: Seq, reason: Drop, now: number): void {
-    if (this.size >= IGNORED_MAX) this.#forget(this.#oldest())
+    if (this.size >= this.#most) {
+      this.#forget(this.#oldest())
+      this.#counters.add(Counter.flowsForgotten, 1)
+    }
     const id = this.#free.pop() ?? this.#end++
     if (id === this.#seenAt.length) this.#grow()
     const at = id * WORDS

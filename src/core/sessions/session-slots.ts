@@ -1,6 +1,7 @@
 /**
  * The session slots hold the sessions of one worker, awake or hibernated. A slot is reused when its session has ended.
  */
+import type { CapturedFlow } from '../selection/source-sockets.ts'
 import { HibernatedSessions } from '../session/hibernation.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionContext } from '../session/session-context.ts'
@@ -22,6 +23,18 @@ export class SessionSlots {
   /** Sessions that have not ended. */
   get count(): number {
     return this.awake.length - this.#free.length
+  }
+
+  /** All slots in use are below. */
+  get length(): number {
+    return this.awake.length
+  }
+
+  /** The captured connection of a session that has made no progress since then, or hibernates. Wakes nobody. */
+  silentSince(slot: number, since: number): CapturedFlow | undefined {
+    const session = this.awake[slot]
+    if (session === undefined) return this.#hibernated.identityOf(slot)
+    return session.progressAt <= since && !session.isClientDone ? session.identity : undefined
   }
 
   /** A free slot for a new session, which `set` must then occupy. */

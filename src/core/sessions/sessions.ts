@@ -13,6 +13,7 @@ import type { JoinAt } from '../selection/join-at.ts'
 import type { Mapping } from '../selection/mapping.ts'
 import type { PortsPool } from '../selection/ports-pool.ts'
 import type { Sampling } from '../selection/sampling.ts'
+import { SourceSweep } from '../selection/source-sweep.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionContext } from '../session/session-context.ts'
 import { SessionState } from '../session/session-state.ts'
@@ -30,6 +31,8 @@ import { SessionTables } from './session-tables.ts'
 
 /** Most flows of each kind that expire in one turn, so that a turn stays short. */
 const EXPIRIES_MAX = 256
+/** Flows of each kind that are remembered even if fewer sessions are allowed. */
+const REMEMBERED_LEAST = 1024
 
 /** The parts that choose which connections are copied, and their copied identities. */
 export interface Selecting {
@@ -52,8 +55,10 @@ export class Sessions<Answer> {
   readonly #uncopied: UncopiedRequests
   readonly #arrivals: Arrivals
   readonly #eviction: Eviction
+  readonly #sweep: SourceSweep
   #now: number
   readonly #onDue = (slot: number): void => this.#step(slot)
+  readonly #onGone = (slot: number): void => this.#doubt(slot)
 
   constructor(
     context: SessionContext<Answer>,
@@ -65,9 +70,11 @@ export class Sessions<Answer> {
     this.#context = context
     this.#now = now
     this.#tables = new SessionTables(shared, ports, now)
-    this.#closedFlows = new ClosedFlows(this.#tables.bySource, timeoutMs)
-    this.#uncopied = new UncopiedRequests(context.counters.requests, mapping)
-    this.#ignoredFlows = new IgnoredFlows(this.#tables.bySource, this.#uncopied, timeoutMs)
+    const { counters } = context
+    const flowsMax = Math.max(sessionsMax, REMEMBERED_LEAST)
+    this.#closedFlows = new ClosedFlows(this.#tables.bySource, timeoutMs, flowsMax, counters)
+    this.#uncopied = new UncopiedRequests(counters.requests, mapping)
+    this.#ignoredFlows = new IgnoredFlows(this.#tables.bySource, this.#uncopied, timeoutMs, flowsMax, counters)
     const joins = new JoinRule(joinAt)
     this.#lifecycle = new Lifecycle(shared, this.#tables, this.#closedFlows, joins, this.#uncopied)
     const admission = new Admission(shared, this.#tables, mapping, sampling, sessionsMax, this.#lifecycle)
@@ -76,6 +83,7 @@ export class Sessions<Answer> {
     const parts = { tables: this.#tables, mapping, sampling, admission, ignoredFlows, joins, uncopied }
     this.#arrivals = new Arrivals(shared, parts)
     this.#eviction = new Eviction(shared, this.#lifecycle)
+    this.#sweep = new SourceSweep(context.halfOpen.source, this.#tables.slots, now)
   }
 
   /** Sessions that have not ended. */
@@ -101,7 +109,8 @@ export class Sessions<Answer> {
 
   /** When `onTimer` must be called at the latest. */
   get deadline(): number {
-    return Math.min(this.#tables.deadlines.next, this.#context.rate.nextAt, this.#arrivals.early.deadline)
+    const { deadlines } = this.#tables
+    return Math.min(deadlines.next, this.#context.rate.nextAt, this.#arrivals.early.deadline, this.#sweep.nextAt)
   }
 
   /** Takes a valid segment from a client to the source. `settle` acts on it. */
@@ -221,6 +230,7 @@ export class Sessions<Answer> {
     rate.refill(now)
     deadlines.advance(now, this.#onDue)
     this.#expireEarly(now)
+    this.#sweep.step(now, this.#onGone)
     for (let slot = rate.take(); slot >= 0; slot = rate.take()) {
       const session = slots.awake[slot]
       if (session === undefined) continue
@@ -241,6 +251,14 @@ export class Sessions<Answer> {
     if (session.deadline <= this.#now) session.onTimer(this.#now)
     if (session.hasEnded || session.hasReconnected) this.#lifecycle.settle(session, this.#now)
     else this.#tables.deadlines.hibernateOrSchedule(session, this.#now)
+  }
+
+  /** The source's kernel does not have the connection of a slot. */
+  #doubt(slot: number): void {
+    const session = this.#tables.slots.at(slot, this.#now)
+    if (session === undefined) return
+    session.sourceHasNone(this.#now)
+    this.#lifecycle.settle(session, this.#now)
   }
 
   /** Takes early packets whose SYN has not come. */

@@ -25,9 +25,7 @@ export const TargetEnd = {
   /** The target did not answer the attempts to open it. */
   Silent: 1,
   Refused: 2,
-  Reset: 3,
-  /** The target does not know the connection that it has just accepted, so it cannot have read what was sent. */
-  UnknownThere: 4
+  Reset: 3
 } as const
 export type TargetEnd = (typeof TargetEnd)[keyof typeof TargetEnd]
 

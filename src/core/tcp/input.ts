@@ -24,8 +24,6 @@ const CHALLENGE_MS = 500
 export class Input {
   /** The target has reset the connection. */
   isReset = false
-  /** The reset was "no such connection" right after the SYN-ACK, so the target cannot have read what was sent. */
-  isUnknownThere = false
   /** A reset was challenged on this connection. */
   #hasChallenged = false
   /** When the last reset was challenged. */
@@ -99,8 +97,7 @@ export class Input {
     this.isReset = segment.seq === this.#tcb.rcvNxt
     if (this.isReset) {
       this.#counters.add(Counter.sessionsReset, 1)
-      this.isUnknownThere = this.#isForeign(segment, now)
-      if (this.isUnknownThere) this.#counters.add(Counter.sessionsDisowned, 1)
+      if (this.#isForeign(segment, now)) this.#counters.add(Counter.sessionsDisowned, 1)
       return Drop.None
     }
     this.#hasChallenged = true

@@ -31,6 +31,7 @@ import type { ChannelEvents } from '../channel/client-connection.ts'
 import type { Notices } from '../notices/notices.ts'
 import { Diagnosis } from './diagnosis.ts'
 import { HostWarnings } from './host-warnings.ts'
+import { LimitWarnings } from './limit-warnings.ts'
 import { reportLoops } from './loop-notices.ts'
 import { MapWarnings } from './map-warnings.ts'
 import { packetLimit, packetMax } from './packet-max.ts'
@@ -92,6 +93,7 @@ export class Copier {
   readonly #diagnosis: Diagnosis
   readonly #mapWarnings: MapWarnings
   readonly #hostWarnings: HostWarnings
+  readonly #limitWarnings: LimitWarnings
   readonly #own: OwnAddresses | undefined
   readonly #segment = new Segment()
   #now: number
@@ -135,6 +137,7 @@ export class Copier {
     const { reach, mapCounts } = this.#copy
     this.#mapWarnings = new MapWarnings(maps, mapCounts, notices)
     this.#hostWarnings = new HostWarnings(counters, sender, notices)
+    this.#limitWarnings = new LimitWarnings(counters, notices)
     const { options } = settings.channel
     const instance = means.instance ?? cryptography.random(INSTANCE_LENGTH)
     const hasIpv6 = hasIpv6Target(settings.selection)
@@ -280,6 +283,7 @@ export class Copier {
     this.#diagnosis.onTimer(this.#now)
     this.#hostWarnings.onTimer(this.#now)
     this.#mapWarnings.onTimer(this.#now)
+    this.#limitWarnings.onTimer(this.#now)
   }
 }
 

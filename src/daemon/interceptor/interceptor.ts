@@ -55,6 +55,8 @@ export interface InterceptorPorts {
 export interface InterceptorOptions extends ServerOptions {
   /** `-s`: most headers that may wait for their routes. */
   readonly delayMax: number
+  /** Default: `ROUTES_MAX`. */
+  readonly routesMax?: number
   /** `-c`: in single mode, refuse another tcpcopy while the first is connected. */
   readonly keepsFirst: boolean
 }
@@ -100,7 +102,12 @@ export class Interceptor {
     this.#hasPayload = options.channel.framing.recordLength > RECORD_LENGTH
     this.#routing = options.channel.isSingle
       ? new SingleGroup(options.keepsFirst)
-      : new Router(options.delayMax, counters, (peer, header, at) => this.#deliverLate(peer, header, at))
+      : new Router(
+          options.delayMax,
+          counters,
+          (peer, header, at) => this.#deliverLate(peer, header, at),
+          options.routesMax
+        )
     this.#batch = new AnswerBatch((peer, record, length, segments) => server.deliver2(peer, record, length, segments))
   }
 

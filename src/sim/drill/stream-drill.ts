@@ -116,7 +116,7 @@ export class StreamDrill {
       return
     }
     if (flags & RST) {
-      if (at === connection.next) worker.answer({ slot, kind: 'reset', isUnknown: (flags & ACK) === 0 }, isMore)
+      if (at === connection.next) worker.answer({ slot, kind: 'reset' }, isMore)
       return
     }
     const read = line.ack === undefined ? undefined : seq(distance(seq(line.ack), connection.base))

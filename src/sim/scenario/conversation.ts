@@ -33,7 +33,19 @@ export const Ending = {
 } as const
 export type Ending = (typeof Ending)[keyof typeof Ending]
 
+/** What kind of client leads a conversation. */
+export const Kind = {
+  /** It sends requests, and reads answers. */
+  Ordinary: 0,
+  /** It never acknowledges the source's SYN-ACK. */
+  HalfOpen: 1,
+  /** Both sides send whenever they like. */
+  Duplex: 2
+} as const
+export type Kind = (typeof Kind)[keyof typeof Kind]
+
 export interface Conversation {
+  readonly kind: Kind
   readonly clientAddress: number
   readonly clientPort: number
   readonly iss: number
@@ -48,7 +60,7 @@ export interface Conversation {
 }
 
 /** The client of a conversation, and when it begins. */
-interface Caller {
+export interface Caller {
   readonly clientAddress: number
   readonly clientPort: number
   readonly iss: number
@@ -59,6 +71,7 @@ export function makeConversation(random: Random, caller: Caller, weather: Traffi
   const ending = makeEnding(random)
   return {
     ...caller,
+    kind: Kind.Ordinary,
     irs: random.between(-(2 ** 31), 2 ** 31 - 1),
     roundTripMs: random.skewed(1, 60),
     exchanges: makeExchanges(random, ending, weather),

@@ -3,6 +3,7 @@
  * data, so that a failure can print it. In most seeds few things go wrong, because a single fault is easier to
  * understand.
  */
+import { HALF_OPEN_DEFAULT } from '../../core/admission/half-open.ts'
 import { HIBERNATE_AFTER_MS } from '../../core/session/idle-policy.ts'
 import type { SessionSettings } from '../../core/session/settings.ts'
 import type { ChannelOptions } from '../../daemon/channel/negotiation.ts'
@@ -46,6 +47,10 @@ export interface TrafficWeather {
   readonly answerError: number
   /** Share of clients' packets whose window is closed, as of clients that do not read. */
   readonly closedWindow: number
+  /** Number of further clients that never complete their handshake. */
+  readonly halfOpen: number
+  /** Number of further connections on which both sides talk at once. */
+  readonly duplex: number
 }
 
 /** What the capture on the source sees of the clients' packets. Probabilities are for each packet. */
@@ -96,6 +101,7 @@ export interface TargetWeather {
 
 interface CopierWeather {
   readonly poolBytes: number
+  readonly halfOpenMax: number
   /** `-n` and `-r`, in millionths. */
   readonly copies: number
   readonly share: number
@@ -141,6 +147,10 @@ const FORGING_EVERY = 7
 const FORGING_AT = 2
 /** Of so many seeds, one has a target that refuses, and one a target that is slower than the longest wait for an answer. */
 const REFUSING_EVERY = 19
+/** The same for half-open clients, and connections on which both sides talk at once. */
+const HALF_OPEN_EVERY = 11
+const DUPLEX_EVERY = 17
+const HALF_OPEN_CLIENTS = 5
 const SLOW_EVERY = 13
 const SLOW_MS = 8000
 /** Faults begin within this time, while most clients are busy. */
@@ -166,11 +176,15 @@ export function makeWeather(random: Random, seed: number): Weather {
       serverFirst: random.pick([0, 0, 1] as const),
       longestBytes: random.pick([5000, 20_000, 60_000] as const),
       answerError: random.pick([0, 0, 0, 0.05] as const),
-      closedWindow: random.pick([0, 0, 0, 0.1] as const)
+      closedWindow: random.pick([0, 0, 0, 0.1] as const),
+      halfOpen: seed % HALF_OPEN_EVERY === 3 ? HALF_OPEN_CLIENTS : 0,
+      duplex: seed % DUPLEX_EVERY === 6 ? 1 : 0
     },
     capture: { ...makeCapture(random), forging: seed % FORGING_EVERY === FORGING_AT ? 0.3 : 0 },
     target: makeTarget(random, seed),
     copier: {
+      // With few, further SYNs wait for their clients.
+      halfOpenMax: seed % (2 * HALF_OPEN_EVERY) === 3 ? 2 : HALF_OPEN_DEFAULT,
       poolBytes: random.pick([8 << 20, 8 << 20, 8 << 20, 1 << 17, 1 << 15] as const),
       copies: random.pick([1, 1, 1, 1, 1.3, 2, 4] as const) * WHOLE,
       share: random.pick([1, 1, 1, 1, 0.5, 0.3] as const) * WHOLE,

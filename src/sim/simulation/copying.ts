@@ -46,10 +46,10 @@ export interface Copying {
 export function copySettingsOf({ copier }: Weather): CopySettings {
   const { fromAddress, fromPort } = targetAddressOf()
   const map = { sourceAddress: 0, sourcePort: SOURCE.port, targetAddress: fromAddress, targetPort: fromPort }
-  const { share, copies, poolBytes, session } = copier
+  const { share, copies, poolBytes, halfOpenMax, session } = copier
   return {
     selection: { ...SELECTION_DEFAULTS, maps: [map], sampling: { ...ALL_FLOWS, share, copies } },
     session: { ...SESSION_DEFAULTS, timeoutMs: TIMEOUT_MS, keepAliveMs: KEEP_ALIVE_MS, ...session },
-    limits: { ...LIMIT_DEFAULTS, poolBytes, sessionsMax: 4096 }
+    limits: { ...LIMIT_DEFAULTS, poolBytes, halfOpenMax, sessionsMax: 4096 }
   }
 }

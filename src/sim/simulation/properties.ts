@@ -8,7 +8,7 @@ import assert from 'node:assert/strict'
 import { Counter, type Counters } from '../../core/books/counters.ts'
 import { Drop } from '../../core/books/drop.ts'
 import { formatEndpoint } from '../../wire/address.ts'
-import { type Conversation, Ending, epochsOf, hasClientFin, requestLengthOf } from '../scenario/conversation.ts'
+import { type Conversation, Ending, epochsOf, hasClientFin, Kind, requestLengthOf } from '../scenario/conversation.ts'
 import type { Weather } from '../scenario/weather.ts'
 import type { Witness } from './witness.ts'
 
@@ -30,6 +30,8 @@ export interface CopiedConnection {
   readonly hasOvertaken: boolean
   /** The client's FIN did. */
   readonly hasEndOvertaken: boolean
+  /** The client's handshake is complete; on streams, it has sent something. */
+  readonly isEstablished: boolean
 }
 
 /** A finished run. */
@@ -65,6 +67,8 @@ export function checkProperties(course: Course): void {
   assert.ok(repeats === 0 || continued > 0, `${repeats} requests were sent again, but no session reconnected`)
   checkOrder(course)
   checkEnds(course)
+  checkHalfOpen(course)
+  checkDuplex(course)
 }
 
 /** The books close, and nothing is held. */
@@ -110,7 +114,8 @@ function checkLife(
     // Where the server speaks first, a connection goes on only from its beginning. Who does is known from connections
     // whose first packets were captured, and whose copies were not evicted before.
     const isKnown = witnesses.every(({ missedCount }) => missedCount === 0) && !wasPoolShort(counters)
-    const isWholeOnly = weather.traffic.serverFirst > 0 && isKnown
+    const { serverFirst, duplex } = weather.traffic
+    const isWholeOnly = serverFirst > 0 && duplex === 0 && isKnown
     assert.ok(start === 0 || !isWholeOnly, `${name}: the server speaks first, but a connection begins at ${start}`)
   }
   let repeats = 0
@@ -217,6 +222,8 @@ function isExcused(witness: Witness, connections: readonly CopiedConnection[], {
 /** `-r` chooses exactly its share of connections, and `-n` makes exactly as many copies. */
 function checkSelection(copies: number, { weather, counters, witnesses }: Course): void {
   const { share } = weather.copier
+  // SYNs of clients that never acknowledge may wait for ever.
+  if (weather.traffic.halfOpen > 0) return
   // With missed packets, a connection may be joined more than once, or never be seen.
   if (witnesses.some((witness) => witness.missedCount > 0)) return
   const chosen = witnesses.length - counters.get(Counter.flowsLeftOut)
@@ -237,7 +244,8 @@ function checkOrder({ weather, counters, witnesses, connections }: Course): void
   if (weather.traffic.answerError > 0 || wasPoolShort(counters)) return
   const known = new Set(witnesses.filter((one) => one.missedCount === 0).map((one) => one.conversation))
   // After one request that was sent early, the counts of answers differ for the rest of its connection.
-  const overtaken = connections.filter((one) => one.hasOvertaken && known.has(one.conversation)).length
+  const isOrdered = (one: Conversation): boolean => one.kind !== Kind.Duplex && known.has(one)
+  const overtaken = connections.filter((one) => one.hasOvertaken && isOrdered(one.conversation)).length
   const excused = counters.get(Counter.epochsQuiet) + counters.get(Counter.epochTimeouts)
   assert.ok(overtaken <= excused, `requests overtook answers on ${overtaken} connections, ${excused} are counted`)
 }
@@ -251,11 +259,40 @@ function checkEnds({ weather, counters, witnesses, connections }: Course): void 
   const known = new Set(witnesses.filter((one) => one.missedCount === 0).map((one) => one.conversation))
   for (const { conversation, hasEndOvertaken, isCutShort, start } of connections) {
     if (start > 0 || isCutShort || !known.has(conversation) || epochsOf(conversation).length > 1) continue
+    // A last byte alone looks like the source's FIN.
+    const { exchanges } = conversation
+    if (exchanges.length > 1 && exchanges.at(-1)?.answerLength === 1) continue
     const isPortWanted = witnesses.some((one) => isSuccessor(one.conversation, conversation))
     assert.ok(
       !hasEndOvertaken || isPortWanted,
       `the FIN of ${formatEndpoint(conversation.clientAddress, conversation.clientPort)} overtook the answer`
     )
+  }
+}
+
+/** A copy is not established before its client's connection is. */
+function checkHalfOpen({ connections }: Course): void {
+  for (const { conversation, isEstablished } of connections) {
+    const who = formatEndpoint(conversation.clientAddress, conversation.clientPort)
+    assert.ok(
+      conversation.kind !== Kind.HalfOpen || !isEstablished,
+      `the copy of ${who} is not half-open as its client`
+    )
+  }
+}
+
+/** Where both sides talk at once, messages do not wait for answers, and nowhere else. */
+function checkDuplex({ counters, witnesses, connections }: Course): void {
+  const ungated = counters.get(Counter.sessionsUngated)
+  const duplex = witnesses.filter(({ conversation }) => conversation.kind === Kind.Duplex)
+  if (duplex.length === 0) {
+    assert.equal(ungated, 0, 'requests did not wait for answers')
+    return
+  }
+  for (const witness of duplex) {
+    const own = connections.filter(({ conversation }) => conversation === witness.conversation)
+    const isSeen = witness.missedCount === 0 && own.some(({ start, end }) => start === 0 && end > start)
+    assert.ok(!isSeen || ungated > 0 || wasPoolShort(counters), `${nameOf(witness)}: messages waited for answers`)
   }
 }
 

@@ -14,6 +14,7 @@ const FOUND: readonly (readonly [number, string])[] = [
   [459627800, 'an answer to a request that was not captured counted as a greeting of the server'],
   [579988164, 'a late SYN-ACK was acknowledged for an earlier connection, after one that was never opened again'],
   [579988490, 'a segment that was sent again with new bytes at its end stopped the session'],
+  [10870492, 'a session that gave up a hole while it waited opened a connection that was replaced at once'],
   [1142713921, 'a late answer of an earlier connection was held as one of the current connection']
 ]
 

@@ -8,6 +8,7 @@ import { Counter, Counters } from '../../core/books/counters.ts'
 import { Flaw } from '../../wire/flaw.ts'
 import { parseIpv4, Segment } from '../../wire/segment.ts'
 import { type Conversation, makeConversation } from '../scenario/conversation.ts'
+import { makeDuplex, makeHalfOpen } from '../scenario/odd-clients.ts'
 import { Random } from '../scenario/random.ts'
 import { Scheduler } from '../scenario/scheduler.ts'
 import { describe, makeWeather, type Weather } from '../scenario/weather.ts'
@@ -18,7 +19,7 @@ import { PacketCopying } from './packet-copying.ts'
 import { checkProperties } from './properties.ts'
 import { checkRequests } from './request-properties.ts'
 import { StreamCopying } from './stream-copying.ts'
-import { type PassingPacket, packetsOf } from './traffic.ts'
+import { type PassingPacket, packetsOf, QUIET } from './traffic.ts'
 import { isMissed, Witness } from './witness.ts'
 
 const CLIENT_ADDRESS = 0x0a000100
@@ -31,6 +32,11 @@ const EVENTS_MAX = 3_000_000
  * conversation.
  */
 const SEQ_STRIDE = 2 ** 26
+/** Apart from the draws of the weather, so that seeds without odd clients stay as they were. */
+const ODD_MASK = 0x3c6e_f372
+/** Their address. Each has a port of its own. */
+const ODD_ADDRESS = CLIENT_ADDRESS + 8
+const ODD_PORT = 60_000
 
 /** The target sides, by name. */
 const COPYING = {
@@ -105,6 +111,7 @@ class Simulation {
 
   run(): Outcome {
     this.#planTraffic()
+    this.#planOddClients()
     const copying = this.#copying
     copying.begin()
     const scheduler = this.#scheduler
@@ -155,11 +162,34 @@ class Simulation {
       const packets = packetsOf(conversation, SOURCE, noise, this.#random)
       const witness = new Witness(conversation)
       this.#witnesses.push(witness)
-      const endsAt = Math.max(...packets.map((packet) => packet.at))
-      freeAt[client] = endsAt + this.#random.between(0, traffic.reuseMs)
-      this.#captureEndsAt = Math.max(this.#captureEndsAt, endsAt)
-      for (const packet of packets) this.#scheduler.at(packet.at, () => this.#pass(packet, packets, witness))
+      freeAt[client] = this.#send(witness, packets) + this.#random.between(0, traffic.reuseMs)
     }
+  }
+
+  /** Clients that do not take turns with their server. */
+  #planOddClients(): void {
+    const { halfOpen, duplex } = this.#weather.traffic
+    const random = new Random(this.#seed ^ ODD_MASK)
+    for (let serial = 0; serial < halfOpen + duplex; serial++) {
+      const caller = {
+        clientAddress: ODD_ADDRESS,
+        clientPort: ODD_PORT + serial,
+        iss: (this.#firstIss + this.#witnesses.length * SEQ_STRIDE) | 0,
+        beginsAt: START + 100 + random.skewed(1, 2000)
+      }
+      const conversation = serial < halfOpen ? makeHalfOpen(random, caller) : makeDuplex(random, caller)
+      const witness = new Witness(conversation)
+      this.#witnesses.push(witness)
+      this.#send(witness, packetsOf(conversation, SOURCE, QUIET, random))
+    }
+  }
+
+  /** Plans the packets of a client. @returns when the last one passes */
+  #send(witness: Witness, packets: readonly PassingPacket[]): number {
+    const endsAt = Math.max(...packets.map((packet) => packet.at))
+    this.#captureEndsAt = Math.max(this.#captureEndsAt, endsAt)
+    for (const packet of packets) this.#scheduler.at(packet.at, () => this.#pass(packet, packets, witness))
+    return endsAt
   }
 
   /** Takes a packet of a client that passes the capture on the source. */

@@ -4,7 +4,7 @@
  */
 import { ACK, FIN, PSH, RST, SYN } from '../../wire/segment.ts'
 import { encodeOptions, writePacket } from '../network/packet.ts'
-import { answerLengthOf, type Conversation, clientByte, Ending } from '../scenario/conversation.ts'
+import { answerLengthOf, type Conversation, clientByte, Ending, Kind } from '../scenario/conversation.ts'
 import type { Random } from '../scenario/random.ts'
 import type { CaptureWeather } from '../scenario/weather.ts'
 
@@ -31,8 +31,23 @@ interface Noise extends CaptureWeather {
 /** @returns the packets in no particular order */
 export function packetsOf(conversation: Conversation, source: Place, noise: Noise, random: Random): PassingPacket[] {
   const capture = new ClientCapture(conversation, source, noise, random)
-  capture.write()
+  if (conversation.kind === Kind.HalfOpen) capture.knock()
+  else capture.write()
   return capture.packets
+}
+
+/** Nothing goes wrong in the capture. */
+export const QUIET: Noise = {
+  repetition: 0,
+  disorderMs: 0,
+  payloadMax: 1448,
+  corruption: 0,
+  gaps: 0,
+  blackouts: [],
+  isTold: false,
+  beginsAt: 0,
+  forging: 0,
+  closedWindow: 0
 }
 
 class ClientCapture {
@@ -54,19 +69,29 @@ class ClientCapture {
   }
 
   write(): void {
-    const { exchanges, roundTripMs } = this.#conversation
+    const { exchanges, roundTripMs, kind, mss } = this.#conversation
     this.#syn()
     this.#now += roundTripMs
     // Never reordered, otherwise early payload would look like a connection in mid-stream.
     this.#add(ACK, 0, 0, 0, 0)
     let offset = 0
     for (const { requestLength, hadRead, thinkMs } of exchanges) {
-      this.#now += roundTripMs + thinkMs
+      this.#now += kind === Kind.Duplex ? thinkMs : roundTripMs + thinkMs
       this.#request(offset, requestLength, hadRead)
       offset += requestLength
+      // The answer to the message before goes on.
+      if (kind === Kind.Duplex && hadRead > 0) this.#add(ACK, offset, 0, hadRead + mss, 0)
     }
     if (this.#conversation.ending !== Ending.ClientHalfCloses) this.#now += roundTripMs + this.#random.skewed(0, 300)
     this.#end(offset)
+  }
+
+  /** Sends the SYN again and again, since nothing else follows. */
+  knock(): void {
+    for (const pauseMs of [0, 1000, 2000]) {
+      this.#now += pauseMs
+      this.#syn()
+    }
   }
 
   #syn(): void {

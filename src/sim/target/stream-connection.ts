@@ -81,6 +81,10 @@ export class StreamConnection {
     this.#say = say
   }
 
+  get isEstablished(): boolean {
+    return this.end > this.start || this.hasClientFin
+  }
+
   get readTo(): number {
     return this.#application.readTo
   }
@@ -190,7 +194,7 @@ export class StreamConnection {
   }
 
   #reset(): void {
-    this.#say({ kind: 'reset', isUnknown: this.end === this.start && !this.hasClientFin })
+    this.#say({ kind: 'reset' })
   }
 
   #close(): void {

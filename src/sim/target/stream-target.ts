@@ -15,14 +15,11 @@ import { RoundTrip } from '../../core/tcp/round-trip.ts'
 import { add, distance, isBefore, type Seq, seq } from '../../wire/seq.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
-/** Wait for the client's handshake if its round trip is unknown, as long as our TCP waits. */
-/** A connection reset within this time after it was opened is unknown to the target. */
-const UNKNOWN_WITHIN_MS = 3000
 
 /** What a target reports on a connection. */
 export type StreamNews =
   | { readonly kind: 'accepted' | 'refused' | 'closed' }
-  | { readonly kind: 'reset'; readonly isUnknown: boolean }
+  | { readonly kind: 'reset' }
   /** The target has read up to this offset; a half-close counts as one byte. */
   | { readonly kind: 'read'; readonly upTo: Seq }
   | { readonly kind: 'bytes'; readonly length: number; readonly isPushed: boolean }
@@ -94,7 +91,6 @@ export class StreamTarget implements TargetSide {
   #isHalfClosed = false
   /** The client has completed its handshake with the source. No bytes are sent before. */
   #isClientConnected = false
-  #openedAt = NEVER
   #askedAt = 0
   /** When a refused connection is tried again. */
   #retryAt = NEVER
@@ -171,8 +167,7 @@ export class StreamTarget implements TargetSide {
         break
       case 'reset':
         this.state = TargetState.Ended
-        this.end =
-          answer.isUnknown && now - this.#openedAt <= UNKNOWN_WITHIN_MS ? TargetEnd.UnknownThere : TargetEnd.Reset
+        this.end = TargetEnd.Reset
         return Drop.None
       default:
         return Drop.AnswerUnacceptable
@@ -190,7 +185,6 @@ export class StreamTarget implements TargetSide {
     this.state = TargetState.Open
     this.end = TargetEnd.None
     this.progressAt = now
-    this.#openedAt = now
     this.#askedAt = now
     this.#roundTrip.acknowledged(add(this.start, 1), now)
     return Drop.None
@@ -275,7 +269,6 @@ export class StreamTarget implements TargetSide {
     this.sentEnd = snapshot.seq(this.sentEnd)
     this.acknowledgedEnd = this.sentEnd
     this.progressAt = snapshot.number(this.progressAt)
-    this.#openedAt = snapshot.number(this.#openedAt)
     this.#askedAt = snapshot.number(this.#askedAt)
     this.#roundTrip.save(snapshot)
     const { rhythm } = this

@@ -54,7 +54,7 @@ export class TargetConnection {
   #rightEdge: Seq
   /** Bytes received in order that the application has not read yet. */
   #unread = 0
-  #isEstablished = false
+  isEstablished = false
   #tsRecent: Seq
   /** Lengths of segments beyond a hole, by the offset where they begin. */
   readonly #held = new Map<number, number>()
@@ -131,7 +131,7 @@ export class TargetConnection {
     }
     if (segment.flags & SYN) {
       // The SYN of this connection again; or a challenge (RFC 5961 §4).
-      if (segment.seq === add(this.#rcvNxt, -1) && !this.#isEstablished) this.#sendFrom(this.#iss)
+      if (segment.seq === add(this.#rcvNxt, -1) && !this.isEstablished) this.#sendFrom(this.#iss)
       else this.#acknowledge()
       return
     }
@@ -147,7 +147,7 @@ export class TargetConnection {
       return
     }
     // RFC 9293 §3.10.7.4, SYN-RECEIVED: the segment acknowledges the SYN-ACK of another connection.
-    if (!this.#isEstablished && (segment.flags & (ACK | RST)) === ACK && segment.ack !== this.#sndMax) {
+    if (!this.isEstablished && (segment.flags & (ACK | RST)) === ACK && segment.ack !== this.#sndMax) {
       this.#emit(RST, segment.ack, 0)
       return
     }
@@ -180,7 +180,7 @@ export class TargetConnection {
   }
 
   #takeAcknowledgment(segment: Segment): void {
-    this.#isEstablished = true
+    this.isEstablished = true
     const window = segment.window << this.#peerShift
     if (segment.ack === this.#sndUna && this.#sndMax !== this.#sndUna && segment.payloadLength === 0) {
       this.#duplicates += 1
@@ -267,7 +267,7 @@ export class TargetConnection {
   }
 
   #sendMore(): void {
-    if (!this.#isEstablished || this.isClosed) return
+    if (!this.isEstablished || this.isClosed) return
     while (isBefore(this.#sndNxt, this.#sendEnd())) {
       if (this.#sndNxt !== this.#sndUna && distance(this.#sndNxt, this.#sndUna) >= this.#sndWnd) return
       this.#sendFrom(this.#sndNxt)

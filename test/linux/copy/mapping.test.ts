@@ -94,7 +94,7 @@ const talk = `
   process.on('SIGUSR2', () => socket.write('SET late' + ++count + ' 1\\r\\n'))
   process.on('SIGTERM', () => socket.end())`
 
-test('a connection that was open before tcpcopy is joined at the command after its next answer', async () => {
+test('a connection that was open before tcpcopy is joined when it has taken turns with the server three times', async () => {
   await using lab = await openCopyLab()
   const { target } = await lab.startRedisPair()
   await lab.startIntercept()
@@ -102,17 +102,17 @@ test('a connection that was open before tcpcopy is joined at the command after i
   const client = lab.hosts.client.spawn(process.execPath, ['-e', talk])
   await client.waitForLine('stdout', (line) => line === 'answer 0')
   const tcpcopy = await lab.startTcpcopy()
-  for (const count of [1, 2, 3]) {
+  for (const count of [1, 2, 3, 4, 5]) {
     client.signal('SIGUSR2')
     await client.waitForLine('stdout', (line) => line === `answer ${count}`)
   }
   await untilRequests(target, before + 2)
   assert.equal(await target.requestCount(), before + 2)
-  assert.equal(await lab.askTarget('EXISTS', 'late2', 'late3'), '2')
-  assert.equal(await lab.askTarget('EXISTS', 'early', 'late1'), '0')
+  assert.equal(await lab.askTarget('EXISTS', 'late4', 'late5'), '2')
+  assert.equal(await lab.askTarget('EXISTS', 'early', 'late1', 'late2', 'late3'), '0')
   assert.equal((await client.stop()).status, 0)
   await untilCounter(tcpcopy, 'sessionsClosed', (count) => count === 1)
-  await finishCopy(tcpcopy, { sessionsJoined: 1, droppedBytes: 'SET late1 1\r\n'.length })
+  await finishCopy(tcpcopy, { sessionsJoined: 1, droppedBytes: 3 * 'SET late1 1\r\n'.length })
 })
 
 for (const isReset of [false, true]) {

@@ -62,15 +62,15 @@ for (const isReopened of [true, false]) {
     await lab.startRedisPair()
     await lab.startIntercept()
     const killed = await lab.startTcpcopy()
-    const before = await startClients(lab, 'early', 'first', 'late')
+    const before = await startClients(lab, 'early', 'first', 'second', 'third', 'late')
     await untilAtTarget(lab, 'early')
     await killed.stop('SIGKILL')
     if (isReopened) await before.stop()
     const dump = await startPacketDump(lab.hosts.target, `tcp port ${PORT}`, `${lab.folder}/target.pcap`)
     const tcpcopy = await lab.startTcpcopy()
     const after = isReopened ? await startClients(lab, 'again', 'late') : before
-    // A connection that goes on is joined at the request after its next answer.
-    for (const round of isReopened ? [2] : [2, 3]) {
+    // A connection that goes on is joined after three requests that each followed an answer.
+    for (const round of isReopened ? [2] : [2, 3, 4, 5]) {
       after.signal('SIGUSR2')
       await untilAnswered(after, round * CONNECTIONS)
     }

@@ -69,8 +69,8 @@ copied(
 
 /** A port that nobody serves on the source, so that its kernel cannot tell that there is no such connection. */
 const UNSERVED = 6380
-/** Bytes of the segment that raw-segment.ts sends before. */
-const BEFORE_FRAGMENTS = 6
+/** Bytes of the segments that raw-segment.ts sends before. */
+const BEFORE_FRAGMENTS = 3 * 6
 const FRAGMENTED = `SET fragmented ${'x'.repeat(2000)}\r\n`
 
 for (const workers of ['1', '3']) {

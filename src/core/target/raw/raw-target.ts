@@ -154,7 +154,7 @@ export class RawTarget implements TargetSide {
     } else if (tcb.rcvNxt !== rcvNxt) this.progressAt = now
     if (this.#input.isReset) {
       this.#enter(TargetState.Ended)
-      this.end = this.#input.isUnknownThere ? TargetEnd.UnknownThere : TargetEnd.Reset
+      this.end = TargetEnd.Reset
     }
     return drop
   }

@@ -22,9 +22,6 @@ import {
 import { allocate } from '../system/memory.ts'
 import { ATTRIBUTE_HEADER, attributeLength, findAttribute } from './netlink.ts'
 
-/** Questions a second. One takes about 4 µs, so they cost at most 1 % of a core. */
-export const QUESTIONS_MAX = 2000
-
 const NETLINK_SOCK_DIAG = 4
 const SOCK_DIAG_BY_FAMILY = 20
 const NLM_F_REQUEST = 1
@@ -59,9 +56,6 @@ export class SockDiag implements SourceSockets {
   readonly #own: Pick<OwnAddresses, 'has'>
   readonly #request = allocate(REQUEST_LENGTH)
   readonly #reply = allocate(REPLY_LENGTH)
-  /** Questions left in the second that began at `#since`. */
-  #left = QUESTIONS_MAX
-  #since = Number.NEGATIVE_INFINITY
 
   /**
    * @param own the kernel is asked for connections to these addresses only: to others, it has none and a listener on all
@@ -80,13 +74,8 @@ export class SockDiag implements SourceSockets {
     words.fill(-1, COOKIE_AT >>> 2) // INET_DIAG_NOCOOKIE
   }
 
-  stateOf(flow: Flow, now: number): SourceState {
-    if (now - this.#since >= 1000) {
-      this.#since = now
-      this.#left = QUESTIONS_MAX
-    }
-    if (this.#left === 0 || !this.#own.has(flow.serverAddress)) return SourceState.Unknown
-    this.#left -= 1
+  stateOf(flow: Flow): SourceState {
+    if (!this.#own.has(flow.serverAddress)) return SourceState.Unknown
     this.#ask(flow)
     // The kernel has replied by the time `send` returns.
     const length = recv(this.#fd, this.#reply.address, REPLY_LENGTH, MSG_DONTWAIT)

@@ -1,6 +1,6 @@
 /**
  * A program for a host of the lab: sends one TCP segment from 10.77.0.10:40000 to a port of an address. Before a
- * fragmented one it sends FIRST, so that a request certainly begins with it.
+ * fragmented one it sends FIRST three times, each after an answer, so that a request certainly begins with it.
  * raw-segment.js bad-checksum|fragmented ADDRESS PORT PAYLOAD
  */
 import { Outbox } from '../../../../src/core/packets/outbox.ts'
@@ -49,11 +49,13 @@ function putTcp(at: number, sequence: number, ack: number, length: number): void
 const sender = new RawIpSender(memory.address)
 if (kind === 'fragmented') {
   bytes.set(Buffer.from(FIRST), payloadAt)
-  const at = putIp(0)
-  putTcp(at + 20, SEQUENCE - FIRST.length, ACK, FIRST.length)
-  outbox.add(40, payloadAt, FIRST.length, target)
-  sender.flush(outbox)
-  outbox.clear()
+  for (const left of [3, 2, 1]) {
+    const at = putIp(0)
+    putTcp(at + 20, SEQUENCE - left * FIRST.length, ACK + 1 - left, FIRST.length)
+    outbox.add(40, payloadAt, FIRST.length, target)
+    sender.flush(outbox)
+    outbox.clear()
+  }
 }
 bytes.set(payload, payloadAt)
 const firstLength = kind === 'fragmented' ? FIRST_LENGTH - 20 : payload.length
