@@ -8,7 +8,6 @@ import { Counter, type Counters } from '../books/counters.ts'
 import { MapCount, type MapCounts } from '../books/map-counts.ts'
 import { NONE } from '../memory/send-pool.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
-import type { SessionRequests } from '../memory/session-requests.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 import type { CopiedIdentity } from '../target/copied-identity.ts'
 import { type AnswerRhythm, type TargetSide, TargetState } from '../target/target-side.ts'
@@ -16,7 +15,7 @@ import type { ConnectionUse } from './connection-use.ts'
 import { DuplexWatch } from './duplex-watch.ts'
 import { Asking, Epochs, type GateSettings, Release } from './epochs.ts'
 import { Exchange } from './exchange.ts'
-import { type ClientEnd, Outcomes } from './outcomes.ts'
+import { type ClientEnd, type IdleTime, Outcomes } from './outcomes.ts'
 
 /** If a SYN has no MSS option (RFC 9293 §3.7.1). */
 const MSS_DEFAULT = 536
@@ -28,6 +27,7 @@ export interface GateContext {
   readonly settings: { readonly gate: GateSettings; readonly isWithoutAcks: boolean }
   readonly counters: Counters
   readonly mapCounts: MapCounts
+  readonly idlePolicy: IdleTime
 }
 
 export class Gate {
@@ -65,7 +65,8 @@ export class Gate {
     this.#epochs.save(snapshot)
     this.#duplex.save(snapshot)
     this.#epochs.isUngated = this.#duplex.isDuplex
-    if (this.#queue.requests.open > 0) this.#follow()
+    // Whether it is settled now is asked at once.
+    if (this.#queue.requests.open > 0) this.#follow().settleAt = 0
   }
 
   /** Starts anew for another connection to the target, on which nothing is answered yet. */
@@ -145,7 +146,7 @@ export class Gate {
     }
     if (pool.isStart(piece)) {
       pool.markReleased(piece)
-      this.#follow().release()
+      this.#follow().released(now)
     }
     queue.admit(piece)
     return true
@@ -159,11 +160,10 @@ export class Gate {
     return this.#ask(ack, isPortWanted ? Asking.HurriedEnd : Asking.End, target, now) !== Release.Closed
   }
 
-  /** Requests are sent from now on. @returns where to book them */
-  #follow(): SessionRequests {
-    const { requests } = this.#queue
-    this.outcomes ??= new Outcomes(requests, this.exchange, this.#context.settings.gate.timeoutMs)
-    return requests
+  #follow(): Outcomes {
+    const { settings, idlePolicy } = this.#context
+    this.outcomes ??= new Outcomes(this.#queue.requests, this.exchange, idlePolicy, settings.gate.timeoutMs)
+    return this.outcomes
   }
 
   #ask(ack: Seq, asking: Asking, target: TargetSide, now: number): Release {

@@ -381,14 +381,13 @@ export class Session {
   /** Sets `deadline` to the earliest instant at which anything is due. */
   #plan(): void {
     const isIdle = this.#isIdle()
-    const { settings, idlePolicy } = this.#context
+    const { keepAliveMs, timeoutMs } = this.#context.settings
     const { target } = this
     const { outcomes } = this.#gate
     const start = target.state === TargetState.Waiting && this.#hasWork() ? this.#startAt : NEVER
     target.plan()
-    if (isIdle) outcomes?.plan(target, idlePolicy)
     this.deadline = Math.min(
-      Math.max(this.#progressAt, target.progressAt) + (isIdle ? settings.keepAliveMs : settings.timeoutMs),
+      Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
       target.deadline,
       this.#handshake.askAt,
       this.client.belief.deadline,
