@@ -61,7 +61,7 @@ test('what is not normal follows, and what is left out by choice does not', () =
   assert.equal(
     rig.after(1),
     'statistics: 300 requests/s, 99.3 % answered, 0 connections; ' +
-      '2 requests lost (not answered: targetReset 1, given up: hole 1); 6 more'
+      '2 requests lost (given up: hole 1, not answered: targetReset 1); 5 more'
   )
 })
 

@@ -97,7 +97,7 @@ export class Epochs {
     this.#options = options
   }
 
-  /** See `Snapshot`. */
+  /** See `Snapshot`. Only while no epoch waits. */
   save(snapshot: Snapshot): void {
     this.#released = snapshot.number(this.#released)
     this.#ack = snapshot.seq(this.#ack)
@@ -105,8 +105,6 @@ export class Epochs {
     this.#hasBase = snapshot.flag(this.#hasBase)
     this.#surplus = snapshot.number(this.#surplus)
     this.#receivedBefore = snapshot.number(this.#receivedBefore)
-    this.#waitingSince = snapshot.number(this.#waitingSince)
-    this.#receivedThen = snapshot.number(this.#receivedThen)
   }
 
   /** Takes the client's first acknowledgment number, where the source's answers begin. */
@@ -116,16 +114,16 @@ export class Epochs {
     this.#ack = ack
   }
 
-  /**
-   * Takes every captured acknowledgment number, so that no distance between two of them wraps.
-   * @returns bytes that it acknowledges for the first time
-   */
-  saw(ack: Seq): number {
-    if (ack === this.#ack || !this.#hasBase || !isAfter(ack, this.#ack)) return 0
-    const advance = distance(ack, this.#ack)
-    this.#acknowledged += advance
+  /** Takes every captured acknowledgment number, so that no distance between two of them wraps. */
+  saw(ack: Seq): void {
+    if (!this.#hasBase || !isAfter(ack, this.#ack)) return
+    this.#acknowledged += distance(ack, this.#ack)
     this.#ack = ack
-    return advance
+  }
+
+  /** The client's latest acknowledgment number on this connection; undefined: none is known. */
+  get latestAck(): Seq | undefined {
+    return this.#hasBase ? this.#ack : undefined
   }
 
   /** True if bytes with this acknowledgment number belong to a later epoch than the last released one. */

@@ -3,12 +3,11 @@
  * one, and records the exchange that it releases.
  */
 import type { Segment } from '../../wire/segment.ts'
-import { isBefore, type Seq } from '../../wire/seq.ts'
+import { distance, isBefore, type Seq } from '../../wire/seq.ts'
 import { Counter, type Counters } from '../books/counters.ts'
 import { MapCount, type MapCounts } from '../books/map-counts.ts'
 import { NONE } from '../memory/send-pool.ts'
 import type { SendQueue } from '../memory/send-queue.ts'
-import type { SessionRequests } from '../memory/session-requests.ts'
 import type { Snapshot } from '../memory/snapshot.ts'
 import type { CopiedIdentity } from '../target/copied-identity.ts'
 import { type AnswerRhythm, type TargetSide, TargetState } from '../target/target-side.ts'
@@ -16,7 +15,7 @@ import type { ConnectionUse } from './connection-use.ts'
 import { afterAck, isDuplex } from './duplex-watch.ts'
 import { Asking, Epochs, type GateSettings, Release } from './epochs.ts'
 import { Exchange } from './exchange.ts'
-import { type ClientEnd, Outcomes } from './outcomes.ts'
+import { type ClientEnd, type IdleTime, Outcomes } from './outcomes.ts'
 
 /** If a SYN has no MSS option (RFC 9293 §3.7.1). */
 const MSS_DEFAULT = 536
@@ -28,6 +27,7 @@ export interface GateContext {
   readonly settings: { readonly gate: GateSettings; readonly isWithoutAcks: boolean }
   readonly counters: Counters
   readonly mapCounts: MapCounts
+  readonly idlePolicy: IdleTime
 }
 
 export class Gate {
@@ -46,6 +46,8 @@ export class Gate {
   #isUseProven = false
   /** See `afterAck`. */
   #duplex = 0
+  /** The client's latest acknowledgment number, on whatever connection; undefined: none is known. */
+  #latestAck: Seq | undefined
   readonly #queue: SendQueue
   #epochs: Epochs
 
@@ -66,9 +68,11 @@ export class Gate {
   /** See `Snapshot`. */
   save(snapshot: Snapshot): void {
     this.#epochs.save(snapshot)
+    this.#latestAck = this.#epochs.latestAck
     this.#duplex = snapshot.short(this.#duplex)
     this.#epochs.isUngated = isDuplex(this.#duplex)
-    if (this.#queue.requests.open > 0) this.#follow()
+    // Whether it is settled now is asked at once.
+    if (this.#queue.requests.open > 0) this.#follow().settleAt = 0
   }
 
   /** Starts anew for another connection to the target, on which nothing is answered yet. */
@@ -93,11 +97,15 @@ export class Gate {
 
   /** Takes every captured segment with an acknowledgment number. @param isRequest a request may begin with it */
   saw(segment: Segment, isRequest: boolean, now: number): void {
-    const advance = this.#epochs.saw(segment.ack)
+    const { ack } = segment
+    const advance = this.#latestAck === undefined ? 0 : distance(ack, this.#latestAck)
+    if (advance <= 0 && this.#latestAck !== undefined) return
+    this.#latestAck = ack
+    this.#epochs.saw(ack)
     if (advance === 0) return
     if (this.outcomes !== undefined) {
       this.outcomes.readAt = now
-      this.#queue.requests.starts.saw(segment.ack)
+      this.#queue.requests.starts.saw(ack)
     }
     if (isDuplex(this.#duplex) || !this.#context.settings.gate.isWaiting) return
     const segmentBytes = (this.#identity.mss || MSS_DEFAULT) - (segment.hasTimestamps ? TIMESTAMPS_LENGTH : 0)
@@ -151,7 +159,7 @@ export class Gate {
     }
     if (pool.isStart(piece)) {
       pool.markReleased(piece)
-      this.#follow().release()
+      this.#follow().released(now)
     }
     queue.admit(piece)
     return true
@@ -165,11 +173,10 @@ export class Gate {
     return this.#ask(ack, isPortWanted ? Asking.HurriedEnd : Asking.End, target, now) !== Release.Closed
   }
 
-  /** Requests are sent from now on. @returns where to book them */
-  #follow(): SessionRequests {
-    const { requests } = this.#queue
-    this.outcomes ??= new Outcomes(requests, this.exchange, this.#context.settings.gate.timeoutMs)
-    return requests
+  #follow(): Outcomes {
+    const { settings, idlePolicy } = this.#context
+    this.outcomes ??= new Outcomes(this.#queue.requests, this.exchange, idlePolicy, settings.gate.timeoutMs)
+    return this.outcomes
   }
 
   #ask(ack: Seq, asking: Asking, target: TargetSide, now: number): Release {

@@ -312,13 +312,16 @@ test('what is left out by choice is not lost, and counts once', () => {
 
 test('requests before a join are left out', () => {
   drill(`
-    +0     source  P.  90:100(10) ack 261
+    +0     source  P.  70:80(10) ack 181
     +200   requests dropped.notJoined 1
-    +0     source  P.  95:100(5) ack 261
+    +0     source  P.  75:80(5) ack 181
     +0     requests dropped.notJoined 1
+    +0     source  P.  80:90(10) ack 221
+    +0     source  P.  90:100(10) ack 261
+    +0     requests dropped.notJoined 3
     +0     source  P.  100:110(10) ack 301
     +0     sent    S   99:99(0)
-    +0     requests dropped.notJoined 1 inFlight 1
+    +0     requests dropped.notJoined 3 inFlight 1
   `)
 })
 

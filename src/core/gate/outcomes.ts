@@ -24,22 +24,27 @@ export interface ClientEnd {
   readonly isDelivered: boolean
 }
 
+/** The part of the idle policy that it needs. */
+export interface IdleTime {
+  /** Silence after which a session hibernates. */
+  readonly hibernateAfterMs: number
+}
+
 export class Outcomes {
   /** When the client last read more of the source's answers. */
   readAt = Number.NEGATIVE_INFINITY
-  /** When `settleIdle` has something to do, computed by `plan`. Infinity: only something new can settle a request. */
+  /** When `settleIdle` must be called if nothing is to be sent then; Infinity: no request is open. */
   settleAt = NEVER
-  /** The session does not hibernate before this time, because a request can be settled until then. */
+  /** The session does not hibernate before this time, because a request will be settled then. */
   awakeUntil = 0
-  /** When it last found an answer incomplete, and when that may be complete by silence. */
-  #checkedAt = Number.NEGATIVE_INFINITY
-  #recheckAt = NEVER
   readonly #requests: SessionRequests
   readonly #exchange: Exchange
+  readonly #idlePolicy: IdleTime
   readonly #timeoutMs: number
 
   /** @param exchange the one that was released last; @param timeoutMs `--epoch-timeout` */
-  constructor(requests: SessionRequests, exchange: Exchange, timeoutMs: number) {
+  constructor(requests: SessionRequests, exchange: Exchange, idlePolicy: IdleTime, timeoutMs: number) {
+    this.#idlePolicy = idlePolicy
     this.#requests = requests
     this.#exchange = exchange
     this.#timeoutMs = timeoutMs
@@ -48,7 +53,14 @@ export class Outcomes {
   /** What follows the last request may be sent: another request, or the client's end. */
   followed(epochs: Epochs, release: Release, asking: Asking, target: TargetSide, now: number): void {
     const requests = this.#requests
-    if (requests.open === 0) return
+    const isPlain = release === Release.Answered && asking === Asking.Request && requests.overdueEnd === 0
+    if (isPlain && target.rhythm.receivedBytes >= epochs.dueBytes) {
+      if (requests.current > 0) this.#answered(target, epochs.waitedMs >= this.#timeoutMs)
+    } else if (requests.open > 0) this.#followed(epochs, release, asking, target, now)
+  }
+
+  #followed(epochs: Epochs, release: Release, asking: Asking, target: TargetSide, now: number): void {
+    const requests = this.#requests
     const { receivedBytes, isPushed } = target.rhythm
     this.#settleOverdue(receivedBytes, now)
     if (requests.current === 0) return
@@ -73,15 +85,16 @@ export class Outcomes {
     if (this.#requests.overdueCount > 0) this.#requests.settleOverdue(receivedBytes, now - this.#timeoutMs)
   }
 
-  /** Computes `settleAt` while nothing is to be sent. @param idlePolicy a session is settled before it hibernates */
-  plan({ progressAt }: TargetSide, { hibernateAfterMs }: { readonly hibernateAfterMs: number }): void {
-    this.settleAt = NEVER
-    this.awakeUntil = 0
-    if (this.#requests.open === 0) return
-    const silenceMs = hibernateAfterMs >= SETTLE_LEAST_MS ? Math.min(SETTLE_MS, hibernateAfterMs) : SETTLE_MS
-    const at = Math.max(progressAt, this.readAt) + silenceMs
-    this.settleAt = at > this.#checkedAt ? at : this.#recheckAt
-    if (this.settleAt !== NEVER && hibernateAfterMs >= SETTLE_LEAST_MS) this.awakeUntil = this.settleAt
+  /** A request is sent. */
+  released(now: number): void {
+    this.#requests.release()
+    if (this.settleAt === NEVER) this.settleAt = now + this.#silenceMs
+  }
+
+  /** A session is settled before it hibernates. */
+  get #silenceMs(): number {
+    const { hibernateAfterMs } = this.#idlePolicy
+    return hibernateAfterMs >= SETTLE_LEAST_MS ? Math.min(SETTLE_MS, hibernateAfterMs) : SETTLE_MS
   }
 
   /**
@@ -91,9 +104,20 @@ export class Outcomes {
   settleIdle(epochs: Epochs, target: TargetSide, isWithoutAcks: boolean, now: number): void {
     if (now < this.settleAt) return
     const requests = this.#requests
+    const silentAt = Math.max(target.progressAt, this.readAt) + this.#silenceMs
+    this.awakeUntil = 0
+    this.settleAt = silentAt > now ? silentAt : now + SETTLE_MS
+    if (silentAt > now) {
+      if (this.#idlePolicy.hibernateAfterMs >= SETTLE_LEAST_MS) this.awakeUntil = silentAt
+      return
+    }
+    this.#settleIdle(epochs, target, isWithoutAcks, now)
+    if (requests.open === 0) this.settleAt = NEVER
+  }
+
+  #settleIdle(epochs: Epochs, target: TargetSide, isWithoutAcks: boolean, now: number): void {
+    const requests = this.#requests
     const { rhythm } = target
-    this.#checkedAt = now
-    this.#recheckAt = NEVER
     this.#settleOverdue(rhythm.receivedBytes, now)
     const hasReadMore = epochs.newlyReadBytes > 0
     if (requests.open === 0 || !(hasReadMore || isWithoutAcks)) return
@@ -106,7 +130,7 @@ export class Outcomes {
     } else if (requests.current > 0 && (isComplete || (isQuiet && this.#hasPart(answeredBytes, target)))) {
       if (hasReadMore) this.#answered(target, false)
       else requests.settle(RequestCount.Answered)
-    } else if (!isQuiet) this.#recheckAt = quietAt
+    } else if (!isQuiet) this.settleAt = Math.min(this.settleAt, quietAt)
   }
 
   /** The connection to the target has ended, and every request that is still open on it. */

@@ -20,14 +20,26 @@ const AFTER_DROPS_LEAST_MS = 10
 const ROUND_TRIPS = 4
 const NEVER = Number.POSITIVE_INFINITY
 
+/** The part of the client side that it reads. */
+interface WatchedClient {
+  /** The client's round trip, in ms. */
+  readonly rttMs: number
+  readonly isEnding: boolean
+  /** Bytes are missing. */
+  readonly lacksBytes: boolean
+  readonly stream: { readonly aheadSince: number; readonly isHoleOurs: boolean }
+}
+
 export class HoleWatch {
+  readonly #client: WatchedClient
   readonly #patience: HolePatience
   readonly #counters: Counters
   #since = NEVER
   /** Packets that the capture had lost when the hole opened. */
   #lostBefore = 0
 
-  constructor(patience: HolePatience, counters: Counters) {
+  constructor(client: WatchedClient, patience: HolePatience, counters: Counters) {
+    this.#client = client
     this.#patience = patience
     this.#counters = counters
   }
@@ -37,12 +49,15 @@ export class HoleWatch {
     return this.#since !== NEVER
   }
 
-  /**
-   * Opens the hole, or updates it while bytes are missing.
-   * @param aheadSince when the first bytes beyond the hole were captured; NaN: only the client's end is known
-   */
-  update(aheadSince: number, now: number): void {
+  /** Opens the hole, updates it while bytes are missing, or closes it. */
+  watch(now: number): void {
+    if (!this.#client.lacksBytes) {
+      this.#since = NEVER
+      return
+    }
+    const { aheadSince } = this.#client.stream
     if (!this.isOpen) this.#lostBefore = this.#counters.get(Counter.captureDropped)
+    // NaN: only the client's end is known.
     if (!Number.isNaN(aheadSince)) this.#since = aheadSince
     else if (!this.isOpen) this.#since = now
   }
@@ -52,13 +67,20 @@ export class HoleWatch {
     this.#since = NEVER
   }
 
-  /** When to give up the hole; Infinity if there is none. */
-  limit(clientRttMs: number, isClientDone: boolean): number {
+  /** The missing bytes are given up. */
+  giveUp(): void {
+    if (this.#client.stream.isHoleOurs) this.#counters.add(Counter.holesOfPool, 1)
+  }
+
+  /** When to give up the hole; Infinity if there is none. @param progressAt the session's last progress */
+  limit(progressAt: number): number {
     if (this.#since === NEVER) return NEVER
+    const { stream, rttMs, isEnding } = this.#client
+    if (stream.isHoleOurs) return progressAt
     const { timeoutMs, atEndMs, afterDropsMs } = this.#patience
-    const roundTripsMs = ROUND_TRIPS * clientRttMs
+    const roundTripsMs = ROUND_TRIPS * rttMs
     let patienceMs = timeoutMs ?? Math.max(TIMEOUT_MS, roundTripsMs)
-    if (isClientDone) patienceMs = Math.min(patienceMs, atEndMs)
+    if (isEnding) patienceMs = Math.min(patienceMs, atEndMs)
     if (this.#counters.get(Counter.captureDropped) > this.#lostBefore) {
       patienceMs = Math.min(patienceMs, afterDropsMs ?? Math.max(AFTER_DROPS_LEAST_MS, roundTripsMs))
     }

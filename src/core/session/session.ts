@@ -68,10 +68,8 @@ export class Session {
   readonly #awakeSince: number
   /** While waiting: when it may connect; Infinity: not yet known. */
   #startAt = NEVER
-  /** Undefined once it is complete, or over. */
-  #handshake: ClientHandshake | undefined
-  /** The source's kernel did not have the connection when it was asked. */
-  #missedEnd: MissedEnd | undefined
+  /** What the capture does not tell, and the source's kernel is asked for: usually nothing after the handshake. */
+  #question: ClientHandshake | MissedEnd | undefined
   readonly #delivery: Delivery
 
   constructor(id: number, identity: CopiedIdentity, start: SessionStart, context: SessionContext<never>, now: number) {
@@ -84,15 +82,14 @@ export class Session {
     this.client = new ClientSide(start.iss, identity, this.queue, context, start.capturedAt)
     this.#reconnects = new Reconnects(context, identity)
     this.#gate = new Gate(context, identity, this.#reconnects.use, this.queue)
-    this.#hole = new HoleWatch(settings.holes, counters)
+    this.#hole = new HoleWatch(this.client, settings.holes, counters)
     this.#delivery = new Delivery(id, this.client, this.queue, this.#gate, this.#reconnects, context)
-    const { tsVal, windowBytes } = start
     const { rttMs: clientRttMs } = this.client
-    this.target = hub.create(id, identity, { base: add(start.iss, 1), tsVal, windowBytes, clientRttMs }, now)
+    this.target = hub.create(id, identity, { ...start, base: add(start.iss, 1), clientRttMs }, now)
     this.#progressAt = now
     this.#awakeSince = now
     if (isJoined) this.target.clientConnected(clientRttMs, now)
-    else this.#handshake = new ClientHandshake(context.halfOpen, now)
+    else this.#question = new ClientHandshake(context.halfOpen, now)
     this.#plan()
   }
 
@@ -124,7 +121,7 @@ export class Session {
   #hibernatesAt(): number {
     if (!this.target.isQuiescent || this.successor !== undefined || this.isReady) return NEVER
     if (this.#gate.lookAgainAt !== NEVER || !this.client.isSettled) return NEVER
-    if (this.#handshake !== undefined || this.#missedEnd !== undefined) return NEVER
+    if (this.#question !== undefined) return NEVER
     const at = Math.max(this.progressAt, this.#awakeSince) + this.#context.idlePolicy.hibernateAfterMs
     return Math.max(at, this.#gate.outcomes?.awakeUntil ?? 0)
   }
@@ -181,10 +178,7 @@ export class Session {
     if (wasIdle && (payloadLength > 0 || drop === Drop.None)) this.#progressAt = now
     target.clientWindow(scaledWindow(segment.window, this.identity.windowScale))
     if (flags & ACK) this.#sawAck(segment, payloadLength > 0 && client.beginsWrite, now)
-    if (payloadLength > 0) {
-      const flight = client.firstFlightBytes(now)
-      if (flight > 0) target.clientFlight(flight)
-    }
+    if (payloadLength > 0) target.clientFlight(client.firstFlightBytes(now))
     if (flags & URG && drop === Drop.None) this.#context.counters.add(Counter.urgentSegments, 1)
     return drop
   }
@@ -192,39 +186,36 @@ export class Session {
   /** The client's first acknowledgment completes its handshake. The source's answers are counted from it. */
   #sawAck(segment: Segment, isRequest: boolean, now: number): void {
     const { ack, payloadLength } = segment
-    const isPending = this.#handshake !== undefined
-    if (this.#handshake?.accepts(this.identity, payloadLength > 0, now) === false) return
+    const handshake = this.#question instanceof ClientHandshake ? this.#question : undefined
+    if (handshake?.accepts(this.identity, payloadLength > 0, now) === false) return
     this.#gate.saw(segment, isRequest, now)
     if (this.client.completesHandshake(now)) {
       this.queue.connects(ack)
       this.#gate.begin(ack)
-    } else if (!isPending) return
+    } else if (handshake === undefined) return
     this.#endHandshake()
     this.target.clientConnected(this.client.rttMs, now)
   }
 
   #endHandshake(): void {
-    this.#handshake?.end()
-    this.#handshake = undefined
+    if (this.#question instanceof ClientHandshake) this.#question.end()
+    this.#question = undefined
   }
 
   /** The source's kernel does not have the connection. It is asked again, since its end may wait in the capture. */
   sourceHasNone(now: number): void {
-    if (this.#handshake !== undefined || this.#missedEnd !== undefined) return
-    this.#missedEnd = new MissedEnd(this.client.mark, now)
+    this.#question ??= new MissedEnd(this.client.mark, now)
     this.#plan()
   }
 
-  /** Asks the source's kernel again about a connection that it did not have. */
-  #askForEnd(missed: MissedEnd, now: number): void {
-    this.#missedEnd = undefined
-    const { source } = this.#context.halfOpen
-    if (missed.isOver(source, this.identity, this.client.mark, now)) this.client.endUncaptured()
-  }
-
-  /** Asks the source's kernel about a handshake whose end was not captured. */
-  #askSource(handshake: ClientHandshake, now: number): void {
-    const state = handshake.ask(this.identity, this.queue.tail !== NONE, this.isClientDone, now)
+  #askSource(question: ClientHandshake | MissedEnd, now: number): void {
+    if (question instanceof MissedEnd) {
+      const { source } = this.#context.halfOpen
+      this.#question = undefined
+      if (question.isOver(source, this.identity, this.client.mark, now)) this.client.endUncaptured()
+      return
+    }
+    const state = question.ask(this.identity, this.queue.tail !== NONE, this.isClientDone, now)
     if (state === SourceState.None) this.abort(Drop.NotConnected, now)
     if (state !== SourceState.Connected) return
     this.client.connects()
@@ -248,13 +239,11 @@ export class Session {
     const { timeoutMs, keepAliveMs } = this.#context.settings
     if (now - this.progressAt >= (this.#isIdle() ? keepAliveMs : timeoutMs)) this.#onTimeLimit(now)
     else if (now >= this.#holeLimit()) {
-      if (this.client.stream.isHoleOurs) this.#context.counters.add(Counter.holesOfPool, 1)
+      this.#hole.giveUp()
       this.abort(Drop.Hole, now)
     }
-    const handshake = this.#handshake
-    if (!isEnded(this) && handshake !== undefined && now >= handshake.askAt) this.#askSource(handshake, now)
-    if (!isEnded(this) && this.#missedEnd !== undefined && now >= this.#missedEnd.askAt)
-      this.#askForEnd(this.#missedEnd, now)
+    const question = this.#question
+    if (!isEnded(this) && question !== undefined && now >= question.askAt) this.#askSource(question, now)
     if (isEnded(this) || this.hasReconnected) return
     if (now >= this.client.belief.deadline) this.#takeHeld(this.client.onTimer(now), now)
     this.target.onTimer(this.queue, now)
@@ -292,8 +281,7 @@ export class Session {
   /** When to give up bytes that were not captured; not before everything in front of them is delivered. */
   #holeLimit(): number {
     if (!this.#hole.isOpen || !this.#isDelivered()) return NEVER
-    if (this.client.stream.isHoleOurs) return this.progressAt
-    return this.#hole.limit(this.client.rttMs, this.client.isEnding)
+    return this.#hole.limit(this.progressAt)
   }
 
   /** Every byte in the queue is acknowledged. */
@@ -312,7 +300,8 @@ export class Session {
   step(now: number): void {
     if (isEnded(this) || this.hasReconnected || this.#context.loops?.holdsBack(this, now) === true) return
     const { target, client } = this
-    if (this.#handshake?.hasAck === false && client.hasReset && !client.lacksBytes) {
+    const isUnopened = this.#question instanceof ClientHandshake && !this.#question.hasAck
+    if (isUnopened && client.hasReset && !client.lacksBytes) {
       this.abort(Drop.None, now)
       return
     }
@@ -324,8 +313,7 @@ export class Session {
     const isWaiting = target.state === TargetState.Waiting && !this.#hasWork()
     if (isWaiting && !isEnded(this) && this.isClientDone && !client.lacksBytes) this.#end(Drop.None, now)
     if (isEnded(this) || this.hasReconnected) return
-    if (client.lacksBytes) this.#hole.update(client.stream.aheadSince, now)
-    else this.#hole.close()
+    this.#hole.watch(now)
     this.#plan()
   }
 
@@ -382,7 +370,7 @@ export class Session {
     this.identity = identity
     this.target = hub.reconnect(this.id, identity, this.client.rttMs, now)
     if (identity.isJoined) this.client.joins()
-    if (this.#handshake === undefined) this.target.clientConnected(this.client.rttMs, now)
+    if (!(this.#question instanceof ClientHandshake)) this.target.clientConnected(this.client.rttMs, now)
     this.#gate.restart()
     this.#hole.close()
     counters.add(Counter.sessionsStarted, 1)
@@ -393,18 +381,16 @@ export class Session {
   /** Sets `deadline` to the earliest instant at which anything is due. */
   #plan(): void {
     const isIdle = this.#isIdle()
-    const { settings, idlePolicy } = this.#context
+    const { keepAliveMs, timeoutMs } = this.#context.settings
     const { target } = this
     const { belief } = this.client
     const { outcomes } = this.#gate
     const start = target.state === TargetState.Waiting && this.#hasWork() ? this.#startAt : NEVER
     target.plan()
-    if (isIdle) outcomes?.plan(target, idlePolicy)
     this.deadline = Math.min(
-      Math.max(this.#progressAt, target.progressAt) + (isIdle ? settings.keepAliveMs : settings.timeoutMs),
+      Math.max(this.#progressAt, target.progressAt) + (isIdle ? keepAliveMs : timeoutMs),
       target.deadline,
-      this.#handshake?.askAt ?? NEVER,
-      this.#missedEnd?.askAt ?? NEVER,
+      this.#question?.askAt ?? NEVER,
       belief.isWaiting ? belief.deadline : NEVER,
       this.#gate.lookAgainAt,
       this.#holeLimit(),

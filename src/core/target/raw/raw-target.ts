@@ -138,7 +138,7 @@ export class RawTarget implements TargetSide {
   }
 
   clientFlight(bytes: number): void {
-    this.#sender.sawFirstFlight(bytes)
+    if (bytes > 0) this.#sender.sawFirstFlight(bytes)
   }
 
   /** Takes a segment of the target. @returns why it was dropped, or None */
