@@ -58,7 +58,8 @@ export class Belief {
   deadline = NEVER
   /** The client's round trip, in µs; 0: unknown. */
   #rttUs = 0
-  readonly reset = new WaitingReset()
+  /** Created when first needed. */
+  #reset: WaitingReset | undefined
   readonly #known = new Plausibility()
   #doubt: Doubt | undefined
   /** When the client was last heard while something waited. */
@@ -146,6 +147,12 @@ export class Belief {
     return segment
   }
 
+  /** The reset that waits, if one does. */
+  get reset(): WaitingReset {
+    this.#reset ??= new WaitingReset()
+    return this.#reset
+  }
+
   /** Drops what waits. */
   clear(): void {
     this.#forget()
@@ -153,7 +160,7 @@ export class Belief {
   }
 
   forgetReset(): void {
-    this.reset.forget()
+    this.#reset?.forget()
     this.#plan()
   }
 
@@ -219,8 +226,10 @@ export class Belief {
 
   #plan(): void {
     const doubt = this.#doubt
-    this.isWaiting = this.reset.isWaiting || doubt !== undefined
-    this.deadline = this.reset.isWaiting ? this.#silentAt(this.reset.since) : NEVER
+    const reset = this.#reset
+    const hasReset = reset?.isWaiting === true
+    this.isWaiting = hasReset || doubt !== undefined
+    this.deadline = hasReset ? this.#silentAt(reset.since) : NEVER
     if (doubt === undefined) return
     this.deadline = Math.min(this.deadline, isHeldNext(doubt) ? this.#silentAt(doubt.since) : expiryOf(doubt))
   }

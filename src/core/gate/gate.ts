@@ -35,13 +35,13 @@ export class Gate {
   lookAgainAt = Number.POSITIVE_INFINITY
   /** The target has closed, but the client has more to say, which takes a new connection. */
   isTargetGone = false
-  /** The exchange that was released last. */
-  readonly exchange = new Exchange()
+  /** Created when first needed, since many connections never get so far. */
+  #exchange: Exchange | undefined
   /** Undefined: no request was sent yet. */
   outcomes: Outcomes | undefined
   readonly #context: GateContext
   readonly #identity: Pick<CopiedIdentity, 'mapIndex' | 'mss'>
-  readonly #use: ConnectionUse
+  readonly #judging: { readonly use: ConnectionUse }
   /** The connection is of use, whatever follows. */
   #isUseProven = false
   /** See `afterAck`. */
@@ -51,17 +51,17 @@ export class Gate {
   readonly #queue: SendQueue
   #epochs: Epochs
 
-  /** @param use is told how the target answers */
+  /** @param judging its `use` is told how the target answers */
   constructor(
     context: GateContext,
     identity: Pick<CopiedIdentity, 'mapIndex' | 'mss'>,
-    use: ConnectionUse,
+    judging: { readonly use: ConnectionUse },
     queue: SendQueue
   ) {
     this.#queue = queue
     this.#context = context
     this.#identity = identity
-    this.#use = use
+    this.#judging = judging
     this.#epochs = new Epochs(context.settings.gate)
   }
 
@@ -82,7 +82,13 @@ export class Gate {
     this.#isUseProven = false
     this.lookAgainAt = Number.POSITIVE_INFINITY
     this.isTargetGone = false
-    this.exchange.answeredAt = Number.NaN
+    if (this.#exchange !== undefined) this.#exchange.answeredAt = Number.NaN
+  }
+
+  /** The exchange that was released last. */
+  get exchange(): Exchange {
+    this.#exchange ??= new Exchange()
+    return this.#exchange
   }
 
   /** Clears `lookAgainAt` before the gate is asked again in this turn. */
@@ -130,8 +136,8 @@ export class Gate {
     const epochs = this.#epochs
     if (state === TargetState.Waiting) return
     const isGated = this.#context.settings.gate.isWaiting && !epochs.isUngated
-    if (!isGated) this.#use.answeredInAll(epochs.readBytes, rhythm.receivedBytes)
-    this.#use.ended(epochs.releasedAck, epochs.answeredBytes(rhythm))
+    if (!isGated) this.#judging.use.answeredInAll(epochs.readBytes, rhythm.receivedBytes)
+    this.#judging.use.ended(epochs.releasedAck, epochs.answeredBytes(rhythm))
   }
 
   /**
@@ -191,9 +197,9 @@ export class Gate {
     this.outcomes?.followed(this.#epochs, release, asking, target, now)
     if (release === Release.TimedOut) mapCounts.add(this.#identity.mapIndex, MapCount.Unanswered)
     // What the client had read before its first request answers none.
-    if (target.isFresh) this.#use.isServerFirst = true
+    if (target.isFresh) this.#judging.use.isServerFirst = true
     else if (!this.#isUseProven) {
-      this.#isUseProven = this.#use.answered(this.#epochs.answerBytes, this.#epochs.targetBytes)
+      this.#isUseProven = this.#judging.use.answered(this.#epochs.answerBytes, this.#epochs.targetBytes)
     }
     return release
   }

@@ -39,13 +39,10 @@ export class ClientSide {
   /** When the SYN was captured, or the first packet of a connection that is joined. */
   beganAt: number
   #firstFlightEnds = Number.NaN
-  readonly #address: number
   #isJoined: boolean
   readonly #roundTrips: LeastRoundTrips | undefined
   readonly #counters: Counters
-  readonly #context: Pick<SessionContext<never>, 'firstSpeaker' | 'settings'>
   readonly #identity: CopiedIdentity
-  readonly #queue: SendQueue
 
   constructor(
     iss: Seq,
@@ -56,9 +53,7 @@ export class ClientSide {
   ) {
     const { capturedAddress, isJoined } = identity
     const { roundTrips, counters, belief } = context
-    this.#context = context
     this.#identity = identity
-    this.#queue = queue
     this.iss = iss
     this.stream = new ClientStream(add(iss, 1), queue, counters)
     this.belief = new Belief(this.stream, identity, belief)
@@ -66,7 +61,6 @@ export class ClientSide {
     this.belief.rttMs = this.rttMs
     this.#hasHandshake = isJoined
     this.beganAt = capturedAt
-    this.#address = capturedAddress
     this.#isJoined = isJoined
     this.#roundTrips = roundTrips
     this.#counters = counters
@@ -150,10 +144,10 @@ export class ClientSide {
   }
 
   /** Notes who speaks first on this connection. To be called for payload until some was taken. */
-  noteFirstSpeaker({ flags, seq: sequence, ack }: Segment): void {
-    const { firstSpeaker, settings } = this.#context
+  noteFirstSpeaker({ flags, seq: sequence, ack }: Segment, context: SessionContext<never>): void {
+    const { firstSpeaker, settings } = context
     const { mapIndex, copy, isJoined } = this.#identity
-    const { firstAck } = this.#queue
+    const { firstAck } = this.stream
     // Behind bytes that were missed, an answer may be one to these. The source's FIN counts as one byte of an answer.
     if (this.stream.offsetOf(sequence) !== 0) return
     const isOfFirstCopy = !isJoined && copy === 0 && (flags & SYN) === 0
@@ -204,7 +198,7 @@ export class ClientSide {
     if (this.#hasHandshake) return false
     this.#hasHandshake = true
     const measured = Math.max(now - this.beganAt, Number.MIN_VALUE)
-    this.rttMs = this.#roundTrips?.note(this.#address, measured, now) ?? measured
+    this.rttMs = this.#roundTrips?.note(this.#identity.capturedAddress, measured, now) ?? measured
     this.belief.rttMs = this.rttMs
     return true
   }

@@ -71,6 +71,11 @@ export class ClientStream {
     return this.#queue.end
   }
 
+  /** The client's first acknowledgment number; 0: unknown. */
+  get firstAck(): Seq {
+    return this.#queue.firstAck
+  }
+
   /** About how many bytes the stream holds. */
   get heldBytes(): number {
     return this.first === NONE ? 0 : (this.#farthest - this.#queue.acknowledgedEnd) >>> 0

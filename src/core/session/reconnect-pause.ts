@@ -16,8 +16,8 @@ const LASTING_MS = 10_000
 const EXPONENT_MAX = 6
 
 export class ReconnectPause {
-  /** What the gate reports about the current connection. */
-  readonly use = new ConnectionUse()
+  /** Created when first needed, since many connections never get so far. */
+  #use: ConnectionUse | undefined
   /** Connections in a row that were of no use. */
   #useless = 0
   #openedAt = 0
@@ -28,6 +28,12 @@ export class ReconnectPause {
   /** The target ended it. */
   #isOfTarget = false
   #lastedMs = 0
+
+  /** What the gate reports about the current connection. */
+  get use(): ConnectionUse {
+    this.#use ??= new ConnectionUse()
+    return this.#use
+  }
 
   /** See `Snapshot`. Only while a connection is open. */
   save(snapshot: Snapshot): void {
@@ -45,7 +51,7 @@ export class ReconnectPause {
 
   opened(now: number): void {
     this.#openedAt = now
-    this.use.begin()
+    this.#use?.begin()
   }
 
   /**

@@ -81,7 +81,7 @@ export class Session {
     const { isJoined } = identity
     this.client = new ClientSide(start.iss, identity, this.queue, context, start.capturedAt)
     this.#reconnects = new Reconnects(context, identity)
-    this.#gate = new Gate(context, identity, this.#reconnects.use, this.queue)
+    this.#gate = new Gate(context, identity, this.#reconnects, this.queue)
     this.#hole = new HoleWatch(this.client, settings.holes, counters)
     this.#delivery = new Delivery(id, this.client, this.queue, this.#gate, this.#reconnects, context)
     const { rttMs: clientRttMs } = this.client
@@ -167,7 +167,7 @@ export class Session {
   #take(segment: Segment, now: number): Drop {
     const { client, target } = this
     const { flags, payloadLength } = segment
-    if (payloadLength > 0 && client.stream.end === 0) client.noteFirstSpeaker(segment)
+    if (payloadLength > 0 && client.stream.end === 0) client.noteFirstSpeaker(segment, this.#context)
     const wasIdle = (payloadLength > 0 || (flags & FIN) !== 0) && this.#isIdle()
     const drop = client.take(segment, target.segmentMax, now)
     if (flags & SYN) return drop
