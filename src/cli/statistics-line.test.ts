@@ -60,8 +60,8 @@ test('what is not normal follows, and what is left out by choice does not', () =
   counters.drop(Drop.SampledOut, 3, 700)
   assert.equal(
     rig.after(1),
-    'statistics: 300 requests/s, 99.3 % answered, 0 connections; ' +
-      '2 requests lost (given up: hole 1, not answered: targetReset 1); 5 more'
+    'statistics: 300 requests/s, 99.3 % answered, 0 connections; 2 requests lost; 1 given up: hole; ' +
+      '1 not answered: targetReset; 5 more'
   )
 })
 

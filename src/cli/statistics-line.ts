@@ -10,10 +10,10 @@ export type Report = Readonly<Record<string, number>>
 /** A whole line of the log, with its time. */
 const LINE_MAX = 160
 const TIME_LENGTH = '2026-01-01T00:00:00.000Z '.length
+/** Room for what says that there is more. */
+const MORE_LENGTH = '; 99 more'.length
 /** Bytes that wait for the target without being worth a word. */
 const PENDING_NORMAL = 1_000_000
-/** Reasons of losses that are named; the JSON log has them all. */
-const REASONS_MAX = 2
 
 /** What is dropped for these reasons is no loss: it is left out by choice, or was in flight when tcpcopy was stopped. */
 const NO_LOSS = [...LEFT_OUT, Drop.Shutdown].map((reason) => dropNames[reason])
@@ -72,17 +72,17 @@ export class StatisticsLine {
   }
 }
 
-/** Joins the parts, and leaves out the last ones if the line would be too long; the JSON log has them. */
+/** Joins the parts, and leaves out those for which there is no room; the JSON log has them. */
 export function fit(title: string, { always, abnormal }: Parts): string {
   const room = LINE_MAX - TIME_LENGTH
-  const found = abnormal.filter((part) => part !== undefined)
-  for (let count = found.length; count >= 0; count--) {
-    const left = found.length - count
-    const more = left === 0 ? [] : [`${left} more`]
-    const line = [`${title}: ${always.join(', ')}`, ...found.slice(0, count), ...more].join('; ')
-    if (line.length <= room) return line
+  let line = `${title}: ${always.join(', ')}`.slice(0, room)
+  let left = 0
+  for (const part of abnormal) {
+    if (part === undefined) continue
+    if (line.length + `; ${part}`.length <= room - MORE_LENGTH) line += `; ${part}`
+    else left += 1
   }
-  return `${title}: ${always.join(', ')}`.slice(0, room)
+  return left === 0 || line.length > room - MORE_LENGTH ? line : `${line}; ${left} more`
 }
 
 export function copyParts(period: Period): Parts {
@@ -93,7 +93,9 @@ export function copyParts(period: Period): Parts {
   const inTime = grown(period, 'requestsAnswered')
   const lost = grown(period, 'requestsNotAnswered') + grown(period, 'requestsGivenUp')
   const decided = inTime + late + lost
-  const answered = decided <= 0 ? [] : [`${percent((inTime + late) / decided)} answered`]
+  const inFlight = pick(now, 'requestsInFlight')
+  const none = inFlight > 0 ? [`none answered, ${inFlight} in flight`] : []
+  const answered = decided <= 0 ? none : [`${percent((inTime + late) / decided)} answered`]
   const behind =
     latency === undefined || latency.count === 0
       ? []
@@ -107,7 +109,8 @@ export function copyParts(period: Period): Parts {
       counted(live, 'connection')
     ],
     abnormal: [
-      lost > 0 ? `${counted(lost, 'request')} lost${lossReasons(period)}` : undefined,
+      lost > 0 ? `${counted(lost, 'request')} lost` : undefined,
+      ...lossReasons(period),
       pick(now, 'channelsOpen') === 0 ? 'not connected to intercept' : undefined,
       count(late, 'answered late'),
       ...packetFaults(period),
@@ -150,21 +153,19 @@ export function interceptParts(period: Period): Parts {
   }
 }
 
-/** Why requests were lost, the most frequent reasons: ` (not answered: targetReset 2, given up: hole 1)`. */
-function lossReasons(period: Period): string {
+/** Why requests were lost, most frequent first: `2 not answered: targetReset`, `1 given up: hole`. */
+function lossReasons(period: Period): readonly string[] {
   const reasons: (readonly [string, number])[] = []
   for (const name of Object.keys(period.now)) {
     const [first, reason = '', kind] = name.split('.')
     const amount = grown(period, name)
-    if (first === 'notAnswered') reasons.push([`not answered: ${reason}`, amount])
+    if (amount <= 0) continue
+    if (first === 'notAnswered') reasons.push([`${amount} not answered: ${reason}`, amount])
     else if (first === 'dropped' && kind === 'requests' && !NO_LOSS.includes(reason)) {
-      reasons.push([`given up: ${reason}`, amount])
+      reasons.push([`${amount} given up: ${reason}`, amount])
     }
   }
-  const found = reasons.filter(([, amount]) => amount > 0).sort(([, one], [, other]) => other - one)
-  const named = found.slice(0, REASONS_MAX).map(([what, amount]) => `${what} ${amount}`)
-  if (found.length > REASONS_MAX) named.push('others')
-  return named.length === 0 ? '' : ` (${named.join(', ')})`
+  return reasons.sort(([, one], [, other]) => other - one).map(([text]) => text)
 }
 
 /** What went wrong with packets and bytes. */

@@ -41,6 +41,8 @@ export class ClientHandshake {
   askAt: number
   /** An acknowledgment was captured before the source's kernel accepted one. */
   hasAck = false
+  /** When that acknowledgment was captured, the source's kernel did not have the connection. */
+  #isUnknown = false
   readonly #halfOpen: HalfOpen
   readonly #since: number
 
@@ -59,13 +61,19 @@ export class ClientHandshake {
   /**
    * Whether an acknowledgment completes the handshake: not if the source's kernel still waits for one, or has no such
    * connection. A stranger may have sent it, the kernel may not have processed it yet, or the connection is over.
-   * @param hasBytes it comes with payload
+   * @param hasBytes it comes with payload; @param hasEnded the client has closed or reset the connection
    */
-  accepts(captured: CapturedFlow, hasBytes: boolean, now: number): boolean {
+  accepts(captured: CapturedFlow, hasBytes: boolean, hasEnded: boolean, now: number): boolean {
+    if (hasEnded && this.#isUnknown) {
+      // In a backlog of the capture, each short connection is over when its packets are taken.
+      this.#halfOpen.source.wasReal()
+      return true
+    }
     if (this.hasAck && now < this.askAt) return false
     const state = this.#halfOpen.source.handshakeOf(captured, hasBytes, now)
     if (state === SourceState.Connected || state === SourceState.Unknown) return true
     this.hasAck = true
+    this.#isUnknown = state === SourceState.None
     this.askAt = Math.min(this.askAt, now + (state === SourceState.Later ? ASK_LATER_MS : ASK_AGAIN_MS))
     return false
   }

@@ -63,9 +63,9 @@ class Connection {
     const { begin } = Gate.prototype
     let client: ClientSide | undefined
     let gate: Gate | undefined
-    ClientSide.prototype.completesHandshake = function (now) {
+    ClientSide.prototype.completesHandshake = function (isLate, now) {
       client = this
-      return completesHandshake.call(this, now)
+      return completesHandshake.call(this, isLate, now)
     }
     Gate.prototype.begin = function (ack) {
       gate = this

@@ -1,6 +1,6 @@
 /** What becomes of each captured request. */
 import { test } from 'node:test'
-import { drill } from '../../sim/drill/drill.ts'
+import { drill, drillTcp } from '../../sim/drill/drill.ts'
 import { WHOLE } from '../selection/sampling.ts'
 
 test('a request is answered when the next one may go, at the end of the connection, or after a second of silence', () => {
@@ -69,6 +69,20 @@ test('a target that answers and closes right after leaves the next request unans
     +0     sent    R.  130:130(0) ack 902
     +0     sent    S   129:129(0)
     +0     requests answered 1 inFlight 1 notAnswered.targetReset 1 notAnswered.targetClosed 1
+  `)
+})
+
+test('a shorter answer with the FIN in its last segment is complete: FIN implies PSH (RFC 9293 §3.9.1)', () => {
+  drillTcp(`
+    +0     open request 10 answer 40
+    +1     source  P.  110:120(10) ack 341
+    +0     sent    P.  110:120(10) ack 541
+    +9     target  F.  541:576(35) ack 120 win 65535
+    +0     sent    .   120:120(0) ack 577
+    +1     source  P.  120:130(10) ack 381
+    +0     sent    R.  120:120(0) ack 577
+    +0     sent    S   119:119(0)
+    +0     requests answered 2 inFlight 1
   `)
 })
 

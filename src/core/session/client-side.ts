@@ -193,10 +193,15 @@ export class ClientSide {
     this.#isJoined = true
   }
 
-  /** To be called for each acknowledgment. @returns true for the one that completes the client's handshake */
-  completesHandshake(now: number): boolean {
+  /**
+   * To be called for each acknowledgment.
+   * @param isLate others were captured before it, so neither is it the first nor does it tell the round trip
+   * @returns true for the one that completes the client's handshake, and with which the source's answers begin
+   */
+  completesHandshake(isLate: boolean, now: number): boolean {
     if (this.#hasHandshake) return false
     this.#hasHandshake = true
+    if (isLate) return false
     const measured = Math.max(now - this.beganAt, Number.MIN_VALUE)
     this.rttMs = this.#roundTrips?.note(this.#identity.capturedAddress, measured, now) ?? measured
     this.belief.rttMs = this.rttMs

@@ -187,9 +187,9 @@ export class Session {
   #sawAck(segment: Segment, isRequest: boolean, now: number): void {
     const { ack, payloadLength } = segment
     const handshake = this.#question instanceof ClientHandshake ? this.#question : undefined
-    if (handshake?.accepts(this.identity, payloadLength > 0, now) === false) return
+    if (handshake?.accepts(this.identity, payloadLength > 0, this.isClientDone, now) === false) return
     this.#gate.saw(segment, isRequest, now)
-    if (this.client.completesHandshake(now)) {
+    if (this.client.completesHandshake(handshake?.hasAck === true, now)) {
       this.queue.connects(ack)
       this.#gate.begin(ack)
     } else if (handshake === undefined) return

@@ -283,7 +283,7 @@ test('an acknowledgment that the source does not accept completes no handshake',
     `${HALF_OPEN}
     +1     source  P.  100:110(10) ack 301    // a short connection, over before it was captured
     +0     source  F.  110:110(0) ack 341
-    +5     sent    .   100:100(0) ack 501
+    +0     sent    .   100:100(0) ack 501
     +0     sent    P.  100:110(10) ack 501
   `,
     { source }

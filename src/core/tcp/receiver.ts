@@ -143,7 +143,7 @@ export class Receiver {
     if (segment.payloadLength > 0) {
       this.#held ??= new Ranges()
       this.#held.add(segment.seq, end)
-      this.#isHeldPushed = (segment.flags & PSH) !== 0
+      this.#isHeldPushed = (segment.flags & (PSH | FIN)) !== 0
     }
     if (segment.flags & FIN) {
       this.#hasHeldFin = true
@@ -167,7 +167,7 @@ export class Receiver {
     this.arrivedAt = segment.arrivedAt
     this.#advance(fresh)
     if (segment.payloadLength > 0) {
-      this.isPushed = (segment.flags & PSH) !== 0
+      this.isPushed = (segment.flags & (PSH | FIN)) !== 0
       this.#noteRhythm(now)
     }
     if (segment.flags & FIN) this.isClosed = true
