@@ -2,7 +2,7 @@
  * Statistics as one line of text: rates since the last line, then only what is not normal. It is made of a plain object
  * of numbers, as the JSON log has them.
  */
-import { Drop, dropNames, LEFT_OUT } from '../core/books/drop.ts'
+import { dropNames, NO_LOSS } from '../core/books/drop.ts'
 import type { Histogram } from '../core/books/histogram.ts'
 
 export type Report = Readonly<Record<string, number>>
@@ -15,8 +15,7 @@ const MORE_LENGTH = '; 99 more'.length
 /** Bytes that wait for the target without being worth a word. */
 const PENDING_NORMAL = 1_000_000
 
-/** What is dropped for these reasons is no loss: it is left out by choice, or was in flight when tcpcopy was stopped. */
-const NO_LOSS = [...LEFT_OUT, Drop.Shutdown].map((reason) => dropNames[reason])
+const NO_LOSS_NAMES = NO_LOSS.map((reason) => dropNames[reason])
 
 /** What happened between two lines. */
 export interface Period {
@@ -161,7 +160,7 @@ function lossReasons(period: Period): readonly string[] {
     const amount = grown(period, name)
     if (amount <= 0) continue
     if (first === 'notAnswered') reasons.push([`${amount} not answered: ${reason}`, amount])
-    else if (first === 'dropped' && kind === 'requests' && !NO_LOSS.includes(reason)) {
+    else if (first === 'dropped' && kind === 'requests' && !NO_LOSS_NAMES.includes(reason)) {
       reasons.push([`${amount} given up: ${reason}`, amount])
     }
   }
@@ -171,7 +170,7 @@ function lossReasons(period: Period): readonly string[] {
 /** What went wrong with packets and bytes. */
 function packetFaults(period: Period): readonly (string | undefined)[] {
   const { now } = period
-  const leftOut = NO_LOSS.map((name) => `dropped.${name}`)
+  const leftOut = NO_LOSS_NAMES.map((name) => `dropped.${name}`)
   const lost =
     grown(period, 'droppedBytes') - leftOut.reduce((total, name) => total + grown(period, `${name}.bytes`), 0)
   const expected = ['dropped.pureAck', 'dropped.duplicate', ...leftOut]

@@ -104,6 +104,14 @@ export function isChoice(reason: Drop): boolean {
   return CHOICES[reason] === 1
 }
 
+/** What is dropped for these reasons is no loss: it is left out by choice, or was pending when tcpcopy was stopped. */
+export const NO_LOSS: readonly Drop[] = [...LEFT_OUT, Drop.Shutdown]
+
+/** Whether what is dropped for this reason is lost. */
+export function isLoss(reason: Drop): boolean {
+  return !isChoice(reason) && reason !== Drop.Shutdown
+}
+
 /** Whether a session reconnects after its connection ended for this reason. */
 export function reconnectsAfter(reason: Drop): boolean {
   const { Hole, TargetReset, TargetClosed, PortTaken, Evicted } = Drop

@@ -3,7 +3,7 @@
  * may read them while they change (docs/internals/books.md).
  */
 import { float64At } from '../../wire/bytes.ts'
-import { DROPS_END, Drop, dropNames, isChoice } from './drop.ts'
+import { DROPS_END, Drop, dropNames, isChoice, isLoss } from './drop.ts'
 
 /** What becomes of a request. */
 export const RequestCount = {
@@ -52,9 +52,8 @@ export class RequestBooks {
 
   /** Requests in flight were sent and get no answer. @param reason why their connection has ended */
   leaveUnanswered(map: number, reason: Drop, count: number): void {
-    const isLoss = !isChoice(reason) && reason !== Drop.Shutdown
     this.#add(map, RequestCount.InFlight, -count)
-    this.#add(map, (isLoss ? NOT_ANSWERED_AT : DROPPED_AT) + reason, count)
+    this.#add(map, (isLoss(reason) ? NOT_ANSWERED_AT : DROPPED_AT) + reason, count)
   }
 
   /** A request in flight is given up before it was sent. */
@@ -136,9 +135,9 @@ function outcomeFields(get: (slot: number) => number): Record<string, number> {
   let leftOut = 0
   for (let reason = 0; reason < DROPS_END; reason++) {
     notAnswered += get(NOT_ANSWERED_AT + reason)
-    // as: every number below DROPS_END that was counted is a Drop
-    if (isChoice(reason as Drop)) leftOut += get(DROPPED_AT + reason)
-    else if (reason !== Drop.Shutdown) givenUp += get(DROPPED_AT + reason)
+    const drop = reason as Drop // as: every number below DROPS_END that was counted is a Drop
+    if (isChoice(drop)) leftOut += get(DROPPED_AT + reason)
+    else if (isLoss(drop)) givenUp += get(DROPPED_AT + reason)
   }
   return {
     requestsCaptured: get(RequestCount.Captured),
